@@ -1,0 +1,164 @@
+"""Everything that this library raises, and the words a row uses for its fate.
+
+CurationError
+├── ParamsError(ValueError)      a parameter is unknown or out of bounds; nothing has started
+├── SourceError                  one source video cannot be used; becomes a failed row
+│   ├── UnreadableSource         missing, empty, not a video container, header damaged
+│   ├── NoVideoStream            a container without pictures
+│   ├── CorruptStream            the bit stream breaks at a PTS
+│   └── SourceChanged            the object is no longer the one that was listed
+├── StageError                   a stage could not do its work on one task
+├── PhaseError                   a phase as a whole must stop (too many failed rows, a stage that cannot start)
+├── ManifestError                a manifest is missing or inconsistent
+└── PoolError                    the pool of workers cannot go on
+"""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a row was rejected or failed; the only words that stand in the column ``reason``.
+
+    Filters reject with their own name, so that column also holds filter names.
+    """
+
+    # failed, permanent: running again on the same bytes gives the same answer
+    UNREADABLE = "unreadable"
+    NO_VIDEO_STREAM = "no_video_stream"
+    CORRUPT_STREAM = "corrupt_stream"
+    STAGE_ERROR = "stage_error"
+    EMPTY_CAPTION = "empty_caption"
+    # failed, passing: tried again by the next run
+    GONE = "gone"
+    STORAGE = "storage"
+    STALLED = "stalled"
+    WORKER_DIED = "worker_died"
+    OUT_OF_MEMORY = "out_of_memory"
+    SERVICE = "service"
+    # rejected: a rule said no
+    SUPERSEDED = "superseded"
+    TOO_SHORT = "too_short"
+    TOO_SMALL = "too_small"
+    NO_CLIPS = "no_clips"
+    NO_WINDOWS = "no_windows"
+    DUPLICATE = "duplicate"
+    NO_CAPTION = "no_caption"
+    SPAN_NOT_COPYABLE = "span_not_copyable"
+
+    @property
+    def is_transient(self) -> bool:
+        """True where the next run should try the item again instead of reusing its failed row."""
+        return self in _TRANSIENT
+
+
+_TRANSIENT = frozenset(
+    {
+        Reason.GONE,
+        Reason.STORAGE,
+        Reason.STALLED,
+        Reason.WORKER_DIED,
+        Reason.OUT_OF_MEMORY,
+        Reason.SERVICE,
+    }
+)
+
+
+class CurationError(Exception):
+    """Base of every error that this library raises on purpose."""
+
+
+class ParamsError(CurationError, ValueError):
+    """A parameter is unknown, of the wrong type or out of bounds."""
+
+
+class SourceError(CurationError):
+    """One source video cannot be used.
+
+    Attributes:
+        uri: the source.
+        reason: the word for its row.
+    """
+
+    reason: Reason = Reason.UNREADABLE
+
+    def __init__(self, uri: str, message: str) -> None:
+        super().__init__(message)
+        self.uri = uri
+
+    def __reduce__(self) -> tuple[type["SourceError"], tuple[str, str]]:
+        """Errors cross from worker to driver, and the default rebuilds from ``args`` alone."""
+        return type(self), (self.uri, str(self))
+
+
+class UnreadableSource(SourceError):
+    """The source is empty, is no video container, or its header is damaged."""
+
+
+class SourceGone(SourceError):
+    """The source was listed and is not there any more."""
+
+    reason = Reason.GONE
+
+
+class StorageUnavailable(SourceError):
+    """The store that holds the source did not answer; passing."""
+
+    reason = Reason.STORAGE
+
+
+class NoVideoStream(SourceError):
+    """The container holds no video stream."""
+
+    reason = Reason.NO_VIDEO_STREAM
+
+
+class SourceChanged(SourceError):
+    """The object under this uri is no longer the one that was listed."""
+
+    reason = Reason.SUPERSEDED
+
+
+class CorruptStream(SourceError):
+    """The bit stream cannot be decoded from some point on.
+
+    Attributes:
+        pts: the PTS of the last frame that decoded, in the stream's time base; None if none did.
+    """
+
+    reason = Reason.CORRUPT_STREAM
+
+    def __init__(self, uri: str, message: str, pts: int | None = None) -> None:
+        super().__init__(uri, message)
+        self.pts = pts
+
+    def __reduce__(self) -> tuple[type["CorruptStream"], tuple[str, str, int | None]]:  # type: ignore[override]
+        """Carry the PTS across processes too."""
+        return type(self), (self.uri, str(self), self.pts)
+
+
+class StageError(CurationError):
+    """A stage could not do its work on one task.
+
+    Attributes:
+        reason: the word for the task's row.
+    """
+
+    def __init__(self, message: str, reason: Reason = Reason.STAGE_ERROR) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type["StageError"], tuple[str, Reason]]:
+        """Carry the reason across processes."""
+        return type(self), (str(self), self.reason)
+
+
+class PhaseError(CurationError):
+    """A phase stopped: too many rows failed, or a stage could not be set up."""
+
+
+class ManifestError(CurationError):
+    """A manifest is missing, or what it names is."""
+
+
+class PoolError(CurationError):
+    """The pool of workers cannot go on: workers die while they start, or none can be had."""

@@ -1,0 +1,1 @@
+"""What runs a pipeline: this process, or pools of Ray actors."""

@@ -1,0 +1,114 @@
+"""Running one stage on one batch: what is the same in this process and in a Ray actor."""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from stages import counters, heartbeat
+from stages.base import NodeInfo, WorkerMetadata
+from stages.errors import CurationError, Reason, SourceError, StageError
+from stages.pipeline import AnyStage, Collect, Rows
+from stages.tasks import Failed, Rejected, Task
+
+StageResult = list[Task] | Rejected | Failed
+"""What one task became: its children (one, for a plain stage), or its fate."""
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What became of one batch.
+
+    Attributes:
+        results: one a task, in the order of the tasks.
+        seconds: time inside the stage.
+        counters: what the stage counted meanwhile.
+    """
+
+    results: list[StageResult]
+    seconds: float
+    counters: dict[str, float]
+
+
+def set_up(stage: AnyStage, worker: WorkerMetadata, node: NodeInfo) -> None:
+    """Make a stage ready to process in this worker."""
+    stage.setup_on_node(node, worker)
+    stage.setup(worker)
+
+
+def run_batch(stage: AnyStage, tasks: list[Task]) -> BatchResult:
+    """Run a stage on a batch; where the batch as a whole raises, each task is tried alone.
+
+    Only here is every exception caught: it becomes the failed row of the task that raised it.
+    """
+    counters.drain()
+    started = time.perf_counter()
+    heartbeat.beat()
+    try:
+        results = [_checked(stage, value) for value in _whole_batch(stage, tasks)]
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - tried again one by one, where the error is kept
+        results = [_run_alone(stage, task) for task in tasks]
+    heartbeat.beat()
+    return BatchResult(results, time.perf_counter() - started, counters.drain())
+
+
+def _whole_batch(stage: AnyStage, tasks: list[Task]) -> list[object]:
+    values = stage.process_batch(tasks)
+    if len(values) != len(tasks):
+        raise StageError(f"Stage {stage.name} must return one result per task, got {len(values)} for {len(tasks)}.")
+    return values
+
+
+def _run_alone(stage: AnyStage, task: Task) -> StageResult:
+    try:
+        return _checked(stage, _whole_batch(stage, [task])[0])
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the worker is where exceptions become failed rows
+        return failure_of(error)
+
+
+def _checked(stage: AnyStage, value: object) -> StageResult:
+    if isinstance(value, Rejected | Failed):
+        return value
+    if isinstance(value, Task):
+        return [value]
+    if isinstance(value, list) and value and all(isinstance(child, Task) for child in value):
+        return value
+    raise StageError(f"Stage {stage.name} must return a task, a list of tasks, Rejected or Failed; got {value!r:.200}.")
+
+
+def collect_rows(collect: Collect, tasks: list[Task]) -> Rows | Failed:
+    """Rows of a task's last children; an error in `collect` fails that task alone."""
+    try:
+        rows = [collect(task) for task in tasks]
+    except Exception as error:  # noqa: BLE001 - as in `_run_alone`
+        return failure_of(error)
+    if len(rows) == 1:
+        return rows[0]
+    return [row for part in rows for row in (part if isinstance(part, list) else part.to_pylist())]
+
+
+def failure_of(error: Exception) -> Failed:
+    """The fate that an exception means for its task."""
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, SourceError | StageError):
+        return Failed(error.reason, text)
+    if isinstance(error, CurationError):
+        return Failed(Reason.STAGE_ERROR, text)
+    if isinstance(error, ConnectionError | TimeoutError):
+        return Failed(Reason.STORAGE, text)
+    return Failed(Reason.STAGE_ERROR, text)
+
+
+def batches(tasks: Iterable[Task], size: int) -> Iterator[list[Task]]:
+    """Consecutive tasks of one group, at most `size` together."""
+    batch: list[Task] = []
+    for task in tasks:
+        if batch and (len(batch) >= size or task.group != batch[0].group):
+            yield batch
+            batch = []
+        batch.append(task)
+    if batch:
+        yield batch

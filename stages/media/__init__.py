@@ -1,0 +1,1 @@
+"""Video files: probing, decoding, the frame store, cutting."""

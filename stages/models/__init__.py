@@ -1,0 +1,1 @@
+"""Networks and what wraps them, loaded in the worker."""

@@ -1,0 +1,72 @@
+"""What a stage asks of the machine that runs it."""
+
+from dataclasses import dataclass
+
+from stages.errors import ParamsError
+
+MIN_GPU_SHARE = 0.1
+"""A request for GPU memory never rounds to no GPU at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What one worker of a stage occupies while it lives.
+
+    Attributes:
+        cpus: CPU cores; also the number of threads that torch and the decoder take.
+        gpu_memory_gb: GiB of one GPU. Becomes a share of a device of the cluster that runs the stage.
+        entire_gpu: a whole device with its decode and encode units, whatever its memory.
+        gpus: whole devices, for a stage that spreads over several.
+        nvdecs: hardware decoders.
+        nvencs: hardware encoders.
+
+    Raises:
+        ParamsError: a negative figure, `gpu_memory_gb` together with `gpus` or `entire_gpu`.
+    """
+
+    cpus: float = 1.0
+    gpu_memory_gb: float = 0.0
+    entire_gpu: bool = False
+    gpus: float = 0.0
+    nvdecs: int = 0
+    nvencs: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("cpus", "gpu_memory_gb", "gpus", "nvdecs", "nvencs"):
+            value = getattr(self, name)
+            if value < 0:
+                raise ParamsError(f"Resources.{name} must be 0 or more, got {value}.")
+        if self.gpus and self.gpu_memory_gb:
+            raise ParamsError(
+                f"Cannot specify both gpus and gpu_memory_gb, got gpus={self.gpus} and "
+                f"gpu_memory_gb={self.gpu_memory_gb}. Use gpu_memory_gb for a share of one GPU and "
+                "gpus for a stage that spreads over several."
+            )
+        if self.entire_gpu and (self.gpus or self.gpu_memory_gb):
+            raise ParamsError("entire_gpu already takes one whole device; leave gpus and gpu_memory_gb at 0.")
+
+    @property
+    def requires_gpu(self) -> bool:
+        """True where the stage must run on a worker that holds a GPU."""
+        return self.entire_gpu or self.gpus > 0 or self.gpu_memory_gb > 0
+
+    def gpu_share(self, device_memory_gb: float) -> float:
+        """The GPUs to ask Ray for, on a cluster whose smallest GPU has `device_memory_gb` GiB.
+
+        `gpu_memory_gb` becomes a share of that device, rounded to tenths and never below
+        `MIN_GPU_SHARE`, so that shares add up the same way on every node.
+
+        Raises:
+            ParamsError: the memory asked for rounds to more than one device.
+        """
+        if self.entire_gpu:
+            return 1.0
+        if not self.gpu_memory_gb:
+            return self.gpus
+        share = max(MIN_GPU_SHARE, round(self.gpu_memory_gb / device_memory_gb, 1))
+        if share > 1:
+            raise ParamsError(
+                f"gpu_memory_gb is too large for a single GPU: asked for {self.gpu_memory_gb}, the smallest "
+                f"device has {device_memory_gb}. Use gpus for a stage that spreads over several."
+            )
+        return share

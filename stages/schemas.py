@@ -1,0 +1,263 @@
+"""One Arrow schema per asset: every column with its type, unit and meaning.
+
+Columns named in the README as public keep their names and types; a new column may be added at the end.
+"""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+
+def _column(name: str, kind: pa.DataType, meaning: str) -> pa.Field:
+    return pa.field(name, kind, metadata={"meaning": meaning})
+
+
+_TEXT = pa.string()
+_INT = pa.int64()
+_REAL = pa.float64()
+_FLAG = pa.bool_()
+
+_FATE = [
+    _column("status", _TEXT, "kept, rejected or failed."),
+    _column("reason", _TEXT, "Why not kept: a word from stages.errors.Reason or a filter's name. Null where kept."),
+    _column("error", _TEXT, "Error class, message and what to do; the measured and required value of a rejection."),
+    _column("row_key", _TEXT, "Hash of all that the work on this row read; equal key, equal row."),
+    _column("decision_key", _TEXT, "Hash of the decision parameters that status and reason were taken with."),
+]
+_SOURCE = [
+    _column("partition", _TEXT, "The batch of source videos that the row belongs to."),
+    _column("video_id", _TEXT, "Hash of uri and etag."),
+    _column("uri", _TEXT, "Absolute path, or URL with its protocol."),
+]
+_SPAN = [
+    _column("clip_id", _TEXT, "Hash of video_id and span; null in the one row of a video without clips."),
+    _column("start_pts", _INT, "First frame's PTS, in units of time_base."),
+    _column("end_pts", _INT, "One past the last frame: the next frame's PTS or the end of the stream."),
+    _column("time_base", _TEXT, 'Seconds per unit of PTS, exact, as "1/15360".'),
+    _column("start_s", _REAL, "start_pts in seconds."),
+    _column("end_s", _REAL, "end_pts in seconds."),
+    _column("start_frame", _INT, "First frame, in presentation order from 0."),
+    _column("end_frame", _INT, "One past the last frame."),
+]
+_SOURCE_FACTS = [
+    _column("etag", _TEXT, "Content tag of the source when it was listed: ETag, or size and modification time."),
+    _column("size_bytes", _INT, "Size of the source file."),
+    _column("width", _INT, "Pixels, as displayed (after rotation and pixel aspect)."),
+    _column("height", _INT, "Pixels, as displayed."),
+    _column("rotation", _INT, "Degrees counter-clockwise that the container asks the picture to be turned by."),
+    _column("codec", _TEXT, "Codec of the video stream."),
+    _column("audio_codec", _TEXT, "Codec of the first audio stream; null without one."),
+]
+_MOTION = [
+    _column("flow_mean", _REAL, "Mean optical flow of the clip, picture diagonals a second; null where not measured."),
+    _column("flow_p95", _REAL, "95th percentile over sampled frames of the same."),
+    _column(
+        "vectors_mean", _REAL, "Mean length of the codec's motion vectors over height plus width; null without vectors."
+    ),
+    _column("vectors_patch_min", _REAL, "The same in the stillest patch of 256 pixels."),
+]
+_CUT = [
+    _column("method", _TEXT, "The splitter that made the clip."),
+    _column("starts_at_cut", _FLAG, "The clip begins at a shot change."),
+    _column("ends_at_cut", _FLAG, "The clip ends at a shot change."),
+    _column("start_probability", _REAL, "Transition probability at the shot change before the clip; null without one."),
+    _column("end_probability", _REAL, "The same at the shot change after it."),
+    _column("shot_start_pts", _INT, "Start of the shot that the clip lies in."),
+    _column("shot_end_pts", _INT, "End of that shot."),
+    _column("start_is_keyframe", _FLAG, "The first frame can be decoded alone."),
+    _column("end_is_keyframe", _FLAG, "The frame at end_pts is a keyframe, or the stream ends there."),
+]
+_FRAMES = [
+    _column(
+        "frames_key",
+        _TEXT,
+        "Hash of the source and the frame store's parameters; what embeddings and captions hang on.",
+    ),
+    _column("frames_fps", _REAL, "Pictures a second in the frame store."),
+    _column("frames_max_px", _INT, "Longest side of a stored picture."),
+]
+_SCORES = [
+    _column("scores", pa.map_(pa.string(), pa.float64()), "Score by filter name."),
+    _column("thresholds", pa.map_(pa.string(), pa.float64()), "Threshold by parameter name, as it was in force."),
+]
+
+_PARTITION = [
+    _column("uri", _TEXT, "Absolute path, or URL with its protocol."),
+    _column("video_id", _TEXT, "Hash of uri and etag."),
+    _column("etag", _TEXT, "Content tag when it was listed."),
+    _column("size_bytes", _INT, "Size when it was listed."),
+]
+
+
+@dataclass(frozen=True)
+class AssetSchema:
+    """The table of one asset.
+
+    Attributes:
+        asset: its name.
+        grain: what one row is.
+        schema: the columns in order.
+        sort_by: the order in which readers return rows.
+    """
+
+    asset: str
+    grain: str
+    schema: pa.Schema
+    sort_by: tuple[str, ...]
+
+
+def _asset(asset: str, grain: str, fields: list[pa.Field], *sort_by: str) -> AssetSchema:
+    return AssetSchema(asset, grain, pa.schema(fields), sort_by)
+
+
+PARTITION_SCHEMA = pa.schema(_PARTITION)
+"""Members of one partition: ``{root}/partitions/{partition}.parquet``."""
+
+FRAME_STORE_SCHEMA = pa.schema(
+    [
+        _column("pts", _INT, "Of the sampled frame, in the stream's time base."),
+        _column("frame", _INT, "Its index in presentation order from 0."),
+        _column("jpeg", pa.binary(), "The picture, upright, at most frames_max_px on its longest side."),
+    ]
+)
+"""Sampled frames of one video: ``{root}/frames/{partition}/{video_id}.parquet``."""
+
+ASSETS: dict[str, AssetSchema] = {
+    table.asset: table
+    for table in (
+        _asset(
+            "videos",
+            "a source video",
+            [
+                *_SOURCE,
+                *_FATE,
+                *_SOURCE_FACTS,
+                _column("container", _TEXT, "Format name as FFmpeg gives it."),
+                _column("pixel_format", _TEXT, "As the decoder names it."),
+                _column("bit_depth", _INT, "Bits of the luma component."),
+                _column("is_hdr", _FLAG, "Transfer characteristic is PQ or HLG."),
+                _column("time_base", _TEXT, "Of the video stream."),
+                _column("average_rate", _TEXT, 'Frames a second, exact, as "30000/1001"; null where unknown.'),
+                _column("is_vfr", _FLAG, "Gaps between frames differ; null where no index tells."),
+                _column("duration_s", _REAL, "From stream, container or last packet; null where none tells."),
+                _column("num_frames", _INT, "From num_frames_source; null where no index holds it."),
+                _column("num_frames_source", _TEXT, "Where num_frames came from: header, index."),
+                _column("keyframe_interval_s", _REAL, "Mean distance of keyframes; null where no index tells."),
+                _column("num_audio_streams", _INT, "Audio streams of the container."),
+                _column("display_aspect", _TEXT, 'Pixel aspect ratio, as "4/3".'),
+            ],
+            "partition",
+            "uri",
+        ),
+        _asset(
+            "clips",
+            "a clip",
+            [
+                *_SOURCE,
+                *_SPAN,
+                *_FATE,
+                *_SOURCE_FACTS,
+                *_CUT,
+                *_FRAMES,
+                *_MOTION,
+                _column("video_frames", _INT, "Frames that the whole video decoded to, counted exactly."),
+            ],
+            "partition",
+            "video_id",
+            "start_pts",
+            "end_pts",
+        ),
+        _asset(
+            "filtered_clips",
+            "a clip",
+            [*_SOURCE, *_SPAN, *_FATE, *_SOURCE_FACTS, *_CUT, *_FRAMES, *_MOTION, *_SCORES],
+            "partition",
+            "video_id",
+            "start_pts",
+            "end_pts",
+        ),
+        _asset(
+            "embeddings",
+            "a clip",
+            [
+                *_SOURCE,
+                _SPAN[0],
+                *_FATE,
+                _column("model", _TEXT, "Model and pooling."),
+                _column("weights_hash", _TEXT, "SHA-256 of the weights file, first 16 digits."),
+                _column("embedding", pa.list_(pa.float32()), "Unit length; every row of one model has the same size."),
+                _column("num_embedded_frames", _INT, "Pictures pooled."),
+            ],
+            "partition",
+            "video_id",
+            "clip_id",
+        ),
+        _asset(
+            "captions",
+            "a caption window",
+            [
+                *_SOURCE,
+                _SPAN[0],
+                *_FATE,
+                _column("window_index", _INT, "0 for the first window of the clip; null where the clip has none."),
+                _column("window_start_frame", _INT, "First frame, counted from the start of the clip."),
+                _column("window_end_frame", _INT, "One past the last frame."),
+                _column("caption", _TEXT, "The text."),
+                _column("model", _TEXT, "What wrote it."),
+                _column("weights_hash", _TEXT, "SHA-256 of its weights, first 16 digits; null for a server."),
+                _column("prompt_id", _TEXT, "Hash of the prompt; null where the captioner reads none."),
+                _column("tokens", _INT, "Output tokens; null where the captioner does not count them."),
+            ],
+            "partition",
+            "video_id",
+            "clip_id",
+            "window_index",
+        ),
+        _asset(
+            "unique_clips",
+            "a clip",
+            [
+                *_SOURCE,
+                _SPAN[0],
+                *_FATE,
+                _column(
+                    "group_id", _TEXT, "Clip id of the group's kept clip; equal for all near-duplicates of one group."
+                ),
+                _column("group_size", _INT, "Clips of the group."),
+                _column("nearest_clip_id", _TEXT, "Nearest kept clip other than itself; null where there is none."),
+                _column("similarity", _REAL, "Cosine similarity to nearest_clip_id."),
+                _column("rank", _INT, "Order of preference in its group, 0 is kept."),
+                _column("model", _TEXT, "Of the embedding that was compared."),
+            ],
+            "partition",
+            "video_id",
+            "clip_id",
+        ),
+        _asset(
+            "dataset",
+            "a written clip",
+            [
+                *_SOURCE,
+                *_SPAN,
+                *_FATE,
+                *_SOURCE_FACTS,
+                _column("path", _TEXT, "The clip's file, below the root."),
+                _column("preview_path", _TEXT, "Its WebP preview, below the root; null without one."),
+                _column("metadata_path", _TEXT, "Its JSON, below the root."),
+                _column("bytes", _INT, "Size of the clip's file."),
+                _column("clip_codec", _TEXT, "Video codec of the clip's file."),
+                _column("cut", _TEXT, "copy or encode."),
+                _column("num_frames", _INT, "Video frames in the clip's file."),
+                _column("duration_s", _REAL, "Of the span."),
+                _column("caption", _TEXT, "Captions of all windows, joined by a space; null without one."),
+                _column("caption_model", _TEXT, "What wrote it."),
+                _column("scores", pa.map_(pa.string(), pa.float64()), "Score by filter name."),
+            ],
+            "partition",
+            "video_id",
+            "start_pts",
+            "end_pts",
+        ),
+    )
+}
+"""Every asset's table, in the order of the phases."""
