@@ -14,6 +14,7 @@ CurationError
 """
 
 from enum import StrEnum
+from typing import Any
 
 
 class Reason(StrEnum):
@@ -153,7 +154,15 @@ class StageError(CurationError):
 
 
 class PhaseError(CurationError):
-    """A phase stopped: too many rows failed, or a stage could not be set up."""
+    """A phase stopped: too many rows failed, or a stage could not be set up.
+
+    Attributes:
+        reports: what was committed all the same, by partition (`stages.phase.PhaseReport`).
+    """
+
+    def __init__(self, message: str, reports: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.reports: dict[str, Any] = reports or {}
 
 
 class ManifestError(CurationError):

@@ -159,27 +159,31 @@ def read_commit(storage: Storage, ref: ManifestRef, commit: Commit, columns: lis
         ManifestError: a file that the commit names is missing.
     """
     layout = ASSETS[ref.asset]
-    tables = [_read_rows(storage, ref.asset, entry) for entry in commit.files]
-    table = pa.concat_tables(tables) if tables else layout.schema.empty_table()
-    table = table.sort_by([(name, "ascending") for name in layout.sort_by])
-    return table.select(columns) if columns is not None else table
+    wanted = layout.schema.names if columns is None else columns
+    read = [name for name in layout.schema.names if name in {*wanted, *layout.sort_by, "row_key"}]
+    tables = [_read_rows(storage, ref.asset, entry, read) for entry in commit.files]
+    table = pa.concat_tables(tables) if tables else layout.schema.empty_table().select(read)
+    return table.sort_by([(name, "ascending") for name in layout.sort_by]).select(wanted)
 
 
-def _read_rows(storage: Storage, asset: str, entry: CommittedFile) -> pa.Table:
+def _read_rows(storage: Storage, asset: str, entry: CommittedFile, columns: list[str] | None = None) -> pa.Table:
     schema = ASSETS[asset].schema
+    wanted = pa.schema([schema.field(name) for name in columns or schema.names])
     try:
         with storage.open(entry.path) as handle:
-            table = pq.read_table(handle)
+            file = pq.ParquetFile(handle)
+            present = [name for name in wanted.names if name in file.schema_arrow.names]
+            table = file.read(present)
     except FileNotFoundError as error:
         raise ManifestError(
             f"{storage.location(entry.path)} is named by a commit and missing. "
             "Delete that commit to have its rows computed again."
         ) from error
-    missing = [name for name in schema.names if name not in table.column_names]
-    for name in missing:  # written before the column existed
-        table = table.append_column(schema.field(name), pa.nulls(len(table), schema.field(name).type))
-    table = table.select(schema.names).cast(schema)
-    return table.filter(pc.is_in(table["row_key"], pa.array(entry.items, pa.string())))
+    for column in wanted:
+        if column.name not in present:  # the file was written before the column existed
+            table = table.append_column(column, pa.nulls(len(table), column.type))
+    table = table.select(wanted.names).cast(wanted)
+    return table.filter(pc.field("row_key").isin(entry.items))
 
 
 @dataclass
@@ -257,7 +261,7 @@ class RowWriter:
     def append(self, row_key: str, rows: list[Row] | pa.Table) -> None:
         """Take the whole rows of one item; may write a file."""
         schema = ASSETS[self._ref.asset].schema
-        table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(rows, schema=schema)
+        table = pa.Table.from_pylist(rows, schema=schema) if isinstance(rows, list) else rows
         if not len(table):
             raise ManifestError(f"Item {row_key} of {self._ref.asset} must have at least one row, got none.")
         if not self._items:
@@ -303,9 +307,8 @@ class RowWriter:
 
 def is_transient(table: pa.Table) -> bool:
     """True where some row failed for a reason that may pass."""
-    passing = pa.array([reason.value for reason in Reason if reason.is_transient], pa.string())
-    failed = pc.and_(pc.equal(table["status"], "failed"), pc.is_in(table["reason"], passing))
-    return bool(pc.any(failed).as_py())
+    passing = [reason.value for reason in Reason if reason.is_transient]
+    return bool(len(table.filter((pc.field("status") == "failed") & pc.field("reason").isin(passing))))
 
 
 def commit_table(storage: Storage, ref: ManifestRef, files: list[CommittedFile], lineage: Mapping[str, Any]) -> Commit:
@@ -344,7 +347,7 @@ def count_rows(table: pa.Table) -> tuple[dict[str, int], dict[str, int]]:
     counts = {status: 0 for status in ("kept", "rejected", "failed")}
     for entry in table["status"].value_counts().to_pylist():
         counts[entry["values"]] = entry["counts"]
-    lost = table.filter(pc.not_equal(table["status"], "kept"))["reason"].value_counts().to_pylist()
+    lost = table.filter(pc.field("status") != "kept")["reason"].value_counts().to_pylist()
     ordered = sorted(lost, key=lambda entry: (-entry["counts"], str(entry["values"])))
     return counts, {str(entry["values"]): entry["counts"] for entry in ordered}
 
@@ -384,7 +387,7 @@ def _find_rows(storage: Storage, asset: str, column: str, wanted: str) -> list[d
         commit = last_commit(storage, ManifestRef(storage.root, asset, partition))
         for entry in commit.files if commit else []:
             table = _read_rows(storage, asset, entry)
-            rows = table.filter(pc.equal(table[column], wanted)).to_pylist()
+            rows = table.filter(pc.field(column) == wanted).to_pylist()
             if rows:
                 footer = _footer(storage, entry.path)
                 steps.append({"asset": asset, "file": entry.path, "rows": rows, "made_by": footer["lineage"]})

@@ -4,7 +4,7 @@ Each field says what it affects. `work`: it enters `row_key`, so a change comput
 enters `decision_key` alone, so a change decides again from stored scores. `none`: it never changes a row.
 """
 
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -63,11 +63,13 @@ class Params(BaseModel):
 
     def affecting(self, effect: Effect) -> dict[str, Any]:
         """The values of the fields with this effect, by name."""
-        return {
-            name: getattr(self, name)
-            for name, field in type(self).model_fields.items()
-            if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("effect") == effect
-        }
+        return {name: getattr(self, name) for name in type(self).model_fields if self.effect_of(name) == effect}
+
+    @classmethod
+    def effect_of(cls, name: str) -> Effect:
+        """What a change of the field undoes."""
+        extra = cast(dict[str, Effect], cls.model_fields[name].json_schema_extra)
+        return extra["effect"]
 
 
 class ReadParams(Params):

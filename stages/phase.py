@@ -64,10 +64,12 @@ class Phase(ABC, Generic[P]):
 
     Attributes:
         inputs: the assets whose kept rows it reads.
+        input_columns: of an input, the columns to read in the driver; all where the asset is not named.
         key_columns: columns of `items` that the work reads; they enter `row_key`.
     """
 
     inputs: ClassVar[tuple[str, ...]] = ()
+    input_columns: ClassVar[Mapping[str, list[str]]] = {}
     key_columns: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, params: P, root: str) -> None:
@@ -128,11 +130,12 @@ class Phase(ABC, Generic[P]):
     def lost_row(self, item: Row, fate: Rejected | Failed) -> Row:
         """The one row of an item without result: the item's own columns, as far as the table has them."""
         names = ASSETS[self.params.asset].schema.names
-        row = {name: item.get(name) for name in names}
+        row: Row = dict.fromkeys(names)
+        row.update((name, value) for name, value in item.items() if name in row)
         if isinstance(fate, Failed):
             row.update(status="failed", reason=str(fate.reason), error=fate.error)
         else:
-            row.update(fate.columns)
+            row |= fate.columns
             row.update(status="rejected", reason=str(fate.reason), error=fate.detail or None)
         return row
 

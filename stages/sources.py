@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from stages.errors import ManifestError, ParamsError
 from stages.params import ReadParams
 from stages.schemas import PARTITION_SCHEMA
-from stages.storage import FileInfo, Storage, digest, file_info, is_url, normalize, open_filesystem
+from stages.storage import FileInfo, Storage, digest, file_info, is_url, local_info, normalize, open_filesystem
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def list_sources(location: str, params: ReadParams) -> list[Source]:
     found = [
         Source(uri, info.etag, info.size_bytes)
         for uri, info in sorted(_walk(location))
-        if _admits(os.path.relpath(info.path, "/") if info.path.startswith("/") else info.path, params)
+        if _admits(info.path, params)
     ]
     return found[: params.limit] if params.limit else found
 
@@ -78,7 +78,7 @@ def _walk(location: str) -> Iterator[tuple[str, FileInfo]]:
 
 def _walk_local(location: str) -> Iterator[tuple[str, FileInfo]]:
     if os.path.isfile(location):
-        yield location, _local_info(location, os.path.basename(location))
+        yield location, local_info(location, os.path.basename(location))
         return
     if not os.path.isdir(location):
         raise ParamsError(f"SOURCE must be a folder, a file or an fsspec URL, got {location!r}: it does not exist.")
@@ -88,12 +88,7 @@ def _walk_local(location: str) -> Iterator[tuple[str, FileInfo]]:
             path = os.path.join(folder, name)
             # A broken symbolic link and a socket are no files; a link to a file is one.
             if os.path.isfile(path):
-                yield path, _local_info(path, os.path.relpath(path, location))
-
-
-def _local_info(path: str, relative: str) -> FileInfo:
-    stat = os.stat(path)
-    return FileInfo(relative, stat.st_size, f"{stat.st_size}-{stat.st_mtime_ns}", stat.st_mtime)
+                yield path, local_info(path, os.path.relpath(path, location))
 
 
 def _admits(relative: str, params: ReadParams) -> bool:

@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +17,10 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from stages.errors import ParamsError, SourceGone, StorageUnavailable
+
+
+_TEMPORARY = ".tmp-"
+"""Names of files that are being written begin so; no listing shows them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +130,14 @@ class Storage:
     def list(self, prefix: str = "") -> list[FileInfo]:
         """Every file below a folder, however deep, sorted by path; empty where the folder is missing."""
         base = self._full(prefix).rstrip("/") if prefix else self._base
+        start = len(self._base) + 1
+        if self.is_local:
+            return sorted(_walk_whole_files(base, start), key=lambda info: info.path)
         self._fs.invalidate_cache()
         try:
             found = self._fs.find(base, detail=True)
         except FileNotFoundError:
             return []
-        start = len(self._base) + 1
         return [file_info(name[start:], info) for name, info in sorted(found.items())]
 
     def write_bytes(self, path: str, data: bytes) -> None:
@@ -184,7 +191,7 @@ class Storage:
         """A name beside `full` that is gone afterwards, whatever happened."""
         folder = os.path.dirname(full)
         os.makedirs(folder, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".tmp-", dir=folder)
+        handle, temporary = tempfile.mkstemp(prefix=_TEMPORARY, dir=folder)
         os.close(handle)
         os.chmod(temporary, 0o644)
         try:
@@ -194,16 +201,23 @@ class Storage:
                 os.unlink(temporary)
 
 
+def local_info(full: str, path: str) -> FileInfo:
+    """Size and content tag of a file on this machine's disks, to the nanosecond.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
+    stat = os.stat(full)
+    return FileInfo(path, stat.st_size, f"{stat.st_size}-{stat.st_mtime_ns}", stat.st_mtime)
+
+
 def file_info(path: str, info: dict[str, Any]) -> FileInfo:
-    """Read a listing entry of any fsspec file system."""
+    """Read a listing entry of an object store."""
     modified = info.get("mtime") or info.get("LastModified") or info.get("created")
-    seconds = modified.timestamp() if hasattr(modified, "timestamp") else modified
+    seconds = modified.timestamp() if isinstance(modified, datetime) else modified
     size = int(info.get("size") or 0)
     etag = str(info.get("ETag") or info.get("etag") or "").strip('"')
-    if not etag:
-        stamp = os.stat(info["name"]).st_mtime_ns if info.get("islink") is not None else seconds
-        etag = f"{size}-{stamp}"
-    return FileInfo(path, size, etag, float(seconds) if seconds is not None else None)
+    return FileInfo(path, size, etag or f"{size}-{seconds}", float(seconds) if seconds is not None else None)
 
 
 def stat_source(uri: str) -> FileInfo:
@@ -215,6 +229,8 @@ def stat_source(uri: str) -> FileInfo:
     """
     filesystem, path = open_filesystem(uri)
     try:
+        if local_path(uri):
+            return local_info(path, path)
         filesystem.invalidate_cache()
         return file_info(path, filesystem.info(path))
     except FileNotFoundError as error:
@@ -259,6 +275,16 @@ def digest(*parts: str, length: int = 20) -> str:
 def local_path(uri: str) -> Path | None:
     """The path of a source on this machine's disks, else None."""
     return None if is_url(uri) else Path(uri)
+
+
+def _walk_whole_files(base: str, start: int) -> Iterator[FileInfo]:
+    """Files below a folder; those that another process is still writing, or removes meanwhile, are not there."""
+    for folder, _, names in os.walk(base):
+        for name in names:
+            full = os.path.join(folder, name)
+            if not name.startswith(_TEMPORARY):
+                with contextlib.suppress(FileNotFoundError):
+                    yield local_info(full, full[start:])
 
 
 def _write_and_sync(path: str, data: bytes) -> None:

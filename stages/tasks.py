@@ -88,8 +88,8 @@ class Window:
     index: int
     start_frame: int
     end_frame: int
-    captions: Mapping[str, str] = field(default_factory=dict)
-    tokens: Mapping[str, int | None] = field(default_factory=dict)
+    captions: Mapping[str, str] = field(default_factory=lambda: {})
+    tokens: Mapping[str, int | None] = field(default_factory=lambda: {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +112,10 @@ class Clip:
     span: Span
     start_frame: int
     end_frame: int
-    columns: Mapping[str, Any] = field(default_factory=dict)
+    columns: Mapping[str, Any] = field(default_factory=lambda: {})
     frames: Frames | None = None
-    scores: Mapping[str, float] = field(default_factory=dict)
-    embeddings: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=lambda: {})
+    embeddings: Mapping[str, NDArray[np.float32]] = field(default_factory=lambda: {})
     windows: tuple[Window, ...] = ()
 
     @property
@@ -140,7 +140,7 @@ class Video:
     video_id: str
     uri: str
     partition: str
-    columns: Mapping[str, Any] = field(default_factory=dict)
+    columns: Mapping[str, Any] = field(default_factory=lambda: {})
     clips: tuple[Clip, ...] = ()
     error: str | None = None
 
@@ -197,7 +197,7 @@ class Rejected:
 
     reason: str
     detail: str = ""
-    columns: Mapping[str, Any] = field(default_factory=dict)
+    columns: Mapping[str, Any] = field(default_factory=lambda: {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Running one stage on one batch: what is the same in this process and in a Ray actor."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from stages import counters, heartbeat
@@ -53,7 +53,7 @@ def run_batch(stage: AnyStage, tasks: list[Task]) -> BatchResult:
     return BatchResult(results, time.perf_counter() - started, counters.drain())
 
 
-def _whole_batch(stage: AnyStage, tasks: list[Task]) -> list[object]:
+def _whole_batch(stage: AnyStage, tasks: list[Task]) -> Sequence[object]:
     values = stage.process_batch(tasks)
     if len(values) != len(tasks):
         raise StageError(f"Stage {stage.name} must return one result per task, got {len(values)} for {len(tasks)}.")

@@ -1,0 +1,230 @@
+"""One phase on one partition: which items have rows already, which must be worked on, and the commit."""
+
+import importlib.metadata
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stages.errors import ManifestError
+from stages.manifest import (
+    ALL,
+    CommittedFile,
+    ItemKey,
+    ManifestRef,
+    RowWriter,
+    commit_table,
+    last_commit,
+    read_commit,
+    read_item,
+    stored_items,
+)
+from stages.phase import Phase, PhaseReport
+from stages.pipeline import ItemResult
+from stages.storage import Storage
+from stages.tasks import Failed, Rejected, Row, Task
+
+Inputs = Mapping[str, list[ManifestRef]]
+
+
+class InputTables:
+    """Kept rows of a phase's inputs; a table that spans partitions is read once."""
+
+    def __init__(self, phase: Phase[Any], inputs: Inputs) -> None:
+        missing = [asset for asset in phase.inputs if asset not in inputs]
+        if missing:
+            raise ManifestError(f"Phase {phase.params.phase} requires inputs {missing}, got {list(inputs)}.")
+        self._inputs = {asset: inputs[asset] for asset in phase.inputs}
+        self._columns = phase.input_columns
+        self._spanning: dict[str, pa.Table] = {}
+
+    def of(self, output: ManifestRef) -> dict[str, pa.Table]:
+        """The tables that one output is made from."""
+        return {asset: self._table(refs, output) for asset, refs in self._inputs.items()}
+
+    def _table(self, refs: list[ManifestRef], output: ManifestRef) -> pa.Table:
+        if output.partition == ALL:
+            return pa.concat_tables([self._kept(ref) for ref in refs])
+        for ref in refs:
+            if ref.partition == output.partition:
+                return self._kept(ref)
+        for ref in refs:
+            if ref.partition == ALL:
+                if ref.asset not in self._spanning:
+                    self._spanning[ref.asset] = self._kept(ref)
+                table = self._spanning[ref.asset]
+                return table.filter(pc.field("partition") == output.partition)
+        raise ManifestError(
+            f"{output.asset} of partition {output.partition!r} requires an input of that partition, got {refs}."
+        )
+
+    def _kept(self, ref: ManifestRef) -> pa.Table:
+        storage = Storage(ref.root)
+        commit = last_commit(storage, ref)
+        if commit is None:
+            raise ManifestError(
+                f"Nothing is committed for {ref.asset} of partition {ref.partition!r} under {storage.root}. "
+                "Materialize it first."
+            )
+        columns = self._columns.get(ref.asset)
+        table = read_commit(storage, ref, commit, columns and [*columns, "status"])
+        return table.filter(pc.field("status") == "kept")
+
+
+class TableRun:
+    """One phase on one partition: which items have rows, which must be worked on, and the commit."""
+
+    def __init__(self, phase: Phase[Any], output: ManifestRef, tables: InputTables, run_id: str) -> None:
+        self.output = output
+        self.computed = self.failed = self.redecided = 0
+        self._phase = phase
+        self._storage = Storage(output.root)
+        self._decision_key = phase.decision_key()
+        self._items = phase.items(tables.of(output), output)
+        self._index = {phase.row_key(item): place for place, item in enumerate(_rows(self._items))}
+        if len(self._index) != len(self._items):
+            raise ManifestError(
+                f"{output.asset} of partition {output.partition!r} has {len(self._items)} items but "
+                f"{len(self._index)} keys: two items are equal in all of {phase.key_columns}."
+            )
+        self.writer = RowWriter(self._storage, output, decision_key=self._decision_key, lineage=_lineage(phase, run_id))
+        stored = stored_items(self._storage, output)
+        known = phase.reusable(output, set(stored.worked))
+        self._taken: dict[str, CommittedFile] = {}
+        redecide: dict[str, CommittedFile] = {}
+        for row_key in self._index:
+            if row_key not in known:
+                continue
+            decided = stored.decided.get(ItemKey(row_key, self._decision_key))
+            if decided:
+                self._taken[row_key] = decided
+            else:
+                redecide[row_key] = stored.worked[row_key]
+        self._redecide(redecide)
+        self._pending = [key for key in self._index if key not in self._taken and key not in redecide]
+        self._open = set(self._pending)
+        self.to_compute = len(self._pending)
+
+    @property
+    def is_done(self) -> bool:
+        """True once every item has its rows."""
+        return not self._open
+
+    def tasks(self) -> Iterator[Task]:
+        """Tasks of the items to work on, built one by one as they are asked for."""
+        for row_key in self._pending:
+            yield self._phase.task(self._item(row_key), f"{self.output.partition}/{row_key}")
+
+    def take(self, result: ItemResult) -> None:
+        """Turn what became of one task into the whole rows of its item."""
+        row_key = result.task_id.split("/", 1)[1]
+        self._open.discard(row_key)
+        self.computed += 1
+        tables = [outcome for outcome in result.outcomes if isinstance(outcome, pa.Table)]
+        if tables:
+            self.writer.append(row_key, self._stamped(pa.concat_tables(tables), row_key))
+            return
+        rows: list[Row] = []
+        for outcome in result.outcomes:
+            if isinstance(outcome, Rejected | Failed):
+                rows.append(self._phase.lost_row(self._item(row_key), outcome))
+            elif isinstance(outcome, list):
+                rows.extend(outcome)
+        self.failed += any(row["status"] == "failed" for row in rows)
+        self.writer.append(row_key, [self._decided(row, row_key) for row in rows])
+
+    def commit(self) -> PhaseReport:
+        """Write what waits and make this the table."""
+        self.writer.flush()
+        chosen: dict[str, tuple[CommittedFile, list[str]]] = {}
+        for row_key, entry in self._taken.items():
+            chosen.setdefault(entry.path, (entry, []))[1].append(row_key)
+        files = [_part(entry, keys) for entry, keys in chosen.values()]
+        files.extend(self.writer.files)
+        commit = commit_table(self._storage, self.output, files, self._lineage())
+        table = read_commit(self._storage, self.output, commit)
+        self._phase.finish(self.output, table)
+        present = set(table["row_key"].to_pylist())
+        return PhaseReport(
+            phase=self._phase.params.phase,
+            asset=self.output.asset,
+            partition=self.output.partition,
+            items=len(self._index),
+            reused=len(self._taken),
+            redecided=self.redecided,
+            computed=self.computed,
+            rows=len(table),
+            counts=commit.counts,
+            reasons=commit.reasons,
+            missing=sum(key not in present for key in self._index),
+            commit=commit.number,
+            data_version=commit.digest,
+        )
+
+    def _item(self, row_key: str) -> Row:
+        return _rows(self._items.slice(self._index[row_key], 1)).__next__()
+
+    def _lineage(self) -> dict[str, Any]:
+        return _lineage(self._phase, "")
+
+    def _redecide(self, redecide: dict[str, CommittedFile]) -> None:
+        by_file: dict[str, list[str]] = {}
+        for row_key, entry in redecide.items():
+            by_file.setdefault(entry.path, []).append(row_key)
+        for row_keys in by_file.values():
+            rows: dict[str, list[Row]] = {key: [] for key in row_keys}
+            for row in read_item(self._storage, self.output, redecide[row_keys[0]], row_keys):
+                rows[row["row_key"]].append(row)
+            for row_key, stored in rows.items():
+                self.writer.append(row_key, [self._decided(row, row_key) for row in stored])
+        self.redecided = len(redecide)
+
+    def _decided(self, row: Row, row_key: str) -> Row:
+        row = {**row, "row_key": row_key, "decision_key": self._decision_key}
+        return row if row["status"] == "failed" else self._phase.decide(row)
+
+    def _stamped(self, table: pa.Table, row_key: str) -> pa.Table:
+        for name, value in (("row_key", row_key), ("decision_key", self._decision_key)):
+            column = pa.array([value] * len(table), pa.string())
+            place = table.schema.get_field_index(name)
+            table = table.append_column(name, column) if place < 0 else table.set_column(place, name, column)
+        return table
+
+
+def _rows(table: pa.Table) -> Iterator[Row]:
+    """Rows of a table one by one, so that a long table is never a list of dicts. Map columns become dicts."""
+    maps = [field.name for field in table.schema if pa.types.is_map(field.type)]
+    for batch in table.to_batches(max_chunksize=1024):
+        for row in batch.to_pylist():
+            for name in maps:
+                row[name] = dict(row[name] or [])
+            yield row
+
+
+def _part(entry: CommittedFile, row_keys: list[str]) -> CommittedFile:
+    """The part of a file that holds these items."""
+    kept = set(row_keys)
+    transient = [key for key in entry.transient if key in kept]
+    return CommittedFile(entry.path, entry.sha256, entry.decision_key, sorted(kept), transient)
+
+
+def _lineage(phase: Phase[Any], run_id: str) -> dict[str, Any]:
+    return {
+        "run_id": run_id,
+        "phase": phase.params.phase,
+        "code_version": phase.params.code_version,
+        "params": phase.params.model_dump(mode="json"),
+        "identity": phase.identity(),
+        "packages": _package_versions(),
+    }
+
+
+def _package_versions() -> dict[str, str]:
+    versions: dict[str, str] = {}
+    for name in ("curator-dagster", "av", "torch", "ray", "numpy", "faiss-cpu", "pyarrow", "opencv-python-headless"):
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions

@@ -1,0 +1,149 @@
+"""What every phase may rely on: resume by item, commits, decisions, the failed share."""
+
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from stages import registry
+from stages.errors import ManifestError, PhaseError
+from stages.manifest import ManifestRef, read_manifest
+from stages.params import EmbedParams, ExecutorParams, ReadParams
+from stages.phase import PhaseReport
+from stages.run import Progress, open_session
+from stages.tasks import Row
+from tests.phases import ToyPhase, register_names
+
+LOCAL = ExecutorParams(mode="local")
+
+
+@pytest.fixture(autouse=True)
+def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The toy phase in place of read; returns the file in which it notes each item that it works on."""
+    monkeypatch.setitem(registry.TABLE, ("phase", "read"), "tests.phases:ToyPhase")
+    log = tmp_path / "worked.txt"
+    log.touch()
+    monkeypatch.setattr(ToyPhase, "log", str(log))
+    return log
+
+
+def run(root: Path, partitions: list[str], params: ReadParams | None = None) -> dict[str, PhaseReport]:
+    outputs = [ManifestRef(str(root), "videos", partition) for partition in partitions]
+    with open_session(LOCAL) as session:
+        return session.run_phase(params or ReadParams(max_failed_fraction=1), {}, outputs)
+
+
+def test_run_phase_gives_every_item_a_row(tmp_path: Path) -> None:
+    (partition,) = register_names(tmp_path, ["a", "corrupt", "offline", "short"])
+    report = run(tmp_path, [partition])[partition]
+    rows = {row["uri"][8:]: row for row in read_manifest(str(tmp_path), "videos").to_pylist()}
+    assert {name: (row["status"], row["reason"]) for name, row in rows.items()} == {
+        "a": ("kept", None),
+        "corrupt": ("failed", "corrupt_stream"),
+        "offline": ("failed", "storage"),
+        "short": ("rejected", "too_short"),
+    }
+    assert (report.items, report.computed, report.missing) == (4, 4, 0)
+    assert "StageError: the picture is torn" in rows["corrupt"]["error"]
+
+
+def test_run_phase_reuses_all_but_passing_failures(tmp_path: Path, toy: Path) -> None:
+    partitions = register_names(tmp_path, ["a", "corrupt", "offline", "short"])
+    first = run(tmp_path, partitions)[partitions[0]]
+    toy.write_text("")
+    second = run(tmp_path, partitions)[partitions[0]]
+    assert toy.read_text().split() == ["/videos/offline"]
+    assert (second.reused, second.computed) == (3, 1)
+    assert (second.commit, second.data_version) == (first.commit, first.data_version)
+
+
+def test_run_phase_computes_only_what_is_new(tmp_path: Path, toy: Path) -> None:
+    run(tmp_path, register_names(tmp_path, ["a", "b"]))
+    toy.write_text("")
+    partitions = register_names(tmp_path, ["a", "b", "c"])
+    assert len(partitions) == 2
+    run(tmp_path, partitions)
+    assert toy.read_text().split() == ["/videos/c"]
+    assert len(read_manifest(str(tmp_path), "videos")) == 3
+
+
+def test_run_phase_resumes_from_files_without_commit(tmp_path: Path, toy: Path) -> None:
+    partitions = register_names(tmp_path, ["a", "b"])
+    run(tmp_path, partitions)
+    (commit,) = tmp_path.glob("manifests/videos/*/_commits/1.json")
+    commit.unlink()
+    toy.write_text("")
+    report = run(tmp_path, partitions)[partitions[0]]
+    assert toy.read_text() == ""
+    assert (report.reused, report.commit) == (2, 1)
+
+
+def test_run_phase_recomputes_when_code_version_changes(
+    tmp_path: Path, toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partitions = register_names(tmp_path, ["a"])
+    run(tmp_path, partitions)
+    monkeypatch.setattr(ReadParams, "code_version", "next")
+    report = run(tmp_path, partitions)[partitions[0]]
+    assert (report.computed, report.commit) == (1, 2)
+
+
+class StrictPhase(ToyPhase):
+    """Decides anew that nothing may be called b."""
+
+    refused: ClassVar[str] = "b"
+
+    def decision_key(self) -> str:
+        return f"refuse {self.refused}"
+
+    def decide(self, row: Row) -> Row:
+        refused = row["uri"].endswith(self.refused)
+        return {**row, "status": "rejected" if refused else "kept", "reason": "name" if refused else None}
+
+
+def test_run_phase_decides_again_without_work(
+    tmp_path: Path, toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partitions = register_names(tmp_path, ["a", "b"])
+    run(tmp_path, partitions)
+    toy.write_text("")
+    monkeypatch.setitem(registry.TABLE, ("phase", "read"), "tests.stages.test_run:StrictPhase")
+    report = run(tmp_path, partitions)[partitions[0]]
+    assert toy.read_text() == ""
+    assert (report.redecided, report.computed, report.counts["rejected"], report.commit) == (2, 0, 1, 2)
+
+
+def test_run_phase_goes_back_to_earlier_decisions(tmp_path: Path, toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    partitions = register_names(tmp_path, ["a", "b"])
+    first = run(tmp_path, partitions)[partitions[0]]
+    with monkeypatch.context() as patch:
+        patch.setitem(registry.TABLE, ("phase", "read"), "tests.stages.test_run:StrictPhase")
+        run(tmp_path, partitions)
+    back = run(tmp_path, partitions)[partitions[0]]
+    assert (back.reused, back.redecided, back.commit) == (2, 0, 3)
+    assert back.data_version == first.data_version
+
+
+def test_run_phase_commits_before_it_rejects_the_failed_share(tmp_path: Path) -> None:
+    partitions = register_names(tmp_path, ["a", "corrupt", "corrupt2"])
+    with pytest.raises(PhaseError, match="at most 50%.*got 2 of 3") as caught:
+        run(tmp_path, partitions, ReadParams())
+    assert list(caught.value.reports) == partitions
+    assert len(read_manifest(str(tmp_path), "videos")) == 3
+
+
+def test_run_phase_rejects_a_missing_input(tmp_path: Path) -> None:
+    output = ManifestRef(str(tmp_path), "embeddings", "p")
+    source = ManifestRef(str(tmp_path), "filtered_clips", "p")
+    with open_session(LOCAL) as session, pytest.raises(ManifestError, match="Materialize it first"):
+        session.run_phase(EmbedParams(), {"filtered_clips": [source]}, [output])
+
+
+def test_run_phase_tells_progress_over_partitions(tmp_path: Path) -> None:
+    partitions = register_names(tmp_path, ["a", "b", "corrupt"], partition_size=1)
+    seen: list[Progress] = []
+    outputs = [ManifestRef(str(tmp_path), "videos", partition) for partition in partitions]
+    with open_session(LOCAL, seen.append) as session:
+        session.run_phase(ReadParams(max_failed_fraction=1), {}, outputs)
+    assert (seen[-1].done, seen[-1].failed, seen[-1].total) == (3, 1, 3)
+    assert seen[-1].left_s == 0
