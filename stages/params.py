@@ -46,7 +46,7 @@ def knob(default: Any, effect: Effect, description: str, **bounds: Any) -> Any:
 class Params(BaseModel):
     """Base of the parameters of a phase: frozen, and refuses what it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     phase: ClassVar[str]
     asset: ClassVar[str]
@@ -358,7 +358,7 @@ class WriteParams(Params):
 class ExecutorParams(BaseModel):
     """Where and with how much the work is done. Enters no key."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     address: str = knob(
         "local",

@@ -4,6 +4,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
 
 import pyarrow as pa
@@ -114,18 +115,10 @@ class Phase(ABC, Generic[P]):
         """Hash of the code version and the decision parameters."""
         return digest(self.params.phase, self.params.code_version, _canonical(self.params.affecting("decision")))
 
-    @property
+    @cached_property
     def _base(self) -> str:
-        cached = self.__dict__.get("_base_digest")
-        if cached is None:
-            cached = digest(
-                self.params.phase,
-                self.params.code_version,
-                _canonical(self.params.affecting("work")),
-                _canonical(self.identity()),
-            )
-            self.__dict__["_base_digest"] = cached
-        return cached
+        work = _canonical(self.params.affecting("work"))
+        return digest(self.params.phase, self.params.code_version, work, _canonical(self.identity()))
 
     def lost_row(self, item: Row, fate: Rejected | Failed) -> Row:
         """The one row of an item without result: the item's own columns, as far as the table has them."""
@@ -135,7 +128,7 @@ class Phase(ABC, Generic[P]):
         if isinstance(fate, Failed):
             row.update(status="failed", reason=str(fate.reason), error=fate.error)
         else:
-            row |= fate.columns
+            row.update(fate.columns)
             row.update(status="rejected", reason=str(fate.reason), error=fate.detail or None)
         return row
 

@@ -19,6 +19,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("executor", "local"): "stages.executors.local:LocalExecutor",
     ("executor", "streaming"): "stages.executors.ray:RayExecutor",
     ("executor", "batch"): "stages.executors.ray:RayExecutor",
+    ("media", "frame_loader"): "stages.media.frame_loader:FrameLoader",
     ("splitter", "fixed_stride"): "stages.split.fixed_stride:FixedStrideSplitter",
     ("splitter", "shots"): "stages.split.shots:ShotSplitter",
     ("filter", "size"): "stages.filter.columns:SizeFilter",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages import manifest
@@ -184,11 +184,14 @@ VALUES = {
     pa.bool_(): st.none() | st.booleans(),
     pa.list_(pa.float32()): st.none() | st.lists(st.floats(width=32, allow_nan=False), max_size=4),
     pa.map_(pa.string(), pa.float64()): st.none()
-    | st.dictionaries(st.text("abc", min_size=1), st.floats(allow_nan=False), max_size=3).map(lambda d: list(d.items())),
+    | st.dictionaries(st.text("abc", min_size=1), st.floats(allow_nan=False), max_size=3).map(
+        lambda d: list(d.items())
+    ),
 }
 
 
 @pytest.mark.parametrize("asset", list(ASSETS))
+@settings(max_examples=25)
 @given(data=st.data())
 def test_rows_of_every_schema_survive_the_round_trip(
     asset: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

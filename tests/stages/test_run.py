@@ -101,9 +101,7 @@ class StrictPhase(ToyPhase):
         return {**row, "status": "rejected" if refused else "kept", "reason": "name" if refused else None}
 
 
-def test_run_phase_decides_again_without_work(
-    tmp_path: Path, toy: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_phase_decides_again_without_work(tmp_path: Path, toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     partitions = register_names(tmp_path, ["a", "b"])
     run(tmp_path, partitions)
     toy.write_text("")
@@ -126,7 +124,7 @@ def test_run_phase_goes_back_to_earlier_decisions(tmp_path: Path, toy: Path, mon
 
 def test_run_phase_commits_before_it_rejects_the_failed_share(tmp_path: Path) -> None:
     partitions = register_names(tmp_path, ["a", "corrupt", "corrupt2"])
-    with pytest.raises(PhaseError, match="at most 50%.*got 2 of 3") as caught:
+    with pytest.raises(PhaseError, match=r"at most 50%.*got 2 of 3") as caught:
         run(tmp_path, partitions, ReadParams())
     assert list(caught.value.reports) == partitions
     assert len(read_manifest(str(tmp_path), "videos")) == 3

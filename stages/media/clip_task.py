@@ -1,0 +1,57 @@
+"""Tasks about one clip, made from rows of the manifest, and which of a clip's pictures to take."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+from stages.tasks import Clip, Frames, Row, Span, Video, VideoTask
+
+PROVIDES = ("data.clips",)
+"""What a task of `clip_task` holds, for `Pipeline(provides=...)`."""
+
+
+def clip_task(item: Row, task_id: str) -> VideoTask:
+    """A task whose video has exactly one clip; ``clip.columns`` is the whole row, the group is the video."""
+    span = Span(item["start_pts"], item["end_pts"], Fraction(item["time_base"]))
+    clip = Clip(
+        item["clip_id"],
+        span,
+        item["start_frame"],
+        item["end_frame"],
+        columns=item,
+        scores=dict(item.get("scores") or {}),
+    )
+    video = Video(item["video_id"], item["uri"], item["partition"], columns=item, clips=(clip,))
+    return VideoTask(task_id, item["video_id"], data=video)
+
+
+def with_clip(task: VideoTask, clip: Clip) -> VideoTask:
+    """The same task about another state of its clip."""
+    return replace(task, data=replace(task.data, clips=(clip,)))
+
+
+def with_frames(task: VideoTask, frames: Frames) -> VideoTask:
+    """The same task, its clip with these pictures."""
+    return with_clip(task, replace(task.data.clip, frames=frames))
+
+
+def shot_of(clip: Clip) -> Span:
+    """The shot that the clip lies in; the clip itself where its row names none."""
+    start, end = clip.columns.get("shot_start_pts"), clip.columns.get("shot_end_pts")
+    if start is None or end is None:
+        return clip.span
+    return Span(start, end, clip.span.time_base)
+
+
+def spread(total: int, wanted: int) -> list[int]:
+    """Places of `wanted` things out of `total`: the middle of each of `wanted` equal parts; all where there are fewer.
+
+        total 10, wanted 3:   . x . | . . x | . . x .      -> 1, 5, 8
+
+    Raises:
+        ValueError: `wanted` is below 1.
+    """
+    if wanted < 1:
+        raise ValueError(f"wanted must be at least 1, got {wanted}.")
+    if total <= wanted:
+        return list(range(total))
+    return [(2 * part + 1) * total // (2 * wanted) for part in range(wanted)]

@@ -1,0 +1,95 @@
+"""Pictures of clips out of the frame store of their video."""
+
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+
+from stages import heartbeat
+from stages.errors import Reason, SourceChanged, StageError
+from stages.media.clip_task import shot_of, spread
+from stages.media.frames import FrameStore, read_store, rebuild_store
+from stages.storage import Storage, stat_source
+from stages.tasks import Frames, Video
+
+
+class FrameLoader:
+    """Reads one store after another, keeping the last: clips of one video come together."""
+
+    def __init__(self, root: str, *, max_frames: int | None = None) -> None:
+        self._storage = Storage(root)
+        self._max_frames = max_frames
+        self._store: FrameStore | None = None
+
+    def load(self, video: Video) -> Frames:
+        """Pictures of the video's one clip, in presentation order.
+
+        Raises:
+            SourceError: the store had to be made anew and the source cannot be decoded, or is another one now.
+            StageError: no picture lies in the clip's shot, or the store does not fit the clip.
+        """
+        frames = self._decode(video, self._store_of(video))
+        if frames is None:  # a cache may rot; the source decides whether the clip is lost
+            frames = self._decode(video, self._rebuild(video))
+        if frames is None:
+            raise StageError(
+                f"Pictures of video {video.video_id} must be JPEGs, and were not even after they were made anew. "
+                "Check the disk that holds the frames folder.",
+                Reason.STORAGE,
+            )
+        return frames
+
+    def _store_of(self, video: Video) -> FrameStore:
+        wanted = video.clip.columns["frames_key"]
+        if self._store is None or self._store.key != wanted:
+            self._store = read_store(self._storage, video.partition, video.video_id)
+        if self._store is None or self._store.key != wanted:
+            return self._rebuild(video)
+        return self._store
+
+    def _rebuild(self, video: Video) -> FrameStore:
+        columns = video.clip.columns
+        if columns.get("etag") and stat_source(video.uri).etag != columns["etag"]:
+            raise SourceChanged(
+                video.uri, f"The source is no longer the one that was split: {video.uri}. Run read and split again."
+            )
+        self._store = rebuild_store(
+            self._storage,
+            video.uri,
+            video.partition,
+            video.video_id,
+            fps=columns["frames_fps"],
+            max_px=columns["frames_max_px"],
+        )
+        if self._store.key != columns["frames_key"]:
+            raise StageError(
+                f"frames_key must be {self._store.key} for {columns['frames_fps']} pictures a second of "
+                f"{columns['frames_max_px']} px, got {columns['frames_key']}: another version made the clip. "
+                "Run split again."
+            )
+        return self._store
+
+    def _decode(self, video: Video, store: FrameStore) -> Frames | None:
+        clip = video.clip
+        inside = store.within(clip.span, shot_of(clip))
+        if not len(inside):
+            raise StageError(
+                f"Clip {clip.clip_id} requires a picture of its shot in the frame store, got none. "
+                "Raise split.frames_fps."
+            )
+        places = [inside[place] for place in spread(len(inside), self._max_frames or len(inside))]
+        images = _pictures(store.jpegs[place] for place in places)
+        return None if images is None else Frames(np.asarray(store.pts[places], np.int64), images)
+
+
+def _pictures(jpegs: Iterable[bytes]) -> np.ndarray | None:
+    """Uint8 ``[N, H, W, 3]`` RGB; None where one of them does not decode."""
+    images: list[np.ndarray] = []
+    for jpeg in jpegs:
+        heartbeat.beat()
+        data = np.frombuffer(jpeg, np.uint8)
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+        if image is None:
+            return None
+        images.append(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+    return np.stack(images)

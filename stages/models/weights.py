@@ -1,0 +1,43 @@
+"""Weights files: where packages keep them, and the hashes that stand for them in keys and rows. No torch here."""
+
+import functools
+import hashlib
+import importlib.util
+import os
+from pathlib import Path
+
+from stages.errors import ParamsError
+
+HASH_DIGITS = 16
+
+
+def package_file(package: str, relative: str) -> Path:
+    """A file inside an installed package, found without importing the package.
+
+    Raises:
+        ParamsError: the package is not installed, or has no such file.
+    """
+    spec = importlib.util.find_spec(package)
+    folders = spec.submodule_search_locations if spec else None
+    if not folders:
+        raise ParamsError(f"Package {package!r} must be installed, got none. Run: pip install curator-dagster")
+    path = Path(folders[0]) / relative
+    if not path.is_file():
+        raise ParamsError(f"Package {package!r} must hold {relative!r}, got no such file in {folders[0]}. Reinstall it.")
+    return path
+
+
+def file_hash(path: str | os.PathLike[str]) -> str:
+    """First 16 hex digits of the SHA-256 of a file; read once while size and modification time stay.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    stat = os.stat(path)
+    return _hash(os.fspath(path), stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _hash(path: str, size: int, modified_ns: int) -> str:
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()[:HASH_DIGITS]
