@@ -9,75 +9,47 @@ over those whose keys it wants.
 """
 
 import hashlib
-import io
 import json
-import time
-import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from stages.errors import ManifestError, Reason
+from stages.errors import ManifestError
+from stages.row_files import (
+    ALL,
+    CommittedFile,
+    ItemKey,
+    ManifestRef,
+    RowWriter,
+    StoredItems,
+    read_footer,
+    read_item,
+    read_rows,
+    stored_items,
+)
 from stages.schemas import ASSETS
 from stages.storage import Storage
-from stages.tasks import Row
 
-FLUSH_ITEMS = 64
-FLUSH_SECONDS = 5.0
-"""A row file is written after so many items or seconds, so that this is the most that a kill can cost."""
-
-ALL = "all"
-"""The one partition of an asset that looks across partitions."""
-
-
-@dataclass(frozen=True, slots=True)
-class ManifestRef:
-    """Which table: an asset's, of one partition, under a root."""
-
-    root: str
-    asset: str
-    partition: str
-
-    @property
-    def folder(self) -> str:
-        """Where its files lie, below the root."""
-        return f"manifests/{self.asset}/{self.partition}"
-
-
-@dataclass(frozen=True, slots=True)
-class ItemKey:
-    """Names one item's rows: what the work read, and what was decided from it.
-
-    Attributes:
-        row_key: hash of code version, work parameters, input columns and model.
-        decision_key: hash of the decision parameters.
-    """
-
-    row_key: str
-    decision_key: str
-
-
-@dataclass(frozen=True)
-class CommittedFile:
-    """One row file of a table.
-
-    Attributes:
-        path: below the root.
-        sha256: of its bytes.
-        decision_key: of all its rows.
-        items: row keys of the items taken from it.
-        transient: those of them whose failure may pass, so that the next run tries them again.
-    """
-
-    path: str
-    sha256: str
-    decision_key: str
-    items: list[str]
-    transient: list[str] = field(default_factory=lambda: [])
+__all__ = [
+    "ALL",
+    "Commit",
+    "CommittedFile",
+    "ItemKey",
+    "ManifestRef",
+    "RowWriter",
+    "StoredItems",
+    "commit_table",
+    "committed_partitions",
+    "last_commit",
+    "lineage_of",
+    "read_commit",
+    "read_item",
+    "read_manifest",
+    "stored_items",
+]
 
 
 @dataclass(frozen=True)
@@ -161,154 +133,9 @@ def read_commit(storage: Storage, ref: ManifestRef, commit: Commit, columns: lis
     layout = ASSETS[ref.asset]
     wanted = layout.schema.names if columns is None else columns
     read = [name for name in layout.schema.names if name in {*wanted, *layout.sort_by, "row_key"}]
-    tables = [_read_rows(storage, ref.asset, entry, read) for entry in commit.files]
+    tables = [read_rows(storage, ref.asset, entry, read) for entry in commit.files]
     table = pa.concat_tables(tables) if tables else layout.schema.empty_table().select(read)
     return table.sort_by([(name, "ascending") for name in layout.sort_by]).select(wanted)
-
-
-def _read_rows(storage: Storage, asset: str, entry: CommittedFile, columns: list[str] | None = None) -> pa.Table:
-    schema = ASSETS[asset].schema
-    wanted = pa.schema([schema.field(name) for name in columns or schema.names])
-    try:
-        with storage.open(entry.path) as handle:
-            file = pq.ParquetFile(handle)
-            present = [name for name in wanted.names if name in file.schema_arrow.names]
-            table = file.read(present)
-    except FileNotFoundError as error:
-        raise ManifestError(
-            f"{storage.location(entry.path)} is named by a commit and missing. "
-            "Delete that commit to have its rows computed again."
-        ) from error
-    for column in wanted:
-        if column.name not in present:  # the file was written before the column existed
-            table = table.append_column(column, pa.nulls(len(table), column.type))
-    table = table.select(wanted.names).cast(wanted)
-    return table.filter(pc.field("row_key").isin(entry.items))
-
-
-@dataclass
-class StoredItems:
-    """Which items of a table have rows in a file already, committed or not.
-
-    Attributes:
-        decided: by (row_key, decision_key): the file with exactly these rows.
-        worked: by row_key alone: a file whose rows were computed equally and decided otherwise.
-    """
-
-    decided: dict[ItemKey, CommittedFile]
-    worked: dict[str, CommittedFile]
-
-
-def stored_items(storage: Storage, ref: ManifestRef) -> StoredItems:
-    """Find every reusable item of a table by the footers of its row files.
-
-    Items whose failure may pass are left out: they are to be tried again.
-    """
-    found = StoredItems({}, {})
-    for info in storage.list(ref.folder):
-        if info.path.endswith(".parquet"):
-            _note_items(found, _footer_entry(storage, info.path))
-    return found
-
-
-def _note_items(found: StoredItems, entry: CommittedFile) -> None:
-    passing = set(entry.transient)
-    for row_key in entry.items:
-        if row_key not in passing:
-            found.decided.setdefault(ItemKey(row_key, entry.decision_key), entry)
-            found.worked.setdefault(row_key, entry)
-
-
-def _footer(storage: Storage, path: str) -> dict[str, Any]:
-    with storage.open(path) as handle:
-        metadata = pq.read_metadata(handle).metadata or {}
-    return json.loads(metadata[b"curator"])
-
-
-def _footer_entry(storage: Storage, path: str) -> CommittedFile:
-    footer = _footer(storage, path)
-    return CommittedFile(path, "", footer["decision_key"], list(footer["items"]), list(footer["transient"]))
-
-
-def read_item(storage: Storage, ref: ManifestRef, entry: CommittedFile, row_keys: Iterable[str]) -> list[Row]:
-    """The stored rows of some items of one row file."""
-    wanted = CommittedFile(entry.path, entry.sha256, entry.decision_key, list(row_keys))
-    return _read_rows(storage, ref.asset, wanted).to_pylist()
-
-
-class RowWriter:
-    """Collects the rows of finished items and writes them as row files, an item always whole in one.
-
-    Args:
-        storage: where.
-        ref: which table.
-        decision_key: of all rows that it is given.
-        lineage: goes into each file's footer.
-    """
-
-    def __init__(self, storage: Storage, ref: ManifestRef, *, decision_key: str, lineage: Mapping[str, Any]) -> None:
-        self._storage = storage
-        self._ref = ref
-        self._decision_key = decision_key
-        self._lineage = dict(lineage)
-        self._run = uuid.uuid4().hex[:12]
-        self._tables: list[pa.Table] = []
-        self._items: list[str] = []
-        self._transient: list[str] = []
-        self._first_at = 0.0
-        self.files: list[CommittedFile] = []
-
-    def append(self, row_key: str, rows: list[Row] | pa.Table) -> None:
-        """Take the whole rows of one item; may write a file."""
-        schema = ASSETS[self._ref.asset].schema
-        table = pa.Table.from_pylist(rows, schema=schema) if isinstance(rows, list) else rows
-        if not len(table):
-            raise ManifestError(f"Item {row_key} of {self._ref.asset} must have at least one row, got none.")
-        if not self._items:
-            self._first_at = time.monotonic()
-        self._tables.append(table.select(schema.names).cast(schema))
-        self._items.append(row_key)
-        if is_transient(table):
-            self._transient.append(row_key)
-        self.flush_if_due()
-
-    def flush_if_due(self) -> None:
-        """Write what waits once there is enough of it or it has waited long enough."""
-        if self._items and (len(self._items) >= FLUSH_ITEMS or time.monotonic() - self._first_at >= FLUSH_SECONDS):
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what waits as one row file."""
-        if not self._items:
-            return
-        footer = {
-            "decision_key": self._decision_key,
-            "items": self._items,
-            "transient": self._transient,
-            "lineage": self._lineage,
-        }
-        table = pa.concat_tables(self._tables).replace_schema_metadata({"curator": json.dumps(footer)})
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd")
-        data = buffer.getvalue()
-        path = f"{self._ref.folder}/rows-{self._run}-{len(self.files):05d}.parquet"
-        self._storage.write_bytes(path, data)
-        self.files.append(
-            CommittedFile(
-                path,
-                hashlib.sha256(data).hexdigest(),
-                self._decision_key,
-                self._items,
-                self._transient,
-            )
-        )
-        self._tables, self._items, self._transient = [], [], []
-
-
-def is_transient(table: pa.Table) -> bool:
-    """True where some row failed for a reason that may pass."""
-    passing = [reason.value for reason in Reason if reason.is_transient]
-    return bool(len(table.filter((pc.field("status") == "failed") & pc.field("reason").isin(passing))))
 
 
 def commit_table(storage: Storage, ref: ManifestRef, files: list[CommittedFile], lineage: Mapping[str, Any]) -> Commit:
@@ -386,9 +213,9 @@ def _find_rows(storage: Storage, asset: str, column: str, wanted: str) -> list[d
     for partition in committed_partitions(storage, asset):
         commit = last_commit(storage, ManifestRef(storage.root, asset, partition))
         for entry in commit.files if commit else []:
-            table = _read_rows(storage, asset, entry)
+            table = read_rows(storage, asset, entry)
             rows = table.filter(pc.field(column) == wanted).to_pylist()
             if rows:
-                footer = _footer(storage, entry.path)
+                footer = read_footer(storage, entry.path)
                 steps.append({"asset": asset, "file": entry.path, "rows": rows, "made_by": footer["lineage"]})
     return steps

@@ -50,9 +50,7 @@ def list_sources(location: str, params: ReadParams) -> list[Source]:
     """
     location = normalize(location)
     found = [
-        Source(uri, info.etag, info.size_bytes)
-        for uri, info in sorted(_walk(location))
-        if _admits(info.path, params)
+        Source(uri, info.etag, info.size_bytes) for uri, info in sorted(_walk(location)) if _admits(info.path, params)
     ]
     return found[: params.limit] if params.limit else found
 

@@ -18,7 +18,6 @@ from fsspec.implementations.local import LocalFileSystem
 
 from stages.errors import ParamsError, SourceGone, StorageUnavailable
 
-
 _TEMPORARY = ".tmp-"
 """Names of files that are being written begin so; no listing shows them."""
 

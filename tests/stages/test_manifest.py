@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages import manifest
+from stages import manifest, row_files
 from stages.errors import ManifestError
 from stages.manifest import (
     CommittedFile,
@@ -154,7 +154,7 @@ def test_row_writer_keeps_items_whole_and_files_bounded(tmp_path: Path) -> None:
 
 
 def test_row_writer_flushes_after_some_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifest, "FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(row_files, "FLUSH_SECONDS", 0.0)
     writer = RowWriter(Storage(tmp_path), reference(tmp_path), decision_key="d", lineage={})
     writer.append("a", [clip("a", 1)])
     assert len(writer.files) == 1

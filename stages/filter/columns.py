@@ -1,0 +1,75 @@
+"""Filters that score what the clip's row says already: size, length, motion measured by split."""
+
+from dataclasses import dataclass
+
+from stages.filter.base import Filter, Limit, Scores
+from stages.tasks import Clip
+
+
+@dataclass(frozen=True)
+class SizeFilter(Filter):
+    """Width and height as displayed, in pixels. Higher thresholds are stricter."""
+
+    width_min_px: float
+    height_min_px: float
+
+    name = "size"
+    limits = (Limit("size_width_px", "width_min_px", "min"), Limit("size_height_px", "height_min_px", "min"))
+
+    def score(self, clip: Clip) -> Scores:
+        """Two scores: ``size_width_px``, ``size_height_px``."""
+        return {"size_width_px": clip.columns["width"], "size_height_px": clip.columns["height"]}
+
+
+@dataclass(frozen=True)
+class DurationFilter(Filter):
+    """Length of the span, in seconds."""
+
+    duration_min_s: float
+    duration_max_s: float
+
+    name = "duration"
+    limits = (Limit("duration", "duration_min_s", "min"), Limit("duration", "duration_max_s", "max"))
+
+    def score(self, clip: Clip) -> float:
+        """Seconds from ``start_pts`` to ``end_pts``."""
+        return clip.span.duration_s
+
+
+@dataclass(frozen=True)
+class MotionFilter(Filter):
+    """Mean optical flow, in picture diagonals a second; works for any codec."""
+
+    motion_min: float
+    motion_max: float
+
+    name = "motion"
+    limits = (Limit("motion", "motion_min", "min"), Limit("motion", "motion_max", "max"))
+
+    def score(self, clip: Clip) -> float | None:
+        """``flow_mean`` of the clip; None where split did not measure it."""
+        return clip.columns["flow_mean"]
+
+
+@dataclass(frozen=True)
+class MotionVectorFilter(Filter):
+    """Mean length of the codec's motion vectors, over height plus width; higher thresholds are stricter.
+
+    A clip whose codec hands out no vectors (VP9, AV1, HEVC in FFmpeg) is not judged: nothing was measured.
+    """
+
+    motion_vectors_mean_min: float
+    motion_vectors_patch_min: float
+
+    name = "motion_vectors"
+    limits = (
+        Limit("motion_vectors_mean", "motion_vectors_mean_min", "min"),
+        Limit("motion_vectors_patch", "motion_vectors_patch_min", "min"),
+    )
+
+    def score(self, clip: Clip) -> Scores:
+        """Two scores: ``motion_vectors_mean``, and ``motion_vectors_patch`` of the stillest patch."""
+        return {
+            "motion_vectors_mean": clip.columns["vectors_mean"],
+            "motion_vectors_patch": clip.columns["vectors_patch_min"],
+        }

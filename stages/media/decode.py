@@ -1,0 +1,288 @@
+"""Frames of a video in presentation order, at exact times, until the stream ends or breaks."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+from av.codec.context import Flags2
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from stages import heartbeat
+from stages.errors import CorruptStream, NoVideoStream, SourceGone, StorageUnavailable, UnreadableSource
+from stages.storage import local_path, open_source
+from stages.tasks import Size
+
+MAX_STEP_BACK_S = 1
+"""A PTS that repeats or goes back by less is moved behind the one before; further back the stream's time is broken."""
+MISSING_TAIL_S = 1
+MISSING_TAIL_SHARE = 0.01
+"""A stream that ends earlier than it declares by more than both of these is truncated."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedFrame:
+    """A frame and where it stands.
+
+    Attributes:
+        frame: as the decoder gave it, before rotation and pixel aspect.
+        index: in presentation order from 0.
+        pts: in the stream's time base; rises from frame to frame.
+        is_keyframe: it was decoded without another frame.
+    """
+
+    frame: av.VideoFrame
+    index: int
+    pts: int
+    is_keyframe: bool
+
+
+@contextlib.contextmanager
+def open_video(uri: str) -> Iterator[InputContainer]:
+    """An open container. Nothing in a file's name is taken for a protocol; URLs are read by ranges.
+
+    Raises:
+        UnreadableSource: empty, no container, or its header is damaged.
+        SourceGone: it is not there.
+        StorageUnavailable: the store does not answer, or refuses.
+    """
+    path = local_path(uri)
+    with contextlib.ExitStack() as stack:
+        target: Any = f"file:{path}" if path is not None else stack.enter_context(open_source(uri))
+        container = stack.enter_context(_open(uri, target))
+        yield container
+
+
+def _open(uri: str, target: Any) -> InputContainer:
+    try:
+        return av.open(target, "r", metadata_errors="replace")
+    except FileNotFoundError as error:
+        raise SourceGone(uri, f"The source is not there any more: {uri}. List again, or restore the file.") from error
+    except av.FFmpegError as error:
+        raise UnreadableSource(
+            uri,
+            f"The source must be a whole video file, got {error.strerror or error}: {uri}. "
+            "Copy it again, or leave it out with read.exclude.",
+        ) from error
+    except OSError as error:
+        raise StorageUnavailable(uri, f"The source cannot be read: {error}. It is tried again by the next run.") from error
+
+
+def video_stream(container: InputContainer) -> VideoStream:
+    """The first stream of moving pictures; cover art and thumbnails are none.
+
+    Raises:
+        NoVideoStream: there is none.
+        UnreadableSource: there is one, and no decoder for it.
+    """
+    stills = Disposition.attached_pic | Disposition.timed_thumbnails
+    for stream in container.streams.video:
+        if stream.disposition & stills:
+            continue
+        if stream.codec_context is None:
+            raise UnreadableSource(
+                _uri(container), f"The video stream requires a decoder that this FFmpeg lacks: {_uri(container)}."
+            )
+        return stream
+    raise NoVideoStream(
+        _uri(container), f"The source must hold a video stream, got none: {_uri(container)}. Leave it out with read.exclude."
+    )
+
+
+def decode_frames(
+    container: InputContainer, *, num_threads: int = 1, export_vectors: bool = False
+) -> Iterator[DecodedFrame]:
+    """Every frame of the first video stream.
+
+    Packets of no length are skipped (Theora repeats a frame that way), and so are those before the first that
+    decodes (a recording may begin in the middle of a GOP). The first fault after that ends the stream.
+
+    Args:
+        container: from `open_video`, not yet read from.
+        num_threads: of the decoder. With 1 it starts none.
+        export_vectors: frames carry the codec's motion vectors as side data, where the codec has such.
+
+    Raises:
+        NoVideoStream: there is none.
+        CorruptStream: the stream breaks, or ends before its declared end; after what decodes has been yielded.
+        StorageUnavailable: the store stopped answering.
+    """
+    stream = video_stream(container)
+    context = stream.codec_context
+    # Frame threads and no other kind: slices would change nothing here, and AUTO has hung.
+    context.thread_count = num_threads
+    context.thread_type = "FRAME" if num_threads > 1 else "NONE"
+    if export_vectors:
+        context.flags2 |= Flags2.export_mvs
+    clock = _Clock(stream)
+    fault: str | None = None
+    for index, item in enumerate(_raw_frames(container, stream)):
+        if isinstance(item, str):
+            fault = item
+            break
+        heartbeat.beat()
+        pts = clock.advance(item)
+        if pts is None:
+            fault = f"time goes back from PTS {clock.last} to {item.pts}"
+            break
+        yield DecodedFrame(item, index, pts, bool(item.key_frame))
+    else:
+        fault = clock.missing_tail()
+    if fault is not None or clock.last is None:
+        _raise_corrupt(container, fault or "no frame decodes", clock.last)
+
+
+def _raise_corrupt(container: InputContainer, fault: str, pts: int | None) -> None:
+    where = "before its first frame" if pts is None else f"after PTS {pts}"
+    raise CorruptStream(
+        _uri(container), f"The video stream breaks {where}: {fault}. Copy the file again or repair it.", pts
+    )
+
+
+def _raw_frames(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame | str]:
+    """Frames as decoded; last, where the stream broke, one text that says how."""
+    context = stream.codec_context
+    fault: str | None = None
+    started = partial = False
+    try:
+        for packet in container.demux(stream):
+            if not packet.size:
+                continue
+            heartbeat.beat()
+            partial = packet.is_corrupt
+            try:
+                frames = context.decode(packet)
+            except av.FFmpegError as error:
+                fault = error.strerror or str(error)
+                if started:
+                    break
+                continue
+            for frame in frames:
+                started, fault = True, None
+                yield frame
+    except av.FFmpegError as error:
+        fault = error.strerror or str(error)
+    except OSError as error:
+        raise StorageUnavailable(_uri(container), f"The source cannot be read on: {error}.") from error
+    # What the decoder holds back for reordering stands before the fault.
+    with contextlib.suppress(av.FFmpegError):
+        for frame in context.decode(None):
+            fault = fault if started else None
+            started = True
+            yield frame
+    if fault is not None or partial:
+        yield fault or "the last packet is cut off"
+
+
+class _Clock:
+    """Times of frames, made to rise."""
+
+    def __init__(self, stream: VideoStream) -> None:
+        self._time_base = stream.time_base or Fraction(1, av.time_base)
+        self._start = stream.start_time
+        self._declared = _declared_duration(stream, self._time_base)
+        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        self._step = max(1, round(1 / (rate * self._time_base)))
+        self.last: int | None = None
+        self._end = 0
+
+    def advance(self, frame: av.VideoFrame) -> int | None:
+        """The PTS of the next frame; None where time goes back for good."""
+        told = frame.pts if frame.pts is not None else frame.dts
+        if self.last is None:
+            pts = told if told is not None else 0
+            self._start = pts if self._start is None else self._start
+        elif told is None:
+            pts = self.last + self._step
+        elif told > self.last:
+            pts = told
+        elif (self.last - told) * self._time_base < MAX_STEP_BACK_S:
+            pts = self.last + 1
+        else:
+            return None
+        self.last = pts
+        self._end = pts + (frame.duration or self._step)
+        return pts
+
+    def missing_tail(self) -> str | None:
+        """What is wrong where the stream ended too early."""
+        if self._declared is None or self._start is None or self.last is None:
+            return None
+        missing_s = float((self._start + self._declared - self._end) * self._time_base)
+        if missing_s <= max(MISSING_TAIL_S, MISSING_TAIL_SHARE * float(self._declared * self._time_base)):
+            return None
+        return f"the file ends {missing_s:.1f} s before its declared end"
+
+
+def _declared_duration(stream: VideoStream, time_base: Fraction) -> int | None:
+    """What the stream itself declares, in its time base; a container's duration may be its audio's."""
+    if stream.duration is not None:
+        return stream.duration
+    parts = stream.metadata.get("DURATION", "").split(":")  # Matroska: "00:00:20.020000000"
+    try:
+        hours, minutes, seconds = (Fraction(part) for part in parts)
+    except ValueError:
+        return None
+    return round((hours * 3600 + minutes * 60 + seconds) / time_base)
+
+
+def displayed_size(frame: av.VideoFrame, pixel_aspect: Fraction | None) -> Size:
+    """Width and height on a screen: wide pixels widen the picture, then it is turned."""
+    width = max(1, round(frame.width * (pixel_aspect or 1)))
+    return Size(frame.height, width) if _quarter_turns(frame) % 2 else Size(width, frame.height)
+
+
+def fit(size: Size, max_px: int) -> Size:
+    """The size shrunk, never enlarged, to at most `max_px` on its longest side."""
+    longest = max(size.width, size.height)
+    if longest <= max_px:
+        return size
+    return Size(max(1, round(size.width * max_px / longest)), max(1, round(size.height * max_px / longest)))
+
+
+class UprightScaler:
+    """Scales frames to one size and turns them upright. Keeps its scaling context; one thread at a time.
+
+    Args:
+        size: of the result, as displayed.
+        pixel_format: ``"rgb24"``, ``"bgr24"`` or ``"gray"``, 8 bit whatever the source.
+    """
+
+    def __init__(self, size: Size, *, pixel_format: str = "rgb24") -> None:
+        self._size = size
+        self._format = pixel_format
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
+        """Uint8 ``[H, W, 3]``, or ``[H, W]`` for gray."""
+        turns = _quarter_turns(frame)
+        width, height = self._size.width, self._size.height
+        if turns % 2:
+            width, height = height, width
+        # threads=1: the default starts a pool of swscale threads for each context.
+        scaled = self._reformatter.reformat(
+            frame, width, height, self._format, interpolation=Interpolation.BICUBIC, threads=1
+        )
+        picture = scaled.to_ndarray()
+        return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
+
+
+def upright(frame: av.VideoFrame, size: Size) -> NDArray[np.uint8]:
+    """The picture as displayed, scaled: uint8 ``[H, W, 3]`` RGB."""
+    return UprightScaler(size)(frame)
+
+
+def _quarter_turns(frame: av.VideoFrame) -> int:
+    """Counter-clockwise quarter turns that make the picture upright, 0 to 3."""
+    return round(frame.rotation / 90) % 4
+
+
+def _uri(container: InputContainer) -> str:
+    return container.name.removeprefix("file:")

@@ -1,0 +1,140 @@
+"""Making the frame store: sampling a video's frames at a steady rate and keeping them as JPEGs."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from fractions import Fraction
+from types import TracebackType
+from typing import Self
+
+import cv2
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stages import counters
+from stages.errors import CorruptStream, StageError
+from stages.media.decode import DecodedFrame, UprightScaler, decode_frames, displayed_size, fit, open_video, video_stream
+from stages.media.frame_store import FOOTER_KEY, FrameStore, frames_key, read_store, store_path
+from stages.schemas import FRAME_STORE_SCHEMA
+from stages.spans import NearestSampler
+from stages.storage import Storage
+
+__all__ = ["FrameStore", "StoreWriter", "frames_key", "read_store", "rebuild_store", "sampled", "store_path"]
+
+JPEG_QUALITY = 90
+ROW_GROUP = 64
+"""Pictures held in memory before they go to the file."""
+
+
+class StoreWriter:
+    """Writes a video's frame store; it appears, whole, when `close` is called, and not at all otherwise.
+
+    Args:
+        storage: the root.
+        path: from `store_path`.
+        key: from `frames_key`.
+        max_px: longest side of a picture.
+        pixel_aspect: of the stream, width by height; None for square.
+    """
+
+    def __init__(
+        self, storage: Storage, path: str, *, key: str, max_px: int, pixel_aspect: Fraction | None = None
+    ) -> None:
+        self._storage = storage
+        self._path = path
+        self._max_px = max_px
+        self._pixel_aspect = pixel_aspect
+        self._scaler: UprightScaler | None = None
+        self._rows: list[dict[str, int | bytes]] = []
+        handle, self._local = tempfile.mkstemp(suffix=".parquet")
+        os.close(handle)
+        self._schema = FRAME_STORE_SCHEMA.with_metadata({FOOTER_KEY: key.encode()})
+        # A JPEG does not shrink any further.
+        self._writer = pq.ParquetWriter(self._local, self._schema, compression="none")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._local)
+
+    def add(self, decoded: DecodedFrame) -> None:
+        """Take one picture; PTS must rise.
+
+        Raises:
+            StageError: it cannot be encoded.
+        """
+        if self._scaler is None:
+            size = fit(displayed_size(decoded.frame, self._pixel_aspect), self._max_px)
+            self._scaler = UprightScaler(size, pixel_format="bgr24")
+        done, jpeg = cv2.imencode(".jpg", self._scaler(decoded.frame), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        if not done:
+            raise StageError(f"Frame {decoded.index} must be encoded as JPEG, and OpenCV refused.")
+        self._rows.append({"pts": decoded.pts, "frame": decoded.index, "jpeg": jpeg.tobytes()})
+        if len(self._rows) >= ROW_GROUP:
+            self._flush()
+
+    def close(self) -> None:
+        """Put the finished file into place."""
+        self._flush()
+        self._writer.close()
+        self._storage.put_file(self._path, self._local)
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
+            self._rows = []
+
+
+def sampled(frames: Iterator[DecodedFrame], sampler: NearestSampler) -> Iterator[DecodedFrame]:
+    """The frames nearest to the sampler's times, each once, in order."""
+    previous: DecodedFrame | None = None
+    for current in frames:
+        picks = sampler.push(current.pts)
+        if picks.previous and previous is not None:
+            yield previous
+        if picks.current:
+            yield current
+        previous = current
+    if previous is not None and sampler.finish():
+        yield previous
+
+
+def rebuild_store(
+    storage: Storage, uri: str, partition: str, video_id: str, *, fps: float, max_px: int
+) -> FrameStore:
+    """Make a video's store by one decode, counted as such, and return it.
+
+    A stream that breaks gives the pictures before the fault, as it did when the video was split.
+
+    Raises:
+        SourceError: the source cannot be opened, or nothing of it decodes.
+    """
+    key, path = frames_key(video_id, fps, max_px), store_path(partition, video_id)
+    counters.count("rebuilt_frame_stores")
+    with open_video(uri) as container:
+        stream = video_stream(container)
+        sampler = NearestSampler(fps, stream.time_base or Fraction(1, 1))
+        with StoreWriter(storage, path, key=key, max_px=max_px, pixel_aspect=stream.sample_aspect_ratio) as writer:
+            for decoded in sampled(_until_broken(decode_frames(container)), sampler):
+                writer.add(decoded)
+            writer.close()
+    store = read_store(storage, partition, video_id)
+    if store is None:
+        raise StageError(f"The frame store {storage.location(path)} was written and must be readable, and is not.")
+    return store
+
+
+def _until_broken(frames: Iterator[DecodedFrame]) -> Iterator[DecodedFrame]:
+    try:
+        for decoded in frames:
+            counters.count("decoded_frames")
+            yield decoded
+    except CorruptStream as error:
+        if error.pts is None:
+            raise
