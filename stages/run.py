@@ -11,13 +11,13 @@ import itertools
 import logging
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
 from stages import registry
-from stages.errors import PhaseError
+from stages.errors import ParamsError, PhaseError
 from stages.manifest import ManifestRef
 from stages.params import ExecutorParams, Params
 from stages.phase import Phase, PhaseReport
@@ -25,7 +25,7 @@ from stages.pipeline import Executor, ItemResult, RunStats
 from stages.table_run import Inputs, InputTables, TableRun
 from stages.tasks import Task
 
-__all__ = ["Inputs", "PhaseReport", "Progress", "Session", "open_session"]
+__all__ = ["Inputs", "PhaseReport", "Progress", "Session", "check_phases", "open_session"]
 
 logger = logging.getLogger(__name__)
 
@@ -60,12 +60,20 @@ class Progress:
 
 
 class Session:
-    """Runs phases on one set of workers."""
+    """Runs phases on one set of workers.
+
+    Attributes:
+        executor_params: what it was opened with.
+        on_progress: called at least once a second while a phase works.
+        run_id: stands in the lineage of all that it writes.
+        reports: of each phase that was run in it, in order, what was committed by partition; of a stopped one too.
+    """
 
     def __init__(self, executor: ExecutorParams, on_progress: Callable[[Progress], None] | None = None) -> None:
         self.executor_params = executor
         self.on_progress = on_progress
         self.run_id = uuid.uuid4().hex
+        self.reports: list[dict[str, PhaseReport]] = []
         self._executor: Executor | None = None
 
     def run_phase(self, params: Params, inputs: Inputs, outputs: list[ManifestRef]) -> dict[str, PhaseReport]:
@@ -92,7 +100,8 @@ class Session:
         finally:
             results.close()  # ends the work of an executor that was interrupted
             run.flush()
-        run.describe()
+            run.describe()
+            self.reports.append(run.reports)
         _check_failed_fraction(params, run.reports)
         return run.reports
 
@@ -117,6 +126,23 @@ class Session:
         if self._executor is not None:
             self._executor.close()
             self._executor = None
+
+
+def check_phases(params: Iterable[Params], root: str) -> None:
+    """Build every phase and its pipeline without running it, so that a wrong request fails before any work.
+
+    Raises:
+        ParamsError: names what is wrong in all phases at once: a name that is no class, arguments that do not fit,
+            a stage whose input nothing makes.
+    """
+    problems: list[str] = []
+    for each in params:
+        try:
+            registry.load("phase", each.phase)(each, root).pipeline().build()
+        except ParamsError as error:
+            problems.append(str(error))
+    if problems:
+        raise ParamsError("\n".join(problems))
 
 
 @contextmanager

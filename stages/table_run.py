@@ -82,7 +82,8 @@ class TableRun:
         self._storage = Storage(output.root)
         self._decision_key = phase.decision_key()
         self._items = phase.items(tables.of(output), output)
-        self._index = {phase.row_key(item): place for place, item in enumerate(_rows(self._items))}
+        keyed = self._items.select(phase.key_columns)
+        self._index = {phase.row_key(item): place for place, item in enumerate(_rows(keyed))}
         if len(self._index) != len(self._items):
             raise ManifestError(
                 f"{output.asset} of partition {output.partition!r} has {len(self._items)} items but "

@@ -6,11 +6,11 @@ from typing import ClassVar
 import pytest
 
 from stages import registry
-from stages.errors import ManifestError, PhaseError
+from stages.errors import ManifestError, ParamsError, PhaseError
 from stages.manifest import ManifestRef, read_manifest
-from stages.params import EmbedParams, ExecutorParams, ReadParams
+from stages.params import EmbedParams, ExecutorParams, FilterParams, Params, ReadParams
 from stages.phase import PhaseReport
-from stages.run import Progress, open_session
+from stages.run import Progress, check_phases, open_session
 from stages.tasks import Row
 from tests.phases import ToyPhase, register_names
 
@@ -145,3 +145,17 @@ def test_run_phase_tells_progress_over_partitions(tmp_path: Path) -> None:
         session.run_phase(ReadParams(max_failed_fraction=1), {}, outputs)
     assert (seen[-1].done, seen[-1].failed, seen[-1].total) == (3, 1, 3)
     assert seen[-1].left_s == 0
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        (FilterParams(filters=["size", "sise"]), "filter must be one of .*got 'sise'"),
+        (FilterParams(filters=["nowhere.filters:Text"]), "requires nowhere.filters:Text, which cannot be imported"),
+        (EmbedParams(embedder="clap"), "embedder must be one of .*got 'clap'"),
+    ],
+)
+def test_check_phases_rejects_before_any_work(tmp_path: Path, params: Params, message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        check_phases([params], str(tmp_path))
+    assert not list(tmp_path.glob("manifests"))
