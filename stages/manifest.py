@@ -111,10 +111,15 @@ def last_commit(storage: Storage, ref: ManifestRef) -> Commit | None:
         for info in storage.list(f"{ref.folder}/_commits")
         if (name := info.path.rsplit("/", 1)[-1]).endswith(".json")
     ]
-    return _load_commit(storage, ref, max(numbers)) if numbers else None
+    return load_commit(storage, ref, max(numbers)) if numbers else None
 
 
-def _load_commit(storage: Storage, ref: ManifestRef, number: int) -> Commit:
+def load_commit(storage: Storage, ref: ManifestRef, number: int) -> Commit:
+    """One version of a table, by its number.
+
+    Raises:
+        ManifestError: the commit is damaged.
+    """
     path = f"{ref.folder}/_commits/{number}.json"
     try:
         data = json.loads(storage.read_bytes(path))

@@ -224,10 +224,19 @@ ASSETS: dict[str, AssetSchema] = {
                     "group_id", _TEXT, "Clip id of the group's kept clip; equal for all near-duplicates of one group."
                 ),
                 _column("group_size", _INT, "Clips of the group."),
-                _column("nearest_clip_id", _TEXT, "Nearest kept clip other than itself; null where there is none."),
+                _column(
+                    "nearest_clip_id",
+                    _TEXT,
+                    "Nearest other kept clip (cluster mode: nearest clip ranked before it); null without one.",
+                ),
                 _column("similarity", _REAL, "Cosine similarity to nearest_clip_id."),
                 _column("rank", _INT, "Order of preference in its group, 0 is kept."),
                 _column("model", _TEXT, "Of the embedding that was compared."),
+                _column(
+                    "embedding_key",
+                    _TEXT,
+                    "row_key of the embedding that was compared; a decision falls where it changes.",
+                ),
             ],
             "partition",
             "video_id",

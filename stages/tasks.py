@@ -59,10 +59,12 @@ class Frames:
     Attributes:
         pts: int64 ``[N]``, in the stream's time base.
         images: uint8 ``[N, H, W, 3]``, RGB.
+        index: int64 ``[N]``, of the frame in the video, in presentation order from 0; None where it is not known.
     """
 
     pts: NDArray[np.int64]
     images: NDArray[np.uint8]
+    index: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -83,6 +85,7 @@ class Window:
         end_frame: one past the last frame.
         captions: text by captioner's model name.
         tokens: output tokens by model name, where the model counts them.
+        failures: why there is no text, by model name.
     """
 
     index: int
@@ -90,6 +93,7 @@ class Window:
     end_frame: int
     captions: Mapping[str, str] = field(default_factory=lambda: {})
     tokens: Mapping[str, int | None] = field(default_factory=lambda: {})
+    failures: Mapping[str, "Failed"] = field(default_factory=lambda: {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ class Clip:
         end_frame: one past the last frame.
         columns: everything else that its row in the manifest says, by column name.
         frames: sampled pictures, once a stage has loaded them.
-        scores: by filter name.
+        scores: by filter name; None where it could not be measured.
         embeddings: float32 ``[D]``, unit length, by model name.
         windows: what a captioner is shown, and what it said.
     """
@@ -114,7 +118,7 @@ class Clip:
     end_frame: int
     columns: Mapping[str, Any] = field(default_factory=lambda: {})
     frames: Frames | None = None
-    scores: Mapping[str, float] = field(default_factory=lambda: {})
+    scores: Mapping[str, float | None] = field(default_factory=lambda: {})
     embeddings: Mapping[str, NDArray[np.float32]] = field(default_factory=lambda: {})
     windows: tuple[Window, ...] = ()
 

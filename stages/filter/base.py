@@ -56,11 +56,11 @@ class Filter(ABC):
         """What else the score depends on, such as the hash of a model's weights; enters every ``row_key``."""
         return {}
 
-    def setup(self, worker_metadata: WorkerMetadata) -> None:
+    def setup(self, worker_metadata: WorkerMetadata) -> None:  # noqa: B027 - most filters load nothing
         """Load what `score` needs, in the worker."""
 
     @abstractmethod
-    def score(self, clip: Clip) -> float | None | Scores:
+    def score(self, clip: Clip) -> float | Scores | None:
         """The clip's score, or several by name."""
 
     def thresholds(self) -> dict[str, float]:

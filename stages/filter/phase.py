@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import pyarrow as pa
 
@@ -20,9 +20,7 @@ from stages.tasks import Row, Task, VideoTask
 
 FATE = ("status", "reason", "error", "row_key", "decision_key")
 CARRIED = tuple(
-    name
-    for name in ASSETS["filtered_clips"].schema.names
-    if name in ASSETS["clips"].schema.names and name not in FATE
+    name for name in ASSETS["filtered_clips"].schema.names if name in ASSETS["clips"].schema.names and name not in FATE
 )
 """Columns that come from the clip's row and stay; all of them enter ``row_key``, since the row repeats them."""
 
@@ -31,7 +29,7 @@ class FilterPhase(Phase[FilterParams]):
     """Kept clips to the same clips with scores, kept or rejected by the first filter that they do not pass."""
 
     inputs = ("clips",)
-    input_columns = {"clips": list(CARRIED)}
+    input_columns: ClassVar[Mapping[str, list[str]]] = {"clips": list(CARRIED)}
     key_columns = CARRIED
 
     def __init__(self, params: FilterParams, root: str) -> None:
@@ -55,18 +53,19 @@ class FilterPhase(Phase[FilterParams]):
         return {each.name: identity for each in self.filters if (identity := each.identity())}
 
     def decide(self, row: Row) -> Row:
-        """Status, reason, error and thresholds from the stored scores."""
+        """Status, reason, error and thresholds from the stored scores; a row without scores stays as it is."""
+        if row.get("scores") is None:
+            return row
         thresholds = {name: value for each in self.filters for name, value in each.thresholds().items()}
         row = {**row, "thresholds": thresholds}
-        miss = first_miss(self.filters, dict(row["scores"] or {}), self.params.score_only)
+        miss = first_miss(self.filters, dict(row["scores"]), self.params.score_only)
         if miss is None:
             return {**row, "status": "kept", "reason": None, "error": None}
         return {**row, "status": "rejected", "reason": miss.filter, "error": miss.detail}
 
 
 def _rows(task: Task) -> list[Row]:
-    assert isinstance(task, VideoTask)
-    clip = task.data.clip
+    clip = cast(VideoTask, task).data.clip
     return [{**clip.columns, "status": "kept", "scores": dict(clip.scores)}]
 
 

@@ -20,7 +20,7 @@ BLACK_LUMA = 25
 BLACK_SHARE = 0.98
 """A picture with at least this share of black pixels is black."""
 FROZEN_BLOCK_PX = 16
-FROZEN_CHANGE = 1.0
+FROZEN_CHANGE = 2.5
 """Grey levels; two pictures are equal where no block's mean change is larger. JPEG noise stays below."""
 BAR_LUMA = 25
 BAR_RANGE = 12
@@ -90,14 +90,14 @@ def content_of(luma: Luma) -> Content:
 def _bar(low: Luma, high: Luma) -> int:
     """Lines of the bar at the upper edge, given the least and greatest luma of each pixel over time.
 
-        0   black, flat       the bar
-        1   black, flat
-        2   seen along half of its width, or it was no bar
+    line 0   black, flat   the bar
+    line 1   black, flat
+    line 2   seen along half of its width, else the lines above were no bar
     """
     dark = (high.max(axis=1) <= BAR_LUMA) & (high.max(axis=1) - low.min(axis=1) <= BAR_RANGE)
     lines = len(dark) if dark.all() else int(np.argmin(dark))
-    # JPEG smears the edge over a block, so what lies behind it is looked for in the next 16 lines.
-    behind = high[lines : lines + 16]
+    # Scaling and JPEG smear the edge, so what lies behind it is looked for in the next few lines.
+    behind = high[lines : lines + max(4, len(dark) // 32)]
     if not lines or not len(behind):
         return 0
     return lines if (behind.max(axis=0) > BAR_LUMA).mean() >= CONTENT_SHARE else 0

@@ -64,7 +64,7 @@ class ScoreStage(ProcessingStage[VideoTask, VideoTask]):
         return with_clip(task, replace(clip, scores=scores, frames=None))
 
 
-def _named(each: Filter, score: float | None | Scores) -> dict[str, float | None]:
+def _named(each: Filter, score: float | Scores | None) -> dict[str, float | None]:
     scores = {each.name: score} if score is None or isinstance(score, int | float) else score
     return {name: _measured(value) for name, value in scores.items()}
 

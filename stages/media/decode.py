@@ -4,12 +4,13 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import IO
 
 import av
 import numpy as np
 from av.codec.context import Flags2
 from av.container import InputContainer
+from av.error import FFmpegError
 from av.stream import Disposition
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
@@ -55,24 +56,26 @@ def open_video(uri: str) -> Iterator[InputContainer]:
     """
     path = local_path(uri)
     with contextlib.ExitStack() as stack:
-        target: Any = f"file:{path}" if path is not None else stack.enter_context(open_source(uri))
+        target: str | IO[bytes] = f"file:{path}" if path is not None else stack.enter_context(open_source(uri))
         container = stack.enter_context(_open(uri, target))
         yield container
 
 
-def _open(uri: str, target: Any) -> InputContainer:
+def _open(uri: str, target: str | IO[bytes]) -> InputContainer:
     try:
         return av.open(target, "r", metadata_errors="replace")
     except FileNotFoundError as error:
         raise SourceGone(uri, f"The source is not there any more: {uri}. List again, or restore the file.") from error
-    except av.FFmpegError as error:
+    except FFmpegError as error:
         raise UnreadableSource(
             uri,
             f"The source must be a whole video file, got {error.strerror or error}: {uri}. "
             "Copy it again, or leave it out with read.exclude.",
         ) from error
     except OSError as error:
-        raise StorageUnavailable(uri, f"The source cannot be read: {error}. It is tried again by the next run.") from error
+        raise StorageUnavailable(
+            uri, f"The source cannot be read: {error}. It is tried again by the next run."
+        ) from error
 
 
 def video_stream(container: InputContainer) -> VideoStream:
@@ -92,7 +95,8 @@ def video_stream(container: InputContainer) -> VideoStream:
             )
         return stream
     raise NoVideoStream(
-        _uri(container), f"The source must hold a video stream, got none: {_uri(container)}. Leave it out with read.exclude."
+        _uri(container),
+        f"The source must hold a video stream, got none: {_uri(container)}. Leave it out with read.exclude.",
     )
 
 
@@ -106,7 +110,7 @@ def decode_frames(
 
     Args:
         container: from `open_video`, not yet read from.
-        num_threads: of the decoder. With 1 it starts none.
+        num_threads: of the decoder. With 1 it starts none; with more, a fault also loses the frames in flight.
         export_vectors: frames carry the codec's motion vectors as side data, where the codec has such.
 
     Raises:
@@ -135,15 +139,10 @@ def decode_frames(
         yield DecodedFrame(item, index, pts, bool(item.key_frame))
     else:
         fault = clock.missing_tail()
-    if fault is not None or clock.last is None:
-        _raise_corrupt(container, fault or "no frame decodes", clock.last)
-
-
-def _raise_corrupt(container: InputContainer, fault: str, pts: int | None) -> None:
-    where = "before its first frame" if pts is None else f"after PTS {pts}"
-    raise CorruptStream(
-        _uri(container), f"The video stream breaks {where}: {fault}. Copy the file again or repair it.", pts
-    )
+    if fault is not None:
+        where = "before its first frame" if clock.last is None else f"after PTS {clock.last}"
+        message = f"The video stream breaks {where}: {fault}. Copy the file again or repair it."
+        raise CorruptStream(_uri(container), message, clock.last)
 
 
 def _raw_frames(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame | str]:
@@ -155,30 +154,29 @@ def _raw_frames(container: InputContainer, stream: VideoStream) -> Iterator[av.V
         for packet in container.demux(stream):
             if not packet.size:
                 continue
-            heartbeat.beat()
             partial = packet.is_corrupt
             try:
                 frames = context.decode(packet)
-            except av.FFmpegError as error:
+            except FFmpegError as error:
                 fault = error.strerror or str(error)
                 if started:
-                    break
+                    # What the decoder holds back has holes where the broken frame belongs.
+                    yield fault
+                    return
+                heartbeat.beat()
                 continue
-            for frame in frames:
-                started, fault = True, None
-                yield frame
-    except av.FFmpegError as error:
-        fault = error.strerror or str(error)
+            started = started or bool(frames)
+            yield from frames
+    except FFmpegError as error:
+        fault, partial = error.strerror or str(error), True
     except OSError as error:
         raise StorageUnavailable(_uri(container), f"The source cannot be read on: {error}.") from error
-    # What the decoder holds back for reordering stands before the fault.
-    with contextlib.suppress(av.FFmpegError):
-        for frame in context.decode(None):
-            fault = fault if started else None
-            started = True
-            yield frame
-    if fault is not None or partial:
-        yield fault or "the last packet is cut off"
+    with contextlib.suppress(FFmpegError):
+        frames = context.decode(None)
+        started = started or bool(frames)
+        yield from frames
+    if partial or not started:
+        yield fault or ("the last packet is cut off" if started else "no frame decodes")
 
 
 class _Clock:
@@ -270,8 +268,9 @@ class UprightScaler:
         scaled = self._reformatter.reformat(
             frame, width, height, self._format, interpolation=Interpolation.BICUBIC, threads=1
         )
-        picture = scaled.to_ndarray()
-        return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
+        picture = scaled.to_ndarray().astype(np.uint8, copy=False)
+        # OpenCV refuses rows with padding, which some widths get.
+        return np.ascontiguousarray(np.rot90(picture, turns))
 
 
 def upright(frame: av.VideoFrame, size: Size) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ import numpy as np
 from stages import heartbeat
 from stages.errors import Reason, SourceChanged, StageError
 from stages.media.clip_task import shot_of, spread
-from stages.media.frames import FrameStore, read_store, rebuild_store
+from stages.media.frames import FrameStore, frames_key, read_store, rebuild_store
 from stages.storage import Storage, stat_source
 from stages.tasks import Frames, Video
 
@@ -49,6 +49,13 @@ class FrameLoader:
 
     def _rebuild(self, video: Video) -> FrameStore:
         columns = video.clip.columns
+        made = frames_key(video.video_id, columns["frames_fps"], columns["frames_max_px"])
+        if made != columns["frames_key"]:
+            raise StageError(
+                f"frames_key must be {made} for {columns['frames_fps']} pictures a second of "
+                f"{columns['frames_max_px']} px, got {columns['frames_key']}: another version made the clip. "
+                "Run split again."
+            )
         if columns.get("etag") and stat_source(video.uri).etag != columns["etag"]:
             raise SourceChanged(
                 video.uri, f"The source is no longer the one that was split: {video.uri}. Run read and split again."
@@ -61,12 +68,6 @@ class FrameLoader:
             fps=columns["frames_fps"],
             max_px=columns["frames_max_px"],
         )
-        if self._store.key != columns["frames_key"]:
-            raise StageError(
-                f"frames_key must be {self._store.key} for {columns['frames_fps']} pictures a second of "
-                f"{columns['frames_max_px']} px, got {columns['frames_key']}: another version made the clip. "
-                "Run split again."
-            )
         return self._store
 
     def _decode(self, video: Video, store: FrameStore) -> Frames | None:
@@ -79,7 +80,9 @@ class FrameLoader:
             )
         places = [inside[place] for place in spread(len(inside), self._max_frames or len(inside))]
         images = _pictures(store.jpegs[place] for place in places)
-        return None if images is None else Frames(np.asarray(store.pts[places], np.int64), images)
+        if images is None:
+            return None
+        return Frames(np.asarray(store.pts[places], np.int64), images, np.asarray(store.frame[places], np.int64))
 
 
 def _pictures(jpegs: Iterable[bytes]) -> np.ndarray | None:

@@ -14,7 +14,15 @@ import pyarrow.parquet as pq
 
 from stages import counters
 from stages.errors import CorruptStream, StageError
-from stages.media.decode import DecodedFrame, UprightScaler, decode_frames, displayed_size, fit, open_video, video_stream
+from stages.media.decode import (
+    DecodedFrame,
+    UprightScaler,
+    decode_frames,
+    displayed_size,
+    fit,
+    open_video,
+    video_stream,
+)
 from stages.media.frame_store import FOOTER_KEY, FrameStore, frames_key, read_store, store_path
 from stages.schemas import FRAME_STORE_SCHEMA
 from stages.spans import NearestSampler
@@ -105,9 +113,7 @@ def sampled(frames: Iterator[DecodedFrame], sampler: NearestSampler) -> Iterator
         yield previous
 
 
-def rebuild_store(
-    storage: Storage, uri: str, partition: str, video_id: str, *, fps: float, max_px: int
-) -> FrameStore:
+def rebuild_store(storage: Storage, uri: str, partition: str, video_id: str, *, fps: float, max_px: int) -> FrameStore:
     """Make a video's store by one decode, counted as such, and return it.
 
     A stream that breaks gives the pictures before the fault, as it did when the video was split.

@@ -23,7 +23,9 @@ def package_file(package: str, relative: str) -> Path:
         raise ParamsError(f"Package {package!r} must be installed, got none. Run: pip install curator-dagster")
     path = Path(folders[0]) / relative
     if not path.is_file():
-        raise ParamsError(f"Package {package!r} must hold {relative!r}, got no such file in {folders[0]}. Reinstall it.")
+        raise ParamsError(
+            f"Package {package!r} must hold {relative!r}, got no such file in {folders[0]}. Reinstall it."
+        )
     return path
 
 

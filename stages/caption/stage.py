@@ -1,0 +1,118 @@
+"""The stage that shows each window of a clip to a captioner."""
+
+from dataclasses import dataclass, replace
+
+from stages import registry
+from stages.base import Fields, ProcessingStage, WorkerMetadata
+from stages.caption.windows import MIN_FRAMES, pictures_in, windows
+from stages.errors import ParamsError, Reason, StageError
+from stages.media.clip_task import with_clip
+from stages.models.captioner import Captioner, Said, Shown
+from stages.models.embedder import ModelIdentity
+from stages.params import CaptionParams
+from stages.tasks import Clip, Failed, Rejected, VideoTask, Window
+
+Outcome = VideoTask | list[VideoTask] | Rejected | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A window, and what the captioner is shown of it."""
+
+    window: Window
+    shown: Shown
+
+
+class CaptionStage(ProcessingStage[VideoTask, VideoTask]):
+    """Sets ``clip.windows``, each with a caption or a failure under the captioner's model name.
+
+    A window that fails leaves the others alone. A clip that is too short for a window is rejected.
+
+    Args:
+        params: which captioner, and the windows' lengths.
+        identity: the model and weights that the rows' keys were made with; the worker must hold the same.
+    """
+
+    name = "caption"
+
+    def __init__(self, params: CaptionParams, identity: ModelIdentity) -> None:
+        self.params = params
+        self.expected = identity
+        self.batch_size = params.batch_size
+        self._captioner: Captioner | None = None
+
+    def inputs(self) -> Fields:
+        """Needs pictures."""
+        return [], ["clips", "clips.frames"]
+
+    def outputs(self) -> Fields:
+        """Adds the windows."""
+        return [], ["clips.windows"]
+
+    def setup(self, worker_metadata: WorkerMetadata) -> None:
+        """Load the captioner.
+
+        Raises:
+            ParamsError: this machine holds other weights than the one that planned the run.
+        """
+        captioner: Captioner = registry.load("captioner", self.params.captioner)(self.params)
+        found = captioner.identity()
+        if found != self.expected:
+            raise ParamsError(
+                f"Every machine must hold the same weights of {self.expected.model}: the driver has "
+                f"{self.expected}, worker {worker_metadata.worker_id} has {found}."
+            )
+        captioner.setup(worker_metadata)
+        self._captioner = captioner
+
+    def process(self, task: VideoTask) -> Outcome:
+        """The task with its windows."""
+        return self.process_batch([task])[0]
+
+    def process_batch(self, tasks: list[VideoTask]) -> list[Outcome]:
+        """All windows of all clips are handed over together."""
+        if self._captioner is None:
+            raise RuntimeError("setup must be called before process_batch.")
+        asked = [self._asked(task.data.clip) for task in tasks]
+        answers = iter(self._captioner.caption([entry.shown for entries in asked for entry in entries]))
+        return [
+            self._done(task, [self._told(entry.window, next(answers)) for entry in entries])
+            for task, entries in zip(tasks, asked, strict=True)
+        ]
+
+    def _asked(self, clip: Clip) -> list[_Asked]:
+        spans = windows(clip.num_frames, self.params.window_frames, self.params.window_remainder_frames)
+        return [self._show(clip, Window(number, *span)) for number, span in enumerate(spans)]
+
+    def _show(self, clip: Clip, window: Window) -> _Asked:
+        if clip.frames is None or clip.frames.index is None or self._captioner is None:
+            raise StageError(
+                f"Clip {clip.clip_id} must carry pictures with their index, got none. Put LoadFramesStage first."
+            )
+        index = (clip.frames.index - clip.start_frame).tolist()
+        places = pictures_in(index, window.start_frame, window.end_frame, self.params.max_frames)
+        share = (window.end_frame - window.start_frame) / clip.num_frames
+        columns = {name: clip.columns.get(name) for name in self._captioner.columns}
+        return _Asked(window, Shown(clip.frames.images[places], clip.span.duration_s * share, columns))
+
+    def _told(self, window: Window, answer: Said | Failed) -> Window:
+        model = self.expected.model
+        if isinstance(answer, Said) and not answer.text.strip():
+            answer = Failed(Reason.EMPTY_CAPTION, f"The caption must hold a word, got none from {model}.")
+        if isinstance(answer, Failed):
+            return replace(window, failures={model: answer})
+        return replace(window, captions={model: answer.text.strip()}, tokens={model: answer.tokens})
+
+    def _done(self, task: VideoTask, told: list[Window]) -> Outcome:
+        if not told:
+            return no_windows(task.data.clip.num_frames)
+        return with_clip(task, replace(task.data.clip, frames=None, windows=tuple(told)))
+
+    def teardown(self) -> None:
+        """Let go of the captioner."""
+        self._captioner = None
+
+
+def no_windows(num_frames: int) -> Rejected:
+    """The fate of a clip that is too short for a window."""
+    return Rejected(Reason.NO_WINDOWS, f"A window must have at least {MIN_FRAMES} frames, got {num_frames}.")

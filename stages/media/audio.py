@@ -1,0 +1,104 @@
+"""The sound of a span: packets copied where MP4 holds their codec, else encoded to AAC."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from fractions import Fraction
+from itertools import chain
+from typing import Any
+
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+
+from stages import heartbeat
+from stages.media.copied import rebased, seek_before
+from stages.tasks import Span
+
+COPIED_CODECS = frozenset({"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"})
+AAC_RATES_HZ = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
+AAC_RATE_OF_OTHERS_HZ = 48000
+PREROLL_S = Fraction(1, 2)
+"""Decoders of sound need what comes before the first sample that is wanted."""
+
+
+def add_audio(source: InputContainer, output: OutputContainer, span: Span) -> Iterator[Packet]:
+    """Packets of the source's first audio stream that overlap the span, their time counted from its start.
+
+    Adds the stream to the output at once, unless there is no sound in the span. A copied packet is whole: the first
+    may begin before the span, and players skip that part by the edit list.
+    """
+    stream = next((stream for stream in source.streams.audio if stream.codec_context), None)
+    if stream is None or not stream.time_base:
+        return iter(())
+    start, end = span.start_pts * span.time_base, span.end_pts * span.time_base
+    codec = stream.codec_context.codec.canonical_name
+    if codec in COPIED_CODECS:
+        packets = _overlapping(_packets(source, stream, start), start, end)
+        return _copied(packets, stream, output, start)
+    frames = _overlapping(_decoded(_packets(source, stream, start)), start, end)
+    return _encoded(frames, output, start)
+
+
+def _packets(source: InputContainer, stream: AudioStream, start: Fraction) -> Iterator[Packet]:
+    """From a little before `start`; from the beginning where the container cannot seek."""
+    seek_before(source, stream, int((start - PREROLL_S) / (stream.time_base or 1)))
+    for packet in source.demux(stream):
+        heartbeat.beat()
+        if packet.size and packet.pts is not None:
+            yield packet
+
+
+def _decoded(packets: Iterator[Packet]) -> Iterator[AudioFrame]:
+    for packet in packets:
+        with suppress(FFmpegError):  # a damaged packet is a gap, filled with silence
+            yield from packet.decode()
+
+
+def _overlapping(parts: Iterator[Any], start: Fraction, end: Fraction) -> Iterator[Any]:
+    """Packets or frames that share time with [start, end), in seconds."""
+    for part in parts:
+        if part.pts is None:
+            continue
+        begins = part.pts * part.time_base
+        if begins >= end:
+            return
+        # Matroska may tell no duration: the part then counts by its beginning.
+        length = (part.duration or 0) * part.time_base
+        if begins + length > start or begins >= start:
+            yield part
+
+
+def _copied(
+    packets: Iterator[Packet], stream: AudioStream, output: OutputContainer, start: Fraction
+) -> Iterator[Packet]:
+    first = next(packets, None)
+    if first is None:
+        return iter(())
+    track = output.add_stream_from_template(stream, opaque=True)
+    return rebased(chain([first], packets), track, round(start / first.time_base))
+
+
+def _encoded(frames: Iterator[AudioFrame], output: OutputContainer, start: Fraction) -> Iterator[Packet]:
+    first = next(frames, None)
+    if first is None:
+        return iter(())
+    rate = first.sample_rate if first.sample_rate in AAC_RATES_HZ else AAC_RATE_OF_OTHERS_HZ
+    layout = "mono" if first.layout.nb_channels == 1 else "stereo"
+    track = output.add_stream("aac", rate=rate, layout=layout)
+    # async: gaps in time become silence, so that what follows keeps in step with the pictures.
+    resampler = AudioResampler("fltp", layout, rate, options={"async": "1"})
+    return _aac(chain([first], frames), resampler, track, start)
+
+
+def _aac(
+    frames: Iterator[AudioFrame], resampler: AudioResampler, track: AudioStream, start: Fraction
+) -> Iterator[Packet]:
+    for frame in chain(frames, [None]):
+        if frame is not None:
+            frame.pts = (frame.pts or 0) - round(start / (frame.time_base or 1))
+        for ready in resampler.resample(frame):
+            yield from track.encode(ready)
+    yield from track.encode(None)

@@ -1,0 +1,186 @@
+"""Motion of a video, measured at samples while it is decoded and summed up by clip afterwards."""
+
+import math
+from array import array
+from bisect import bisect_left
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.media.decode import DecodedFrame, UprightScaler, displayed_size, fit
+from stages.tasks import Size, Span
+
+FLOW_LONG_SIDE_PX = 160
+FLOW_SHORT_SIDE_PX = 32
+"""OpenCV's DIS flow ends the process on pictures that are wide and flatter than this (160x28 does, 160x32 does not)."""
+
+PATCH_PX = 256
+BLOCKS = ((8, 8), (16, 16), (16, 8), (8, 16))
+VECTOR_SAMPLES_PER_S = 2
+
+
+class Flow(NamedTuple):
+    """Optical flow of one clip, in picture diagonals a second.
+
+    Attributes:
+        mean: over its samples.
+        p95: 95th percentile over its samples.
+    """
+
+    mean: float
+    p95: float
+
+
+class FlowTrack:
+    """Mean optical flow between sampled frames and the frame after each.
+
+    Args:
+        time_base: of the PTS.
+        pixel_aspect: of the stream; None for square pixels.
+    """
+
+    def __init__(self, time_base: Fraction, pixel_aspect: Fraction | None) -> None:
+        self._time_base = time_base
+        self._pixel_aspect = pixel_aspect
+        self._method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._scaler: UprightScaler | None = None
+        self._to_diagonals = np.ones(2, np.float32)
+        self._starts, self._ends, self._values = array("q"), array("q"), array("d")
+
+    def measure(self, sampled: DecodedFrame, following: DecodedFrame) -> None:
+        """Take one sample; PTS must rise."""
+        scaler = self._scaler or self._begin(sampled.frame)
+        flow = self._method.calc(scaler(sampled.frame), scaler(following.frame), None)  # type: ignore[call-overload]
+        seconds = float((following.pts - sampled.pts) * self._time_base)
+        length = float(np.linalg.norm(flow * self._to_diagonals, axis=2).mean()) / seconds
+        self._starts.append(sampled.pts)
+        self._ends.append(following.pts)
+        self._values.append(length)
+
+    def of(self, span: Span) -> Flow | None:
+        """The flow inside a span; None where no sample and the frame after it lie in it."""
+        first, last = bisect_left(self._starts, span.start_pts), bisect_left(self._ends, span.end_pts)
+        if first >= last:
+            return None
+        values = np.frombuffer(self._values, np.float64)[first:last]
+        return Flow(float(values.mean()), float(np.percentile(values, 95)))
+
+    def _begin(self, frame: av.VideoFrame) -> UprightScaler:
+        displayed = displayed_size(frame, self._pixel_aspect)
+        small = fit(displayed, FLOW_LONG_SIDE_PX)
+        small = Size(max(FLOW_SHORT_SIDE_PX, small.width), max(FLOW_SHORT_SIDE_PX, small.height))
+        scale = np.array([displayed.width / small.width, displayed.height / small.height], np.float32)
+        self._to_diagonals = scale / math.hypot(displayed.width, displayed.height)
+        self._scaler = UprightScaler(small, pixel_format="gray")
+        return self._scaler
+
+
+class VectorScore(NamedTuple):
+    """Length of the codec's motion vectors, as a share of height plus width.
+
+    Attributes:
+        mean: over pixels and samples.
+        patch_min: in the stillest patch of 256 pixels.
+    """
+
+    mean: float
+    patch_min: float
+
+
+class VectorTrack:
+    """Motion vectors of frames that carry them, two samples a second; NeMo Curator's motion score, for any span.
+
+    A sample is the first frame with vectors at or after its place: keyframes carry none.
+
+    Args:
+        rate: average frames a second of the stream; None takes every frame.
+    """
+
+    def __init__(self, rate: Fraction | None) -> None:
+        self._step = max(1, round((rate or 0) / VECTOR_SAMPLES_PER_S))
+        self._next = 0
+        self._size: tuple[int, int] | None = None
+        self._pts, self._means = array("q"), array("d")
+        self._patches: list[NDArray[np.float32]] = []
+
+    def push(self, decoded: DecodedFrame) -> None:
+        """Take the next frame; PTS must rise."""
+        frame = decoded.frame
+        if decoded.index < self._next or min(frame.width, frame.height) < PATCH_PX:
+            return
+        side_data: Any = frame.side_data.get("MOTION_VECTORS")
+        if side_data is None or self._size not in (None, (frame.width, frame.height)):
+            return
+        self._size = (frame.width, frame.height)
+        self._next = (decoded.index // self._step + 1) * self._step
+        mean, patches = vector_lengths(side_data.to_ndarray(), Size(*self._size))
+        self._pts.append(decoded.pts)
+        self._means.append(mean)
+        self._patches.append(patches)
+
+    def of(self, span: Span) -> VectorScore | None:
+        """The score of a span; None where no frame in it carries vectors, or a side is below 256 pixels."""
+        first, last = bisect_left(self._pts, span.start_pts), bisect_left(self._pts, span.end_pts)
+        if first >= last:
+            return None
+        patches = np.mean(self._patches[first:last], axis=0)
+        return VectorScore(sum(self._means[first:last]) / (last - first), float(patches.min()))
+
+
+def vector_lengths(vectors: NDArray[np.void], size: Size) -> tuple[float, NDArray[np.float32]]:
+    """Mean length over all pixels, and the length at each patch of 256 pixels, both over height plus width.
+
+    A vector counts for the pixels of its block, later ones before earlier; blocks other than 8x8, 16x16, 16x8 and
+    8x16 do not count. A patch is read at the four pixels around its centre, as bilinear shrinking to 1/256 does.
+
+    Args:
+        vectors: with the fields w, h, dst_x, dst_y, motion_x, motion_y and motion_scale.
+        size: of the picture.
+
+    Returns:
+        The mean, and float32 ``[round(height / 256), round(width / 256)]``.
+    """
+    known = [(vectors["w"] == width) & (vectors["h"] == height) for width, height in BLOCKS]
+    vectors = vectors[np.logical_or.reduce(known)] if len(vectors) else vectors
+    left = vectors["dst_x"].astype(np.int32) - vectors["w"] // 2
+    top = vectors["dst_y"].astype(np.int32) - vectors["h"] // 2
+    cell = _cell_size(left, top, size)
+    lengths = np.hypot(vectors["motion_x"], vectors["motion_y"]) / np.maximum(vectors["motion_scale"], 1)
+    grid = np.zeros((-(-size.height // cell), -(-size.width // cell)), np.float32)
+    steps = np.arange(0, 16, cell)
+    down, right = (part.ravel() for part in np.meshgrid(steps, steps, indexing="ij"))
+    inside = (right < vectors["w"][:, None]) & (down < vectors["h"][:, None])
+    rows = np.clip((top[:, None] + down) // cell, 0, grid.shape[0] - 1)
+    columns = np.clip((left[:, None] + right) // cell, 0, grid.shape[1] - 1)
+    # Assignment to repeated places keeps the last, which is the order that the vectors came in.
+    values = np.broadcast_to((lengths / (size.height + size.width))[:, None], inside.shape)
+    grid[rows[inside], columns[inside]] = values[inside]
+    return _mean_over_pixels(grid, cell, size), _at_patches(grid, cell, size)
+
+
+def _cell_size(left: NDArray[np.int32], top: NDArray[np.int32], size: Size) -> int:
+    """8 where all blocks lie on a grid of 8 pixels inside the picture, as most codecs' do; else single pixels."""
+    aligned = not ((left % 8).any() or (top % 8).any())
+    outside = (left < 0).any() or (top < 0).any() or (left >= size.width).any() or (top >= size.height).any()
+    return 8 if aligned and not outside else 1
+
+
+def _mean_over_pixels(grid: NDArray[np.float32], cell: int, size: Size) -> float:
+    """The last row and column of cells may stick out of the picture."""
+    heights = np.minimum(cell, size.height - cell * np.arange(grid.shape[0]))
+    widths = np.minimum(cell, size.width - cell * np.arange(grid.shape[1]))
+    return float(heights @ grid.astype(np.float64) @ widths) / (size.height * size.width)
+
+
+def _at_patches(grid: NDArray[np.float32], cell: int, size: Size) -> NDArray[np.float32]:
+    def pixels(length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        before = np.arange(round(length / PATCH_PX)) * PATCH_PX + PATCH_PX // 2 - 1
+        return np.minimum(before, length - 1) // cell, np.minimum(before + 1, length - 1) // cell
+
+    rows, columns = pixels(size.height), pixels(size.width)
+    corners = np.stack([grid[np.ix_(row, column)] for row in rows for column in columns])
+    return corners.mean(axis=0, dtype=np.float32)

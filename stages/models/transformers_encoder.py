@@ -1,0 +1,76 @@
+"""Embeddings by any image encoder of the `transformers` library: CLIP, SigLIP, DINOv2 and their kin.
+
+Light to import; torch and transformers are loaded by `stages.models.transformers_network` in the worker.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages import registry
+from stages.base import WorkerMetadata
+from stages.errors import ParamsError
+from stages.models.embedder import ModelIdentity, pooled
+from stages.models.weights import file_hash
+from stages.params import EmbedParams
+from stages.storage import digest
+from stages.tasks import Frames
+
+
+class TransformersEmbedder:
+    """The mean over a clip's pictures of an image encoder's pooled output.
+
+    ``embed.model`` is a folder with a checkpoint, or a name on the hub, pinned by ``embed.revision``. Only
+    safetensors are read, and no code that comes with a checkpoint is run.
+    """
+
+    def __init__(self, params: EmbedParams) -> None:
+        if not params.model:
+            raise ParamsError(
+                "embed.model must name a checkpoint where embed.embedder is 'transformers', got ''. "
+                "Give a folder, or a name on the hub such as 'openai/clip-vit-base-patch32'."
+            )
+        self._model = params.model
+        self._revision = params.revision
+        self._encoder: Any = None
+
+    def identity(self) -> ModelIdentity:
+        """For a folder its name and the hash of its files; for the hub the name, and the revision as the hash.
+
+        Raises:
+            ParamsError: the folder holds no safetensors.
+        """
+        folder = Path(self._model)
+        if not folder.is_dir():
+            return ModelIdentity(f"{self._model}/mean", self._revision)
+        return ModelIdentity(f"{folder.resolve().name}/mean", folder_hash(folder))
+
+    def setup(self, worker_metadata: WorkerMetadata) -> None:
+        """Load the encoder on the worker's device."""
+        load = registry.load("network", "transformers")
+        self._encoder = load(self._model, self._revision, worker_metadata.device, worker_metadata.num_threads)
+
+    def embed(self, clips: Sequence[Frames]) -> NDArray[np.float32]:
+        """Float32 ``[N, D]``, unit length; one forward call a clip, so that its neighbours change nothing."""
+        if self._encoder is None:
+            raise RuntimeError("setup must be called before embed.")
+        return np.stack([pooled(self._encoder.features(frames.images)) for frames in clips])
+
+
+def folder_hash(folder: Path) -> str:
+    """Hash of a checkpoint: its weights, and the JSON files that say how to use them.
+
+    Raises:
+        ParamsError: no safetensors are in it.
+    """
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise ParamsError(
+            f"embed.model must be a folder with *.safetensors, got {folder}. Pickled weights can run code when they "
+            "are loaded and are not read: save the checkpoint with safe_serialization=True."
+        )
+    files = [*weights, *sorted(folder.glob("*config.json"))]
+    return digest(*(f"{path.name} {file_hash(path)}" for path in files), length=16)

@@ -1,0 +1,181 @@
+"""Dedup as a phase: what is decided again when inputs, parameters or embeddings change, and what stands."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages.errors import ParamsError, PhaseError
+from stages.manifest import ALL, ManifestRef, last_commit
+from stages.storage import Storage
+from tests.stages.dedup.tables import Library, angles, write_table
+
+NEAR = 0.005
+"""Clips less than 5.7 degrees apart are near-duplicates."""
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Library:
+    """Two partitions; a, b, d are near each other, c and e are, f is alone."""
+    made = Library(tmp_path)
+    made.add("p1", angles(a=0, b=4, c=90))
+    made.add("p2", angles(d=2, e=94, f=200))
+    return made
+
+
+def test_dedup_gives_every_clip_one_row(library: Library) -> None:
+    report = library.dedup(eps=NEAR)
+    rows = library.rows()
+    assert sorted(rows) == list("abcdef")
+    assert (report.rows, report.counts) == (6, {"kept": 3, "rejected": 3, "failed": 0})
+    assert {rows[name]["group_id"] for name in "abd"} == {"a"}
+    assert (rows["d"]["nearest_clip_id"], rows["d"]["reason"], rows["d"]["group_size"]) == ("a", "duplicate", 3)
+    assert rows["b"]["error"] == "Similarity to kept clip a must be below 0.995, got 0.997564."
+    assert (rows["f"]["status"], rows["f"]["rank"], rows["f"]["partition"]) == ("kept", 0, "p2")
+
+
+def test_dedup_computes_nothing_the_second_time(library: Library) -> None:
+    first = library.dedup(eps=NEAR)
+    for _ in range(2):
+        again = library.dedup(eps=NEAR)
+        assert (again.computed, again.reused, again.commit) == (0, 1, first.commit)
+    library.add("p3", angles(g=300))
+    library.dedup(eps=NEAR)
+    assert library.dedup(eps=NEAR).computed == 0
+
+
+def test_dedup_does_not_depend_on_the_order_of_rows(library: Library, tmp_path: Path) -> None:
+    other = Library(tmp_path / "other")
+    other.add("p1", angles(c=90, b=4, a=0))
+    other.add("p2", angles(f=200, d=2, e=94))
+    library.dedup(eps=NEAR)
+    other.dedup(["p2", "p1"], eps=NEAR)
+    assert other.table().equals(library.table())
+
+
+def test_dedup_lets_older_kept_clips_win(library: Library) -> None:
+    library.dedup(["p2"], eps=NEAR)
+    assert library.kept() == {"d", "e", "f"}
+    library.dedup(eps=NEAR)  # p1 was registered earlier, and is decided later
+    assert library.kept() == {"d", "e", "f"}
+    library.dedup(eps=NEAR, rebuild=True)
+    assert library.kept() == {"a", "c", "f"}
+
+
+def test_dedup_decides_again_what_hung_on_a_clip_that_is_gone(library: Library) -> None:
+    library.dedup(eps=NEAR)
+    library.add("p1", angles(b=4, c=90))
+    library.dedup(eps=NEAR)
+    assert library.kept() == {"b", "c", "f"}
+    assert set(library.rows()) == set("bcdef")
+
+
+def test_dedup_decides_again_where_an_embedding_changed(library: Library) -> None:
+    library.dedup(eps=NEAR)
+    library.add("p1", angles(a=150, b=4, c=90))
+    library.dedup(eps=NEAR)
+    assert library.kept() == {"a", "b", "c", "f"}
+
+
+def test_dedup_decides_all_anew_with_another_eps(library: Library) -> None:
+    library.dedup(["p2"], eps=NEAR)
+    report = library.dedup(eps=0.001)
+    assert report.notes["dedup_decisions_standing"] == 0
+    assert library.kept() == {"a", "b", "c", "e", "f"}
+    library.dedup(eps=NEAR)
+    assert library.kept() == {"a", "c", "f"}
+
+
+def test_dedup_leaves_out_clips_that_the_filters_reject_now(library: Library) -> None:
+    library.add("p1", angles(a=0, b=4, c=90), facts={"a": {"status": "rejected", "reason": "motion"}})
+    library.dedup(eps=NEAR)
+    assert sorted(library.rows()) == list("bcdef")
+
+
+def test_dedup_of_no_clips_is_an_empty_table(tmp_path: Path) -> None:
+    library = Library(tmp_path)
+    library.add("p1", angles(a=0), facts={"a": {"status": "rejected"}})
+    assert library.dedup().rows == 0
+    library.add("p2", angles(b=0))
+    assert library.dedup().counts["kept"] == 1
+
+
+@pytest.mark.parametrize(
+    ("rank_by", "kept"),
+    [(["width"], "b"), (["-width"], "a"), (["sharpness"], "a"), (["-flow_mean", "width"], "b")],
+)
+def test_dedup_ranks_by_columns_and_scores(tmp_path: Path, rank_by: list[str], kept: str) -> None:
+    library = Library(tmp_path)
+    facts = {
+        "a": {"width": 64, "scores": [("sharpness", 9.0)], "flow_mean": None},
+        "b": {"width": 128, "scores": [("sharpness", 1.0)], "flow_mean": 0.1},
+    }
+    library.add("p1", angles(a=0, b=1), facts=facts)
+    library.dedup(keep="rank", rank_by=rank_by)
+    assert library.kept() == {kept}
+
+
+def test_dedup_decides_anew_where_a_ranking_changed(tmp_path: Path) -> None:
+    library = Library(tmp_path)
+    for widths, computed in (((1, 2), 1), ((1, 2), 0), ((2, 1), 1)):
+        facts = {"a": {"width": widths[0], "height": 7}, "b": {"width": widths[1], "height": 8}}
+        library.add("p1", angles(a=0, b=1), facts=facts)
+        assert library.dedup(keep="rank", rank_by=["width"]).computed == computed
+    assert library.kept() == {"b"}
+
+
+def test_dedup_rejects_unknown_ranking(library: Library) -> None:
+    with pytest.raises(ParamsError, match=r"rank_by must name columns of numbers .* got 'beauty'"):
+        library.dedup(keep="rank", rank_by=["beauty"])
+
+
+def test_dedup_rejects_embeddings_of_two_models(library: Library) -> None:
+    row = {"clip_id": "a", "partition": "p1", "status": "kept", "model": "another", "weights_hash": "0" * 16}
+    write_table(library.root, "embeddings", "p1", [row])
+    with pytest.raises(PhaseError, match=r"from one model, got \['another \(0+\)', 'toy"):
+        library.dedup()
+
+
+@pytest.mark.parametrize(
+    ("vector", "message"), [([1.0, 0.0, 0.0], "one size"), ([float("nan"), 0.0], "finite numbers")]
+)
+def test_dedup_rejects_unusable_vectors_and_commits_nothing(
+    library: Library, vector: list[float], message: str
+) -> None:
+    library.dedup(eps=NEAR)
+    library.add("p3", {"g": vector})
+    with pytest.raises(PhaseError, match=message):
+        library.dedup(eps=NEAR)
+    commit = last_commit(Storage(library.root), ManifestRef(str(library.root), "unique_clips", ALL))
+    assert commit is not None
+    assert commit.number == 1
+
+
+def test_dedup_clusters_with_earlier_decisions_first(library: Library) -> None:
+    library.dedup(["p2"], eps=NEAR, mode="cluster", num_clusters=2)
+    library.dedup(eps=NEAR, mode="cluster", num_clusters=1)  # another parameter: nothing stands
+    assert library.dedup(eps=NEAR, mode="cluster", num_clusters=1).computed == 0
+    kept = library.kept()
+    library.add("p3", angles(g=1, h=92))
+    library.dedup(eps=NEAR, mode="cluster", num_clusters=1)
+    assert library.kept() == kept
+    assert library.rows()["g"]["group_id"] in kept
+
+
+ANGLES = st.lists(st.integers(0, 90).map(lambda half: 2 * half), min_size=1, max_size=8)
+
+
+@given(st.lists(ANGLES, min_size=2, max_size=4))
+@settings(max_examples=12, deadline=None)
+def test_dedup_never_unkeeps_as_partitions_come(batches: list[list[int]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        library = Library(Path(folder))
+        kept: set[str] = set()
+        for number, batch in enumerate(batches):
+            library.add(f"p{number}", angles(**{f"c{number}-{place}": value for place, value in enumerate(batch)}))
+            library.dedup(eps=NEAR)
+            assert kept <= library.kept()
+            kept = library.kept()
+        assert len(library.rows()) == sum(map(len, batches))

@@ -1,0 +1,109 @@
+"""Sentences from measurements: what is said, what is left out, and that names fit the classifier's outputs."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from stages.models.captioner import Said, Shown
+from stages.models.measured_captioner import (
+    MeasuredCaptioner,
+    length,
+    light,
+    motion,
+    read_vocabulary,
+    subject,
+    with_article,
+)
+from stages.params import CaptionParams
+from tests.clips import WORKER
+
+GOLDEN, LABRADOR, TENNIS_BALL, ACORN = 207, 208, 852, 988
+
+
+@pytest.fixture(scope="module")
+def captioner() -> MeasuredCaptioner:
+    made = MeasuredCaptioner(CaptionParams())
+    made.setup(WORKER)
+    return made
+
+
+def test_read_vocabulary_names_each_class_once() -> None:
+    vocabulary = read_vocabulary()
+    assert len(set(vocabulary.phrases)) == 1000
+    assert vocabulary.phrases[GOLDEN] == "a golden retriever"
+    assert vocabulary.phrases[ACORN] == "an acorn"
+    assert {vocabulary.kind_of(label) for label in (GOLDEN, LABRADOR)} == {"a dog"}
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "expected"),
+    [
+        ({GOLDEN: 0.9}, "showing a golden retriever"),
+        ({GOLDEN: 0.4, LABRADOR: 0.3}, "showing a dog, maybe a golden retriever"),
+        ({label: 0.05 for label in range(151, 163)}, "showing a dog"),
+        ({ACORN: 0.35}, "maybe showing an acorn"),
+        ({GOLDEN: 0.2, LABRADOR: 0.2}, ""),
+        ({GOLDEN: 0.55, TENNIS_BALL: 0.4}, "showing a golden retriever and maybe a tennis ball"),
+        ({GOLDEN: 0.2, ACORN: 0.2}, ""),
+    ],
+)
+def test_subject_says_no_more_than_is_probable(probabilities: dict[int, float], expected: str) -> None:
+    values = np.zeros(1000)
+    for label, value in probabilities.items():
+        values[label] = value
+    assert subject(values, read_vocabulary()) == expected
+
+
+@pytest.mark.parametrize(
+    ("flow", "expected"),
+    [
+        (None, ""),
+        (0.0, "in which almost nothing moves"),
+        (0.01, "with slow motion"),
+        (0.1, "with steady motion"),
+        (3.0, "with fast motion"),
+    ],
+)
+def test_motion_names_the_flow(flow: float | None, expected: str) -> None:
+    assert motion(flow) == expected
+
+
+@pytest.mark.parametrize(
+    ("colour", "expected"),
+    [
+        ((0, 0, 0), ("dark", "black-and-white")),
+        ((90, 60, 20), ("dim", "")),
+        ((100, 120, 90), ("", "")),
+        ((250,) * 3, ("bright", "black-and-white")),
+    ],
+)
+def test_light_names_brightness_and_missing_colour(colour: tuple[int, int, int], expected: tuple[str, str]) -> None:
+    assert light(np.full((2, 4, 4, 3), colour, np.uint8)) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(8.0, "An 8-second view"), (11.04, "An 11-second view"), (10.0, "A 10-second view"), (0.001, "A 0.1-second view")],
+)
+def test_length_takes_the_article_that_is_spoken(seconds: float, words: str) -> None:
+    assert with_article(f"{length(seconds)}-second view") == words
+
+
+def test_caption_is_the_same_alone_and_beside_others(captioner: MeasuredCaptioner) -> None:
+    random = np.random.default_rng(3)
+    windows = [Shown(random.integers(0, 255, (3, 48, 64, 3), np.uint8), 2.5, {"flow_mean": None}) for _ in range(3)]
+    together = captioner.caption(windows)
+    assert together == [captioner.caption([window])[0] for window in windows]
+    assert all(isinstance(said, Said) and said.text.startswith("A 2.5-second") for said in together)
+
+
+def test_caption_sees_the_dog(captioner: MeasuredCaptioner, shared_media: Path) -> None:
+    with av.open(str(shared_media / "dog_eating_14s.mp4")) as container:
+        frames = [
+            frame.to_ndarray(format="rgb24")[::2, ::2] for frame in container.decode(video=0) if frame.pts is not None
+        ]
+    (said,) = captioner.caption([Shown(np.stack(frames[:160:40]).astype(np.uint8), 6.0, {"flow_mean": 0.015})])
+    assert isinstance(said, Said)
+    assert "6-second view with slow motion, showing a dog" in said.text

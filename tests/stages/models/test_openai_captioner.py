@@ -1,0 +1,154 @@
+"""The captioner behind a server, against a real one on this machine: what it sends, and every way to fail."""
+
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stages import counters
+from stages.errors import ParamsError, Reason
+from stages.models import openai_captioner
+from stages.models.captioner import Said, Shown
+from stages.models.openai_captioner import KEY_VARIABLE, OpenAICaptioner
+from stages.params import CaptionParams
+from stages.storage import digest
+from stages.tasks import Failed
+from tests.clips import WORKER, clip_row
+from tests.stages.caption.test_phase import captions, run
+from tests.stages.models.caption_server import WORDS, CaptionServer, make_checkpoint, picture, serving
+from tests.videos import three_shots
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CaptionServer]:
+    with serving(make_checkpoint(tmp_path_factory.mktemp("checkpoint"))) as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: CaptionServer, monkeypatch: pytest.MonkeyPatch) -> CaptionServer:
+    """The server with an empty script, and a client that waits milliseconds between tries."""
+    monkeypatch.setattr(openai_captioner, "WAITS_S", (0.001, 0.002, 0.004))
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+    running.script.clear()
+    running.requests.clear()
+    running.keys.clear()
+    running.meet = None
+    return running
+
+
+def windows(count: int) -> list[Shown]:
+    """Windows of two pictures, each of a grey of its own."""
+    return [Shown(np.full((2, 36, 64, 3), 20 * number, np.uint8), 2.0, {}) for number in range(count)]
+
+
+def ask(url: str, count: int = 1, **params: Any) -> list[Said | Failed]:
+    captioner = OpenAICaptioner(CaptionParams(captioner="openai", model="tiny", base_url=url, **params))
+    captioner.setup(WORKER)
+    return captioner.caption(windows(count))
+
+
+def test_caption_sends_pictures_and_prompt(server: CaptionServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, "secret")
+    (said,) = ask(server.url, prompt="What moves?", max_tokens=5, temperature=0.5)
+    assert isinstance(said, Said)
+    assert set(said.text.split()) <= set(WORDS)
+    assert 1 <= (said.tokens or 0) <= 5
+    (body,) = server.requests
+    assert (body["model"], body["max_tokens"], body["temperature"]) == ("tiny", 5, 0.5)
+    first, second, text = body["messages"][0]["content"]
+    assert text == {"type": "text", "text": "What moves?"}
+    assert picture(first["image_url"]["url"]).max() == picture(second["image_url"]["url"]).max() == 0
+    assert server.keys == ["Bearer secret"]
+
+
+def test_caption_has_several_requests_in_flight_and_keeps_their_order(server: CaptionServer) -> None:
+    server.meet = threading.Barrier(3)  # passes only where three requests are there at once
+    together = ask(server.url, 6, requests_in_flight=3)
+    server.meet = None
+    assert together == ask(server.url, 6, requests_in_flight=1)
+    assert len({said.text for said in together if isinstance(said, Said)}) > 1
+
+
+@pytest.mark.parametrize("script", [[500], [429, 503], [500, 502, 503]])
+def test_caption_tries_again_what_may_pass(server: CaptionServer, script: list[int]) -> None:
+    counters.drain()
+    server.script.extend(script)
+    (said,) = ask(server.url)
+    assert isinstance(said, Said)
+    assert counters.drain()["caption_retries"] == len(script) == len(server.requests) - 1
+
+
+def test_caption_fails_in_passing_where_the_server_stays_broken(server: CaptionServer) -> None:
+    server.script.extend([500] * 4)
+    (failed,) = ask(server.url)
+    assert isinstance(failed, Failed)
+    assert failed.reason is Reason.SERVICE
+    assert "did not in 4 tries: status 500" in failed.error
+    assert "the server says 500" in failed.error
+
+
+def test_caption_fails_in_passing_where_nobody_listens(server: CaptionServer) -> None:
+    (failed,) = ask("http://127.0.0.1:9/v1")
+    assert isinstance(failed, Failed)
+    assert failed.reason is Reason.SERVICE
+    assert "refused" in failed.error
+
+
+def test_caption_gives_up_a_slow_answer(server: CaptionServer) -> None:
+    awake = threading.Event()
+    server.script.append(awake)
+    (said,) = ask(server.url, request_timeout_s=0.3)
+    awake.set()
+    assert isinstance(said, Said)
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("step", "reason", "message"),
+    [
+        (400, Reason.STAGE_ERROR, "status 400: .*the server says 400"),
+        (401, Reason.SERVICE, "the server says 401"),
+        (b'{"choices": []}', Reason.STAGE_ERROR, "must answer with a chat completion"),
+        (b"<html>", Reason.STAGE_ERROR, "Check caption.base_url"),
+        (b'{"choices": [{"message": {"content": " "}}]}', Reason.EMPTY_CAPTION, "must answer with words, got ' '"),
+        (b'{"choices": [{"message": {"content": null}}]}', Reason.EMPTY_CAPTION, "got None"),
+    ],
+)
+def test_caption_does_not_try_again_what_is_refused(
+    server: CaptionServer, step: int | bytes, reason: Reason, message: str
+) -> None:
+    server.script.append(step)
+    (failed,) = ask(server.url)
+    assert isinstance(failed, Failed)
+    assert failed.reason is reason
+    assert re.search(message, failed.error)
+    assert len(server.requests) == 1
+
+
+def test_caption_fails_one_window_alone(server: CaptionServer) -> None:
+    server.script.extend([b"{}"])
+    answers = ask(server.url, 3, requests_in_flight=1)
+    assert [type(answer) for answer in answers] == [Failed, Said, Said]
+
+
+def test_caption_phase_records_tokens_and_prompt(server: CaptionServer, tmp_path: Path) -> None:
+    """The whole phase, one window refused: its row fails, the other says what the model said."""
+    clips = [clip_row(three_shots(tmp_path / "three.mp4"), 0, 75)]
+    server.script.append(400)
+    asked = {"captioner": "openai", "model": "tiny", "base_url": server.url, "max_tokens": 6, "requests_in_flight": 1}
+    run(tmp_path, clips, **asked, window_frames=40, window_remainder_frames=20)
+    refused, said = captions(tmp_path)
+    assert (refused["status"], refused["reason"], refused["caption"]) == ("failed", "stage_error", None)
+    assert (said["status"], said["model"], said["tokens"], said["weights_hash"]) == ("kept", "tiny", 6, None)
+    assert said["prompt_id"] == digest(CaptionParams().prompt)
+    assert len(said["caption"].split()) == 6
+
+
+def test_captioner_rejects_a_missing_model() -> None:
+    with pytest.raises(ParamsError, match=r"caption\.model must be the name"):
+        OpenAICaptioner(CaptionParams(captioner="openai"))
