@@ -6,9 +6,11 @@
 Members are written before the number is taken, so that a registration that dies half-way is finished by the next.
 """
 
+import contextlib
 import fnmatch
 import io
 import json
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +22,8 @@ from stages.errors import ManifestError, ParamsError
 from stages.params import ReadParams
 from stages.schemas import PARTITION_SCHEMA
 from stages.storage import FileInfo, Storage, digest, file_info, is_url, local_info, normalize, open_filesystem
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +50,26 @@ def list_sources(location: str, params: ReadParams) -> list[Source]:
     """Every video below a folder or URL that the patterns admit, sorted by uri. One file is listed as itself.
 
     Raises:
-        ParamsError: the folder does not exist, or its protocol is unknown.
+        ParamsError: the folder does not exist, its protocol is unknown, or a name in it is not UTF-8.
     """
     location = normalize(location)
     found = [
-        Source(uri, info.etag, info.size_bytes) for uri, info in sorted(_walk(location)) if _admits(info.path, params)
+        Source(_checked(uri), info.etag, info.size_bytes)
+        for uri, info in sorted(_walk(location))
+        if _admits(info.path, params)
     ]
     return found[: params.limit] if params.limit else found
+
+
+def _checked(uri: str) -> str:
+    """The uri, which a table can hold as text."""
+    try:
+        uri.encode()
+    except UnicodeEncodeError as error:
+        raise ParamsError(
+            f"The name of a source must be UTF-8, got {uri!a}. Rename it, or leave it out with read.exclude."
+        ) from error
+    return uri
 
 
 def _walk(location: str) -> Iterator[tuple[str, FileInfo]]:
@@ -80,13 +97,17 @@ def _walk_local(location: str) -> Iterator[tuple[str, FileInfo]]:
         return
     if not os.path.isdir(location):
         raise ParamsError(f"SOURCE must be a folder, a file or an fsspec URL, got {location!r}: it does not exist.")
-    for folder, folders, files in os.walk(location):
-        folders.sort()
+    for folder, _, files in os.walk(location, onerror=_warn_unlisted):
         for name in files:
             path = os.path.join(folder, name)
             # A broken symbolic link and a socket are no files; a link to a file is one.
             if os.path.isfile(path):
-                yield path, local_info(path, os.path.relpath(path, location))
+                with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                    yield path, local_info(path, os.path.relpath(path, location))
+
+
+def _warn_unlisted(error: OSError) -> None:
+    logger.warning("Sources below %s are left out: %s.", error.filename, error.strerror)
 
 
 def _admits(relative: str, params: ReadParams) -> bool:
@@ -170,14 +191,17 @@ def _register(storage: Storage, members: list[Source]) -> str:
 
 def superseded(storage: Storage, partition: str) -> set[str]:
     """Video ids of a partition whose uri was registered again later, with other content."""
-    order = registered_partitions(storage)
-    if partition not in order:
-        return set()
-    members = read_members(storage, partition).to_pylist()
-    own = {row["uri"]: row["video_id"] for row in members}
-    replaced: set[str] = set()
-    for later in order[order.index(partition) + 1 :]:
-        for row in read_members(storage, later).to_pylist():
-            if row["uri"] in own and own[row["uri"]] != row["video_id"]:
-                replaced.add(own[row["uri"]])
+    return superseded_by_partition(storage).get(partition, set())
+
+
+def superseded_by_partition(storage: Storage) -> dict[str, set[str]]:
+    """For every partition, the video ids whose uri was registered again later, with other content."""
+    holders: dict[str, tuple[str, str]] = {}
+    replaced: dict[str, set[str]] = {}
+    for partition in registered_partitions(storage):
+        for row in read_members(storage, partition).to_pylist():
+            former = holders.get(row["uri"])
+            if former and former[1] != row["video_id"]:
+                replaced.setdefault(former[0], set()).add(former[1])
+            holders[row["uri"]] = (partition, row["video_id"])
     return replaced

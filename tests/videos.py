@@ -3,9 +3,13 @@
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
+from av.audio.stream import AudioStream
+from av.stream import Disposition
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
@@ -19,12 +23,13 @@ def write_video(
     codec: str = "libx264",
     pts: list[int] | None = None,
     options: dict[str, str] | None = None,
+    pixel_format: str = "yuv420p",
 ) -> Path:
     """Encode uint8 ``[H, W, 3]`` RGB pictures; `pts` in units of 1/rate makes the frame rate vary."""
     height, width = pictures[0].shape[:2]
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=rate, options=options or {})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream = cast(VideoStream, container.add_stream(codec, rate=rate, options=options or {}))
+        stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
         stream.codec_context.time_base = Fraction(1, rate)
         for index, picture in enumerate(pictures):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
@@ -46,8 +51,88 @@ def noise_shot(seed: int, num_frames: int, *, width: int = 96, height: int = 64,
 
 def three_shots(path: Path, *, rate: int = 25) -> Path:
     """Three sliding shots of 75 frames: cuts at frames 75 and 150, 9 seconds at 25 fps."""
-    pictures = [picture for seed in (1, 2, 3) for picture in noise_shot(seed, 75)]
+    pictures = [picture for seed in (1, 2, 6) for picture in noise_shot(seed, 75)]
     return write_video(path, pictures, rate=rate, options={"g": "50"})
 
 
 Maker = Callable[[Path], Path]
+
+
+def remux(source: Path, path: Path, *, rotation: int = 0, pixel_aspect: Fraction | None = None) -> Path:
+    """The same pictures in a container that asks for them to be turned counter-clockwise, or stretched."""
+    with av.open(str(source)) as reader, av.open(str(path), "w") as writer:
+        track = writer.add_stream_from_template(reader.streams.video[0], opaque=True)
+        if rotation:
+            track.set_display_rotation(rotation)
+        if pixel_aspect:
+            track.codec_context.sample_aspect_ratio = pixel_aspect
+        for packet in reader.demux(video=0):
+            if packet.size:
+                packet.stream = track
+                writer.mux(packet)
+    return path
+
+
+def beeping_video(path: Path, *, audio_codec: str = "aac", beep_s: float = 1.4, seconds: int = 3) -> Path:
+    """25 fps, a keyframe each second; silent and dark until `beep_s`, from then on white with a tone."""
+    rate, hertz = 25, 48000
+    with av.open(str(path), "w") as container:
+        options = {"g": "25", "keyint_min": "25", "bf": "2"}
+        video = cast(VideoStream, container.add_stream("libx264", rate=rate, options=options))
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        audio = cast(AudioStream, container.add_stream(audio_codec, rate=hertz, layout="mono"))
+        for second in range(seconds):
+            for index in range(second * rate, (second + 1) * rate):
+                grey = 235 if index >= beep_s * rate else 20
+                frame = av.VideoFrame.from_ndarray(np.full((64, 96, 3), grey, np.uint8), format="rgb24")
+                frame.pts, frame.time_base = index, Fraction(1, rate)
+                container.mux(video.encode(frame))
+            times = np.arange(second * hertz, (second + 1) * hertz) / hertz
+            wave = np.where(times >= beep_s, np.sin(times * 880 * np.pi) * 0.5, 0)[None].astype(np.float32)
+            sound = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
+            sound.pts, sound.sample_rate, sound.time_base = second * hertz, hertz, Fraction(1, hertz)
+            container.mux(audio.encode(sound))
+        container.mux(video.encode(None))
+        container.mux(audio.encode(None))
+    return path
+
+
+def truncated(source: Path, path: Path, *, share: float) -> Path:
+    """The first part of a file whose header stands at its beginning, as a broken-off download leaves it."""
+    whole = path.with_name(f"whole_{path.name}")
+    options = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
+    with av.open(str(source)) as reader, av.open(str(whole), "w", options=options) as writer:
+        track = writer.add_stream_from_template(reader.streams.video[0], opaque=True)
+        for packet in reader.demux(video=0):
+            if packet.size:
+                packet.stream = track
+                writer.mux(packet)
+    data = whole.read_bytes()
+    whole.unlink()
+    path.write_bytes(data[: int(len(data) * share)])
+    return path
+
+
+def slides(path: Path, *, seconds: int = 3, changes: int = 2) -> Path:
+    """Still pictures, `seconds` each at 25 fps, that differ by a grey box: too little for a network that finds cuts."""
+    pictures: list[Picture] = []
+    for number in range(changes + 1):
+        slide = np.full((64, 96, 3), 230, np.uint8)
+        slide[8:20, 8 + 24 * number : 28 + 24 * number] = 180
+        pictures += [slide] * (25 * seconds)
+    return write_video(path, pictures)
+
+
+def song_with_cover(path: Path) -> Path:
+    """One second of sound, and a picture that is cover art."""
+    with av.open(str(path), "w") as container:
+        audio = container.add_stream("aac", rate=48000, layout="mono")
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 96, 64, "yuvj420p"
+        cover.disposition = Disposition.attached_pic
+        picture = av.VideoFrame.from_ndarray(noise_shot(1, 1)[0], format="rgb24")
+        container.mux([*cover.encode(picture), *cover.encode(None)])
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 48000), np.float32), format="fltp", layout="mono")
+        sound.sample_rate = 48000
+        container.mux([*audio.encode(sound), *audio.encode(None)])
+    return path

@@ -66,6 +66,10 @@ def _open(uri: str, target: str | IO[bytes]) -> InputContainer:
         return av.open(target, "r", metadata_errors="replace")
     except FileNotFoundError as error:
         raise SourceGone(uri, f"The source is not there any more: {uri}. List again, or restore the file.") from error
+    except PermissionError as error:  # not in the bytes: granting it gives the same file another answer
+        raise StorageUnavailable(
+            uri, f"The source must be readable, got {error.strerror}: {uri}. Grant read permission and run again."
+        ) from error
     except FFmpegError as error:
         raise UnreadableSource(
             uri,

@@ -1,0 +1,117 @@
+"""Cutting a clip, its preview and its JSON into the dataset. Loads FFmpeg; imported in workers only."""
+
+import json
+import tempfile
+from pathlib import Path
+
+from stages import counters
+from stages.errors import Reason, SourceChanged, SourceError
+from stages.media.cut import Cut, CutJob, NotCopyable, cut_clip, read_cut
+from stages.media.encode import Encoding, check_encoder
+from stages.media.frame_loader import FrameLoader
+from stages.media.preview import encode_preview
+from stages.params import WriteParams
+from stages.storage import Storage, stat_source
+from stages.tasks import Clip, Rejected, Row, Video
+from stages.write.paths import media_path, metadata_path, preview_path
+
+
+class ClipWriter:
+    """Writes the files of one clip after another; each is whole or absent, and one that is there is kept.
+
+    Raises:
+        ParamsError: the encoder does not work on this machine.
+    """
+
+    def __init__(self, root: str, params: WriteParams) -> None:
+        self._storage = Storage(root)
+        self._params = params
+        self._encoding = Encoding(params.encoder, params.quality)
+        self._loader = FrameLoader(root)
+        if params.mode != "copy":
+            check_encoder(self._encoding)
+
+    def write(self, video: Video) -> Row | Rejected:
+        """What the dataset's row says of the clip's files, or why there is none.
+
+        Raises:
+            SourceError: the source cannot be opened, or breaks inside the span.
+            StageError: the clip cannot be encoded.
+        """
+        try:
+            made = self._media(video)
+            made["preview_path"] = self._preview(video) if self._params.preview_fps else None
+        except NotCopyable as error:
+            return Rejected(Reason.SPAN_NOT_COPYABLE, str(error))
+        except SourceChanged as error:
+            return Rejected(Reason.SUPERSEDED, str(error))
+        made["duration_s"] = video.clip.span.duration_s
+        text = json.dumps({**video.clip.columns, **made}, ensure_ascii=False, indent=1)
+        made["metadata_path"] = metadata_path(dict(video.clip.columns), text)
+        self._storage.write_bytes(made["metadata_path"], text.encode())
+        return made
+
+    def _media(self, video: Video) -> Row:
+        path = media_path(dict(video.clip.columns), self._params)
+        cut = self._known_cut(path)
+        if cut is None:
+            cut = self._cut(video, path)
+            counters.count("copied_clips" if cut.how == "copy" else "encoded_clips")
+        else:
+            counters.count("reused_files")
+        return {
+            "path": path,
+            "bytes": stat_source(self._storage.location(path)).size_bytes,
+            "clip_codec": cut.codec,
+            "cut": cut.how,
+            "num_frames": cut.num_frames,
+        }
+
+    def _known_cut(self, path: str) -> Cut | None:
+        """What a file of an earlier run holds; None where there is none, or it is damaged."""
+        if not self._storage.exists(path):
+            return None
+        try:
+            return read_cut(self._storage.location(path))
+        except SourceError:
+            return None
+
+    def _cut(self, video: Video, path: str) -> Cut:
+        _check_tag(video)
+        with tempfile.TemporaryDirectory(prefix="curator-") as folder:
+            target = str(Path(folder) / "clip.mp4")
+            cut = cut_clip(self._job(video.uri, video.clip), target)
+            self._storage.put_file(path, target)
+        return cut
+
+    def _job(self, uri: str, clip: Clip) -> CutJob:
+        return CutJob(
+            uri=uri,
+            span=clip.span,
+            num_frames=clip.num_frames,
+            at_keyframes=bool(clip.columns["start_is_keyframe"] and clip.columns["end_is_keyframe"]),
+            mode=self._params.mode,
+            encoding=self._encoding,
+        )
+
+    def _preview(self, video: Video) -> str:
+        path = preview_path(dict(video.clip.columns), self._params)
+        if not self._storage.exists(path):
+            data = encode_preview(
+                self._loader.load(video),
+                video.clip.span,
+                fps=self._params.preview_fps,
+                height_px=self._params.preview_height_px,
+            )
+            self._storage.write_bytes(path, data)
+        return path
+
+
+def _check_tag(video: Video) -> None:
+    wanted, now = video.clip.columns["etag"], stat_source(video.uri).etag
+    if now != wanted:
+        raise SourceChanged(
+            video.uri,
+            f"The source's tag must be {wanted}, as when it was split, got {now}: {video.uri}. "
+            "Run read and split again.",
+        )

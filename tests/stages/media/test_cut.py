@@ -1,0 +1,220 @@
+"""Cutting is checked by decoding what was written and comparing it with the same frames of the source."""
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from stages.errors import CorruptStream, ParamsError, SourceError, StageError
+from stages.media.copied import NotCopyable
+from stages.media.cut import Cut, CutJob, cut_clip, read_cut
+from stages.media.decode import decode_frames, open_video, upright, video_stream
+from stages.media.encode import Encoding, check_encoder
+from stages.tasks import Size, Span
+from tests.videos import beeping_video, noise_shot, remux, write_video
+
+H264 = Encoding("h264", 12)
+CLOSED = {"g": "25", "keyint_min": "25", "bf": "2", "x264-params": "scenecut=0"}
+OPEN = {"bf": "3", "x264-params": "open-gop=1:keyint=26:min-keyint=26:scenecut=0:b-adapt=0"}
+
+
+def shown(path: Path, size: Size | None = None) -> tuple[list[Fraction], NDArray[np.uint8]]:
+    """Times in seconds and upright pictures of a whole video."""
+    with open_video(str(path)) as container:
+        time_base = video_stream(container).time_base or Fraction(1)
+        frames = list(decode_frames(container))
+    size = size or Size(*upright(frames[0].frame, Size(96, 64)).shape[1::-1])
+    return [frame.pts * time_base for frame in frames], np.stack([upright(frame.frame, size) for frame in frames])
+
+
+def job_of(path: Path, start: int, end: int, *, mode: Literal["auto", "copy", "encode"], **changes: Any) -> CutJob:
+    """Frames [start, end) of a video, as split would name them."""
+    with open_video(str(path)) as container:
+        stream = video_stream(container)
+        frames = list(decode_frames(container))
+        ends = [frame.pts for frame in frames] + [frames[-1].pts + (frames[-1].frame.duration or 1)]
+        at_keyframes = frames[start].is_keyframe and (end == len(frames) or frames[end].is_keyframe)
+        span = Span(ends[start], ends[end], stream.time_base or Fraction(1))
+    return replace(CutJob(str(path), span, end - start, at_keyframes, mode, H264), **changes)
+
+
+def assert_same_frames(source: Path, clip: Path, start: int, end: int, *, tolerance: float) -> None:
+    source_times, source_pictures = shown(source)
+    times, pictures = shown(clip)
+    assert times == [time - source_times[start] for time in source_times[start:end]]
+    assert len(pictures) == end - start
+    assert np.abs(pictures.astype(float) - source_pictures[start:end]).mean(axis=(1, 2, 3)).max() <= tolerance
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 25), (25, 75), (75, 100)])
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a.mov"])
+def test_cut_clip_copies_exactly_the_span(tmp_path: Path, name: str, start: int, end: int) -> None:
+    source = write_video(tmp_path / name, noise_shot(1, 100), options=CLOSED)
+    cut = cut_clip(job_of(source, start, end, mode="copy"), str(tmp_path / "clip.mp4"))
+    assert cut == Cut("copy", "h264", end - start)
+    assert_same_frames(source, tmp_path / "clip.mp4", start, end, tolerance=0)
+
+
+@pytest.mark.parametrize(("codec", "name"), [("libvpx-vp9", "vp9"), ("mpeg4", "mpeg4"), ("libx265", "hevc")])
+def test_cut_clip_copies_what_mp4_can_hold(tmp_path: Path, codec: str, name: str) -> None:
+    quiet = {"x265-params": "log-level=none"} if codec == "libx265" else {}
+    source = write_video(tmp_path / "a.mkv", noise_shot(1, 30), codec=codec, options=quiet)
+    assert cut_clip(job_of(source, 0, 30, mode="copy"), str(tmp_path / "clip.mp4")) == Cut("copy", name, 30)
+    assert_same_frames(source, tmp_path / "clip.mp4", 0, 30, tolerance=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options", "span", "text"),
+    [
+        ("a.mp4", "libx264", CLOSED, (10, 50), "must begin at a keyframe"),
+        ("a.mp4", "libx264", CLOSED, (25, 60), "must begin at a keyframe"),
+        ("a.webm", "libvpx", {"deadline": "realtime", "cpu-used": "8"}, (0, 100), "copied into MP4 must be one of"),
+        ("a.mp4", "libx264", OPEN, (26, 52), "open GOP"),
+    ],
+    ids=["start", "end", "codec", "open-gop"],
+)
+def test_cut_clip_rejects_copying_and_auto_encodes(
+    tmp_path: Path, name: str, codec: str, options: dict[str, str], span: tuple[int, int], text: str
+) -> None:
+    source = write_video(tmp_path / name, noise_shot(1, 100), codec=codec, options=options)
+    with pytest.raises(NotCopyable, match=text):
+        cut_clip(job_of(source, *span, mode="copy"), str(tmp_path / "clip.mp4"))
+    assert cut_clip(job_of(source, *span, mode="auto"), str(tmp_path / "clip.mp4")).how == "encode"
+    assert_same_frames(source, tmp_path / "clip.mp4", *span, tolerance=3)
+
+
+def test_cut_clip_rejects_copying_another_number_of_frames(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "a.mp4", noise_shot(1, 50), options=CLOSED)
+    job = job_of(source, 0, 25, mode="copy", num_frames=24)
+    with pytest.raises(NotCopyable, match="must hold 24 packets"):
+        cut_clip(job, str(tmp_path / "clip.mp4"))
+    with pytest.raises(StageError, match="split counted"):
+        cut_clip(replace(job, mode="encode", num_frames=26), str(tmp_path / "clip.mp4"))
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "libx264"), ("a.mpg", "mpeg2video"), ("a.avi", "mpeg4")])
+@pytest.mark.parametrize(("start", "end"), [(0, 60), (13, 14), (30, 43), (50, 60)])
+def test_cut_clip_encodes_exactly_the_span(tmp_path: Path, name: str, codec: str, start: int, end: int) -> None:
+    source = write_video(tmp_path / name, noise_shot(1, 60), codec=codec)
+    cut = cut_clip(job_of(source, start, end, mode="encode"), str(tmp_path / "clip.mp4"))
+    assert cut == Cut("encode", "h264", end - start) == read_cut(str(tmp_path / "clip.mp4"))
+    assert_same_frames(source, tmp_path / "clip.mp4", start, end, tolerance=3)
+
+
+@pytest.mark.parametrize(("encoder", "codec"), [("h264", "h264"), ("vp9", "vp9"), ("av1", "av1")])
+def test_cut_clip_keeps_varying_times_with_each_encoder(tmp_path: Path, encoder: str, codec: str) -> None:
+    check_encoder(Encoding(encoder, 20))
+    pts = [index * 3 + index % 2 for index in range(40)]
+    source = write_video(tmp_path / "vfr.mp4", noise_shot(1, 40), pts=pts)
+    job = job_of(source, 7, 33, mode="encode", encoding=Encoding(encoder, 12))
+    assert cut_clip(job, str(tmp_path / "clip.mp4")) == Cut("encode", codec, 26)
+    assert_same_frames(source, tmp_path / "clip.mp4", 7, 33, tolerance=4)
+
+
+def test_cut_clip_gives_equal_bytes_each_time(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "a.mp4", noise_shot(1, 60, width=480, height=272), options={"qp": "4"})
+    job, made = job_of(source, 5, 55, mode="encode"), set()
+    for number in range(6):
+        littered = [np.full(50_000 * (number + 1), 37 * number, np.uint8) for _ in range(20)]
+        del littered  # what the encoder is given by the allocator differs from run to run
+        cut_clip(job, str(tmp_path / "clip.mp4"))
+        made.add((tmp_path / "clip.mp4").read_bytes())
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize("rotation", [90, -90, 180])
+@pytest.mark.parametrize("mode", ["copy", "encode"])
+def test_cut_clip_shows_turned_video_upright(tmp_path: Path, mode: Literal["copy", "encode"], rotation: int) -> None:
+    plain = write_video(tmp_path / "plain.mp4", noise_shot(1, 30), options=CLOSED)
+    source = remux(plain, tmp_path / "turned.mp4", rotation=rotation)
+    cut_clip(job_of(source, 0, 25, mode=mode), str(tmp_path / "clip.mp4"))
+    size = Size(64, 96) if rotation % 180 else Size(96, 64)
+    difference = shown(tmp_path / "clip.mp4", size)[1].astype(float) - shown(source, size)[1][:25]
+    assert np.abs(difference).mean() < 3
+    with av.open(str(tmp_path / "clip.mp4")) as container:
+        frame = next(container.decode(video=0))
+    assert (frame.rotation == 0) is (mode == "encode")
+
+
+@pytest.mark.parametrize(("width", "height", "written"), [(95, 63, (96, 64)), (97, 64, (98, 64)), (1, 1, (2, 2))])
+def test_cut_clip_encodes_odd_sizes(tmp_path: Path, width: int, height: int, written: tuple[int, int]) -> None:
+    picture = np.full((height, width, 3), 200, np.uint8)
+    source = write_video(tmp_path / "odd.mkv", [picture] * 3, codec="ffv1")
+    cut_clip(job_of(source, 0, 3, mode="encode"), str(tmp_path / "clip.mp4"))
+    with av.open(str(tmp_path / "clip.mp4")) as container:
+        frame = next(container.decode(video=0))
+        assert (frame.width, frame.height) == written
+        assert np.abs(frame.to_ndarray(format="rgb24").astype(int) - 200).max() < 6
+
+
+def test_cut_clip_encodes_ten_bit_and_full_range_to_plain_video(shared_media: Path, tmp_path: Path) -> None:
+    for name, start in (("nasa_jwst_13s_hevc10.mp4", 100), ("asl_walk.mkv", 20)):
+        source = shared_media / name
+        cut_clip(job_of(source, start, start + 10, mode="encode"), str(tmp_path / "clip.mp4"))
+        assert_same_frames(source, tmp_path / "clip.mp4", start, start + 10, tolerance=3)
+        with av.open(str(tmp_path / "clip.mp4")) as container:
+            assert container.streams.video[0].pix_fmt == "yuv420p"
+
+
+def beep_starts_s(path: Path) -> float:
+    """When the sound is first loud, on the clock of the file."""
+    with av.open(str(path)) as container:
+        for frame in container.decode(audio=0):
+            samples = np.abs(frame.to_ndarray().astype(float))
+            samples /= 32768 if frame.format.name.startswith("s16") else 1
+            loud = np.flatnonzero(samples.max(axis=0) > 0.1)
+            if len(loud):
+                return float((frame.pts or 0) * (frame.time_base or 1)) + loud[0] / frame.sample_rate
+    return -1.0
+
+
+@pytest.mark.parametrize(
+    ("audio_codec", "written"), [("aac", "aac"), ("libmp3lame", "mp3"), ("libopus", "opus"), ("mp2", "aac")]
+)
+@pytest.mark.parametrize(("mode", "start"), [("copy", 25), ("encode", 25), ("encode", 31)])
+def test_cut_clip_keeps_sound_in_step(
+    tmp_path: Path, audio_codec: str, written: str, mode: Literal["copy", "encode"], start: int
+) -> None:
+    source = beeping_video(tmp_path / "a.mkv", audio_codec=audio_codec)
+    clip = tmp_path / "clip.mp4"
+    cut_clip(job_of(source, start, 75, mode=mode), str(clip))
+    with av.open(str(clip)) as container:
+        audio = container.streams.audio[0]
+        assert audio.codec_context.codec.canonical_name == written
+        length_s = float((audio.duration or 0) * cast(Fraction, audio.time_base))
+    times, pictures = shown(clip)
+    bright_s = float(next(time for time, picture in zip(times, pictures, strict=True) if picture.mean() > 128))
+    assert bright_s == pytest.approx(1.4 - start / 25, abs=0.002)
+    assert beep_starts_s(clip) - bright_s == pytest.approx(beep_starts_s(source) - 1.4, abs=0.027)
+    assert length_s == pytest.approx((75 - start) / 25, abs=0.06)
+
+
+def test_cut_clip_without_sound_in_the_span_writes_none(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "a.mp4", noise_shot(1, 50), options=CLOSED)
+    for mode in ("copy", "encode"):
+        cut_clip(job_of(source, 25, 50, mode=mode), str(tmp_path / "clip.mp4"))
+        with av.open(str(tmp_path / "clip.mp4")) as container:
+            assert [stream.type for stream in container.streams] == ["video"]
+
+
+def test_cut_clip_rejects_a_span_that_breaks(shared_media: Path, tmp_path: Path) -> None:
+    source = str(shared_media / "bad_bitstream_error.mp4")
+    span = Span(0, 50 * 1024, Fraction(1, 10240))
+    with pytest.raises(CorruptStream, match="breaks after PTS"):
+        cut_clip(CutJob(source, span, 50, False, "auto", H264), str(tmp_path / "clip.mp4"))
+
+
+def test_read_cut_rejects_a_damaged_file(tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes(b"\0" * 500)
+    with pytest.raises(SourceError, match="whole video file"):
+        read_cut(str(tmp_path / "clip.mp4"))
+
+
+def test_check_encoder_rejects_one_that_does_not_work_here() -> None:
+    with pytest.raises(ParamsError, match=r"Set write\.encoder to h264"):
+        check_encoder(Encoding("h264_nvenc", 20))

@@ -1,0 +1,123 @@
+"""Motion signals: optical flow and the codec's vectors."""
+
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from stages.media.decode import decode_frames, open_video, video_stream
+from stages.media.motion import Flow, FlowTrack, VectorTrack, vector_lengths
+from stages.tasks import Size, Span
+from tests.videos import noise_shot, write_video
+
+KIND = np.dtype(
+    [
+        *((name, np.uint8) for name in ("w", "h")),
+        *((name, np.int16) for name in ("dst_x", "dst_y")),
+        *((name, np.int32) for name in ("motion_x", "motion_y", "motion_scale")),
+    ]
+)
+FULL = [(16, 16, 8 + 16 * x, 8 + 16 * y, 8, 6, 4) for y in range(16) for x in range(16)]
+LEFT = [(16, 16, 8 + 16 * x, 8 + 16 * y, 8, 6, 4) for y in range(32) for x in range(16)]
+
+
+def vectors(rows: list[tuple[int, ...]]) -> NDArray[np.void]:
+    return np.array(rows, KIND)
+
+
+@pytest.mark.parametrize(
+    ("rows", "side", "mean", "patch"),
+    [
+        ([(8, 8, 32, 32, 1, 1, 1)], 256, 64 * 2**0.5 / 512 / 65536, 0.0),
+        ([(16, 16, 128, 128, 4, 0, 4)], 256, 7.62939453125e-06, 0.001953125),
+        (FULL, 256, 0.0048828125, 0.0048828125),
+        (LEFT, 512, 0.001220703125, 0.0),
+        ([(4, 4, 32, 32, 40, 0, 4)], 256, 0.0, 0.0),
+        ([], 256, 0.0, 0.0),
+    ],
+)
+def test_vector_lengths_give_the_reference_scores(
+    rows: list[tuple[int, ...]], side: int, mean: float, patch: float
+) -> None:
+    found, patches = vector_lengths(vectors(rows), Size(side, side))
+    assert found == pytest.approx(mean, rel=1e-6)
+    assert float(patches.min()) == pytest.approx(patch, rel=1e-6)
+
+
+@pytest.mark.parametrize(("size", "grid"), [((1920, 1080), (4, 8)), ((1280, 720), (3, 5)), ((640, 480), (2, 2))])
+def test_vector_lengths_have_the_reference_grid(size: tuple[int, int], grid: tuple[int, int]) -> None:
+    assert vector_lengths(vectors([]), Size(*size))[1].shape == grid
+
+
+@pytest.mark.parametrize("offset", [0, 3])
+def test_vector_lengths_read_patches_as_bilinear_shrinking(offset: int) -> None:
+    random = np.random.default_rng(offset)
+    places = [(16 * x + 8 + offset, 16 * y + 8) for y in range(45) for x in range(80)]
+    rows = [(16, 16, x, y, *random.integers(-9, 9, 2).tolist(), 4) for x, y in places]
+    painted = np.zeros((720, 1280), np.float32)
+    for _, _, x, y, right, down, scale in rows:
+        painted[y - 8 : y + 8, x - 8 : x + 8] = np.hypot(right, down) / scale / 2000
+    mean, patches = vector_lengths(vectors(rows), Size(1280, 720))
+    assert mean == pytest.approx(float(painted.mean()), rel=1e-3 if offset else 1e-5)
+    np.testing.assert_allclose(patches, cv2.resize(painted, None, fx=1 / 256, fy=1 / 256), rtol=1e-5)
+
+
+def measure_flow(path: Path) -> tuple[FlowTrack, Span]:
+    with open_video(str(path)) as container:
+        time_base = video_stream(container).time_base or Fraction(1)
+        track = FlowTrack(time_base, None)
+        frames = list(decode_frames(container))
+    for before, after in pairwise(frames):
+        track.measure(before, after)
+    return track, Span(0, frames[-1].pts + 1, time_base)
+
+
+@pytest.mark.parametrize("width", [96, 320])
+def test_flow_is_speed_in_diagonals_a_second(tmp_path: Path, width: int) -> None:
+    height = width * 2 // 3
+    path = write_video(tmp_path / "a.mp4", noise_shot(1, 12, width=width, height=height, speed=width // 48))
+    track, whole = measure_flow(path)
+    expected = 25 * (width // 48) / np.hypot(width, height)
+    assert track.of(whole) == pytest.approx(Flow(expected, expected), rel=0.25)
+
+
+@pytest.mark.parametrize("size", [(128, 16), (16, 16), (16, 128)])
+def test_flow_survives_flat_pictures(tmp_path: Path, size: tuple[int, int]) -> None:
+    width, height = size
+    track, whole = measure_flow(write_video(tmp_path / "a.mp4", noise_shot(1, 3, width=width, height=height)))
+    assert track.of(whole) is not None
+
+
+def test_flow_counts_only_pairs_inside_the_span(tmp_path: Path) -> None:
+    still, moving = noise_shot(1, 1) * 6, noise_shot(2, 6, speed=2)
+    track, _ = measure_flow(write_video(tmp_path / "a.mp4", still + moving))
+    before, after = (track.of(Span(512 * first, 512 * last, Fraction(1, 12800))) for first, last in ((0, 6), (6, 12)))
+    assert before is not None
+    assert after is not None
+    assert before.mean < 0.02 < 0.3 < after.mean
+    assert track.of(Span(0, 512, Fraction(1, 12800))) is None
+
+
+def test_vector_track_takes_two_samples_a_second(tmp_path: Path) -> None:
+    pictures = noise_shot(1, 50, width=256, height=256, speed=4)
+    path = write_video(tmp_path / "a.mp4", pictures, options={"g": "12", "bf": "0"})
+    track = VectorTrack(Fraction(25))
+    with open_video(str(path)) as container:
+        for decoded in decode_frames(container, export_vectors=True):
+            track.push(decoded)
+    score = track.of(Span(0, 512 * 50, Fraction(1, 12800)))
+    assert score is not None
+    assert score.mean == pytest.approx(4 / 512, rel=0.3)
+    assert track.of(Span(-10, 0, Fraction(1, 12800))) is None
+
+
+def test_vector_track_measures_nothing_on_small_pictures(tmp_path: Path) -> None:
+    track = VectorTrack(Fraction(25))
+    with open_video(str(write_video(tmp_path / "a.mp4", noise_shot(1, 5, speed=4)))) as container:
+        for decoded in decode_frames(container, export_vectors=True):
+            track.push(decoded)
+    assert track.of(Span(0, 10**6, Fraction(1, 12800))) is None

@@ -1,0 +1,175 @@
+import os
+import socket
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from stages.errors import ManifestError, ParamsError
+from stages.media.probe import probe
+from stages.params import ReadParams
+from stages.sources import (
+    Source,
+    list_sources,
+    read_members,
+    register_sources,
+    registered_partitions,
+    superseded,
+    superseded_by_partition,
+)
+from stages.storage import Storage, stat_source
+from tests.videos import noise_shot, write_video
+
+HOSTILE = [
+    "with space.mp4",
+    'quote\'s "and" `more`.mp4',
+    "100%25.mp4",
+    "#hash?query=1&x.mp4",
+    "two\nlines.mp4",
+    "épée 東京 🎬.mp4",
+    "colon::chain.mp4",
+    "file:x.mp4",
+    "-dash.mp4",
+    "[glob]*.mp4",
+    " leading and trailing .mp4",
+    "back\\slash.mp4",
+]
+
+
+def touch(folder: Path, *names: str) -> list[str]:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    return [str(folder / name) for name in names]
+
+
+def uris(location: str, **params: object) -> list[str]:
+    return [source.uri for source in list_sources(location, ReadParams.model_validate(params))]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_list_sources_and_probe_take_any_name(tmp_path: Path, name: str) -> None:
+    made = write_video(tmp_path / "plain.mp4", noise_shot(1, 5))
+    folder = tmp_path / "a %20 b"
+    folder.mkdir()
+    made.rename(folder / name)
+    (source,) = list_sources(str(tmp_path), ReadParams())
+    assert source.uri == str(folder / name)
+    assert stat_source(source.uri).etag == source.etag
+    assert probe(source.uri)["num_frames"] == 5
+
+
+def test_list_sources_tells_equal_names_in_two_folders_apart(tmp_path: Path) -> None:
+    touch(tmp_path, "a/x.mp4", "b/x.mp4")
+    sources = list_sources(str(tmp_path), ReadParams())
+    assert [Path(source.uri).parent.name for source in sources] == ["a", "b"]
+    assert sources[0].video_id != sources[1].video_id
+
+
+def test_list_sources_follows_links_to_files_and_leaves_out_what_is_none(tmp_path: Path) -> None:
+    touch(tmp_path, "elsewhere/real.bin")
+    folder = tmp_path / "listed"
+    folder.mkdir()
+    (folder / "link.mp4").symlink_to(tmp_path / "elsewhere" / "real.bin")
+    (folder / "broken.mp4").symlink_to(tmp_path / "nothing")
+    (folder / "folder.mp4").mkdir()
+    with socket.socket(socket.AF_UNIX) as listening:
+        here = os.getcwd()
+        os.chdir(folder)  # a socket's path is short
+        listening.bind("socket.mp4")
+        os.chdir(here)
+        (source,) = list_sources(str(folder), ReadParams())
+    assert source.uri == str(folder / "link.mp4")
+    assert source.size_bytes == len("elsewhere/real.bin")
+    assert stat_source(source.uri).etag == source.etag
+
+
+def test_list_sources_applies_patterns_to_names_and_paths(tmp_path: Path) -> None:
+    touch(tmp_path, "a/one.MP4", "a/two.mov", "a/notes.txt", "raw/three.mpg", "raw/four.ogv")
+    assert [Path(uri).name for uri in uris(str(tmp_path))] == ["one.MP4", "two.mov", "four.ogv", "three.mpg"]
+    assert [Path(uri).name for uri in uris(str(tmp_path), exclude=["raw/*"])] == ["one.MP4", "two.mov"]
+    assert [Path(uri).name for uri in uris(str(tmp_path), include=["t*"], limit=1)] == ["two.mov"]
+
+
+def test_list_sources_takes_one_file(tmp_path: Path) -> None:
+    (path,) = touch(tmp_path, "one.mp4")
+    assert uris(path) == [path]
+
+
+@pytest.fixture
+def bucket() -> str:
+    memory = fsspec.filesystem("memory")
+    for name in ("a/x.mp4", "b/x.mp4", "b/two words#%.mp4", "b/notes.txt"):
+        memory.pipe_file(f"/listing/{name}", name.encode())
+    return "memory://listing"
+
+
+def test_list_sources_takes_a_url(bucket: str) -> None:
+    sources = list_sources(bucket + "/", ReadParams())
+    assert [source.uri for source in sources] == [
+        "memory://listing/a/x.mp4",
+        "memory://listing/b/two words#%.mp4",
+        "memory://listing/b/x.mp4",
+    ]
+    assert [stat_source(source.uri).etag for source in sources] == [source.etag for source in sources]
+    assert uris(bucket, exclude=["b/*"]) == ["memory://listing/a/x.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("location", "text"),
+    [("/no/such/folder", "does not exist"), ("memory://no-such-bucket", "nothing is there"), ("nix://x", "protocol")],
+)
+def test_list_sources_rejects_what_cannot_be_listed(location: str, text: str) -> None:
+    with pytest.raises(ParamsError, match=text):
+        list_sources(location, ReadParams())
+
+
+def test_list_sources_rejects_a_name_that_is_no_text(tmp_path: Path) -> None:
+    with open(os.fsencode(tmp_path) + b"/\xff.mp4", "wb"):
+        pass
+    with pytest.raises(ParamsError, match=r"must be UTF-8, got .*udcff"):
+        list_sources(str(tmp_path), ReadParams())
+    assert uris(str(tmp_path), exclude=["?.mp4"]) == []
+
+
+def source(uri: str, etag: str = "1") -> Source:
+    return Source(uri, etag, 1)
+
+
+@pytest.fixture(params=["local", "memory"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    return Storage(tmp_path if request.param == "local" else f"memory://{tmp_path.name}")
+
+
+def test_register_sources_keeps_known_ones_where_they_are(storage: Storage) -> None:
+    first = register_sources(storage, [source("/a"), source("/b"), source("/c")], 2)
+    assert [len(read_members(storage, partition)) for partition in first] == [2, 1]
+    again = register_sources(storage, [source("/c"), source("/d")], 2)
+    assert again[0] == first[1]
+    assert len(again) == 2
+    assert registered_partitions(storage) == [*first, again[1]]
+    assert register_sources(storage, [source("/a"), source("/b"), source("/c")], 2) == first
+
+
+def test_register_sources_finishes_a_registration_that_died(storage: Storage) -> None:
+    (partition,) = register_sources(storage, [source("/a")], 2)
+    storage.delete("partitions/_order/1.json")
+    assert registered_partitions(storage) == []
+    assert register_sources(storage, [source("/a")], 2) == [partition]
+    assert registered_partitions(storage) == [partition]
+
+
+def test_superseded_names_what_was_registered_again_with_other_content(storage: Storage) -> None:
+    old, same = source("/a", "1"), source("/b", "1")
+    (first,) = register_sources(storage, [old, same], 8)
+    assert superseded(storage, first) == set()
+    (second,) = register_sources(storage, [source("/a", "2")], 8)
+    (third,) = register_sources(storage, [source("/a", "3")], 8)
+    assert superseded_by_partition(storage) == {first: {old.video_id}, second: {source("/a", "2").video_id}}
+    assert superseded(storage, third) == set()
+
+
+def test_read_members_rejects_an_unknown_partition(storage: Storage) -> None:
+    with pytest.raises(ManifestError, match="must be registered"):
+        read_members(storage, "nothing")

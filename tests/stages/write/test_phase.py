@@ -1,0 +1,253 @@
+"""The write phase as a session runs it, from tables of clips to files that decode."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import av
+import pyarrow.parquet as pq
+import pytest
+
+from stages.errors import ManifestError
+from stages.manifest import ManifestRef, read_manifest
+from stages.params import ExecutorParams, WriteParams
+from stages.phase import PhaseReport
+from stages.run import open_session
+from stages.storage import Storage
+from stages.tasks import Row
+from tests.clips import PARTITION, clip_row, commit_rows
+from tests.videos import noise_shot, write_video
+
+Texts = list[str | None]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Four seconds, a keyframe each second."""
+    options = {"g": "25", "keyint_min": "25", "x264-params": "scenecut=0"}
+    return write_video(tmp_path / "a source.mp4", noise_shot(1, 100), options=options)
+
+
+def clip(source: Path, start: int, end: int) -> Row:
+    flags = {"start_is_keyframe": start % 25 == 0, "end_is_keyframe": end % 25 == 0}
+    facts = {"codec": "h264", "rotation": 0, "audio_codec": None, "scores": {"motion": 0.5, "black": 0.0}}
+    return clip_row(source, start, end, **flags, **facts)
+
+
+def captions_of(row: Row, texts: Texts) -> list[Row]:
+    named = {name: row[name] for name in ("partition", "video_id", "uri", "clip_id")}
+    return [
+        {
+            **named,
+            "status": "kept" if text else "failed",
+            "reason": None if text else "empty_caption",
+            "caption": text,
+            "window_index": place,
+            "window_start_frame": 20 * place,
+            "window_end_frame": 20 * place + 20,
+            "model": "teller",
+            "prompt_id": "p1",
+        }
+        for place, text in enumerate(texts)
+    ]
+
+
+def write(root: Path, clips: list[tuple[Row, Texts]], **params: Any) -> PhaseReport:
+    """Commit the input tables and run the phase on them."""
+    rows = [row for row, _ in clips]
+    inputs = {
+        "filtered_clips": [commit_rows(root, "filtered_clips", rows)],
+        "unique_clips": [commit_rows(root, "unique_clips", rows)],
+        "captions": [commit_rows(root, "captions", [each for row, texts in clips for each in captions_of(row, texts)])],
+    }
+    output = ManifestRef(Storage(root).root, "dataset", PARTITION)
+    with open_session(ExecutorParams(mode="local")) as session:
+        return session.run_phase(WriteParams(max_failed_fraction=1, **params), inputs, [output])[PARTITION]
+
+
+def table(root: Path) -> list[Row]:
+    return read_manifest(str(root), "dataset").to_pylist()
+
+
+def files(root: Path) -> set[str]:
+    return {info.path for info in Storage(root).list(f"dataset/{PARTITION}")}
+
+
+def named(rows: list[Row]) -> set[str]:
+    return {row[name] for row in rows for name in ("path", "preview_path", "metadata_path") if row[name]}
+
+
+def num_frames_of(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+def test_write_makes_clip_preview_json_and_row(tmp_path: Path, source: Path) -> None:
+    report = write(tmp_path, [(clip(source, 25, 75), ["A wall."]), (clip(source, 10, 40), ["A ", "door."])])
+    assert report.counts == {"kept": 2, "rejected": 0, "failed": 0}
+    assert (report.notes["copied_clips"], report.notes["encoded_clips"]) == (1, 1)
+    assert (report.notes["rebuilt_frame_stores"], report.missing) == (1, 0)
+    encoded, copied = table(tmp_path)
+    assert [(row["cut"], row["num_frames"], row["duration_s"]) for row in (encoded, copied)] == [
+        ("encode", 30, 1.2),
+        ("copy", 50, 2.0),
+    ]
+    for row in (encoded, copied):
+        assert num_frames_of(tmp_path / row["path"]) == row["num_frames"]
+        assert (tmp_path / row["path"]).stat().st_size == row["bytes"]
+        assert (tmp_path / row["preview_path"]).read_bytes()[8:12] == b"WEBP"
+        null = {name for name, value in row.items() if value is None}
+        assert null == {"reason", "error", "audio_codec"}
+    assert files(tmp_path) == named([encoded, copied])
+
+
+def test_write_joins_captions_and_tells_all_in_the_json(tmp_path: Path, source: Path) -> None:
+    write(tmp_path, [(clip(source, 25, 75), ["A wall slides.", "It stops."])])
+    (row,) = table(tmp_path)
+    assert (row["caption"], row["caption_model"]) == ("A wall slides. It stops.", "teller")
+    told = json.loads((tmp_path / row["metadata_path"]).read_text())
+    assert [(window["start_frame"], window["caption"]) for window in told["windows"]] == [
+        (0, "A wall slides."),
+        (20, "It stops."),
+    ]
+    assert told["scores"] == dict(row["scores"]) == {"motion": 0.5, "black": 0.0}
+    assert {name: told[name] for name in ("clip_id", "path", "cut", "num_frames", "bytes", "flow_mean")} == {
+        **{name: row[name] for name in ("clip_id", "path", "cut", "num_frames", "bytes")},
+        "flow_mean": 0.1,
+    }
+
+
+def test_write_makes_one_index_of_the_kept_rows(tmp_path: Path, source: Path) -> None:
+    write(tmp_path, [(clip(source, 0, 50), ["A wall."]), (clip(source, 10, 60), [])], mode="copy")
+    index = pq.read_table(io.BytesIO(Storage(tmp_path).read_bytes(f"dataset/index/{PARTITION}.parquet")))
+    rows = read_manifest(str(tmp_path), "dataset")
+    assert index.to_pylist() == [row for row in rows.to_pylist() if row["status"] == "kept"]
+    assert index.column_names == rows.column_names
+    assert len(index) == 1
+
+
+def test_write_rejects_a_span_that_cannot_be_copied(tmp_path: Path, source: Path) -> None:
+    report = write(tmp_path, [(clip(source, 10, 60), ["A wall."])], mode="copy")
+    (row,) = table(tmp_path)
+    assert (row["status"], row["reason"]) == ("rejected", "span_not_copyable")
+    assert (row["path"], row["caption"], row["start_frame"]) == (None, "A wall.", 10)
+    assert report.counts["rejected"] == 1
+    assert write(tmp_path, [(clip(source, 10, 60), ["A wall."])], mode="copy").computed == 0
+
+
+def test_write_computes_nothing_the_second_time(tmp_path: Path, source: Path) -> None:
+    clips: list[tuple[Row, Texts]] = [(clip(source, 0, 50), ["A wall."]), (clip(source, 10, 60), [None])]
+    first = write(tmp_path, clips)
+    again = write(tmp_path, clips)
+    assert (again.computed, again.reused, again.commit) == (0, 2, first.commit)
+
+
+def test_write_keeps_the_clip_where_only_the_caption_changed(tmp_path: Path, source: Path) -> None:
+    row = clip(source, 10, 60)
+    write(tmp_path, [(row, ["A wall."])])
+    (before,) = table(tmp_path)
+    source.unlink()  # nothing of it is needed any more
+    report = write(tmp_path, [(row, ["A door."])])
+    (after,) = table(tmp_path)
+    assert (report.computed, report.notes["reused_files"]) == (1, 1)
+    assert "encoded_clips" not in report.notes
+    assert (after["caption"], after["status"]) == ("A door.", "kept")
+    same = ("path", "preview_path", "bytes", "cut", "clip_codec", "num_frames")
+    assert [after[name] for name in same] == [before[name] for name in same]
+    assert files(tmp_path) == named([after])
+    write(tmp_path, [(row, ["A wall."])])
+    assert json.loads((tmp_path / before["metadata_path"]).read_text())["caption"] == "A wall."
+
+
+def test_write_removes_what_no_row_names_any_more(tmp_path: Path, source: Path) -> None:
+    kept, gone = clip(source, 10, 60), clip(source, 20, 70)
+    write(tmp_path, [(kept, ["A wall."]), (gone, ["A door."])])
+    (tmp_path / "dataset" / PARTITION / "notes.txt").write_text("mine")
+    write(tmp_path, [(kept, ["A wall."])], quality=30, preview_fps=0)
+    (row,) = table(tmp_path)
+    assert row["preview_path"] is None
+    assert files(tmp_path) == named([row]) | {f"dataset/{PARTITION}/notes.txt"}
+
+
+@pytest.mark.parametrize("column", ["path", "preview_path", "metadata_path"])
+def test_write_makes_deleted_files_again(tmp_path: Path, source: Path, column: str) -> None:
+    clips: list[tuple[Row, Texts]] = [(clip(source, 0, 50), ["A wall."]), (clip(source, 10, 60), ["A door."])]
+    write(tmp_path, clips)
+    before = table(tmp_path)
+    (tmp_path / before[0][column]).unlink()
+    report = write(tmp_path, clips)
+    assert (report.computed, report.reused) == (1, 1)
+    assert table(tmp_path) == before
+    assert files(tmp_path) == named(before)
+
+
+def test_write_cuts_again_what_is_damaged(tmp_path: Path, source: Path) -> None:
+    row = clip(source, 10, 60)
+    write(tmp_path, [(row, ["A wall."])])
+    (before,) = table(tmp_path)
+    (tmp_path / before["path"]).write_bytes(b"torn")
+    write(tmp_path, [(row, ["A door."])])
+    (after,) = table(tmp_path)
+    assert num_frames_of(tmp_path / after["path"]) == 50
+    assert after["bytes"] == before["bytes"]
+
+
+@pytest.mark.parametrize("texts", [[], [None]])
+def test_write_takes_a_clip_without_caption_unless_one_is_required(tmp_path: Path, source: Path, texts: Texts) -> None:
+    clips: list[tuple[Row, Texts]] = [(clip(source, 0, 50), texts), (clip(source, 50, 100), ["A door."])]
+    write(tmp_path, clips)
+    before = table(tmp_path)
+    assert [(row["status"], row["caption"]) for row in before] == [("kept", None), ("kept", "A door.")]
+    report = write(tmp_path, clips, require_caption=True)
+    assert (report.computed, report.redecided, report.reasons) == (0, 2, {"no_caption": 1})
+    rejected, kept = table(tmp_path)
+    assert (rejected["status"], rejected["path"]) == ("rejected", None)
+    assert "write.require_caption" in rejected["error"]
+    assert files(tmp_path) == named([kept])
+    assert write(tmp_path, clips).computed == 1
+    assert table(tmp_path) == before
+    assert files(tmp_path) == named(before)
+    assert write(tmp_path, clips).computed == 0
+
+
+def test_write_does_not_cut_what_it_rejects(tmp_path: Path, source: Path) -> None:
+    report = write(tmp_path, [(clip(source, 0, 50), [])], require_caption=True)
+    assert report.reasons == {"no_caption": 1}
+    assert "copied_clips" not in report.notes
+    assert files(tmp_path) == set()
+
+
+def test_write_rejects_a_source_that_changed_and_fails_one_that_is_gone(tmp_path: Path, source: Path) -> None:
+    row = clip(source, 10, 60)
+    write_video(source, noise_shot(9, 100))
+    write(tmp_path, [(row, ["A wall."])])
+    (changed,) = table(tmp_path)
+    assert (changed["status"], changed["reason"], changed["path"]) == ("rejected", "superseded", None)
+    source.unlink()
+    write(tmp_path, [(row, ["A door."])])
+    (gone,) = table(tmp_path)
+    assert (gone["status"], gone["reason"]) == ("failed", "gone")
+    assert "List again" in gone["error"]
+
+
+def test_write_fails_one_clip_alone(tmp_path: Path, source: Path) -> None:
+    report = write(tmp_path, [({**clip(source, 10, 60), "end_frame": 65}, ["x"]), (clip(source, 20, 70), ["y"])])
+    assert report.counts == {"kept": 1, "rejected": 0, "failed": 1}
+    failed = next(row for row in table(tmp_path) if row["status"] == "failed")
+    assert failed["error"].startswith("StageError: The span must decode to the frames that split counted")
+
+
+def test_write_refuses_tables_that_do_not_fit(tmp_path: Path, source: Path) -> None:
+    row, other = clip(source, 0, 50), clip(source, 50, 100)
+    inputs = {
+        "filtered_clips": [commit_rows(tmp_path, "filtered_clips", [row])],
+        "unique_clips": [commit_rows(tmp_path, "unique_clips", [row, other])],
+        "captions": [commit_rows(tmp_path, "captions", [])],
+    }
+    output = ManifestRef(str(tmp_path), "dataset", PARTITION)
+    with (
+        open_session(ExecutorParams(mode="local")) as session,
+        pytest.raises(ManifestError, match="Materialize unique_clips again"),
+    ):
+        session.run_phase(WriteParams(), inputs, [output])
