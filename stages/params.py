@@ -125,7 +125,7 @@ class SplitParams(Params):
         lt=1,
     )
     static_threshold: float = knob(
-        0.0,
+        3.0,
         "work",
         "shots: also cut where a still picture is replaced by another (slides, screens): smallest mean change "
         "of the small frame, in grey levels of 255, while the frames around stand still; 0 turns it off.",
@@ -185,7 +185,7 @@ class FilterParams(Params):
     duration_min_s: float = knob(0.0, "decision", "duration: shortest clip.", ge=0)
     duration_max_s: float = knob(86_400.0, "decision", "duration: longest clip.", gt=0)
     motion_min: float = knob(
-        0.0,
+        0.0005,
         "decision",
         "motion: least mean optical flow, in picture diagonals a second. Higher is stricter.",
         ge=0,
@@ -194,7 +194,8 @@ class FilterParams(Params):
     motion_vectors_mean_min: float = knob(
         0.00098,
         "decision",
-        "motion_vectors: least mean length of the codec's vectors, as a share of height plus width.",
+        "motion_vectors: least mean length of the codec's vectors, as a share of height plus width. Clips whose codec "
+        "hands out none are not judged.",
         ge=0,
     )
     motion_vectors_patch_min: float = knob(
@@ -207,11 +208,13 @@ class FilterParams(Params):
     frozen_max: float = knob(
         0.9,
         "decision",
-        "frozen: largest share of pictures equal to the one before. Lower is stricter.",
+        "frozen: largest share of pictures equal to the one before (noise apart). Lower is stricter.",
         ge=0,
         le=1,
     )
-    letterbox_max: float = knob(0.35, "decision", "letterbox: largest share of the picture taken by bars.", ge=0, le=1)
+    letterbox_max: float = knob(
+        0.35, "decision", "letterbox: largest share of the picture taken by black bars. Lower is stricter.", ge=0, le=1
+    )
     sharpness_min: float = knob(
         5.0,
         "decision",
@@ -219,9 +222,9 @@ class FilterParams(Params):
         ge=0,
     )
     exposure_max: float = knob(
-        0.6,
+        0.9,
         "decision",
-        "exposure: largest share of pixels that are crushed to black or blown to white.",
+        "exposure: largest share of pixels, bars left out, crushed to black or blown to white. Lower is stricter.",
         ge=0,
         le=1,
     )

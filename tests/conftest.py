@@ -1,5 +1,6 @@
 """Fixtures of the whole suite."""
 
+import importlib
 import logging
 import os
 from collections.abc import Iterator
@@ -8,6 +9,15 @@ from pathlib import Path
 import pytest
 
 SHARED = Path(__file__).parents[2] / "shared"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests marked gpu skip without CUDA, or fail where it is required."""
+    if item.get_closest_marker("gpu") is None or importlib.import_module("torch").cuda.is_available():
+        return
+    if os.environ.get("CURATOR_REQUIRE_GPU"):
+        pytest.fail("CURATOR_REQUIRE_GPU is set and torch finds no CUDA device")
+    pytest.skip("needs a CUDA device")
 
 
 @pytest.fixture(autouse=True)
@@ -28,3 +38,20 @@ def shared_media() -> Path:
             pytest.fail(f"CURATOR_REQUIRE_SHARED is set and {media} is missing")
         pytest.skip("needs the test videos beside the checkout")
     return media
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """A Ray with two CPUs and one GPU (in name only) for the whole session; executors join it and leave it running."""
+    import ray  # takes a second, which tests without it need not wait
+
+    ray.init(
+        address="local",
+        num_cpus=2,
+        num_gpus=1,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    yield
+    ray.shutdown()

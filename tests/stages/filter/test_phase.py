@@ -1,0 +1,169 @@
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stages import registry
+from stages.errors import ParamsError
+from stages.filter.phase import CARRIED, FilterPhase, build_filters
+from stages.manifest import ManifestRef, read_manifest
+from stages.params import PHASES, ExecutorParams, FilterParams
+from stages.phase import PhaseReport
+from stages.run import open_session
+from stages.tasks import Row
+from tests.clips import PARTITION, clip_row, commit_rows
+from tests.stages.filter.pictures import ordinary
+from tests.videos import write_video
+
+OWN = "tests.stages.filter.own:WarmthFilter"
+PLAIN = FilterParams(duration_min_s=1.0, motion_min=0.01, max_failed_fraction=1)
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """3 s that move, 2 s that stand still, 1 s of black."""
+    moving, still = ordinary() * 10, [ordinary()[0]] * 50
+    black = [ordinary()[0] * 0] * 25
+    return write_video(tmp_path_factory.mktemp("videos") / "a.mp4", [*moving[:75], *still, *black])
+
+
+def rows_of(video: Path) -> list[Row]:
+    return [
+        clip_row(video, 0, 75),
+        clip_row(video, 75, 125),
+        clip_row(video, 125, 150),
+        clip_row(video, 0, 20),
+        clip_row(video, 10, 70, flow_mean=0.001),
+        clip_row(video, 5, 75, flow_mean=None, status="kept"),
+        clip_row(video, 3, 75, status="rejected", reason="too_short"),
+    ]
+
+
+def run(root: Path, params: FilterParams, rows: list[Row] | None = None) -> PhaseReport:
+    clips = ManifestRef(str(root), "clips", PARTITION) if rows is None else commit_rows(root, "clips", rows)
+    output = ManifestRef(str(root), "filtered_clips", PARTITION)
+    with open_session(ExecutorParams(mode="local")) as session:
+        return session.run_phase(params, {"clips": [clips]}, [output])[PARTITION]
+
+
+def fates(root: Path) -> dict[tuple[int, int], tuple[str, str | None]]:
+    rows = read_manifest(str(root), "filtered_clips").to_pylist()
+    return {(row["start_frame"], row["end_frame"]): (row["status"], row["reason"]) for row in rows}
+
+
+def test_filter_gives_every_kept_clip_scores_and_a_fate(tmp_path: Path, video: Path) -> None:
+    report = run(tmp_path, PLAIN, rows_of(video))
+    assert fates(tmp_path) == {
+        (0, 75): ("kept", None),
+        (75, 125): ("rejected", "frozen"),
+        (125, 150): ("rejected", "black"),
+        (0, 20): ("rejected", "duration"),
+        (10, 70): ("rejected", "motion"),
+        (5, 75): ("kept", None),
+    }
+    assert (report.items, report.computed, report.missing) == (6, 6, 0)
+    assert report.notes == {"rebuilt_frame_stores": 1, "decoded_frames": 150}
+
+
+def test_filter_rows_carry_the_clip_and_say_what_was_measured(tmp_path: Path, video: Path) -> None:
+    rows = rows_of(video)
+    run(tmp_path, PLAIN, rows)
+    stored = {row["clip_id"]: row for row in read_manifest(str(tmp_path), "filtered_clips").to_pylist()}
+    slow = stored[rows[4]["clip_id"]]
+    assert {name: slow[name] for name in CARRIED} == {name: rows[4].get(name) for name in CARRIED}
+    assert slow["error"] == "motion must be at least 0.01 (filter.motion_min), got 0.001."
+    assert dict(slow["thresholds"])["motion_min"] == 0.01
+    scores = dict(slow["scores"])
+    assert set(scores) == {
+        *("size_width_px", "size_height_px", "duration", "motion", "black"),
+        *("frozen", "letterbox", "sharpness", "exposure"),
+    }
+    assert scores["duration"] == 2.4
+    assert dict(stored[rows[5]["clip_id"]]["scores"])["motion"] is None
+
+
+def test_filter_decides_again_without_working_again_when_a_threshold_changes(tmp_path: Path, video: Path) -> None:
+    own = Path(shutil.copy(video, tmp_path / "own.mp4"))
+    run(tmp_path, PLAIN, rows_of(own))
+    first = read_manifest(str(tmp_path), "filtered_clips").to_pylist()
+    own.unlink()  # deciding needs neither the source nor its pictures
+    shutil.rmtree(tmp_path / "frames")
+    report = run(tmp_path, PLAIN.model_copy(update={"motion_min": 0.0001, "black_max": 1.0, "frozen_max": 0.7}))
+    assert (report.redecided, report.computed, report.reused) == (6, 0, 0)
+    assert fates(tmp_path)[10, 70] == ("kept", None)
+    assert fates(tmp_path)[125, 150] == ("rejected", "frozen")
+    again = run(tmp_path, PLAIN)
+    assert (again.redecided, again.computed, again.reused) == (0, 0, 6)
+    assert read_manifest(str(tmp_path), "filtered_clips").to_pylist() == first
+
+
+@pytest.mark.parametrize(("score_only", "kept"), [(["motion"], 3), (["motion", "duration"], 4), (["all"], 6), ([], 2)])
+def test_filter_keeps_what_only_score_only_filters_refuse(
+    tmp_path: Path, video: Path, score_only: list[str], kept: int
+) -> None:
+    run(tmp_path, PLAIN.model_copy(update={"score_only": score_only}), rows_of(video))
+    assert sum(status == "kept" for status, _ in fates(tmp_path).values()) == kept
+
+
+def test_filter_loads_no_pictures_where_no_filter_looks_at_them(tmp_path: Path, video: Path) -> None:
+    report = run(tmp_path, FilterParams(filters=["motion", "size", "motion_vectors"]), rows_of(video))
+    assert (list(report.stages), report.notes) == (["score"], {})
+
+
+def test_filter_fails_clips_whose_pictures_cannot_be_had(tmp_path: Path, video: Path) -> None:
+    own = Path(shutil.copy(video, tmp_path / "own.mp4"))
+    rows = rows_of(own)
+    own.unlink()
+    run(tmp_path, PLAIN, rows)
+    assert set(fates(tmp_path).values()) == {("failed", "gone")}
+    assert read_manifest(str(tmp_path), "filtered_clips")["scores"].null_count == 6
+
+
+def test_filter_runs_a_class_of_the_users_own(tmp_path: Path, video: Path) -> None:
+    custom: list[dict[str, Any]] = [{"filter": OWN, "warmth_min": 50.0, "weight": 2.0}]
+    params = FilterParams(filters=["size", OWN], custom=custom)
+    run(tmp_path, params, rows_of(video)[:1])
+    (row,) = read_manifest(str(tmp_path), "filtered_clips").to_pylist()
+    assert (row["status"], row["reason"], dict(row["thresholds"])["warmth_min"]) == ("rejected", "warmth", 50.0)
+    assert 0 < dict(row["scores"])["warmth"] < 50
+    assert FilterPhase(params, str(tmp_path)).identity() == {"warmth": {"weights": "abc"}}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"filters": ["sise"]}, "filter must be one of .*got 'sise'"),
+        ({"filters": ["tests.nothing:Here"]}, "cannot be imported"),
+        ({"filters": ["size", "size"]}, r"once, got \['size'\] twice"),
+        ({"filters": ["size"], "score_only": ["motion"]}, r"score_only must be among .*got \['motion'\]"),
+        ({"filters": [OWN]}, "must fit its constructor: .*warmth_min"),
+        ({"custom": [{"filter": OWN, "warmth_min": 1}]}, "Add it to filter.filters"),
+        ({"filters": ["size"], "custom": [{"filter": "size"}]}, "must hold 'filter'"),
+    ],
+)
+def test_build_filters_rejects_what_it_cannot_build(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        build_filters(FilterParams(**values))
+
+
+@pytest.mark.parametrize("phase", ["filter", "embed"])
+def test_stages_of_the_phase_cross_to_workers(phase: str, tmp_path: Path) -> None:
+    built = registry.load("phase", phase)(PHASES[phase](), str(tmp_path)).pipeline().build()
+    stages, collect = pickle.loads(pickle.dumps((built.stages, built.collect)))
+    assert [stage.name for stage in stages] == [stage.name for stage in built.stages]
+    assert callable(collect)
+
+
+@pytest.mark.parametrize("phase", ["filter", "embed"])
+def test_building_the_phase_imports_no_codec_and_no_network(phase: str) -> None:
+    code = (
+        "import sys; from stages import registry; from stages.params import PHASES;"
+        f"registry.load('phase', '{phase}')(PHASES['{phase}'](), '.').pipeline().build();"
+        "print([name for name in ('torch', 'av', 'cv2', 'transformers', 'faiss', 'ray') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

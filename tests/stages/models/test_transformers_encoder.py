@@ -1,0 +1,111 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.errors import ParamsError
+from stages.models.transformers_encoder import TransformersEmbedder
+from stages.params import EmbedParams
+from stages.tasks import Frames
+from tests.clips import WORKER
+from tests.videos import noise_shot
+
+transformers = pytest.importorskip("transformers")
+
+VISION = {"hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 2, "num_attention_heads": 2, "patch_size": 8}
+TEXT = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 99}
+NORM = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+
+
+def clip() -> tuple[object, object]:
+    vision = {**VISION, "image_size": 32}
+    config = transformers.CLIPConfig(text_config=TEXT, vision_config=vision, projection_dim=24)
+    square = {"height": 32, "width": 32}
+    return transformers.CLIPModel(config), transformers.CLIPImageProcessorPil(
+        size={"shortest_edge": 32}, crop_size=square
+    )
+
+
+def siglip() -> tuple[object, object]:
+    vision = {**VISION, "image_size": 32}
+    config = transformers.SiglipConfig(text_config=TEXT, vision_config=vision)
+    return transformers.SiglipModel(config), transformers.SiglipImageProcessorPil(
+        size={"height": 32, "width": 32}, **NORM
+    )
+
+
+def dinov2() -> tuple[object, object]:
+    config = transformers.Dinov2Config(**VISION, image_size=32)
+    square = {"height": 32, "width": 32}
+    processor = transformers.BitImageProcessorPil(size={"shortest_edge": 32}, crop_size=square, **NORM)
+    return transformers.Dinov2Model(config), processor
+
+
+DIMENSIONS = {clip: 24, siglip: 32, dinov2: 32}
+
+
+@pytest.fixture(scope="module", params=DIMENSIONS, ids=lambda make: make.__name__)
+def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    """A folder with a small random checkpoint, and the length of its vectors."""
+    folder = tmp_path_factory.mktemp("checkpoints") / request.param.__name__
+    transformers.set_seed(1)
+    for part in request.param():
+        part.save_pretrained(folder)
+    return folder, DIMENSIONS[request.param]
+
+
+def frames(seed: int, count: int = 3) -> Frames:
+    return Frames(np.arange(count, dtype=np.int64), np.stack(noise_shot(seed, count, width=64, height=48, speed=9)))
+
+
+def embedder(folder: Path) -> TransformersEmbedder:
+    made = TransformersEmbedder(EmbedParams(embedder="transformers", model=str(folder)))
+    made.setup(WORKER)
+    return made
+
+
+def test_transformers_embedder_gives_unit_vectors_of_the_models_size(checkpoint: tuple[Path, int]) -> None:
+    folder, size = checkpoint
+    vectors = embedder(folder).embed([frames(1), frames(2, 5)])
+    assert (vectors.shape, vectors.dtype) == ((2, size), np.float32)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(embedder(folder).embed([frames(2, 5)])[0], vectors[1])
+    assert not np.allclose(vectors[0], vectors[1], atol=1e-4)
+
+
+def test_identity_follows_weights_and_preprocessing(checkpoint: tuple[Path, int], tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    for path in checkpoint[0].iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    params = EmbedParams(embedder="transformers", model=str(folder))
+    first = TransformersEmbedder(params).identity()
+    assert (first.model, len(first.weights_hash)) == ("copy/mean", 16)
+    config = folder / "preprocessor_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "image_mean": [0.1, 0.1, 0.1]}))
+    assert TransformersEmbedder(params).identity().weights_hash != first.weights_hash
+
+
+def test_identity_of_a_hub_checkpoint_is_its_name_and_revision() -> None:
+    params = EmbedParams(embedder="transformers", model="openai/clip-vit-base-patch32", revision="3d74acf")
+    identity = TransformersEmbedder(params).identity()
+    assert (identity.model, identity.weights_hash) == ("openai/clip-vit-base-patch32/mean", "3d74acf")
+
+
+def test_transformers_embedder_rejects_no_model() -> None:
+    with pytest.raises(ParamsError, match=r"embed\.model must name a checkpoint"):
+        TransformersEmbedder(EmbedParams(embedder="transformers"))
+
+
+def test_identity_rejects_pickled_weights(tmp_path: Path) -> None:
+    (tmp_path / "pytorch_model.bin").write_bytes(b"pickle")
+    with pytest.raises(ParamsError, match=r"must be a folder with \*.safetensors"):
+        TransformersEmbedder(EmbedParams(embedder="transformers", model=str(tmp_path))).identity()
+
+
+def test_setup_rejects_a_folder_that_is_no_image_encoder(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    made = TransformersEmbedder(EmbedParams(embedder="transformers", model=str(tmp_path)))
+    with pytest.raises(ParamsError, match=r"embed\.model must be an image encoder"):
+        made.setup(WORKER)
