@@ -138,7 +138,9 @@ def check_phases(params: Iterable[Params], root: str) -> None:
     problems: list[str] = []
     for each in params:
         try:
-            registry.load("phase", each.phase)(each, root).pipeline().build()
+            phase = registry.load("phase", each.phase)(each, root)
+            phase.pipeline().build()
+            phase.identity()  # a splitter or model of another name is looked up only here
         except ParamsError as error:
             problems.append(str(error))
     if problems:

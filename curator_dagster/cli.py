@@ -1,0 +1,109 @@
+"""`curator run | show`: the same assets, run and read without a server.
+
+Commands load what they need when they are called: `curator --help` takes a fraction of a second, Dagster two.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from curator_dagster.requests import ASSET_NAMES, parameter_lines, requested_params
+from stages.errors import CurationError, ParamsError
+from stages.params import GROUPS
+
+EXIT_WRONG_REQUEST = 2
+
+app = typer.Typer(
+    help="Long videos in, a clean set of short clips out: split, filter, embed, caption, dedup, write.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+class Status(StrEnum):
+    """The fates of a row."""
+
+    kept = "kept"
+    rejected = "rejected"
+    failed = "failed"
+
+
+class Format(StrEnum):
+    """How rows are printed."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+Root = Annotated[str, typer.Option("--root", envvar="CURATOR_ROOT", help="Where everything is written.")]
+Set = Annotated[list[str], typer.Option("--set", metavar="PHASE.PARAM=VALUE", help="A parameter; wins over --config.")]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", exists=True, dir_okay=False, help="YAML with parameters: {split: {threshold: 0.3}}."),
+]
+
+
+# \b keeps the lines of the list as they are.
+@app.command(epilog="\n".join(["\b", "Parameters, for --set and --config:", *parameter_lines(GROUPS)]))
+def run(
+    source: Annotated[str, typer.Argument(help="A folder of videos, one video, or an fsspec URL.")],
+    root: Root,
+    config: ConfigFile = None,
+    assignments: Set = [],  # noqa: B006 - typer copies it
+    until: Annotated[str, typer.Option(help="The last asset to make.")] = "dataset",
+) -> None:
+    """Curate videos; only what is new or changed is computed.
+
+    Exits with 0 when every phase committed, even where single rows failed; with 1 when a phase stopped or more of
+    its rows failed than max_failed_fraction allows; with 2 when the request is wrong.
+    """
+    try:
+        params = requested_params(config, assignments)
+        if until not in ASSET_NAMES:
+            raise ParamsError(f"--until must be one of {', '.join(ASSET_NAMES)}, got {until!r}.")
+        from curator_dagster.run_command import run_and_report
+
+        code = run_and_report(source, root, params, until=until)
+    except ParamsError as error:
+        raise _refusal(error) from error
+    raise typer.Exit(code)
+
+
+@app.command()
+def show(
+    root: Annotated[str, typer.Argument(help="Where `curator run` wrote to.")],
+    asset: Annotated[str, typer.Argument(help=f"One of {', '.join(ASSET_NAMES)}.")],
+    status: Annotated[Status | None, typer.Option(help="Only rows of this fate.")] = None,
+    lineage: Annotated[str | None, typer.Option(metavar="CLIP_ID", help="How this clip came to be.")] = None,
+    output: Annotated[Format, typer.Option("--format", help="table has the main columns, csv and json all.")] = (
+        Format.table
+    ),
+    limit: Annotated[
+        int | None, typer.Option(min=0, help="At most so many rows; 0 for all. A table has 50 by default.")
+    ] = None,
+) -> None:
+    """Print the rows of an asset, or how a clip came to be."""
+    from curator_dagster.show import print_lineage, print_rows
+
+    try:
+        if lineage is None:
+            print_rows(root, asset, output.value, status=status and status.value, limit=limit)
+        else:
+            print_lineage(root, asset, output.value, clip_id=lineage)
+    except CurationError as error:
+        raise _refusal(error) from error
+
+
+def _refusal(error: CurationError) -> typer.Exit:
+    typer.echo(f"curator: {error}", err=True)
+    return typer.Exit(EXIT_WRONG_REQUEST)
+
+
+def main() -> None:
+    """The command `curator`."""
+    app()

@@ -1,0 +1,127 @@
+"""What a person sees in a terminal: tables on standard output, progress and messages on standard error."""
+
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+from rich.text import Text
+
+from curator_dagster.progress import Report, lines
+from stages.params import PHASES
+from stages.run import PhaseReport, Progress
+
+REASONS_SHOWN = 3
+"""Reasons a phase, most frequent first."""
+
+_PIPE_WIDTH = 200
+"""Columns of a table where no terminal says how wide it is."""
+
+
+def output() -> Console:
+    """Standard output."""
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _PIPE_WIDTH
+    return console
+
+
+def messages() -> Console:
+    """Standard error."""
+    return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def safe(value: object) -> Text:
+    """A value as one line of text that cannot steer the terminal, whatever stands in a file's name or a caption."""
+    text = "" if value is None else value if isinstance(value, str) else _compact(value)
+    return Text("".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in text))
+
+
+def _compact(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(value) if isinstance(value, int) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Collection[str] = ()) -> Table:
+    """A plain table; the columns named as numbers stand to the right."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        table.add_column(Text(name), justify="right" if name in numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(safe(value) for value in row))
+    return table
+
+
+def summary(runs: Iterable[dict[str, PhaseReport]]) -> Table:
+    """What each phase kept, rejected and failed, over all partitions and passes, and how much of it was there already.
+
+    A pass is timed as a whole, so its seconds count once, not once a partition.
+    """
+    columns = ["phase", "kept", "rejected", "failed", "reused", "redecided", "computed", "seconds"]
+    totals: dict[str, list[float]] = {}
+    for reports in runs:
+        for place, report in enumerate(reports.values()):
+            figures = [
+                *(report.counts.get(status, 0) for status in ("kept", "rejected", "failed")),
+                *(report.reused, report.redecided, report.computed, 0 if place else report.seconds),
+            ]
+            before = totals.get(report.phase, [0] * len(figures))
+            totals[report.phase] = [a + b for a, b in zip(before, figures, strict=True)]
+    rows = [[phase, *totals[phase][:-1], f"{totals[phase][-1]:.1f}"] for phase in PHASES if phase in totals]
+    return table_of(columns, rows, numbers=columns[1:])
+
+
+def top_reasons(runs: Iterable[dict[str, PhaseReport]]) -> Table | None:
+    """Why rows were rejected or failed, most frequent first; None where all were kept."""
+    totals: dict[str, dict[str, int]] = {}
+    for reports in runs:
+        for report in reports.values():
+            of_phase = totals.setdefault(report.phase, {})
+            for reason, rows in report.reasons.items():
+                of_phase[reason] = of_phase.get(reason, 0) + rows
+    shown = [
+        (phase, reason, count)
+        for phase in PHASES
+        for reason, count in sorted(totals.get(phase, {}).items(), key=lambda entry: -entry[1])[:REASONS_SHOWN]
+    ]
+    return table_of(["phase", "reason", "rows"], shown, numbers=["rows"]) if shown else None
+
+
+@contextmanager
+def progress_display(console: Console) -> Iterator[Report]:
+    """Shows progress: bars in a terminal, else a line when a phase begins, ends, and every few seconds."""
+    if console.is_terminal:
+        with _bars(console) as bars:
+            yield _on_bars(bars)
+    else:
+        yield lines(console.print)
+
+
+def _bars(console: Console) -> Bars:
+    return Bars(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[failed]} failed", markup=False),
+        TimeElapsedColumn(),
+        console=console,
+    )
+
+
+def _on_bars(bars: Bars) -> Callable[[Progress], None]:
+    """One bar a phase; the next phase begins one of its own."""
+    tasks = {}
+
+    def report(progress: Progress) -> None:
+        if progress.phase not in tasks:
+            tasks[progress.phase] = bars.add_task(progress.phase, total=None, failed=0)
+        bars.update(
+            tasks[progress.phase], completed=progress.done, total=progress.total or None, failed=progress.failed
+        )
+
+    return report

@@ -1,0 +1,117 @@
+"""The body that all seven assets share: find the tables, run the phase, report what it did."""
+
+import hashlib
+from collections.abc import Mapping
+
+import dagster as dg
+
+from curator_dagster.checks import no_row_lost
+from curator_dagster.config import check_run_config, plain_params
+from curator_dagster.interrupts import plain_interrupts
+from curator_dagster.metadata import report_metadata
+from curator_dagster.partitions import SPANNING_ASSETS, complete_partitions
+from curator_dagster.progress import lines, reported
+from curator_dagster.resources import Storage
+from stages.errors import CurationError, ManifestError
+from stages.manifest import ALL, ManifestRef
+from stages.params import Params
+from stages.run import Inputs, PhaseReport, Session
+from stages.schemas import ASSETS
+
+Reports = Mapping[str, PhaseReport]
+
+
+def run_phase(
+    context: dg.AssetExecutionContext, config: Params, session: Session, storage: Storage
+) -> dg.MaterializeResult:
+    """Bring the asset's tables of all partitions of the run up to date, and report each.
+
+    Raises:
+        dg.Failure: the phase stopped. Partitions that were committed before are materialized all the same.
+    """
+    asset = config.asset
+    earlier = len(session.reports)
+    try:
+        check_run_config(context.run.run_config, storage.root)
+        partitions = partitions_to_make(context)
+        inputs = tables_to_read(storage, upstream_of(context), partitions)
+        outputs = [storage.ref(asset, partition) for partition in partitions]
+        with plain_interrupts(), reported(session, lines(context.log.info)):
+            reports = session.run_phase(plain_params(config), inputs, outputs)
+    except CurationError as error:
+        for finished in session.reports[earlier:]:
+            _log_finished(context, finished, storage)
+        raise dg.Failure(description=str(error), allow_retries=False) from error
+    return _result(context, reports, storage)
+
+
+def partitions_to_make(context: dg.AssetExecutionContext) -> list[str]:
+    """Keys of the run, one or a range; an asset that looks across partitions has the one key ``all``.
+
+    A run of a partitioned job has a key even in its steps without partitions, so the context's own answer is wrong
+    for those.
+    """
+    return [ALL] if context.assets_def.partitions_def is None else list(context.partition_keys)
+
+
+def upstream_of(context: dg.AssetExecutionContext) -> list[str]:
+    """Names of the assets that this one is made from, in phase order."""
+    deps = {key.path[-1] for key in context.assets_def.asset_deps[context.asset_key]}
+    return [asset for asset in ASSETS if asset in deps]
+
+
+def tables_to_read(storage: Storage, upstream: list[str], partitions: list[str]) -> Inputs:
+    """The tables that the partitions are made from, by asset.
+
+    Raises:
+        ManifestError: an asset that looks across partitions finds none that is complete.
+    """
+    if partitions == [ALL]:
+        partitions = complete_partitions(storage.open(), upstream)
+        if not partitions:
+            raise ManifestError(
+                f"No partition under {storage.root} has {' and '.join(upstream)} committed. Materialize them first."
+            )
+    return {
+        asset: [storage.ref(asset, key) for key in ([ALL] if asset in SPANNING_ASSETS else partitions)]
+        for asset in upstream
+    }
+
+
+def _result(context: dg.AssetExecutionContext, reports: Reports, storage: Storage) -> dg.MaterializeResult:
+    """One event a partition, each with its own metadata.
+
+    Dagster takes metadata by partition, but only one data version for all partitions of a run.
+    """
+    for partition, report in reports.items():
+        context.add_asset_metadata(
+            report_metadata(report, _ref(storage, report)), partition_key=None if partition == ALL else partition
+        )
+    return dg.MaterializeResult(
+        check_results=[no_row_lost(reports.values())], data_version=dg.DataVersion(data_version(reports))
+    )
+
+
+def _log_finished(context: dg.AssetExecutionContext, reports: Reports, storage: Storage) -> None:
+    """Partitions that are committed stay finished although the step fails."""
+    for partition, report in reports.items():
+        context.log_event(
+            dg.AssetMaterialization(
+                asset_key=context.asset_key,
+                partition=None if partition == ALL else partition,
+                metadata=report_metadata(report, _ref(storage, report)),
+                tags={"dagster/data_version": report.data_version},
+            )
+        )
+
+
+def data_version(reports: Reports) -> str:
+    """Digest of the items of all partitions of the run; of one partition, the digest that its commit holds."""
+    if len(reports) == 1:
+        return next(iter(reports.values())).data_version
+    digests = "\n".join(sorted(f"{key} {report.data_version}" for key, report in reports.items()))
+    return hashlib.sha256(digests.encode()).hexdigest()
+
+
+def _ref(storage: Storage, report: PhaseReport) -> ManifestRef:
+    return storage.ref(report.asset, report.partition)

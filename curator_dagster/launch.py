@@ -1,0 +1,156 @@
+"""Curating without a server: the same job, run in this process, pass after pass, in one session of workers."""
+
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from curator_dagster.assets import ASSETS
+from curator_dagster.definitions import curation_definitions
+from curator_dagster.jobs import curate
+from curator_dagster.partitions import SPANNING_ASSETS, known_partitions, stretches, sync_partitions
+from curator_dagster.resources import Storage
+from stages.errors import ParamsError
+from stages.params import PHASES
+from stages.run import Session, check_phases
+from stages.sources import (
+    Source,
+    list_sources,
+    read_members,
+    register_sources,
+    registered_partitions,
+    superseded_by_partition,
+)
+from stages.storage import Storage as Files
+
+# Dagster writes every event to standard error; what a person needs of it, the caller shows.
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be curated.
+
+    Attributes:
+        root: where everything is written.
+        params: validated, by group.
+        until: the last asset to make.
+        sources: videos that were listed.
+        partitions: the batches that hold them.
+    """
+
+    root: str
+    params: dict[str, Any]
+    until: str
+    sources: int
+    partitions: list[str]
+
+
+def plan(source: str, root: str, params: dict[str, Any], *, until: str) -> Plan:
+    """List the sources and give each a partition; nothing is read of them yet.
+
+    Raises:
+        ParamsError: a parameter names what is not there, there is no such folder, no source in it, or the root
+            cannot be written.
+    """
+    wanted = wanted_assets(until)
+    check_phases((params[phase] for phase, model in PHASES.items() if model.asset in wanted), root)
+    read = params["read"]
+    sources = list_sources(source, read)
+    if not sources:
+        raise ParamsError(
+            f"SOURCE must hold at least one video, got {source!r} with no file that read.include admits: "
+            f"{', '.join(read.include)}."
+        )
+    storage = Storage(root=root).open()
+    try:
+        partitions = register_sources(storage, sources, read.partition_size)
+        partitions = _with_earlier_versions(storage, sources, partitions)
+    except OSError as error:
+        raise ParamsError(f"--root must be a place that can be written to, got {root!r}: {error}.") from error
+    return Plan(storage.root, params, until, len(sources), partitions)
+
+
+def _with_earlier_versions(storage: Files, sources: Sequence[Source], partitions: Sequence[str]) -> list[str]:
+    """Also the partitions that hold an earlier version of a listed source, whose clips leave the dataset."""
+    uris = {source.uri for source in sources}
+    replaced = superseded_by_partition(storage)
+    earlier = {key for key in replaced if not uris.isdisjoint(read_members(storage, key)["uri"].to_pylist())}
+    return [key for key in registered_partitions(storage) if key in earlier or key in partitions]
+
+
+def dagster_instance() -> dg.DagsterInstance:
+    """The instance of DAGSTER_HOME, so that its UI shows the run, else one that is gone afterwards.
+
+    Raises:
+        ParamsError: DAGSTER_HOME is not usable.
+    """
+    home = os.environ.get("DAGSTER_HOME")
+    if not home:
+        return dg.DagsterInstance.ephemeral()
+    if not os.path.isabs(home) or not os.path.isdir(home):
+        raise ParamsError(f"DAGSTER_HOME must be the absolute path of a folder, got {home!r}. Create or unset it.")
+    return dg.DagsterInstance.get()
+
+
+def run_plan(work: Plan, session: Session, instance: dg.DagsterInstance) -> None:
+    """Materialize what the plan names.
+
+    Raises:
+        dg.Failure: a phase stopped; what it had committed stays.
+    """
+    storage = Storage(root=work.root)
+    job = curation_definitions(session, storage).resolve_job_def(curate.name)
+    sync_partitions(instance, storage.open())
+    cut = stretches(known_partitions(instance), work.partitions)
+    for assets, keys in passes(wanted_assets(work.until), cut):
+        job.execute_in_process(
+            run_config={**_QUIET, "ops": _config(work.params, assets)},
+            instance=instance,
+            tags=_partition_tags(keys),
+            asset_selection=[dg.AssetKey(asset) for asset in assets],
+        )
+
+
+def wanted_assets(until: str) -> list[str]:
+    """An asset and all that it is made from, in phase order."""
+    made_from = {asset.key: {dep.asset_key for spec in asset.specs for dep in spec.deps} for asset in ASSETS}
+    wanted = {dg.AssetKey(until)}
+    for asset in reversed(ASSETS):
+        if asset.key in wanted:
+            wanted |= made_from[asset.key]
+    return [asset.key.to_user_string() for asset in ASSETS if asset.key in wanted]
+
+
+def passes(assets: Sequence[str], cut: Sequence[list[str]]) -> Iterator[tuple[list[str], list[str]]]:
+    """Which assets to run over which partitions, in order; no partition for an asset that looks across all.
+
+    One run takes one contiguous stretch. Where there are several, what comes before such an asset runs over all of
+    them first, then that asset once, then the rest.
+    """
+    if len(cut) == 1:
+        yield list(assets), cut[0]
+        return
+    for spans, group in itertools.groupby(assets, SPANNING_ASSETS.__contains__):
+        chosen = list(group)
+        for stretch in [[]] if spans else cut:
+            yield chosen, stretch
+
+
+def _partition_tags(keys: list[str]) -> dict[str, str]:
+    if len(keys) == 1:
+        return {"dagster/partition": keys[0]}
+    edges = {"start": keys[0], "end": keys[-1]} if keys else {}
+    return {f"dagster/asset_partition_range_{edge}": key for edge, key in edges.items()}
+
+
+def _config(params: dict[str, Any], assets: list[str]) -> dict[str, Any]:
+    """Run config of the assets, in which every value stands, so that the run says what it was made with."""
+    return {
+        model.asset: {"config": params[phase].model_dump(mode="json", exclude_none=True)}
+        for phase, model in PHASES.items()
+        if model.asset in assets
+    }

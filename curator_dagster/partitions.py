@@ -1,0 +1,62 @@
+"""Partitions: batches of source videos, as Dagster knows them and as they lie under the root."""
+
+from collections.abc import Iterable, Sequence
+
+import dagster as dg
+
+from stages.manifest import committed_partitions
+from stages.sources import registered_partitions
+from stages.storage import Storage
+
+SOURCES = dg.DynamicPartitionsDefinition(name="sources")
+"""One key a batch of source videos. Members of a batch never change."""
+
+SPANNING_ASSETS = frozenset({"unique_clips"})
+"""Assets that look across all partitions and so have none in Dagster."""
+
+_KEYS_AT_ONCE = 5_000
+"""One statement names all new keys, and some builds of SQLite take 32,766 variables at most."""
+
+
+def sync_partitions(instance: dg.DagsterInstance, storage: Storage) -> list[str]:
+    """Every partition registered under the root is known to the instance; returns the ones that were not.
+
+    New keys are added in the order of registration, so that a range in the instance is a stretch of that order.
+    """
+    known = set(known_partitions(instance))
+    missing = [key for key in registered_partitions(storage) if key not in known]
+    for start in range(0, len(missing), _KEYS_AT_ONCE):
+        instance.add_dynamic_partitions(SOURCES.name or "", missing[start : start + _KEYS_AT_ONCE])
+    return missing
+
+
+def known_partitions(instance: dg.DagsterInstance) -> Sequence[str]:
+    """Keys in the order in which the instance counts a range."""
+    return instance.get_dynamic_partitions(SOURCES.name or "")
+
+
+def stretches(known: Sequence[str], wanted: Iterable[str]) -> list[list[str]]:
+    """The wanted keys in the order of the known ones, cut wherever a key in between is not wanted.
+
+    Raises:
+        ValueError: a wanted key is not known.
+    """
+    place = {key: index for index, key in enumerate(known)}
+    chosen = set(wanted)
+    unknown = sorted(chosen - set(place))
+    if unknown:
+        raise ValueError(f"Partitions must be known to the Dagster instance, got {unknown}. Register them first.")
+    found: list[list[str]] = []
+    for key in sorted(chosen, key=place.__getitem__):
+        if found and place[found[-1][-1]] == place[key] - 1:
+            found[-1].append(key)
+        else:
+            found.append([key])
+    return found
+
+
+def complete_partitions(storage: Storage, assets: Iterable[str]) -> list[str]:
+    """Partitions that have a commit of every one of these assets, in the order of registration."""
+    complete = set.intersection(*(set(committed_partitions(storage, asset)) for asset in assets))
+    order = registered_partitions(storage)
+    return [key for key in order if key in complete]

@@ -1,0 +1,192 @@
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from curator_dagster.cli import app
+from stages import registry
+from stages.params import GROUPS
+from tests.curator_dagster import tiny_phases
+from tests.curator_dagster.conftest import write_sources
+
+LOCAL = ["--set", "executor.mode=local"]
+
+
+@pytest.fixture
+def runner(_tiny_phases: None, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    return CliRunner()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> str:
+    return str(tmp_path / "root")
+
+
+@pytest.fixture
+def curated(runner: CliRunner, source_folder: Path, root: str) -> Result:
+    return runner.invoke(app, ["run", str(source_folder), "--root", root, *LOCAL])
+
+
+@pytest.fixture(scope="module")
+def finished_root(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A root with all seven tables, for tests that only read."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        for key, name in tiny_phases.TABLE.items():
+            patch.setitem(registry.TABLE, key, name)
+        patch.delenv("DAGSTER_HOME", raising=False)
+        arguments = ["run", str(write_sources(folder / "sources")), "--root", str(folder / "root"), *LOCAL]
+        assert CliRunner().invoke(app, arguments).exit_code == 0
+    return str(folder / "root")
+
+
+def figures(table: str) -> dict[str, list[str]]:
+    """Cells by the first one, of lines that hold seven numbers."""
+    lines = (line.split() for line in table.splitlines())
+    return {cells[0]: cells[1:] for cells in lines if len(cells) == 8 and cells[1].isdigit()}
+
+
+def test_run_ends_with_a_table_of_all_phases(curated: Result, root: str) -> None:
+    assert curated.exit_code == 0, curated.stderr
+    table = figures(curated.stdout)
+    assert list(table) == ["read", "split", "filter", "embed", "caption", "dedup", "write"]
+    assert table["read"][:6] == ["4", "0", "1", "0", "0", "5"]
+    assert table["embed"][:3] == ["2", "0", "1"]
+    assert f"Dataset: {root}/dataset" in curated.stdout
+    assert "read: 5 of 5 items, 1 failed" in curated.stderr
+
+
+def test_run_again_reuses_every_row(curated: Result, runner: CliRunner, source_folder: Path, root: str) -> None:
+    again = runner.invoke(app, ["run", str(source_folder), "--root", root, *LOCAL])
+    assert {phase: cells[3:6] for phase, cells in figures(again.stdout).items()} == {
+        phase: [cells[5], "0", "0"] for phase, cells in figures(curated.stdout).items()
+    }
+
+
+def test_run_exits_1_where_too_much_failed_but_shows_what_was_committed(
+    runner: CliRunner, source_folder: Path, root: str
+) -> None:
+    strict = ["--set", "embed.max_failed_fraction=0.1"]
+    result = runner.invoke(app, ["run", str(source_folder), "--root", root, *LOCAL, *strict])
+    assert result.exit_code == 1
+    assert "failed rows must be at most 10%" in result.stderr
+    assert "All rows are committed" in result.stderr
+    assert "embed" in figures(result.stdout)
+    assert "dedup" not in figures(result.stdout)
+
+
+def test_run_stops_at_the_asset_that_was_named(runner: CliRunner, source_folder: Path, root: str) -> None:
+    result = runner.invoke(app, ["run", str(source_folder), "--root", root, *LOCAL, "--until", "clips"])
+    assert list(figures(result.stdout)) == ["read", "split"]
+    assert f"Manifests: {root}/manifests" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "split.treshold=1"], "split.threshold: 0 < number < 1, default 0.4"),
+        (["--set", "split.threshold=1"], "split.threshold: Input should be less than 1, got 1"),
+        (["--set", "threshold"], "--set must be PHASE.PARAM=VALUE"),
+        (["--until", "clip"], "--until must be one of videos, clips"),
+        (["--config", "missing.yaml"], "missing.yaml"),
+    ],
+)
+def test_run_rejects_a_wrong_request(
+    runner: CliRunner, source_folder: Path, root: str, arguments: list[str], message: str
+) -> None:
+    result = runner.invoke(app, ["run", str(source_folder), "--root", root, *arguments])
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not Path(root).exists()
+
+
+def test_run_exits_130_where_it_is_interrupted_and_goes_on_from_there(
+    runner: CliRunner, source_folder: Path, root: str
+) -> None:
+    (source_folder / "z interrupt-split.mp4").write_bytes(b"z")
+    stopped = runner.invoke(app, ["run", str(source_folder), "--root", root, *LOCAL])
+    assert stopped.exit_code == 130
+    assert "the same command goes on from there" in stopped.stderr
+    assert list(figures(stopped.stdout)) == ["read"]
+    again = runner.invoke(app, ["run", str(source_folder), "--root", root, *LOCAL])
+    assert again.exit_code == 0
+    reused, _, computed = figures(again.stdout)["split"][3:6]
+    assert (reused, computed) == ("4", "1")
+
+
+@pytest.mark.parametrize(
+    "assignment", ["embed.embedder=nobody", "caption.captioner=nobody", "split.method=nobody:Nothing"]
+)
+def test_run_rejects_a_class_that_is_not_there(source_folder: Path, root: str, assignment: str) -> None:
+    result = CliRunner().invoke(app, ["run", str(source_folder), "--root", root, "--set", assignment])
+    assert result.exit_code == 2
+    assert "nobody" in result.stderr
+    assert not Path(root).exists()
+
+
+@pytest.mark.parametrize("folder", ["nowhere", "."])
+def test_run_rejects_a_source_without_videos(runner: CliRunner, tmp_path: Path, root: str, folder: str) -> None:
+    result = runner.invoke(app, ["run", str(tmp_path / folder), "--root", root, *LOCAL])
+    assert result.exit_code == 2
+    assert "SOURCE must" in result.stderr
+
+
+def test_help_lists_every_parameter_with_bounds_and_default(runner: CliRunner) -> None:
+    text = runner.invoke(app, ["run", "--help"]).stdout
+    assert all(f"{group}.{name}: " in text for group, model in GROUPS.items() for name in model.model_fields)
+    assert "split.threshold: 0 < number < 1, default 0.4" in text
+
+
+def test_show_prints_hostile_names_as_they_are(runner: CliRunner, finished_root: str) -> None:
+    shown = runner.invoke(app, ["show", finished_root, "videos", "--status", "kept"])
+    assert shown.exit_code == 0
+    assert "e [bold]\\x1b[31m.mp4" in shown.stdout
+    assert "\x1b" not in shown.stdout
+    failed = runner.invoke(app, ["show", finished_root, "videos", "--status", "failed"])
+    assert "The header is damaged. Replace the file." in failed.stdout
+
+
+def test_show_limits_rows_and_says_so(runner: CliRunner, finished_root: str) -> None:
+    shown = runner.invoke(app, ["show", finished_root, "clips", "--limit", "1"])
+    assert "3 more rows; --limit 0 shows all." in shown.stderr
+    assert len(json.loads(runner.invoke(app, ["show", finished_root, "clips", "--format", "json"]).stdout)) == 4
+
+
+def test_show_writes_csv_and_json_with_all_columns(runner: CliRunner, finished_root: str) -> None:
+    rows = json.loads(runner.invoke(app, ["show", finished_root, "filtered_clips", "--format", "json"]).stdout)
+    lines = csv.DictReader(
+        io.StringIO(runner.invoke(app, ["show", finished_root, "filtered_clips", "--format", "csv"]).stdout)
+    )
+    assert [row["clip_id"] for row in rows] == [line["clip_id"] for line in lines]
+    assert {"scores", "thresholds", "row_key", "frames_key"} <= set(rows[0])
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_show_tells_how_a_clip_came_to_be(runner: CliRunner, finished_root: str, form: str) -> None:
+    (first, *_) = json.loads(runner.invoke(app, ["show", finished_root, "dataset", "--format", "json"]).stdout)
+    shown = runner.invoke(app, ["show", finished_root, "captions", "--lineage", first["clip_id"], "--format", form])
+    assert shown.exit_code == 0
+    assert all(asset in shown.stdout for asset in ("videos", "clips", "filtered_clips", "captions", "code_version"))
+    assert "manifests/dataset/" not in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing", "clips"], "Nothing is committed for clips"),
+        (["nothing", "clip"], "Asset must be one of"),
+        (["root", "clips", "--lineage", "nobody"], "No asset under"),
+        (["root", "clips", "--status", "lost"], "--status"),
+        (["root", "clips", "--format", "xml"], "--format"),
+    ],
+)
+def test_show_rejects_what_is_not_there(
+    runner: CliRunner, finished_root: str, arguments: list[str], message: str
+) -> None:
+    result = runner.invoke(app, ["show", str(Path(finished_root).parent / arguments[0]), *arguments[1:]])
+    assert result.exit_code == 2
+    assert message in result.stderr

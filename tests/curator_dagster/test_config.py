@@ -1,0 +1,53 @@
+import dagster as dg
+import pytest
+
+from curator_dagster import config as configs
+from curator_dagster.config import SplitConfig, check_run_config, plain_params
+from stages.errors import ParamsError
+from stages.params import PHASES, Params, SplitParams
+
+CLASSES = [value for value in vars(configs).values() if isinstance(value, type) and issubclass(value, dg.Config)]
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_each_phase_has_a_config_with_its_fields(phase: str) -> None:
+    (config,) = [cls for cls in CLASSES if issubclass(cls, Params) and cls is not dg.Config and cls.phase == phase]
+    assert list(config.model_fields) == list(PHASES[phase].model_fields)
+
+
+def test_plain_params_are_free_of_dagster() -> None:
+    plain = plain_params(SplitConfig(threshold=0.3))
+    assert type(plain) is SplitParams
+    assert plain.threshold == 0.3
+
+
+def test_config_takes_the_arguments_of_custom_filters() -> None:
+    seen: list[object] = []
+
+    @dg.asset
+    def probe(config: configs.FilterConfig) -> None:
+        seen.append(plain_params(config).model_dump()["custom"])
+
+    arguments = [{"filter": "mine.filters:Text", "max": 0.2, "words": ["a", "b"]}]
+    dg.materialize([probe], run_config={"ops": {"probe": {"config": {"custom": arguments}}}})
+    assert seen == [arguments]
+
+
+@pytest.mark.usefixtures("_tiny_phases")
+def test_check_run_config_accepts_defaults_and_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROMPT", "What happens?")
+    check_run_config({}, "root")
+    check_run_config({"ops": {"captions": {"config": {"prompt": {"env": "PROMPT"}}}}}, "root")
+
+
+@pytest.mark.parametrize(
+    ("asset", "values", "message"),
+    [
+        ("clips", {"threshold": 1.5}, r"split\.threshold: .* less than 1, got 1\.5"),
+        ("dataset", {"qualty": 1}, r"write\.qualty is no parameter\. write has: .*quality"),
+        ("unique_clips", {"keep": "rank"}, "keep='rank' requires rank_by"),
+    ],
+)
+def test_check_run_config_rejects_values_out_of_bounds(asset: str, values: dict[str, object], message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        check_run_config({"ops": {asset: {"config": values}}}, "root")

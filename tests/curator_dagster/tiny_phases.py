@@ -1,0 +1,96 @@
+"""Seven phases that do no work on pictures but keep the row contract, so that the Dagster side is tested in seconds."""
+
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from stages.base import ProcessingStage
+from stages.errors import Reason, UnreadableSource
+from stages.manifest import ManifestRef
+from stages.params import Params
+from stages.phase import Phase
+from stages.pipeline import Pipeline
+from stages.schemas import ASSETS
+from stages.sources import read_members
+from stages.tasks import Failed, Rejected, Row, Task, Video, VideoTask
+
+TABLE = {
+    ("phase", name): f"tests.curator_dagster.tiny_phases:{name.capitalize()}"
+    for name in ("read", "split", "filter", "embed", "caption", "dedup", "write")
+}
+
+
+class Touch(ProcessingStage[VideoTask, VideoTask]):
+    """Fails what is named unreadable, rejects what is named short, interrupts once, lets the rest through."""
+
+    name = "touch"
+
+    def __init__(self, phase: str) -> None:
+        self._phase = phase
+
+    def process(self, task: VideoTask) -> VideoTask | Rejected | Failed:
+        if f"unreadable-{self._phase}" in task.data.uri:
+            raise UnreadableSource(task.data.uri, "The header is damaged. Replace the file.")
+        if f"interrupt-{self._phase}" in task.data.uri and Path(task.data.uri).exists():
+            Path(task.data.uri).unlink()
+            signal.raise_signal(signal.SIGINT)
+        if f"short-{self._phase}" in task.data.uri:
+            return Rejected(Reason.TOO_SHORT, "1.0 s, 2.0 s required")
+        return task
+
+
+def rows_of(task: Task) -> list[Row]:
+    assert isinstance(task, VideoTask)
+    facts: Row = {"start_pts": 0, "end_pts": 1, "start_s": 0.0, "end_s": 2.0, "duration_s": 2.0, "window_index": 0}
+    return [{**facts, **task.data.columns, "clip_id": task.data.video_id, "status": "kept"}]
+
+
+class Read(Phase[Params]):
+    key_columns = ("uri",)
+
+    def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
+        members = read_members(self.storage(), output.partition)
+        return members.append_column("partition", pa.array([output.partition] * len(members), pa.string()))
+
+    def task(self, item: Row, task_id: str) -> Task:
+        video = Video(item["video_id"], item["uri"], item["partition"], item)
+        return VideoTask(task_id, item["video_id"], data=video)
+
+    def pipeline(self) -> Pipeline:
+        return Pipeline(self.params.phase, [Touch(self.params.phase)], collect=rows_of)
+
+
+class _Next(Read):
+    """One item a kept row of the first input."""
+
+    def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
+        table = inputs[self.inputs[0]]
+        names: list[Any] = [name for name in table.schema.names if name in ASSETS[self.params.asset].schema.names]
+        return table.select([name for name in names if name not in ("row_key", "decision_key")])
+
+
+class Split(_Next):
+    inputs = ("videos",)
+
+
+class Filter(_Next):
+    inputs = ("clips",)
+
+
+class Embed(_Next):
+    inputs = ("filtered_clips",)
+
+
+class Caption(_Next):
+    inputs = ("filtered_clips",)
+
+
+class Dedup(_Next):
+    inputs = ("embeddings", "filtered_clips")
+
+
+class Write(_Next):
+    inputs = ("unique_clips", "captions", "filtered_clips")
