@@ -59,13 +59,14 @@ def plan(source: str, root: str, params: dict[str, Any], *, until: str) -> Plan:
     wanted = wanted_assets(until)
     check_phases((params[phase] for phase, model in PHASES.items() if model.asset in wanted), root)
     read = params["read"]
-    sources = list_sources(source, read)
+    storage = Storage(root=root).open()
+    # A root inside the source folder must not feed the clips of one run to the next.
+    sources = [found for found in list_sources(source, read) if not found.uri.startswith(f"{storage.root}/")]
     if not sources:
         raise ParamsError(
             f"SOURCE must hold at least one video, got {source!r} with no file that read.include admits: "
             f"{', '.join(read.include)}."
         )
-    storage = Storage(root=root).open()
     try:
         partitions = register_sources(storage, sources, read.partition_size)
         partitions = _with_earlier_versions(storage, sources, partitions)

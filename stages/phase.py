@@ -37,7 +37,7 @@ class PhaseReport:
         missing: items without a row; must be 0.
         commit: version of the table.
         data_version: digest of the table's items.
-        notes: further figures of the phase, summed over its items (decoded_frames, rebuilt_frame_stores, ...).
+        notes: what the stages counted in the whole run (decoded_frames, rebuilt_frame_stores, ...).
         stages: what each stage did in the whole run, all partitions together.
         seconds: wall time of the whole run of the phase.
     """
@@ -87,6 +87,13 @@ class Phase(ABC, Generic[P]):
     @abstractmethod
     def task(self, item: Row, task_id: str) -> Task:
         """The task of one row of `items`."""
+
+    def cost(self, item: Row) -> float:
+        """How long the item takes, in any unit; the longest begin first, so that none is left alone at the end.
+
+        Equal costs keep the order of `items`.
+        """
+        return 0.0
 
     @abstractmethod
     def pipeline(self) -> Pipeline:

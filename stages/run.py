@@ -209,7 +209,8 @@ class _PhaseRun:
             report.stages = self.stats.stages
             report.seconds = time.monotonic() - self._started
             for stage in self.stats.stages.values():
-                report.notes.update(stage.counters)
+                for name, amount in stage.counters.items():
+                    report.notes[name] = report.notes.get(name, 0.0) + amount
 
     def _settle(self, run: TableRun) -> None:
         if run.is_done and run.output.partition not in self.reports:

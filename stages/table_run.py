@@ -114,7 +114,8 @@ class TableRun:
 
     def tasks(self) -> Iterator[Task]:
         """Tasks of the items to work on, built one by one as they are asked for."""
-        for row_key in self._pending:
+        costs = {row_key: self._phase.cost(self._item(row_key)) for row_key in self._pending}
+        for row_key in sorted(self._pending, key=lambda key: -costs[key]):
             yield self._phase.task(self._item(row_key), f"{self.output.partition}/{row_key}")
 
     def take(self, result: ItemResult) -> None:

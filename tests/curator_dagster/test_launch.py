@@ -142,3 +142,10 @@ def test_plan_is_for_the_root_in_its_stored_form(source_folder: Path, params: di
     work = plan(str(source_folder), f"{tmp_path}/x/../root/", params, until="videos")
     assert isinstance(work, Plan)
     assert work.root == f"{tmp_path}/root"
+
+
+def test_plan_leaves_out_what_lies_in_a_root_inside_the_source(source_folder: Path, params: dict[str, Any]) -> None:
+    root = source_folder / "curated"
+    (root / "dataset").mkdir(parents=True)
+    (root / "dataset" / "clip.mp4").write_bytes(b"written by an earlier run")
+    assert plan(str(source_folder), str(root), params, until="clips").sources == 5
