@@ -18,7 +18,8 @@ help:  ## Show the targets
 
 demo: $(VENV)/demo.installed $(DAGSTER_HOME)/dagster.yaml  ## Curate four short videos into ./demo-root
 	$(BIN)/curator run "$(DEMO_VIDEOS)" --root "$(ROOT)" \
-	  --set 'read.include=[bikes.mp4, bigbuckbunny.mp4, carphone_pristine.mp4, carphone_distorted.mp4]'
+	  --set 'read.include=[bikes.mp4, bigbuckbunny.mp4, carphone_pristine.mp4, carphone_distorted.mp4]' \
+	  --set split.min_length_s=1 --set split.crop_s=0.1
 
 dev: $(VENV)/demo.installed $(DAGSTER_HOME)/dagster.yaml  ## Open the Dagster UI on the demo's assets and runs
 	$(BIN)/dagster dev --workspace workspace.yaml

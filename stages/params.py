@@ -128,7 +128,7 @@ class SplitParams(Params):
         3.0,
         "work",
         "shots: also cut where a still picture is replaced by another (slides, screens): smallest mean change "
-        "of the small frame, in grey levels of 255, while the frames around stand still; 0 turns it off.",
+        "of the small frame, in grey levels of 255, while the second before and after stands still; 0 turns it off.",
         ge=0,
         le=255,
     )

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import av
 import cv2
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer, Type
 from numpy.typing import NDArray
 
 from stages.media.decode import DecodedFrame, UprightScaler, displayed_size, fit
@@ -112,7 +113,8 @@ class VectorTrack:
         frame = decoded.frame
         if decoded.index < self._next or min(frame.width, frame.height) < PATCH_PX:
             return
-        side_data: Any = frame.side_data.get("MOTION_VECTORS")
+        # frame.side_data would tie frame and container into a cycle: whole pictures wait for the garbage collector.
+        side_data: Any = SideDataContainer(frame).get(Type.MOTION_VECTORS)  # type: ignore[call-arg] - stub
         if side_data is None or self._size not in (None, (frame.width, frame.height)):
             return
         self._size = (frame.width, frame.height)

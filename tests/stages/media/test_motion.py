@@ -1,9 +1,11 @@
 """Motion signals: optical flow and the codec's vectors."""
 
+import gc
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -121,3 +123,17 @@ def test_vector_track_measures_nothing_on_small_pictures(tmp_path: Path) -> None
         for decoded in decode_frames(container, export_vectors=True):
             track.push(decoded)
     assert track.of(Span(0, 10**6, Fraction(1, 12800))) is None
+
+
+def test_vector_track_lets_go_of_frames_without_the_garbage_collector(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", noise_shot(1, 40, width=256, height=256, speed=4), options={"bf": "0"})
+    track, alive = VectorTrack(Fraction(2)), 0
+    gc.disable()
+    try:
+        with open_video(str(path)) as container:
+            for decoded in decode_frames(container, export_vectors=True):
+                track.push(decoded)
+        alive = sum(type(thing) is av.VideoFrame for thing in gc.get_objects())
+    finally:
+        gc.enable()
+    assert alive < 10

@@ -1,0 +1,30 @@
+"""Clips at regular times, whatever the video shows."""
+
+from stages.spans import Piece, Shot, Timeline, fixed_stride, snap_inward
+from stages.split.splitter import Splitter
+
+
+class FixedStrideSplitter(Splitter):
+    """Clips of ``clip_length_s`` every ``stride_s``; the last may be shorter, down to ``min_length_s``."""
+
+    def pieces(self, timeline: Timeline) -> list[Piece]:
+        """The clips. The whole video counts as one shot."""
+        params = self.params
+        whole = Shot(0, len(timeline))
+        found = fixed_stride(
+            timeline,
+            length_s=params.clip_length_s,
+            stride_s=params.stride_s or params.clip_length_s,
+            min_length_s=params.min_length_s,
+        )
+        if not params.snap_to_keyframes:
+            return [Piece(start, end, whole) for start, end in found]
+        allowed = self.boundaries(timeline)
+        shortest = timeline.units(params.min_length_s)
+        snapped = [snap_inward(start, end, allowed) for start, end in found]
+        # Two clips with little stride between them may shrink to the same GOPs: one of them is enough.
+        return [
+            Piece(start, end, whole)
+            for start, end in dict.fromkeys(span for span in snapped if span)
+            if timeline.at(end) - timeline.at(start) >= shortest
+        ]

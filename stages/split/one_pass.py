@@ -1,0 +1,238 @@
+"""One decode of a video, from which everything is made: clips, frame store, motion."""
+
+import itertools
+from array import array
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from fractions import Fraction
+from types import TracebackType
+from typing import Any, Self
+
+import cv2
+import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from stages import counters, registry
+from stages.base import WorkerMetadata
+from stages.errors import CorruptStream, Reason
+from stages.media.decode import DecodedFrame, UprightScaler, decode_frames, displayed_size, open_video, video_stream
+from stages.media.frames import StoreWriter, frames_key, store_path
+from stages.media.motion import FlowTrack, VectorTrack
+from stages.params import SplitParams
+from stages.spans import NearestSampler, Piece, Timeline
+from stages.split.rows import clip_of, video_columns
+from stages.split.splitter import Splitter
+from stages.storage import Storage, stat_source
+from stages.tasks import Clip, Rejected, Row, Size, Span, Video
+
+MIN_SIDE_PX = 16
+"""Below this there is nothing to see, and no codec block to cut."""
+BATCH_FRAMES = 50
+BATCHES_AHEAD = 2
+"""Batches of pictures that the decoder may be ahead of the splitter: what one video holds in memory."""
+
+
+class OnePass:
+    """Splits videos, one after another.
+
+    Args:
+        params: how to cut, what to measure and keep.
+        root: where the frame store lies.
+        worker: what the splitter computes on.
+    """
+
+    def __init__(self, params: SplitParams, root: str, worker: WorkerMetadata) -> None:
+        self._params = params
+        self._storage = Storage(root)
+        self._splitter: Splitter = registry.load("splitter", params.method)(params)
+        self._splitter.setup(worker)
+        cv2.setNumThreads(worker.num_threads)
+
+    def run(self, video: Video) -> Video | Rejected:
+        """The video with its clips, or why there are none. The frame store is in place before this returns.
+
+        Raises:
+            SourceError: the source is gone, cannot be opened, or nothing of it decodes.
+        """
+        if video.columns.get("etag") not in (None, stat_source(video.uri).etag):
+            return Rejected(
+                Reason.SUPERSEDED, f"The source is no longer the one that was listed: {video.uri}. List it again."
+            )
+        with open_video(video.uri) as container:
+            return self._run(video, container)
+
+    def _run(self, video: Video, container: InputContainer) -> Video | Rejected:
+        stream = video_stream(container)
+        frames = decode_frames(container, export_vectors="vectors" in self._params.signals)
+        first = next(frames)
+        size = displayed_size(first.frame, stream.sample_aspect_ratio)
+        if min(size.width, size.height) < MIN_SIDE_PX:
+            return _too_small(size)
+        with self._store_writer(video, stream) as writer, _Feeder(self._splitter) as feeder:
+            scan = _Scan(self._params, stream, writer, feeder)
+            fault = scan.take(itertools.chain([first], frames))
+            writer.close()
+        counters.count("decoded_frames", len(scan.pts))
+        timeline = scan.timeline()
+        pieces = self._splitter.pieces(timeline)
+        clips = [scan.measured(clip_of(video, piece, timeline)) for piece in self._capped(pieces)]
+        shared = video_columns(video, self._params, len(timeline))
+        if not clips:
+            return self._without_clips(timeline, shared, fault)
+        return replace(video, clips=tuple(_with_columns(clip, shared) for clip in clips), error=fault)
+
+    def _store_writer(self, video: Video, stream: VideoStream) -> StoreWriter:
+        params = self._params
+        return StoreWriter(
+            self._storage,
+            store_path(video.partition, video.video_id),
+            key=frames_key(video.video_id, params.frames_fps, params.frames_max_px),
+            max_px=params.frames_max_px,
+            pixel_aspect=stream.sample_aspect_ratio,
+        )
+
+    def _capped(self, pieces: list[Piece]) -> list[Piece]:
+        return pieces[: self._params.max_clips] if self._params.max_clips else pieces
+
+    def _without_clips(self, timeline: Timeline, shared: Row, fault: str | None) -> Rejected:
+        shortest = self._params.min_length_s
+        length_s = timeline.span(0, len(timeline)).duration_s
+        if length_s < shortest:
+            reason, detail = Reason.TOO_SHORT, f"The video lasts {length_s:.3f} s, split.min_length_s is {shortest} s."
+        else:
+            reason = Reason.NO_CLIPS
+            detail = (
+                f"No part of the video makes a clip of at least split.min_length_s = {shortest} s between shot changes"
+                f"{' and keyframes' if self._params.snap_to_keyframes else ''}."
+            )
+        return Rejected(reason, f"{detail} {fault}" if fault else detail, shared)
+
+
+def _too_small(size: Size) -> Rejected:
+    detail = f"The picture is {size.width}x{size.height} pixels, both sides must be at least {MIN_SIDE_PX}."
+    return Rejected(Reason.TOO_SMALL, detail)
+
+
+def _with_columns(clip: Clip, shared: Row) -> Clip:
+    return replace(clip, columns={**shared, **clip.columns})
+
+
+class _Scan:
+    """What one pass over the frames collects. Grows by some 20 bytes a frame and nothing else."""
+
+    def __init__(self, params: SplitParams, stream: VideoStream, writer: StoreWriter, feeder: "_Feeder") -> None:
+        self._time_base = stream.time_base or Fraction(1)
+        self._rate = stream.average_rate
+        self._writer = writer
+        self._feeder = feeder
+        self._sampler = NearestSampler(params.frames_fps, self._time_base)
+        aspect = stream.sample_aspect_ratio
+        self._flow = FlowTrack(self._time_base, aspect) if "flow" in params.signals else None
+        self._vectors = VectorTrack(self._rate) if "vectors" in params.signals else None
+        self._previous: DecodedFrame | None = None
+        self._previous_sampled = False
+        self.pts = array("q")
+        self._keyframes = array("q")
+
+    def take(self, frames: Iterator[DecodedFrame]) -> str | None:
+        """Go through all frames; what the stream broke with, where it did."""
+        fault: str | None = None
+        try:
+            for decoded in frames:
+                self._push(decoded)
+        except CorruptStream as error:
+            fault = f"{type(error).__name__}: {error}"
+        if self._previous is not None and self._sampler.finish():
+            self._writer.add(self._previous)
+        self._feeder.finish()
+        return fault
+
+    def _push(self, current: DecodedFrame) -> None:
+        self.pts.append(current.pts)
+        if current.is_keyframe:
+            self._keyframes.append(current.index)
+        previous = self._previous
+        picks = self._sampler.push(current.pts)
+        if picks.previous and previous is not None:
+            self._writer.add(previous)
+        if picks.current:
+            self._writer.add(current)
+        if self._flow is not None and previous is not None and (picks.previous or self._previous_sampled):
+            self._flow.measure(previous, current)
+        if self._vectors is not None:
+            self._vectors.push(current)
+        self._feeder.push(current)
+        self._previous, self._previous_sampled = current, picks.current
+
+    def timeline(self) -> Timeline:
+        """When each frame was shown."""
+        return Timeline(self.pts, self._end_pts(), self._time_base, self._keyframes)
+
+    def _end_pts(self) -> int:
+        """The end of the last frame: by its own duration, else as long as the one before, else by the rate."""
+        last = self._previous
+        lasts = last.frame.duration if last is not None else 0
+        if not lasts and len(self.pts) > 1:
+            lasts = self.pts[-1] - self.pts[-2]
+        if not lasts and self._rate:
+            lasts = round(1 / (self._rate * self._time_base))
+        return self.pts[-1] + max(1, lasts or 0)
+
+    def measured(self, clip: Clip) -> Clip:
+        """The clip with its motion as columns."""
+        return replace(clip, columns={**clip.columns, **self._motion(clip.span)})
+
+    def _motion(self, span: Span) -> Row:
+        flow = self._flow.of(span) if self._flow is not None else None
+        vectors = self._vectors.of(span) if self._vectors is not None else None
+        return {
+            "flow_mean": flow.mean if flow else None,
+            "flow_p95": flow.p95 if flow else None,
+            "vectors_mean": vectors.mean if vectors else None,
+            "vectors_patch_min": vectors.patch_min if vectors else None,
+        }
+
+
+class _Feeder:
+    """Hands pictures to the splitter on a thread of its own, so that decoding and inference overlap."""
+
+    def __init__(self, splitter: Splitter) -> None:
+        self._splitter = splitter
+        self._scaler = UprightScaler(splitter.picture_size) if splitter.picture_size else None
+        self._pool = ThreadPoolExecutor(1, "splitter")
+        self._pictures: list[NDArray[np.uint8]] = []
+        self._ahead: deque[Future[Any]] = deque()
+
+    def __enter__(self) -> Self:
+        self._splitter.begin()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def push(self, decoded: DecodedFrame) -> None:
+        """Take the next frame. Waits where the splitter is behind; raises what it raised."""
+        if self._scaler is None:
+            return
+        self._pictures.append(self._scaler(decoded.frame))
+        if len(self._pictures) >= BATCH_FRAMES:
+            self._hand_over()
+
+    def finish(self) -> None:
+        """Wait until the splitter has seen every frame."""
+        if self._pictures:
+            self._hand_over()
+        while self._ahead:
+            self._ahead.popleft().result()
+
+    def _hand_over(self) -> None:
+        if len(self._ahead) >= BATCHES_AHEAD:
+            self._ahead.popleft().result()
+        self._ahead.append(self._pool.submit(self._splitter.push, np.stack(self._pictures)))
+        self._pictures = []

@@ -1,0 +1,43 @@
+"""Split: from kept videos to clips."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from stages import registry
+from stages.manifest import ManifestRef
+from stages.params import SplitParams
+from stages.phase import Phase
+from stages.pipeline import Pipeline
+from stages.split.rows import SOURCE_FACTS, collect_clips
+from stages.split.stage import SplitStage
+from stages.tasks import Row, Task, Video, VideoTask
+
+
+class SplitPhase(Phase[SplitParams]):
+    """One item a kept video; its rows are its clips, or one row that says why there are none."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("videos",)
+    key_columns: ClassVar[tuple[str, ...]] = ("video_id", *SOURCE_FACTS)
+
+    def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
+        """The kept videos as they are."""
+        return inputs["videos"]
+
+    def task(self, item: Row, task_id: str) -> Task:
+        """A task about the whole video."""
+        video = Video(item["video_id"], item["uri"], item["partition"], columns=item)
+        return VideoTask(task_id, item["video_id"], data=video)
+
+    def cost(self, item: Row) -> float:
+        """Seconds of video; one of unknown length may be the longest."""
+        return float("inf") if item["duration_s"] is None else float(item["duration_s"])
+
+    def pipeline(self) -> Pipeline:
+        """One stage: everything happens while the video is decoded."""
+        return Pipeline("split", [SplitStage(self.params, self.root)], collect=collect_clips)
+
+    def identity(self) -> dict[str, Any]:
+        """The splitter's model and the hash of its weights."""
+        return registry.load("splitter", self.params.method)(self.params).identity()

@@ -1,0 +1,73 @@
+"""Rows of the table `clips`, from what one pass over a video found."""
+
+from typing import Any
+
+from stages.media.frame_store import frames_key
+from stages.params import SplitParams
+from stages.spans import Piece, Timeline
+from stages.storage import digest
+from stages.tasks import Clip, Row, Span, Task, Video, VideoTask
+
+SOURCE_FACTS = ("etag", "size_bytes", "width", "height", "rotation", "codec", "audio_codec")
+"""Columns of `videos` that every clip carries on."""
+
+
+def clip_id(video_id: str, span: Span) -> str:
+    """Equal for the same span of the same video, whatever rules made it."""
+    return digest(video_id, str(span.start_pts), str(span.end_pts), str(span.time_base), length=20)
+
+
+def clip_of(video: Video, piece: Piece, timeline: Timeline) -> Clip:
+    """A piece as a clip; its columns say how it was cut."""
+    span, shot = timeline.span(piece.start, piece.end), piece.shot
+    columns: dict[str, Any] = {
+        "starts_at_cut": piece.starts_at_cut,
+        "ends_at_cut": piece.ends_at_cut,
+        "start_probability": shot.start_probability,
+        "end_probability": shot.end_probability,
+        "shot_start_pts": timeline.at(shot.start),
+        "shot_end_pts": timeline.at(shot.end),
+        "start_is_keyframe": timeline.is_key(piece.start),
+        "end_is_keyframe": timeline.is_key(piece.end),
+    }
+    return Clip(clip_id(video.video_id, span), span, piece.start, piece.end, columns=columns)
+
+
+def video_columns(video: Video, params: SplitParams, num_frames: int) -> Row:
+    """What all clips of a video say alike."""
+    return {
+        **{name: video.columns.get(name) for name in SOURCE_FACTS},
+        "method": params.method,
+        "frames_key": frames_key(video.video_id, params.frames_fps, params.frames_max_px),
+        "frames_fps": params.frames_fps,
+        "frames_max_px": params.frames_max_px,
+        "video_frames": num_frames,
+    }
+
+
+def collect_clips(task: Task) -> list[Row]:
+    """One kept row a clip. What broke the video stands in the row of the last."""
+    if not isinstance(task, VideoTask):
+        raise TypeError(f"task must be a VideoTask, got {type(task).__name__}.")
+    video = task.data
+    rows = [_row(video, clip) for clip in video.clips]
+    rows[-1]["error"] = video.error
+    return rows
+
+
+def _row(video: Video, clip: Clip) -> Row:
+    return {
+        "partition": video.partition,
+        "video_id": video.video_id,
+        "uri": video.uri,
+        "status": "kept",
+        "clip_id": clip.clip_id,
+        "start_pts": clip.span.start_pts,
+        "end_pts": clip.span.end_pts,
+        "time_base": str(clip.span.time_base),
+        "start_s": clip.span.start_s,
+        "end_s": clip.span.end_s,
+        "start_frame": clip.start_frame,
+        "end_frame": clip.end_frame,
+        **clip.columns,
+    }

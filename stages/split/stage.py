@@ -1,0 +1,48 @@
+"""The stage that splits videos. Light to import; the decoder and the network load in the worker."""
+
+from dataclasses import replace
+from typing import Any
+
+from stages import registry
+from stages.base import Fields, ProcessingStage, WorkerMetadata
+from stages.params import SplitParams
+from stages.resources import Resources
+from stages.tasks import Rejected, VideoTask
+
+
+class SplitStage(ProcessingStage[VideoTask, VideoTask]):
+    """Decodes a video once: finds its clips, measures motion, fills the frame store.
+
+    Args:
+        params: how to cut.
+        root: where the frame store lies.
+    """
+
+    name = "split"
+    resources = Resources(cpus=1)
+
+    def __init__(self, params: SplitParams, root: str) -> None:
+        self.params = params
+        self.root = root
+        self._pass: Any = None
+
+    def outputs(self) -> Fields:
+        """Adds clips with their columns."""
+        return [], ["clips"]
+
+    def setup(self, worker_metadata: WorkerMetadata) -> None:
+        """Load the splitter and its model."""
+        self._pass = registry.load("media", "one_pass")(self.params, self.root, worker_metadata)
+
+    def process(self, task: VideoTask) -> VideoTask | Rejected:
+        """The task with the video's clips; rejected where no clip comes of it.
+
+        Raises:
+            SourceError: the source is gone, cannot be opened, or nothing of it decodes.
+        """
+        result: Any = self._pass.run(task.data)
+        return result if isinstance(result, Rejected) else replace(task, data=result)
+
+    def teardown(self) -> None:
+        """Let go of the model."""
+        self._pass = None

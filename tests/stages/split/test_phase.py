@@ -1,0 +1,192 @@
+"""Split end to end: rows, frame store, bad input, memory, resuming."""
+
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stages.errors import ParamsError
+from stages.manifest import ManifestRef, RowWriter, commit_table, read_manifest
+from stages.media.frames import frames_key, read_store
+from stages.params import ExecutorParams, SplitParams
+from stages.phase import PhaseReport
+from stages.run import open_session
+from stages.storage import Storage, digest, stat_source
+from stages.tasks import Row
+from tests.videos import noise_shot, slides, song_with_cover, three_shots, truncated, write_video
+
+
+def split(root: Path, paths: list[Path], **params: Any) -> PhaseReport:
+    """Commit a table of kept videos and run the phase on it."""
+    storage, videos = Storage(root), ManifestRef(str(root), "videos", "p")
+    writer = RowWriter(storage, videos, decision_key="d", lineage={})
+    for path in paths:
+        info = stat_source(str(path))
+        row = {
+            "partition": "p",
+            "uri": str(path),
+            "video_id": digest(str(path), info.etag, length=16),
+            "status": "kept",
+        }
+        facts = {"etag": info.etag, "size_bytes": info.size_bytes, "width": 96, "height": 64, "codec": "h264"}
+        writer.append(str(path), [{**row, **facts, "row_key": str(path), "decision_key": "d"}])
+    writer.flush()
+    commit_table(storage, videos, writer.files, {})
+    return run(root, **params)
+
+
+def run(root: Path, **params: Any) -> PhaseReport:
+    output = ManifestRef(str(root), "clips", "p")
+    inputs = {"videos": [ManifestRef(str(root), "videos", "p")]}
+    with open_session(ExecutorParams(mode="local")) as session:
+        return session.run_phase(SplitParams(max_failed_fraction=1, **params), inputs, [output])["p"]
+
+
+def clips(root: Path) -> list[Row]:
+    return read_manifest(str(root), "clips").to_pylist()
+
+
+def test_split_makes_a_row_a_clip_and_the_frame_store(tmp_path: Path) -> None:
+    path = three_shots(tmp_path / "a.mp4")
+    report = split(tmp_path, [path], min_length_s=1, crop_s=0.2)
+    rows = clips(tmp_path)
+    assert [(row["start_frame"], row["end_frame"], row["start_s"]) for row in rows] == [
+        (0, 70, 0.0),
+        (80, 145, 3.2),
+        (155, 225, 6.2),
+    ]
+    middle = rows[1]
+    assert (middle["shot_start_pts"], middle["shot_end_pts"], middle["time_base"]) == (38400, 76800, "1/12800")
+    assert (middle["start_pts"], middle["end_pts"]) == (80 * 512, 145 * 512)
+    assert min(middle["start_probability"], middle["end_probability"]) > 0.4
+    assert (middle["starts_at_cut"], middle["video_frames"], middle["error"]) == (True, 225, None)
+    assert (middle["width"], middle["codec"], middle["method"]) == (96, "h264", "shots")
+    assert 0.1 < middle["flow_mean"] <= middle["flow_p95"] < 0.5
+    store = read_store(Storage(tmp_path), "p", middle["video_id"])
+    assert store is not None
+    assert store.key == middle["frames_key"] == frames_key(middle["video_id"], 2, 448)
+    assert report.notes["decoded_frames"] == 225
+
+
+def test_split_ids_hang_on_video_and_span_alone(tmp_path: Path) -> None:
+    path = three_shots(tmp_path / "a.mp4")
+    split(tmp_path / "one", [path], method="fixed_stride", clip_length_s=3)
+    split(tmp_path / "two", [path, slides(tmp_path / "b.mp4")], method="fixed_stride", clip_length_s=3, frames_fps=1)
+    first = [row["clip_id"] for row in clips(tmp_path / "one")]
+    assert first == [row["clip_id"] for row in clips(tmp_path / "two") if row["uri"] == str(path)]
+    row = clips(tmp_path / "one")[1]
+    assert row["clip_id"] == digest(row["video_id"], "38400", "76800", "1/12800", length=20)
+
+
+def test_split_again_computes_nothing(tmp_path: Path) -> None:
+    split(tmp_path, [slides(tmp_path / "a.mp4"), song_with_cover(tmp_path / "b.mp4")], method="fixed_stride")
+    report = run(tmp_path, method="fixed_stride")
+    assert (report.items, report.reused, report.computed) == (2, 2, 0)
+    assert run(tmp_path, method="fixed_stride", min_length_s=3).computed == 2
+
+
+def tiny(path: Path) -> Path:
+    return write_video(path, noise_shot(1, 60, width=16, height=8))
+
+
+def one_frame(path: Path) -> Path:
+    return write_video(path, noise_shot(1, 1))
+
+
+def broken_at_once(path: Path) -> Path:
+    return truncated(three_shots(path.with_name("whole.mp4")), path, share=0.25)
+
+
+@pytest.mark.parametrize(
+    ("make", "status", "reason", "error"),
+    [
+        (tiny, "rejected", "too_small", "16x8 pixels, both sides must be at least 16"),
+        (one_frame, "rejected", "too_short", "lasts 0.040 s, split.min_length_s is 2.0 s"),
+        (song_with_cover, "failed", "no_video_stream", "must hold a video stream"),
+        (broken_at_once, "failed", "corrupt_stream", "breaks before its first frame"),
+    ],
+)
+def test_split_gives_a_video_without_clips_one_row(
+    tmp_path: Path, make: Callable[[Path], Path], status: str, reason: str, error: str
+) -> None:
+    path = make(tmp_path / "a.mp4")
+    split(tmp_path, [path], method="fixed_stride")
+    (row,) = clips(tmp_path)
+    assert (row["uri"], row["clip_id"], row["status"], row["reason"]) == (str(path), None, status, reason)
+    assert error in row["error"]
+
+
+def test_split_keeps_what_lies_before_a_fault(tmp_path: Path) -> None:
+    path = truncated(three_shots(tmp_path / "a.mp4"), tmp_path / "b.mp4", share=0.8)
+    split(tmp_path, [path], method="fixed_stride", clip_length_s=2, min_length_s=0)
+    rows = clips(tmp_path)
+    assert len(rows) > 1
+    assert {row["status"] for row in rows} == {"kept"}
+    assert [row["error"] for row in rows[:-1]] == [None] * (len(rows) - 1)
+    assert "CorruptStream: The video stream breaks after PTS" in rows[-1]["error"]
+    assert rows[-1]["end_is_keyframe"]
+
+
+def test_split_keeps_a_broken_video_of_others(tmp_path: Path, shared_media: Path) -> None:
+    split(tmp_path, [shared_media / "bad_bitstream_error.mp4"], method="fixed_stride")
+    (row,) = clips(tmp_path)
+    assert (row["status"], row["start_frame"], row["end_frame"]) == ("kept", 0, 28)
+    assert "CorruptStream" in row["error"]
+
+
+def test_split_rejects_a_source_that_changed(tmp_path: Path) -> None:
+    path = three_shots(tmp_path / "a.mp4")
+    split(tmp_path, [path], method="fixed_stride")
+    path.write_bytes(b"something else")
+    run(tmp_path, method="fixed_stride", clip_length_s=3)
+    (row,) = clips(tmp_path)
+    assert (row["status"], row["reason"]) == ("rejected", "superseded")
+
+
+def test_split_tries_again_a_source_that_was_gone(tmp_path: Path) -> None:
+    path = three_shots(tmp_path / "a.mp4")
+    split(tmp_path, [path], method="fixed_stride")
+    path.rename(tmp_path / "away.mp4")
+    run(tmp_path, method="fixed_stride", clip_length_s=3)
+    assert [(row["status"], row["reason"]) for row in clips(tmp_path)] == [("failed", "gone")]
+    (tmp_path / "away.mp4").rename(path)
+    assert run(tmp_path, method="fixed_stride", clip_length_s=3).counts["kept"] == 3
+
+
+def test_split_caps_the_clips_of_a_video(tmp_path: Path) -> None:
+    split(tmp_path, [three_shots(tmp_path / "a.mp4")], method="fixed_stride", clip_length_s=2, max_clips=2)
+    assert [row["start_frame"] for row in clips(tmp_path)] == [0, 50]
+
+
+def test_split_rejects_an_unknown_method(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="splitter must be one of"):
+        split(tmp_path, [three_shots(tmp_path / "a.mp4")], method="scissors")
+
+
+def peak_bytes(root: Path, path: Path) -> int:
+    tracemalloc.start()
+    split(root, [path], method="tests.stages.split.watching:WatchingSplitter", signals=["flow", "vectors"])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+def test_split_holds_no_more_of_a_longer_video(tmp_path: Path) -> None:
+    shot = noise_shot(1, 96)
+    paths = [write_video(tmp_path / f"{rounds}.mp4", shot * rounds) for rounds in (4, 4, 24)]
+    peaks = [peak_bytes(tmp_path / str(number), path) for number, path in enumerate(paths)]
+    # The first pays for imports. 1920 frames more cost some 20 bytes each, not a picture each (4 kB, or 18 kB whole).
+    assert peaks[2] - peaks[1] < 500_000
+
+
+def test_split_phase_is_light_to_import() -> None:
+    code = (
+        "import sys; from stages.params import SplitParams; from stages.split.phase import SplitPhase\n"
+        "SplitPhase(SplitParams(), '/nowhere').pipeline().build(), SplitPhase(SplitParams(), '/nowhere').identity()\n"
+        "sys.exit(str({'av', 'torch', 'cv2'} & set(sys.modules)) if {'av', 'torch', 'cv2'} & set(sys.modules) else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])

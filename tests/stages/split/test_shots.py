@@ -1,0 +1,128 @@
+"""The splitters: shot changes, still pictures, lengths, keyframes, NeMo Curator's way."""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stages.base import NodeInfo, WorkerMetadata
+from stages.media.decode import UprightScaler, decode_frames, open_video, video_stream
+from stages.params import SplitParams
+from stages.spans import Timeline
+from stages.split.fixed_stride import FixedStrideSplitter
+from stages.split.shots import PICTURE_SIZE, ShotSplitter
+from stages.split.still import StillDetector
+from tests.videos import Picture, noise_shot, slides, three_shots
+
+WORKER = WorkerMetadata("test", NodeInfo("test", 1, 0))
+
+
+def steady(num_frames: int, rate: int = 25, keyframes: tuple[int, ...] = (0,)) -> Timeline:
+    return Timeline(range(num_frames), num_frames, Fraction(1, rate), keyframes)
+
+
+def feed(splitter: ShotSplitter, path: Path) -> Timeline:
+    """Push a video through a splitter, as a worker does."""
+    splitter.setup(WORKER)
+    splitter.begin()
+    scaler = UprightScaler(PICTURE_SIZE)
+    with open_video(str(path)) as container:
+        time_base = video_stream(container).time_base or Fraction(1)
+        frames = list(decode_frames(container))
+    splitter.push(np.stack([scaler(decoded.frame) for decoded in frames]))
+    keyframes = [decoded.index for decoded in frames if decoded.is_keyframe]
+    return Timeline([decoded.pts for decoded in frames], frames[-1].pts + 512, time_base, keyframes)
+
+
+def test_shot_splitter_finds_hard_cuts(tmp_path: Path) -> None:
+    splitter = ShotSplitter(SplitParams(min_length_s=1, crop_s=0.2))
+    timeline = feed(splitter, three_shots(tmp_path / "a.mp4"))
+    pieces = splitter.pieces(timeline)
+    assert [(piece.start, piece.end) for piece in pieces] == [(0, 70), (80, 145), (155, 225)]
+    assert [(piece.starts_at_cut, piece.ends_at_cut) for piece in pieces] == [
+        (False, True),
+        (True, True),
+        (True, False),
+    ]
+    assert [piece.shot.start for piece in pieces] == [0, 75, 150]
+
+
+def test_shot_splitter_finds_slides_that_the_network_misses(tmp_path: Path) -> None:
+    splitter = ShotSplitter(SplitParams())
+    shots = splitter.shots(feed(splitter, slides(tmp_path / "a.mp4")))
+    assert [shot.start for shot in shots] == [0, 75, 150]
+    assert all((shot.start_probability or 0) < splitter.params.threshold for shot in shots)
+
+
+def test_shot_splitter_repeats_nemo_curator(tmp_path: Path) -> None:
+    splitter = ShotSplitter(SplitParams(compat="nemo", min_length_s=1, crop_s=0.2))
+    timeline = feed(splitter, three_shots(tmp_path / "a.mp4"))
+    # A scene ends where the transition begins (74), the last a frame early; both ends of each are cropped by 5.
+    assert [(piece.start, piece.end) for piece in splitter.pieces(timeline)] == [(5, 69), (80, 144), (155, 219)]
+
+
+def test_shot_splitter_snaps_to_keyframes(tmp_path: Path) -> None:
+    splitter = ShotSplitter(SplitParams(min_length_s=1, snap_to_keyframes=True))
+    timeline = feed(splitter, three_shots(tmp_path / "a.mp4"))
+    pieces = splitter.pieces(timeline)
+    assert pieces
+    assert all(timeline.is_key(piece.start) and timeline.is_key(piece.end) for piece in pieces)
+
+
+def test_shot_splitter_names_its_weights() -> None:
+    identity = ShotSplitter(SplitParams()).identity()
+    assert identity["model"] == "transnetv2"
+    assert len(identity["weights_hash"]) == 16
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"clip_length_s": 4}, [(0, 100), (100, 200), (200, 250)]),
+        ({"clip_length_s": 4, "min_length_s": 2.5}, [(0, 100), (100, 200)]),
+        ({"clip_length_s": 4, "stride_s": 3, "min_length_s": 4}, [(0, 100), (75, 175), (150, 250)]),
+        ({"clip_length_s": 4, "snap_to_keyframes": True}, [(0, 90), (120, 180)]),
+        ({"clip_length_s": 0.5, "min_length_s": 0, "stride_s": 5}, [(0, 13), (125, 138)]),
+    ],
+)
+def test_fixed_stride_splitter_cuts_at_regular_times(params: dict[str, Any], expected: list[tuple[int, int]]) -> None:
+    splitter = FixedStrideSplitter(SplitParams(method="fixed_stride", **params))
+    pieces = splitter.pieces(steady(250, keyframes=tuple(range(0, 250, 30))))
+    assert [(piece.start, piece.end) for piece in pieces] == expected
+
+
+def still_cuts(pictures: list[Picture], threshold: float = 3, rate: int = 25) -> list[int]:
+    detector = StillDetector()
+    for start in range(0, len(pictures), 20):
+        detector.push(np.stack(pictures[start : start + 20]))
+    return detector.cuts(steady(len(pictures), rate), threshold)
+
+
+def flat(grey: int, num_frames: int) -> list[Picture]:
+    return [np.full((27, 48, 3), grey, np.uint8)] * num_frames
+
+
+def test_still_detector_finds_a_lone_change() -> None:
+    assert still_cuts(flat(100, 30) + flat(110, 30)) == [30]
+
+
+@pytest.mark.parametrize(
+    "pictures",
+    [
+        flat(100, 30) + flat(102, 30),
+        flat(100, 20) + flat(110, 30),
+        flat(100, 30) + flat(110, 12) + flat(120, 30),
+        flat(100, 30) + noise_shot(1, 40, width=48, height=24),
+        [np.full((27, 48, 3), 100 + index, np.uint8) for index in range(60)],
+    ],
+    ids=["small", "near the start", "in steps", "motion after", "a fade"],
+)
+def test_still_detector_leaves_other_changes_alone(pictures: list[Picture]) -> None:
+    pictures = [picture[:24] for picture in pictures]
+    assert still_cuts(pictures) == []
+
+
+def test_still_detector_needs_frames_that_stand() -> None:
+    assert still_cuts([picture for grey in (10, 90, 30, 200) for picture in flat(grey, 1)], rate=1) == []
