@@ -39,6 +39,7 @@ class StageStats:
         busy_s: summed over workers, inside `process_batch`.
         deaths: workers lost while they held a task of this stage, by reason.
         peak_memory_bytes: largest private memory seen of a worker while it ran this stage.
+        peak_queue_bytes: most bytes that were held for this stage, waiting or in work.
         counters: sums of what the stage counted with `stages.counters.count`.
     """
 
@@ -46,6 +47,7 @@ class StageStats:
     busy_s: float = 0.0
     deaths: dict[str, int] = field(default_factory=lambda: {})
     peak_memory_bytes: int = 0
+    peak_queue_bytes: int = 0
     counters: dict[str, float] = field(default_factory=lambda: {})
 
     def add_batch(self, tasks: int, seconds: float, counters: dict[str, float]) -> None:

@@ -16,12 +16,13 @@ class Resources:
         cpus: CPU cores; also the number of threads that torch and the decoder take.
         gpu_memory_gb: GiB of one GPU. Becomes a share of a device of the cluster that runs the stage.
         entire_gpu: a whole device with its decode and encode units, whatever its memory.
-        gpus: whole devices, for a stage that spreads over several.
-        nvdecs: hardware decoders.
-        nvencs: hardware encoders.
+        gpus: devices, for a stage that spreads over several; a fraction only below 1.
+        nvdecs: hardware decoders; Ray does not count them, so they take `MIN_GPU_SHARE` if nothing else is asked.
+        nvencs: hardware encoders, likewise.
 
     Raises:
-        ParamsError: a negative figure, `gpu_memory_gb` together with `gpus` or `entire_gpu`.
+        ParamsError: a negative figure, `gpus` above 1 that is not whole, `gpu_memory_gb` together with `gpus` or
+            `entire_gpu`.
     """
 
     cpus: float = 1.0
@@ -36,6 +37,8 @@ class Resources:
             value = getattr(self, name)
             if value < 0:
                 raise ParamsError(f"Resources.{name} must be 0 or more, got {value}.")
+        if self.gpus > 1 and self.gpus != int(self.gpus):
+            raise ParamsError(f"Resources.gpus above 1 must be a whole number, got {self.gpus}.")
         if self.gpus and self.gpu_memory_gb:
             raise ParamsError(
                 f"Cannot specify both gpus and gpu_memory_gb, got gpus={self.gpus} and "
@@ -48,7 +51,7 @@ class Resources:
     @property
     def requires_gpu(self) -> bool:
         """True where the stage must run on a worker that holds a GPU."""
-        return self.entire_gpu or self.gpus > 0 or self.gpu_memory_gb > 0
+        return self.entire_gpu or any((self.gpus, self.gpu_memory_gb, self.nvdecs, self.nvencs))
 
     def gpu_share(self, device_memory_gb: float) -> float:
         """The GPUs to ask Ray for, on a cluster whose smallest GPU has `device_memory_gb` GiB.
@@ -62,7 +65,7 @@ class Resources:
         if self.entire_gpu:
             return 1.0
         if not self.gpu_memory_gb:
-            return self.gpus
+            return self.gpus or (MIN_GPU_SHARE if self.requires_gpu else 0.0)
         share = max(MIN_GPU_SHARE, round(self.gpu_memory_gb / device_memory_gb, 1))
         if share > 1:
             raise ParamsError(

@@ -1,0 +1,305 @@
+"""The workers of a session: started, watched, ended. What they work on is the pool's business."""
+
+import logging
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from stages.errors import Reason
+from stages.executors.cluster import Cluster, Shape
+from stages.executors.deaths import Death
+from stages.executors.memory import private_bytes
+from stages.executors.queues import Unit
+from stages.executors.worker import Birth, Worker, fault_file
+from stages.params import ExecutorParams
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 1.0
+SETUP_PATIENCE = 5
+"""A set-up may go this many times `stall_timeout_s` without a sign: weights come over a network and nobody counts."""
+START_LIMIT_S = 600.0
+"""How long a worker may take to start; on a cluster that grows it waits for a machine."""
+LEAVE_LIMIT_S = 10.0
+GIB = 1 << 30
+
+
+class Doing(Enum):
+    """What a worker was last told to do."""
+
+    START = auto()
+    SET_UP = auto()
+    BATCH = auto()
+    LEAVE = auto()
+
+
+@dataclass(eq=False, slots=True)
+class Call:
+    """Something that a worker is at.
+
+    Attributes:
+        doing: what.
+        answer: resolves when it is done.
+        since: when it began, by the monotonic clock.
+        run: the run of a pipeline that it is for.
+        stage: index in the pipeline.
+        units: the batch.
+        children: the second value of `Worker.process`.
+        peak_bytes: most private memory seen meanwhile.
+    """
+
+    doing: Doing
+    answer: "ray.ObjectRef[Any]"
+    since: float = field(default_factory=time.monotonic)
+    run: str = ""
+    stage: int = -1
+    units: list[Unit] = field(default_factory=lambda: [])
+    children: "ray.ObjectRef[Any] | None" = None
+    peak_bytes: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class Hand:
+    """The driver's view of one worker.
+
+    Attributes:
+        worker_id: unique within the session.
+        shape: what it takes of the cluster.
+        actor: Ray's handle.
+        call: what it is at; None while it is idle.
+        ready: index of each stage that is set up in it, of the run `ready_run`.
+        pid: of its process, where it can be seen from here.
+        idle_since: when it finished its last call.
+        beats: heartbeats when last asked.
+        progress_at: when that figure last moved.
+        is_parting: it is to leave after the batch that it is at.
+        question: a `poll` on its way, about the call that it is at.
+        asked_at: when the last one was put.
+    """
+
+    worker_id: str
+    shape: Shape
+    actor: Any
+    call: Call | None
+    ready: set[int] = field(default_factory=lambda: set())
+    ready_run: str = ""
+    pid: int | None = None
+    idle_since: float = 0.0
+    beats: int = 0
+    progress_at: float = 0.0
+    is_parting: bool = False
+    question: "ray.ObjectRef[Any] | None" = None
+    asked_at: float = 0.0
+
+    def is_at(self, doing: Doing) -> bool:
+        """Whether this is what it was last told and has not finished."""
+        return self.call is not None and self.call.doing is doing
+
+    def is_ready(self, run: str, stage: int) -> bool:
+        """Whether a stage of a run is set up in it."""
+        return self.ready_run == run and stage in self.ready
+
+    def note_ready(self, run: str, stage: int) -> None:
+        """Note that a stage is set up in it, and that those of other runs are not any more."""
+        if self.ready_run != run:
+            self.ready_run, self.ready = run, set()
+        self.ready.add(stage)
+
+
+class Crew:
+    """All workers of a session.
+
+    Attributes:
+        hands: one each.
+        capacity: most workers at once.
+    """
+
+    def __init__(self, cluster: Cluster, params: ExecutorParams) -> None:
+        self.hands: list[Hand] = []
+        self.capacity = params.num_workers or max(1, int(cluster.total.cpus))
+        self._cluster = cluster
+        self._params = params
+        self._scratch = tempfile.mkdtemp(prefix="curator-")
+        options: dict[str, Any] = {
+            "max_restarts": 0,  # Ray would set up for ever what kills its process in setup,
+            "max_task_retries": 0,  # run again what was killed because it hangs, and not say why a worker died
+            "concurrency_groups": {"watch": 1},
+            "runtime_env": cluster.environment,
+        }
+        self._actor: Any = ray.remote(**options)(Worker)
+        self._watched_at = time.monotonic()
+
+    def of(self, shape: Shape) -> list[Hand]:
+        """Workers of a shape that are to stay."""
+        return [hand for hand in self.hands if hand.shape == shape and not hand.is_at(Doing.LEAVE)]
+
+    def idle(self) -> list[Hand]:
+        """Workers with nothing to do, the last one that worked first."""
+        return sorted((hand for hand in self.hands if hand.call is None), key=lambda hand: -hand.idle_since)
+
+    def busy(self) -> list[Hand]:
+        """Workers that hold a batch."""
+        return [hand for hand in self.hands if hand.is_at(Doing.BATCH)]
+
+    def coming(self, shape: Shape) -> list[Hand]:
+        """Workers of a shape that start or set a stage up, and will ask for work."""
+        return [hand for hand in self.of(shape) if hand.is_at(Doing.START) or hand.is_at(Doing.SET_UP)]
+
+    def has_room(self, shape: Shape, others: set[Shape]) -> bool:
+        """Whether Ray can place one more worker of a shape, and then one of each of the others that has none yet.
+
+        What others need is kept free only where all shapes can be there together, and not against the first of a kind.
+        """
+        total = self._cluster.total
+        self.capacity = self._params.num_workers or max(1, int(total.cpus))
+        if len(self.hands) >= self.capacity:
+            return False
+        missing = [other for other in others if other != shape and not self.of(other)]
+        if not self.of(shape) or not _fits(_sum([shape, *others]), total):
+            missing = []
+        asked = _sum([shape, *missing])
+        # Ray's figure lags behind what was just asked of it, so that is counted too.
+        starting = _sum([hand.shape for hand in self.hands if hand.is_at(Doing.START)])
+        held = _sum([hand.shape for hand in self.hands])
+        return _fits(_sum([asked, starting]), self._cluster.free) and _fits(_sum([asked, held]), total)
+
+    def start(self, shape: Shape) -> None:
+        """Ask Ray for one more worker."""
+        worker_id = uuid.uuid4().hex[:12]
+        placed = self._actor.options(num_cpus=shape.cpus, num_gpus=shape.gpus)
+        actor = placed.remote(worker_id, max(1, int(shape.cpus)), self._scratch)
+        self.hands.append(Hand(worker_id, shape, actor, Call(Doing.START, actor.start.remote())))
+
+    def welcome(self, hand: Hand, birth: Birth) -> None:
+        """Note where a worker came to life."""
+        is_seen = birth.node_id == self._cluster.node_id and private_bytes() is not None
+        hand.pid = birth.pid if is_seen else None
+
+    def assign(self, hand: Hand, call: Call) -> None:
+        """Note what a worker was told to do; from now on it must show progress."""
+        hand.call = call
+        hand.progress_at = call.since
+
+    def release(self, hand: Hand) -> Call:
+        """Note that a worker is done with what it was at."""
+        call = hand.call
+        if call is None:
+            raise ValueError(f"Worker {hand.worker_id} must be at something to be released, but is idle.")
+        hand.call = hand.question = None
+        hand.idle_since = time.monotonic()
+        return call
+
+    def dismiss(self, hand: Hand) -> None:
+        """Let an idle worker tear its stages down; it is ended when that is done, or takes too long."""
+        self.assign(hand, Call(Doing.LEAVE, hand.actor.clear.remote()))
+
+    def dismiss_parting(self) -> None:
+        """Let those go that were to leave after their batch."""
+        for hand in self.idle():
+            if hand.is_parting:
+                self.dismiss(hand)
+
+    def kill(self, hand: Hand) -> None:
+        """End a worker at once."""
+        ray.kill(hand.actor)
+        self.hands.remove(hand)
+
+    def drop_dead(self) -> None:
+        """Forget idle workers whose process is gone, so that no task is blamed for them."""
+        for hand in self.idle():
+            if hand.pid and not private_bytes(hand.pid):
+                logger.warning("An idle worker was lost: %s", self.last_words(hand))
+                self.kill(hand)
+
+    def last_words(self, hand: Hand) -> str:
+        """The signal that ended a worker, as far as it could still write it down."""
+        try:
+            words = fault_file(self._scratch, hand.worker_id).read_text()
+        except FileNotFoundError:
+            words = ""  # on another machine
+        first = words.partition("\n")[0].removeprefix("Fatal Python error: ")
+        return f"its process crashed: {first}" if first else "its process ended without a word (SIGKILL, or an exit)"
+
+    def answered(self, timeout_s: float) -> list[Hand]:
+        """Workers that are done with what they were at; waits for the first of them."""
+        waiting = {hand.call.answer: hand for hand in self.hands if hand.call is not None}
+        if not waiting:
+            time.sleep(timeout_s)
+            return []
+        answers = list(waiting)
+        ray.wait(answers, timeout=timeout_s)
+        done, _ = ray.wait(answers, num_returns=len(answers), timeout=0)
+        return [waiting[answer] for answer in done]
+
+    def overdue(self) -> Iterator[tuple[Hand, Death]]:
+        """Workers that must be ended, and why. To be asked a few times a second; asks the workers once a second."""
+        now = time.monotonic()
+        if now - self._watched_at > 2 * POLL_S:
+            # Nobody watched meanwhile (the caller was committing, say), so silence proves nothing.
+            for hand in self.hands:
+                hand.progress_at += now - self._watched_at
+        self._watched_at = now
+        for hand in list(self.hands):
+            death = self._watch(hand, hand.call, now) if hand.call else None
+            if death is not None:
+                yield hand, death
+
+    def close(self) -> None:
+        """End all workers; those that are idle may tear their stages down first."""
+        farewells = [hand.actor.clear.remote() for hand in self.idle()]
+        if farewells:
+            ray.wait(farewells, num_returns=len(farewells), timeout=LEAVE_LIMIT_S / 4)
+        for hand in list(self.hands):
+            self.kill(hand)
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _watch(self, hand: Hand, call: Call, now: float) -> Death | None:
+        if call.doing is Doing.START:
+            return _late(now - call.since, START_LIMIT_S, "it did not start")
+        if call.doing is Doing.LEAVE:
+            return _late(now - call.since, LEAVE_LIMIT_S, "it did not leave")
+        memory = private_bytes(hand.pid) if hand.pid else None
+        answer = self._ask(hand, call, now)
+        call.peak_bytes = max(call.peak_bytes, memory or answer)
+        limit_gb = self._params.worker_memory_gb
+        if call.peak_bytes > limit_gb * GIB:
+            return Death(Reason.OUT_OF_MEMORY, f"its private memory went above {limit_gb:g} GiB")
+        patience = SETUP_PATIENCE if call.doing is Doing.SET_UP else 1
+        return _late(now - hand.progress_at, patience * self._params.stall_timeout_s, "it made no progress")
+
+    def _ask(self, hand: Hand, call: Call, now: float) -> int:
+        """Take the answer to the last question, if it came, and put the next one; private memory, or 0."""
+        memory = 0
+        if hand.question is not None and ray.wait([hand.question], timeout=0)[0]:
+            try:
+                beats, memory = ray.get(hand.question)
+            except RayError:
+                beats = hand.beats  # it died: what it was at will say so
+            if beats != hand.beats:
+                hand.beats, hand.progress_at = beats, now
+            hand.question = None
+        often_s = min(POLL_S, self._params.stall_timeout_s / 4)
+        if hand.question is None and now - max(hand.asked_at, call.since) > often_s:
+            hand.question, hand.asked_at = hand.actor.poll.remote(), now
+        return memory
+
+
+def _late(seconds: float, limit_s: float, what: str) -> Death | None:
+    return Death(Reason.STALLED, f"{what} for {limit_s:g} s") if seconds > limit_s else None
+
+
+def _sum(shapes: list[Shape]) -> Shape:
+    return Shape(sum(shape.cpus for shape in shapes), sum(shape.gpus for shape in shapes))
+
+
+def _fits(asked: Shape, there: Shape) -> bool:
+    rounding = 1e-6
+    return asked.cpus <= there.cpus + rounding and asked.gpus <= there.gpus + rounding

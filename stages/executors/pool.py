@@ -1,0 +1,334 @@
+"""One pipeline run by a crew: the scheduling loop.
+
+Every turn draws tasks, gives idle workers the deepest batch that may go, waits for answers, and, five times a second,
+ends workers that hang or hold too much and starts those that are wanted.
+"""
+
+import contextlib
+import logging
+import pickle
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import ray
+from ray.exceptions import RayError
+
+from stages.errors import PhaseError, PoolError, Reason
+from stages.executors.cluster import Shape
+from stages.executors.crew import Call, Crew, Doing, Hand
+from stages.executors.deaths import Death, cause_text, death_of, fate_of, is_condemned, is_last_chance, verdict
+from stages.executors.queues import MIN_TASK_BYTES, Item, Parcel, StageQueue, Unit
+from stages.executors.staffing import Staffing
+from stages.executors.worker import BatchReport, Child, Duty
+from stages.params import ExecutorParams
+from stages.pipeline import ItemResult, Pipeline, RunStats
+from stages.tasks import Failed, Task
+
+logger = logging.getLogger(__name__)
+
+TURN_S = 0.2
+QUIET_S = 0.4
+"""Longest wait for a result before the caller is given None."""
+MAX_LOST = 3
+"""Workers that may be lost in a row while they start, or while they set up one stage."""
+COOL_S = 1.0
+"""How long a task waits after an eviction, which often comes to several workers at once, idle ones too."""
+GIB = 1 << 30
+
+
+class PoolRun:
+    """One run of a pipeline, from the first task to the last result."""
+
+    def __init__(self, pipeline: Pipeline, crew: Crew, params: ExecutorParams, shapes: list[Shape]) -> None:
+        self._pipeline = pipeline
+        self._crew = crew
+        self._params = params
+        self._id = uuid.uuid4().hex[:12]
+        self._shapes = shapes
+        self._duties = _sent(self._id, pipeline)
+        self._stats = RunStats()
+        self._staffing = Staffing(crew, shapes)
+        self._tended_at = 0.0
+        self._queues = [StageQueue(stage.batch_size) for stage in pipeline.stages]
+        self._limit = params.queue_memory_gb * GIB / max(1, len(shapes) - 1)
+        self._sizes = [0] * len(shapes)  # bytes of the children of the last batch, by the stage that made them
+        self._lost_starts: list[Death] = []
+        self._lost_setups: dict[int, list[Death]] = {}
+        self._is_drawn = False
+        self._last_group = ""
+        self._finished: list[Item] = []
+        self._cooling: list[tuple[float, int, list[Unit]]] = []
+
+    def results(self, tasks: Iterable[Task], stats: RunStats) -> Iterator[ItemResult | None]:
+        """Yield what became of each task as it is finished, and None when nothing was for `QUIET_S`.
+
+        Raises:
+            PhaseError: a stage cannot be set up.
+            PoolError: workers cannot be started.
+        """
+        self._stats = stats
+        source = iter(tasks)
+        spoke_at = time.monotonic()
+        while True:
+            self._draw(source)
+            if self._is_drawn and all(queue.is_done for queue in self._queues):
+                return
+            self._dispatch()
+            self._tend()
+            for hand in self._crew.answered(TURN_S):
+                self._take(hand)
+            self._crew.dismiss_parting()
+            finished, self._finished = self._finished, []
+            for item in finished:
+                yield item.result()
+            if finished:
+                spoke_at = time.monotonic()
+            elif time.monotonic() - spoke_at > QUIET_S - TURN_S:
+                yield None
+                spoke_at = time.monotonic()
+
+    def stop(self) -> None:
+        """End the workers that still hold a batch; the others stay for the next run."""
+        for hand in self._crew.busy():
+            self._crew.kill(hand)
+
+    def _draw(self, source: Iterator[Task]) -> None:
+        """Keep so many tasks waiting for the first stage that no worker waits for the source."""
+        queue = self._queues[0]
+        wanted = (self._crew.capacity + 1) * queue.batch_size
+        until = time.monotonic() + TURN_S
+        while not self._is_drawn and queue.num_waiting < wanted and time.monotonic() < until:
+            task = next(source, None)
+            if task is None:
+                self._is_drawn = True
+                return
+            self._last_group = task.group
+            queue.push(Unit(Item(task.task_id), (), Parcel([task], 0, 1), 0, task.group))
+
+    def _dispatch(self) -> None:
+        """Give idle workers what may go: the deepest full batch first, then what would leave a worker idle."""
+        held = [unit for hand in self._crew.busy() if hand.call for unit in hand.call.units]
+        if any(unit.is_outcast for unit in held):
+            return
+        for may_grow in (self._may_grow, _never):
+            for stage in self._order():
+                while self._may_go(stage) and self._serve(stage, may_grow):
+                    pass
+        if not self._crew.busy():
+            self._serve_outcast()
+
+    def _order(self) -> Sequence[int]:
+        """Stages by who may take a worker first: downstream first, or only the first that is not done."""
+        stages = range(len(self._queues))
+        if self._params.mode == "streaming":
+            return stages[::-1]
+        return [stage for stage in stages if not self._queues[stage].is_done][:1]
+
+    def _may_grow(self, stage: int, group: str) -> bool:
+        """Whether more tasks of a group may still reach a stage."""
+        if not self._is_drawn and group == self._last_group:
+            return True
+        return any(queue.has_open(group) for queue in self._queues[:stage])
+
+    def _may_go(self, stage: int) -> bool:
+        """Whether there is room for what a stage would make; one batch may always wait ahead."""
+        if self._params.mode != "streaming" or stage + 1 == len(self._queues):
+            return True
+        after = self._queues[stage + 1]
+        in_flight = sum(hand.call is not None and hand.call.stage == stage for hand in self._crew.busy())
+        if not after.num_waiting and not in_flight:
+            return True
+        return after.held_bytes + self._sizes[stage] * (in_flight + 1) <= self._limit
+
+    def _serve(self, stage: int, may_grow: Callable[[int, str], bool]) -> bool:
+        """Give one batch of a stage to a worker, or let one set the stage up; False if neither can be."""
+        queue = self._queues[stage]
+        units = queue.choose(lambda group: may_grow(stage, group))
+        idle = [hand for hand in self._crew.idle() if hand.shape == self._shapes[stage]]
+        if not units or not idle:
+            return False
+        for hand in idle:
+            if hand.is_ready(self._id, stage):
+                self._submit(hand, stage, queue.take(units))
+                return True
+        return self._set_up(idle[0], stage, queue.num_batches)
+
+    def _set_up(self, hand: Hand, stage: int, batches: int) -> bool:
+        calls = [hand.call for hand in self._crew.hands if hand.is_at(Doing.SET_UP)]
+        if sum(call is not None and call.stage == stage and call.run == self._id for call in calls) >= batches:
+            return False
+        answer = hand.actor.set_up.remote(self._duties[stage])
+        self._crew.assign(hand, Call(Doing.SET_UP, answer, run=self._id, stage=stage))
+        return True
+
+    def _serve_outcast(self) -> None:
+        for stage, queue in enumerate(self._queues):
+            for hand in self._crew.idle():
+                if queue.outcasts and hand.shape == self._shapes[stage]:
+                    if hand.is_ready(self._id, stage):
+                        self._submit(hand, stage, [queue.outcasts.popleft()])
+                    else:
+                        self._set_up(hand, stage, 1)
+                    return
+
+    def _submit(self, hand: Hand, stage: int, units: list[Unit]) -> None:
+        parcels = list(dict.fromkeys(unit.parcel for unit in units))
+        picks = [(parcels.index(unit.parcel), unit.place) for unit in units]
+        answer, children = hand.actor.process.remote(stage, picks, *(parcel.tasks for parcel in parcels))
+        self._crew.assign(hand, Call(Doing.BATCH, answer, run=self._id, stage=stage, units=units, children=children))
+
+    def _tend(self) -> None:
+        """End workers that hang or hold too much, and see to it that there are enough of each shape."""
+        if time.monotonic() - self._tended_at < TURN_S:
+            return
+        self._tended_at = time.monotonic()
+        for hand, death in list(self._crew.overdue()):
+            self._bury(hand, self._crew.release(hand), death)
+        self._crew.drop_dead()
+        for due, stage, units in self._cooling:
+            for unit in units if due < self._tended_at else []:
+                self._queues[stage].push_again(unit)
+        self._cooling = [entry for entry in self._cooling if entry[0] >= self._tended_at]
+        batches = [0] * len(self._queues)
+        for stage in self._order():
+            batches[stage] = self._queues[stage].num_batches if self._may_go(stage) else 0
+        if not self._crew.busy():
+            batches = [count + len(queue.outcasts) for count, queue in zip(batches, self._queues, strict=True)]
+        self._staffing.tend(batches)
+
+    def _take(self, hand: Hand) -> None:
+        """Take in the answer of a worker."""
+        call = self._crew.release(hand)
+        try:
+            answer = ray.get(call.answer)
+        except RayError as error:
+            self._take_error(hand, call, error)
+            return
+        if call.doing is Doing.START:
+            self._lost_starts.clear()
+            self._crew.welcome(hand, answer)
+        elif call.doing is Doing.LEAVE:
+            self._crew.kill(hand)
+        elif call.run == self._id and call.doing is Doing.SET_UP:
+            self._lost_setups.pop(call.stage, None)
+            hand.note_ready(call.run, call.stage)
+        elif call.run == self._id:
+            self._settle(call, answer)
+
+    def _take_error(self, hand: Hand, call: Call, error: RayError) -> None:
+        if call.children is not None:
+            with contextlib.suppress(RayError):  # it holds the same error, which Ray would log as one nobody asked for
+                ray.get(call.children)
+        death = death_of(error, self._crew.last_words(hand))
+        if death is not None or call.doing in (Doing.START, Doing.LEAVE):
+            self._bury(hand, call, death or Death(Reason.WORKER_DIED, cause_text(error)))
+        elif call.run == self._id and call.doing is Doing.SET_UP:
+            raise PhaseError(f"Stage {self._name(call.stage)} cannot be set up: {cause_text(error)}") from error
+        elif call.run == self._id:
+            self._take_task_error(call, error)
+
+    def _take_task_error(self, call: Call, error: RayError) -> None:
+        """Something other than the stage raised (a result that cannot be pickled, say); the worker lives."""
+        if len(call.units) == 1:
+            self._fail(call.stage, call.units[0], fate_of(error))
+            return
+        for unit in call.units:
+            self._queues[call.stage].push_again(unit)
+
+    def _settle(self, call: Call, report: BatchReport) -> None:
+        """Account for a batch that is done, and let its children wait for the next stage."""
+        stats = self._stats.stage(self._name(call.stage))
+        stats.add_batch(len(call.units), report.seconds, report.counters)
+        stats.peak_memory_bytes = max(stats.peak_memory_bytes, call.peak_bytes, report.memory_bytes)
+        children = [entry for entries in report.entries for entry in entries if isinstance(entry, Child)]
+        nbytes = sum(max(child.nbytes, MIN_TASK_BYTES) for child in children)
+        parcel = Parcel(call.children, nbytes, len(children))
+        if children:
+            self._sizes[call.stage] = nbytes
+            queue = self._queues[call.stage + 1]
+            queue.add_parcel(parcel)
+            self._stats.stage(self._name(call.stage + 1)).peak_queue_bytes = queue.peak_bytes
+        place = 0
+        for unit, entries in zip(call.units, report.entries, strict=True):
+            for index, entry in enumerate(entries):
+                path = (*unit.path, index)
+                if isinstance(entry, Child):
+                    self._queues[call.stage + 1].push(Unit(unit.item, path, parcel, place, entry.group))
+                    unit.item.open += 1
+                    place += 1
+                else:
+                    unit.item.outcomes[path] = entry
+            self._close(call.stage, unit)
+
+    def _close(self, stage: int, unit: Unit) -> None:
+        self._queues[stage].close(unit)
+        unit.item.open -= 1
+        if not unit.item.open:
+            self._finished.append(unit.item)
+
+    def _bury(self, hand: Hand, call: Call, death: Death) -> None:
+        """Take leave of a worker, and decide what its death means for what it was at."""
+        self._crew.kill(hand)
+        if call.doing is Doing.START:
+            self._lost_starts.append(death)
+            if len(self._lost_starts) >= MAX_LOST:
+                raise PoolError(f"Workers must start, but {MAX_LOST} in a row did not: {_told(self._lost_starts)}.")
+        elif call.run == self._id and call.doing is Doing.SET_UP:
+            lost = self._lost_setups.setdefault(call.stage, [])
+            lost.append(death)
+            if len(lost) >= MAX_LOST:
+                name = self._name(call.stage)
+                raise PhaseError(f"Stage {name} cannot be set up, it ended {MAX_LOST} workers in a row: {_told(lost)}.")
+        elif call.run == self._id and call.doing is Doing.BATCH:
+            self._mourn(call, death)
+
+    def _mourn(self, call: Call, death: Death) -> None:
+        """Try the tasks of a lost worker again, each alone, except one that has ended enough of them alone."""
+        stats = self._stats.stage(self._name(call.stage))
+        stats.deaths[death.reason] = stats.deaths.get(death.reason, 0) + 1
+        stats.peak_memory_bytes = max(stats.peak_memory_bytes, call.peak_bytes)
+        name, count = self._name(call.stage), len(call.units)
+        logger.warning("A worker was lost at stage %s with %d tasks: %s", name, count, death.text)
+        if len(call.units) == 1:
+            (unit,) = call.units
+            unit.deaths.append(death)
+            if is_condemned(unit.deaths, self._params.max_item_deaths):
+                self._fail(call.stage, unit, verdict(unit.deaths))
+                return
+            unit.is_outcast = is_last_chance(unit.deaths, self._params.max_item_deaths)
+        if death.is_eviction:
+            self._cooling.append((time.monotonic() + COOL_S, call.stage, call.units))
+            return
+        for unit in call.units:
+            self._queues[call.stage].push_again(unit)
+
+    def _fail(self, stage: int, unit: Unit, fate: Failed) -> None:
+        unit.item.outcomes[unit.path] = fate
+        self._close(stage, unit)
+
+    def _name(self, stage: int) -> str:
+        return self._pipeline.stages[stage].name
+
+
+def _sent(run: str, pipeline: Pipeline) -> "list[ray.ObjectRef[Duty]]":
+    """The stages, put where every worker can fetch them once."""
+    sent: list[ray.ObjectRef[Duty]] = []
+    last = len(pipeline.stages) - 1
+    for index, stage in enumerate(pipeline.stages):
+        try:
+            sent.append(ray.put(Duty(run, index, stage, pipeline.collect if index == last else None)))
+        except (TypeError, AttributeError, pickle.PicklingError) as error:
+            raise PhaseError(
+                f"Stage {stage.name} must be picklable to reach a worker, got {type(error).__name__}: {error}. "
+                "Make in setup() what cannot travel."
+            ) from error
+    return sent
+
+
+def _never(stage: int, group: str) -> bool:
+    return False
+
+
+def _told(deaths: list[Death]) -> str:
+    return "; ".join(dict.fromkeys(death.text for death in deaths))

@@ -1,0 +1,228 @@
+"""Stages that do to their worker what the task's name says, once or each time, and what runs them."""
+
+import ctypes
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import ray
+from numpy.typing import NDArray
+
+from stages import counters, heartbeat
+from stages.base import ProcessingStage, WorkerMetadata
+from stages.executors.ray import RayExecutor
+from stages.params import ExecutorParams
+from stages.pipeline import AnyStage, ItemResult, Pipeline, RunStats
+from stages.resources import Resources
+from stages.tasks import Failed, Rejected, Row, Task
+
+GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Load(Task):
+    """A task that carries bytes and remembers its way."""
+
+    way: str = ""
+    load: NDArray[np.uint8] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        return self.load.nbytes if isinstance(self.load, np.ndarray) else 0
+
+
+class Step(ProcessingStage[Load, Load]):
+    """Appends its name to the way; with `fan_out`, makes so many of one; with `nbytes`, gives each a load."""
+
+    def __init__(self, name: str, *, fan_out: int = 1, nbytes: int = 0, seconds: float = 0.0) -> None:
+        self.name = name
+        self.fan_out = fan_out
+        self.made_bytes = nbytes
+        self.seconds = seconds
+
+    def process(self, task: Load) -> Load | list[Load] | Rejected | Failed:
+        counters.count(f"{self.name}_tasks")
+        time.sleep(self.seconds)
+        load = np.zeros(self.made_bytes, np.uint8) if self.made_bytes else None
+        made = [replace(task, way=f"{task.way}{self.name}{index}", load=load) for index in range(self.fan_out)]
+        return made if self.fan_out > 1 else made[0]
+
+
+class Poison(Step):
+    """Dies, hangs or misbehaves as the task's id says: "segfault-3" crashes each time, "segfault-3-once" only once.
+
+    In the folder `marks` it leaves the process ids of its workers, and the names of tasks that harm once.
+    """
+
+    def __init__(self, name: str = "poison", *, marks: Path | None = None, batch_size: int = 1) -> None:
+        super().__init__(name)
+        self.batch_size = batch_size
+        self.marks = marks
+
+    def process(self, task: Load) -> Load | list[Load] | Rejected | Failed:
+        if self.marks is not None:
+            (self.marks / str(os.getpid())).touch()
+        kind = task.task_id.partition("-")[0]
+        if kind == "slow":
+            _beat_slowly()
+        elif kind in _HARM and (not task.task_id.endswith("-once") or self._is_first(task.task_id)):
+            return _HARM[kind]()
+        return super().process(task)
+
+    def _is_first(self, task_id: str) -> bool:
+        if self.marks is None:
+            raise ValueError("A task that harms once requires a folder for marks.")
+        try:
+            (self.marks / task_id).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+
+class Setup(Step):
+    """Sets up as its kind says, and writes down what happened to it."""
+
+    def __init__(self, kind: str, log: Path, *, name: str = "setup", seconds: float = 0.0) -> None:
+        super().__init__(name, seconds=seconds)
+        self.kind = kind
+        self.log = log
+
+    def setup_on_node(self, node: Any, worker_metadata: WorkerMetadata) -> None:
+        self._note("node")
+
+    def setup(self, worker_metadata: WorkerMetadata) -> None:
+        self._note(f"setup {worker_metadata.device} {worker_metadata.num_threads} {os.environ['OMP_NUM_THREADS']}")
+        if self.kind in _HARM:
+            _HARM[self.kind]()
+
+    def teardown(self) -> None:
+        self._note("teardown")
+
+    def _note(self, what: str) -> None:
+        with self.log.open("a") as handle:
+            handle.write(f"{os.getpid()} {self.name} {what}\n")
+
+
+def _segfault() -> None:
+    ctypes.string_at(0)
+
+
+def _sigkill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(60)
+
+
+def _sleep() -> None:
+    while True:
+        time.sleep(0.1)
+
+
+def _spin_in_c() -> None:
+    re.match(r"(a+)+$", "a" * 40 + "b")
+
+
+def _eat() -> None:
+    eaten = []
+    for _ in range(200):
+        eaten.append(bytearray(os.urandom(1) * (20 << 20)))
+        heartbeat.beat()
+        time.sleep(0.01)
+
+
+def _beat_slowly() -> None:
+    for _ in range(40):
+        time.sleep(0.1)
+        heartbeat.beat()
+
+
+def _raise() -> None:
+    raise ValueError("broken on purpose")
+
+
+def _raise_memory_error() -> None:
+    raise MemoryError("cannot allocate 1 TiB")
+
+
+def _nothing() -> None:
+    return None
+
+
+def _unpicklable() -> Load:
+    return Load("x", load=threading.Lock())  # type: ignore[arg-type]
+
+
+_HARM: dict[str, Any] = {
+    "segfault": _segfault,
+    "sigkill": _sigkill,
+    "exit": lambda: os._exit(3),
+    "hang": _sleep,
+    "regex": _spin_in_c,
+    "eat": _eat,
+    "raise": _raise,
+    "memory": _raise_memory_error,
+    "nothing": _nothing,
+    "unpicklable": _unpicklable,
+    "reject": lambda: Rejected("no", "because"),
+}
+
+
+def collect(task: Any) -> list[Row]:
+    """One row: the task's way."""
+    return [{"id": task.task_id, "way": task.way}]
+
+
+class Done(NamedTuple):
+    """What a run gave: outcomes by task id, how often it said None, and its figures."""
+
+    outcomes: dict[str, tuple[Any, ...]]
+    pauses: int
+    stats: RunStats
+
+
+@contextmanager
+def executor(**params: Any) -> Iterator[RayExecutor]:
+    """An executor on the session's Ray with short limits, closed afterwards; begins when those before it are gone."""
+    while ray.available_resources().get("CPU", 0) < ray.cluster_resources()["CPU"]:
+        time.sleep(0.05)
+    ready = RayExecutor(ExecutorParams(**{"stall_timeout_s": 30.0, "worker_memory_gb": 4.0, **params}))
+    try:
+        yield ready
+    finally:
+        ready.close()
+
+
+def pipeline(stages: Sequence[AnyStage]) -> Pipeline:
+    """The stages, whose last tasks become rows."""
+    return Pipeline("test", list(stages), collect=collect).build()
+
+
+def run(executor: Any, stages: Sequence[AnyStage], tasks: Sequence[Load]) -> Done:
+    """Run tasks through stages to the end."""
+    stats = RunStats()
+    results: list[ItemResult] = []
+    pauses = 0
+    for result in executor.run(pipeline(stages), iter(tasks), stats):
+        if result is None:
+            pauses += 1
+        else:
+            results.append(result)
+    assert len(results) == len({result.task_id for result in results}) == len(tasks)
+    return Done({result.task_id: result.outcomes for result in results}, pauses, stats)
+
+
+def loads(*task_ids: str, group: str = "") -> list[Load]:
+    """One task each."""
+    return [Load(task_id, group) for task_id in task_ids]
+
+
+def small(cpus: float = 1.0) -> Resources:
+    """Resources of a test stage."""
+    return Resources(cpus=cpus)

@@ -1,0 +1,97 @@
+"""Pipelines on Ray actors: order, shapes, and what cannot run."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from stages.base import WorkerMetadata
+from stages.errors import PhaseError
+from stages.executors.ray import RayExecutor
+from stages.pipeline import RunStats
+from stages.resources import Resources
+from stages.tasks import Failed, Rejected
+from tests.faults.poison import Load, Step, executor, loads, pipeline, run
+
+pytestmark = [pytest.mark.usefixtures("ray_cluster"), pytest.mark.timeout(60)]
+
+
+@pytest.fixture(scope="module")
+def pool(ray_cluster: None) -> Iterator[RayExecutor]:
+    """One executor for all, so that they share its workers."""
+    with executor() as ready:
+        yield ready
+
+
+def test_outcomes_stand_in_the_order_of_children_not_of_completion(pool: RayExecutor) -> None:
+    done = run(pool, [Step("a", fan_out=6), SlowFirst("b"), Step("c", fan_out=2)], loads("x"))
+    ways = [row["way"] for rows in done.outcomes["x"] for row in rows]
+    assert ways == [f"a{first}b0c{second}" for first in range(6) for second in range(2)]
+
+
+class SlowFirst(Step):
+    """Takes longer for earlier children."""
+
+    def process(self, task: Load) -> Load | list[Load] | Rejected | Failed:
+        self.seconds = 0.1 * (5 - int(task.way[-1]))
+        return super().process(task)
+
+
+def test_tasks_are_drawn_as_room_comes_free(pool: RayExecutor) -> None:
+    drawn: list[int] = []
+
+    def source() -> Iterator[Load]:
+        for index in range(200):
+            drawn.append(index)
+            yield Load(str(index))
+
+    finished = 0
+    for result in pool.run(pipeline([Step("a"), Step("b")]), source(), RunStats()):
+        finished += result is not None
+        assert len(drawn) - finished < 20
+    assert finished == 200
+
+
+class OnGpu(Step):
+    """Runs on workers of another shape than other steps; its row says on what device."""
+
+    resources = Resources(gpu_memory_gb=12)
+
+    def setup(self, worker_metadata: WorkerMetadata) -> None:
+        self.name = worker_metadata.device
+
+
+def test_stage_with_gpu_memory_runs_on_a_worker_that_holds_a_share(pool: RayExecutor) -> None:
+    done = run(pool, [Step("a"), OnGpu("b")], loads("1"))
+    assert done.outcomes["1"] == ([{"id": "1", "way": "a0cuda:00"}],)
+
+
+class Wide(Step):
+    """Takes both CPUs of the test's Ray, and more than any machine has where that is asked for."""
+
+    def __init__(self, name: str, cpus: float) -> None:
+        super().__init__(name)
+        self.resources = Resources(cpus=cpus)
+
+
+@pytest.mark.parametrize("cpus", [2.0, 4096.0])
+def test_shapes_that_do_not_fit_together_take_turns(pool: RayExecutor, cpus: float) -> None:
+    done = run(pool, [Step("a"), Wide("b", cpus), Step("c")], loads("1", "2", "3"))
+    assert done.outcomes == {name: ([{"id": name, "way": "a0b0c0"}],) for name in "123"}
+
+
+def test_run_without_tasks_ends(pool: RayExecutor) -> None:
+    assert run(pool, [Step("a")], []).outcomes == {}
+
+
+def test_run_rejects_a_stage_that_cannot_travel(pool: RayExecutor) -> None:
+    with pytest.raises(PhaseError, match="Stage a must be picklable to reach a worker, got TypeError"):
+        run(pool, [Locked("a")], loads("1"))
+
+
+class Locked(Step):
+    """Holds what cannot be pickled."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.lock = threading.Lock()
