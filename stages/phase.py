@@ -89,11 +89,11 @@ class Phase(ABC, Generic[P]):
         """The task of one row of `items`."""
 
     def cost(self, item: Row) -> float:
-        """How long the item takes, in any unit; the longest begin first, so that none is left alone at the end.
+        """How long the item takes, above 0, in any unit; the longest begin first, so that none is left at the end.
 
         Equal costs keep the order of `items`.
         """
-        return 0.0
+        return 1.0
 
     @abstractmethod
     def pipeline(self) -> Pipeline:

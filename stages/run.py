@@ -40,6 +40,7 @@ class Progress:
         failed: how many of them failed.
         total: items to work on, of the partitions planned so far.
         seconds: since the phase began.
+        share: of the expected cost of all items, what is done, 0 to 1; items differ in length.
     """
 
     phase: str
@@ -47,6 +48,7 @@ class Progress:
     failed: int
     total: int
     seconds: float
+    share: float
 
     @property
     def items_per_s(self) -> float:
@@ -55,8 +57,8 @@ class Progress:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds left at this rate; None before the first item."""
-        return (self.total - self.done) / self.items_per_s if self.done else None
+        """Seconds left at the rate so far; None before the first item."""
+        return self.seconds * (1 - self.share) / self.share if self.share else None
 
 
 class Session:
@@ -196,6 +198,7 @@ class _PhaseRun:
             sum(run.failed for run in runs),
             sum(run.to_compute for run in runs),
             time.monotonic() - self._started,
+            sum(run.cost_done for run in runs) / (sum(run.cost_total for run in runs) or 1.0),
         )
 
     def flush(self) -> None:

@@ -106,6 +106,8 @@ class TableRun:
         self._pending = [key for key in self._index if key not in self._taken and key not in redecide]
         self._open = set(self._pending)
         self.to_compute = len(self._pending)
+        self._costs = {row_key: phase.cost(self._item(row_key)) for row_key in self._pending}
+        self.cost_total, self.cost_done = sum(self._costs.values()), 0.0
 
     @property
     def is_done(self) -> bool:
@@ -114,8 +116,7 @@ class TableRun:
 
     def tasks(self) -> Iterator[Task]:
         """Tasks of the items to work on, built one by one as they are asked for."""
-        costs = {row_key: self._phase.cost(self._item(row_key)) for row_key in self._pending}
-        for row_key in sorted(self._pending, key=lambda key: -costs[key]):
+        for row_key in sorted(self._pending, key=lambda key: -self._costs[key]):
             yield self._phase.task(self._item(row_key), f"{self.output.partition}/{row_key}")
 
     def take(self, result: ItemResult) -> None:
@@ -123,6 +124,7 @@ class TableRun:
         row_key = result.task_id.split("/", 1)[1]
         self._open.discard(row_key)
         self.computed += 1
+        self.cost_done += self._costs[row_key]
         tables = [outcome for outcome in result.outcomes if isinstance(outcome, pa.Table)]
         if tables:
             self.writer.append(row_key, self._stamped(pa.concat_tables(tables), row_key))

@@ -8,9 +8,9 @@ from stages.run import Progress, Session
 @pytest.mark.parametrize(
     ("progress", "line"),
     [
-        (Progress("split", 0, 0, 8, 2.0), "split: 0 of 8 items, 2 s"),
-        (Progress("split", 2, 1, 8, 4.0), "split: 2 of 8 items, 1 failed, 4 s, about 12 s left"),
-        (Progress("split", 8, 0, 8, 16.0), "split: 8 of 8 items, 16 s"),
+        (Progress("split", 0, 0, 8, 2.0, 0.0), "split: 0 of 8 items, 2 s"),
+        (Progress("split", 2, 1, 8, 4.0, 0.25), "split: 2 of 8 items, 1 failed, 4 s, about 12 s left"),
+        (Progress("split", 8, 0, 8, 16.0, 1.0), "split: 8 of 8 items, 16 s"),
     ],
 )
 def test_progress_line_says_how_far_a_phase_is(progress: Progress, line: str) -> None:
@@ -21,8 +21,8 @@ def test_lines_are_written_at_begin_and_end_and_seldom_between() -> None:
     written: list[str] = []
     report = lines(written.append, every_s=60.0)
     for done in (0, 1, 2, 3, 3):
-        report(Progress("split", done, 0, 3, 1.0))
-    report(Progress("filter", 1, 0, 2, 1.0))
+        report(Progress("split", done, 0, 3, 1.0, done / 3))
+    report(Progress("filter", 1, 0, 2, 1.0, 0.5))
     assert [line.partition(" items")[0] for line in written] == ["split: 0 of 3", "split: 3 of 3", "filter: 1 of 2"]
 
 
@@ -30,7 +30,7 @@ def test_lines_are_written_when_due() -> None:
     written: list[str] = []
     report = lines(written.append, every_s=0.0)
     for done in range(4):
-        report(Progress("split", done, 0, 9, 1.0))
+        report(Progress("split", done, 0, 9, 1.0, done / 9))
     assert len(written) == 4
 
 
@@ -38,7 +38,7 @@ def test_reported_keeps_who_listened_before() -> None:
     first: list[Progress] = []
     second: list[Progress] = []
     session = Session(ExecutorParams(mode="local"), first.append)
-    progress = Progress("split", 0, 0, 1, 0.0)
+    progress = Progress("split", 0, 0, 1, 0.0, 0.0)
     with reported(session, second.append):
         assert session.on_progress is not None
         session.on_progress(progress)

@@ -144,7 +144,20 @@ def test_run_phase_tells_progress_over_partitions(tmp_path: Path) -> None:
     with open_session(LOCAL, seen.append) as session:
         session.run_phase(ReadParams(max_failed_fraction=1), {}, outputs)
     assert (seen[-1].done, seen[-1].failed, seen[-1].total) == (3, 1, 3)
-    assert seen[-1].left_s == 0
+    assert (seen[-1].share, seen[-1].left_s) == (1, 0)
+
+
+class CostlyPhase(ToyPhase):
+    """Items take as long as their name says."""
+
+    def cost(self, item: Row) -> float:
+        return float(item["uri"].rsplit("-", 1)[-1])
+
+
+def test_run_phase_begins_with_the_longest_items(tmp_path: Path, toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry.TABLE, ("phase", "read"), "tests.stages.test_run:CostlyPhase")
+    run(tmp_path, register_names(tmp_path, ["a-1", "b-7", "c-2"]))
+    assert toy.read_text().split() == ["/videos/b-7", "/videos/c-2", "/videos/a-1"]
 
 
 @pytest.mark.parametrize(
