@@ -308,7 +308,7 @@ class DedupParams(Params):
         "'neighbors' compares with every clip; 'cluster' only inside k-means clusters, as NeMo Curator does.",
     )
     eps: float = knob(
-        0.05,
+        0.07,
         "work",
         "Clips whose cosine similarity is at least 1 - eps are near-duplicates. Higher removes more.",
         ge=0,

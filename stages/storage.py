@@ -163,6 +163,12 @@ class Storage:
                 self._fs.pipe_file(full, data, mode="create")
         except FileExistsError:
             return False
+        except OSError:
+            # Object stores answer a failed precondition with errors of their own; an object that is there explains it.
+            self._fs.invalidate_cache()
+            if self.is_local or not self.exists(path):
+                raise
+            return False
         return True
 
     def put_file(self, path: str, local: str | os.PathLike[str]) -> None:
