@@ -4,72 +4,33 @@ Each field says what it affects. `work`: it enters `row_key`, so a change comput
 enters `decision_key` alone, so a change decides again from stored scores. `none`: it never changes a row.
 """
 
-from typing import Any, ClassVar, Literal, Self, TypeVar, cast
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from stages.errors import ParamsError
+from stages.knobs import Effect, Params, explain, knob, rule_of
 
-Effect = Literal["work", "decision", "none"]
-
-VIDEO_PATTERNS = [
-    f"*.{ending}"
-    for ending in (
-        [
-            "mp4",
-            "m4v",
-            "mov",
-            "avi",
-            "mkv",
-            "webm",
-            "mpg",
-            "mpeg",
-            "ogv",
-            "ts",
-            "mts",
-            "m2ts",
-            "wmv",
-            "flv",
-            "3gp",
-            "vob",
-            "mxf",
-        ]
-    )
+__all__ = [
+    "GROUPS",
+    "PHASES",
+    "CaptionParams",
+    "DedupParams",
+    "Effect",
+    "EmbedParams",
+    "ExecutorParams",
+    "FilterParams",
+    "Params",
+    "ReadParams",
+    "SplitParams",
+    "WriteParams",
+    "rule_of",
+    "validate",
+    "validate_all",
 ]
 
-
-def knob(default: Any, effect: Effect, description: str, **bounds: Any) -> Any:
-    """A field with its default, bounds, meaning and effect."""
-    return Field(default, description=description, json_schema_extra={"effect": effect}, **bounds)
-
-
-class Params(BaseModel):
-    """Base of the parameters of a phase: frozen, and refuses what it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    phase: ClassVar[str]
-    asset: ClassVar[str]
-    code_version: ClassVar[str]
-    """Raised when the same parameters and inputs would give other rows; it enters every `row_key`."""
-
-    max_failed_fraction: float = knob(
-        0.5,
-        "none",
-        "The phase raises, after it has committed, where a larger share of its rows failed. Lower is stricter.",
-        ge=0,
-        le=1,
-    )
-
-    def affecting(self, effect: Effect) -> dict[str, Any]:
-        """The values of the fields with this effect, by name."""
-        return {name: getattr(self, name) for name in type(self).model_fields if self.effect_of(name) == effect}
-
-    @classmethod
-    def effect_of(cls, name: str) -> Effect:
-        """What a change of the field undoes."""
-        extra = cast(dict[str, Effect], cls.model_fields[name].json_schema_extra)
-        return extra["effect"]
+_ENDINGS = "mp4 m4v mov avi mkv webm mpg mpeg ogv ts mts m2ts wmv flv 3gp vob mxf"
+VIDEO_PATTERNS = [f"*.{ending}" for ending in _ENDINGS.split()]
 
 
 class ReadParams(Params):
@@ -409,7 +370,7 @@ def validate(model: type[M], group: str, values: dict[str, Any]) -> M:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ParamsError(_explain(error, group)) from error
+        raise ParamsError(explain(error, group, list(model.model_fields))) from error
 
 
 def validate_all(config: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -428,42 +389,3 @@ def validate_all(config: dict[str, dict[str, Any]]) -> dict[str, Any]:
     if problems:
         raise ParamsError("\n".join(problems))
     return built
-
-
-def rule_of(field: dict[str, Any]) -> str:
-    """The bounds of a field of a JSON schema in words: "0 <= x < 1", "one of stride, truncate"."""
-    options = [field, *field.get("anyOf", [])]
-    for option in options:
-        if "enum" in option:
-            return "one of " + ", ".join(str(value) for value in option["enum"])
-        if "const" in option:
-            return f"only {option['const']}"
-    low = next((f"{o['minimum']} <= " for o in options if "minimum" in o), "") or next(
-        (f"{o['exclusiveMinimum']} < " for o in options if "exclusiveMinimum" in o), ""
-    )
-    high = next((f" <= {o['maximum']}" for o in options if "maximum" in o), "") or next(
-        (f" < {o['exclusiveMaximum']}" for o in options if "exclusiveMaximum" in o), ""
-    )
-    kinds = [o["type"] for o in options if "type" in o and o["type"] != "null"]
-    kind = kinds[0] if kinds else "value"
-    return f"{low}{kind}{high}" if low or high else kind
-
-
-def _explain(error: ValidationError, group: str) -> str:
-    lines: list[str] = []
-    for problem in error.errors():
-        name = ".".join([group, *(str(part) for part in problem["loc"])])
-        if problem["type"] == "extra_forbidden":
-            known = ", ".join(GROUPS[group].model_fields) if group in GROUPS else ""
-            lines.append(f"{name} is no parameter. {group} has: {known}.")
-        else:
-            message = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"{name}: {message}, got {_short(problem['input'])}.")
-    return "\n".join(lines)
-
-
-def _short(value: object) -> str:
-    if isinstance(value, BaseModel):
-        return type(value).__name__
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,80 @@
+"""How a parameter is declared, checked and put in words; the parameters themselves stand in `stages.params`."""
+
+from typing import Any, ClassVar, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+Effect = Literal["work", "decision", "none"]
+
+
+def knob(default: Any, effect: Effect, description: str, **bounds: Any) -> Any:
+    """A field with its default, bounds, meaning and effect."""
+    return Field(default, description=description, json_schema_extra={"effect": effect}, **bounds)
+
+
+class Params(BaseModel):
+    """Base of the parameters of a phase: frozen, and refuses what it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    phase: ClassVar[str]
+    asset: ClassVar[str]
+    code_version: ClassVar[str]
+    """Raised when the same parameters and inputs would give other rows; it enters every `row_key`."""
+
+    max_failed_fraction: float = knob(
+        0.5,
+        "none",
+        "The phase raises, after it has committed, where a larger share of its rows failed. Lower is stricter.",
+        ge=0,
+        le=1,
+    )
+
+    def affecting(self, effect: Effect) -> dict[str, Any]:
+        """The values of the fields with this effect, by name."""
+        return {name: getattr(self, name) for name in type(self).model_fields if self.effect_of(name) == effect}
+
+    @classmethod
+    def effect_of(cls, name: str) -> Effect:
+        """What a change of the field undoes."""
+        extra = cast(dict[str, Effect], cls.model_fields[name].json_schema_extra)
+        return extra["effect"]
+
+
+def rule_of(field: dict[str, Any]) -> str:
+    """The bounds of a field of a JSON schema in words: "0 <= x < 1", "one of stride, truncate"."""
+    options = [field, *field.get("anyOf", [])]
+    for option in options:
+        if "enum" in option:
+            return "one of " + ", ".join(str(value) for value in option["enum"])
+        if "const" in option:
+            return f"only {option['const']}"
+    low = next((f"{o['minimum']} <= " for o in options if "minimum" in o), "") or next(
+        (f"{o['exclusiveMinimum']} < " for o in options if "exclusiveMinimum" in o), ""
+    )
+    high = next((f" <= {o['maximum']}" for o in options if "maximum" in o), "") or next(
+        (f" < {o['exclusiveMaximum']}" for o in options if "exclusiveMaximum" in o), ""
+    )
+    kinds = [o["type"] for o in options if "type" in o and o["type"] != "null"]
+    kind = kinds[0] if kinds else "value"
+    return f"{low}{kind}{high}" if low or high else kind
+
+
+def explain(error: ValidationError, group: str, known: list[str]) -> str:
+    """What is wrong with the parameters of a group, a line a problem: field, rule, value."""
+    lines: list[str] = []
+    for problem in error.errors():
+        name = ".".join([group, *(str(part) for part in problem["loc"])])
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{name} is no parameter. {group} has: {', '.join(known)}.")
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"{name}: {message}, got {_short(problem['input'])}.")
+    return "\n".join(lines)
+
+
+def _short(value: object) -> str:
+    if isinstance(value, BaseModel):
+        return type(value).__name__
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
