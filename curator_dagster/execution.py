@@ -30,7 +30,7 @@ def run_phase(
         dg.Failure: the phase stopped. Partitions that were committed before are materialized all the same.
     """
     asset = config.asset
-    earlier = len(session.reports)
+    earlier, stopped = len(session.reports), True
     try:
         check_run_config(context.run.run_config, storage.root)
         partitions = partitions_to_make(context)
@@ -38,10 +38,13 @@ def run_phase(
         outputs = [storage.ref(asset, partition) for partition in partitions]
         with plain_interrupts(), reported(session, lines(context.log.info)):
             reports = session.run_phase(plain_params(config), inputs, outputs)
+        stopped = False
     except CurationError as error:
-        for finished in session.reports[earlier:]:
-            _log_finished(context, finished, storage)
         raise dg.Failure(description=str(error), allow_retries=False) from error
+    finally:
+        if stopped:  # by whatever, a full disk or a cancelled run too
+            for finished in session.reports[earlier:]:
+                _log_finished(context, finished, storage)
     return _result(context, reports, storage)
 
 

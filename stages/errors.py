@@ -3,7 +3,9 @@
 CurationError
 ├── ParamsError(ValueError)      a parameter is unknown or out of bounds; nothing has started
 ├── SourceError                  one source video cannot be used; becomes a failed row
-│   ├── UnreadableSource         missing, empty, not a video container, header damaged
+│   ├── UnreadableSource         empty, not a video container, header damaged
+│   ├── SourceGone               listed and not there any more; passing
+│   ├── StorageUnavailable       the store did not answer; passing
 │   ├── NoVideoStream            a container without pictures
 │   ├── CorruptStream            the bit stream breaks at a PTS
 │   └── SourceChanged            the object is no longer the one that was listed

@@ -11,7 +11,7 @@ over those whose keys it wants.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -73,14 +73,20 @@ class Commit:
     lineage: dict[str, Any]
 
 
+_NOTHING = Commit(0, "", [], {}, {}, {})
+
+
 def read_manifest(root: str, asset: str, partition: str | None = None, columns: list[str] | None = None) -> pa.Table:
     """The committed rows of an asset, of one partition or of all, in the order of its schema's ``sort_by``.
 
     Raises:
-        ManifestError: no such asset, or nothing is committed for it, or a committed file is missing.
+        ManifestError: no such asset or column, or nothing is committed for it, or a committed file is missing.
     """
     if asset not in ASSETS:
         raise ManifestError(f"Asset must be one of {list(ASSETS)}, got {asset!r}.")
+    unknown = set(columns or []) - set(ASSETS[asset].schema.names)
+    if unknown:
+        raise ManifestError(f"Columns of {asset} must be among {ASSETS[asset].schema.names}, got {sorted(unknown)}.")
     storage = Storage(root)
     partitions = [partition] if partition is not None else committed_partitions(storage, asset)
     refs = [ManifestRef(storage.root, asset, name) for name in partitions]
@@ -149,13 +155,14 @@ def commit_table(storage: Storage, ref: ManifestRef, files: list[CommittedFile],
     The loser of a race against an equal table takes the winner's version; against another it commits its own
     whole table as the next one.
     """
-    files = [_with_hash(storage, entry) for entry in files if entry.items]
+    known = {entry.path: entry.sha256 for entry in (last_commit(storage, ref) or _NOTHING).files}
+    files = [_with_hash(storage, entry, known) for entry in files if entry.items]
     digest = table_digest(files)
     table = read_commit(storage, ref, Commit(0, digest, files, {}, {}, {}), ["status", "reason"])
     counts, reasons = count_rows(table)
     while True:
         newest = last_commit(storage, ref)
-        if newest and newest.digest == digest:
+        if newest and newest.digest == digest and _is_whole(storage, ref, newest):
             return newest
         number = newest.number + 1 if newest else 1
         commit = Commit(number, digest, files, counts, reasons, dict(lineage))
@@ -164,31 +171,34 @@ def commit_table(storage: Storage, ref: ManifestRef, files: list[CommittedFile],
             return commit
 
 
+def _is_whole(storage: Storage, ref: ManifestRef, commit: Commit) -> bool:
+    """True where every file that the commit names is there in its full length."""
+    there = {(info.path, info.size_bytes) for info in storage.list(ref.folder)}
+    return there.issuperset((entry.path, entry.size_bytes) for entry in commit.files)
+
+
 def table_digest(files: Iterable[CommittedFile]) -> str:
     """Hash of the items of a table and of which of them failed in passing; not of the files they lie in."""
-    lines = sorted(
-        f"{row_key} {entry.decision_key} {row_key in set(entry.transient)}"
-        for entry in files
-        for row_key in entry.items
-    )
+    passing = {row_key for entry in files for row_key in entry.transient}
+    lines = sorted(f"{row_key} {entry.decision_key} {row_key in passing}" for entry in files for row_key in entry.items)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def count_rows(table: pa.Table) -> tuple[dict[str, int], dict[str, int]]:
     """Rows by status, and rows that are not kept by reason; reasons sorted by count, largest first."""
-    counts = {status: 0 for status in ("kept", "rejected", "failed")}
-    for entry in table["status"].value_counts().to_pylist():
-        counts[entry["values"]] = entry["counts"]
+    found = {entry["values"]: entry["counts"] for entry in table["status"].value_counts().to_pylist()}
+    counts = {status: found.get(status, 0) for status in ("kept", "rejected", "failed")}
     lost = table.filter(pc.field("status") != "kept")["reason"].value_counts().to_pylist()
     ordered = sorted(lost, key=lambda entry: (-entry["counts"], str(entry["values"])))
     return counts, {str(entry["values"]): entry["counts"] for entry in ordered}
 
 
-def _with_hash(storage: Storage, entry: CommittedFile) -> CommittedFile:
+def _with_hash(storage: Storage, entry: CommittedFile, known: Mapping[str, str]) -> CommittedFile:
+    """The entry with the hash that its writer took, else the last commit, else of the file as a killed run left it."""
     if entry.sha256:
         return entry
-    sha256 = hashlib.sha256(storage.read_bytes(entry.path)).hexdigest()
-    return CommittedFile(entry.path, sha256, entry.decision_key, entry.items, entry.transient)
+    sha256 = known.get(entry.path) or hashlib.sha256(storage.read_bytes(entry.path)).hexdigest()
+    return replace(entry, sha256=sha256)
 
 
 def lineage_of(root: str, clip_id: str) -> list[dict[str, Any]]:

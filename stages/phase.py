@@ -34,7 +34,7 @@ class PhaseReport:
         rows: rows of the table.
         counts: rows by status.
         reasons: rows not kept, by reason.
-        missing: items without a row; must be 0.
+        missing: rows that items should have and have not; must be 0.
         commit: version of the table.
         data_version: digest of the table's items.
         notes: what the stages counted in the whole run (decoded_frames, rebuilt_frame_stores, ...).
@@ -95,6 +95,10 @@ class Phase(ABC, Generic[P]):
         """
         return 1.0
 
+    def least_rows(self, item: Row) -> int:
+        """How many rows the item must have at least, whatever became of it."""
+        return 1
+
     @abstractmethod
     def pipeline(self) -> Pipeline:
         """The stages that work on a task; their last result becomes rows by the pipeline's `collect`."""
@@ -133,7 +137,8 @@ class Phase(ABC, Generic[P]):
         row: Row = dict.fromkeys(names)
         row.update((name, value) for name, value in item.items() if name in row)
         if isinstance(fate, Failed):
-            row.update(status="failed", reason=str(fate.reason), error=fate.error)
+            # A message may carry bytes of a file's name that are no text; a table holds text.
+            row.update(status="failed", reason=str(fate.reason), error=fate.error.encode(errors="replace").decode())
         else:
             row.update(fate.columns)
             row.update(status="rejected", reason=str(fate.reason), error=fate.detail or None)

@@ -6,10 +6,11 @@ A file is written whole or not at all, at the latest `FLUSH_ITEMS` items or `FLU
 import hashlib
 import io
 import json
+import logging
 import time
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -18,8 +19,10 @@ import pyarrow.parquet as pq
 
 from stages.errors import ManifestError, Reason
 from stages.schemas import ASSETS
-from stages.storage import Storage
+from stages.storage import FileInfo, Storage
 from stages.tasks import Row
+
+logger = logging.getLogger(__name__)
 
 FLUSH_ITEMS = 64
 FLUSH_SECONDS = 5.0
@@ -66,6 +69,7 @@ class CommittedFile:
         decision_key: of all its rows.
         items: row keys of the items taken from it.
         transient: those of them whose failure may pass, so that the next run tries them again.
+        size_bytes: of the file; tells a truncated one.
     """
 
     path: str
@@ -73,13 +77,14 @@ class CommittedFile:
     decision_key: str
     items: list[str]
     transient: list[str] = field(default_factory=lambda: [])
+    size_bytes: int = 0
 
 
 def read_rows(storage: Storage, asset: str, entry: CommittedFile, columns: list[str] | None = None) -> pa.Table:
     """The rows of the items that are taken from one file; columns that it lacks are null.
 
     Raises:
-        ManifestError: the file is missing.
+        ManifestError: the file is missing or damaged.
     """
     schema = ASSETS[asset].schema
     wanted = pa.schema([schema.field(name) for name in columns or schema.names])
@@ -91,7 +96,11 @@ def read_rows(storage: Storage, asset: str, entry: CommittedFile, columns: list[
     except FileNotFoundError as error:
         raise ManifestError(
             f"{storage.location(entry.path)} is named by a commit and missing. "
-            "Delete that commit to have its rows computed again."
+            "Run the phase again: what the file held is computed again."
+        ) from error
+    except pa.ArrowException as error:
+        raise ManifestError(
+            f"{storage.location(entry.path)} is damaged: {error}. Delete it and run the phase again."
         ) from error
     for column in wanted:
         if column.name not in present:  # the file was written before the column existed
@@ -121,7 +130,10 @@ def stored_items(storage: Storage, ref: ManifestRef) -> StoredItems:
     found = StoredItems({}, {})
     for info in storage.list(ref.folder):
         if info.path.endswith(".parquet"):
-            _note_items(found, _footer_entry(storage, info.path))
+            try:
+                _note_items(found, _footer_entry(storage, info))
+            except (pa.ArrowException, KeyError, ValueError) as error:
+                logger.warning("Rows of %s are computed again, it cannot be read: %s", info.path, error)
     return found
 
 
@@ -140,15 +152,15 @@ def read_footer(storage: Storage, path: str) -> dict[str, Any]:
     return json.loads(metadata[b"curator"])
 
 
-def _footer_entry(storage: Storage, path: str) -> CommittedFile:
-    footer = read_footer(storage, path)
-    return CommittedFile(path, "", footer["decision_key"], list(footer["items"]), list(footer["transient"]))
+def _footer_entry(storage: Storage, info: FileInfo) -> CommittedFile:
+    footer = read_footer(storage, info.path)
+    items, transient = list(footer["items"]), list(footer["transient"])
+    return CommittedFile(info.path, "", footer["decision_key"], items, transient, info.size_bytes)
 
 
 def read_item(storage: Storage, ref: ManifestRef, entry: CommittedFile, row_keys: Iterable[str]) -> list[Row]:
     """The stored rows of some items of one row file."""
-    wanted = CommittedFile(entry.path, entry.sha256, entry.decision_key, list(row_keys))
-    return read_rows(storage, ref.asset, wanted).to_pylist()
+    return read_rows(storage, ref.asset, replace(entry, items=list(row_keys))).to_pylist()
 
 
 class RowWriter:
@@ -215,6 +227,7 @@ class RowWriter:
                 self._decision_key,
                 self._items,
                 self._transient,
+                len(data),
             )
         )
         self._tables, self._items, self._transient = [], [], []

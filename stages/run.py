@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from stages import registry
-from stages.errors import ParamsError, PhaseError
+from stages.errors import CurationError, ParamsError, PhaseError
+from stages.inputs import Inputs, InputTables
 from stages.manifest import ManifestRef
 from stages.params import ExecutorParams, Params
 from stages.phase import Phase, PhaseReport
 from stages.pipeline import Executor, ItemResult, RunStats
-from stages.table_run import Inputs, InputTables, TableRun
+from stages.table_run import TableRun
 from stages.tasks import Task
 
 __all__ = ["Inputs", "PhaseReport", "Progress", "Session", "check_phases", "open_session"]
@@ -85,8 +86,9 @@ class Session:
 
         Raises:
             ManifestError: an input was never committed.
-            PhaseError: a stage cannot be set up, or, after all is committed, more than
-                `max_failed_fraction` of the rows failed. Its `reports` hold what was committed.
+            PhaseError: of several partitions one lacks an input, and the others are done; a stage cannot be set
+                up; or, after all is committed, more than `max_failed_fraction` of the rows failed. Its
+                `reports` hold what was committed.
         """
         phase: Phase[Any] = registry.load("phase", params.phase)(params, outputs[0].root)
         run = _PhaseRun(phase, inputs, run_id=self.run_id)
@@ -104,6 +106,7 @@ class Session:
             run.flush()
             run.describe()
             self.reports.append(run.reports)
+        run.check_planned()
         _check_failed_fraction(params, run.reports)
         return run.reports
 
@@ -168,22 +171,27 @@ class _PhaseRun:
         self._tables = InputTables(phase, inputs)
         self._run_id = run_id
         self._runs: dict[str, TableRun] = {}
+        self._unplanned: dict[str, CurationError] = {}
         self.reports: dict[str, PhaseReport] = {}
         self._started = time.monotonic()
 
     def tasks(self, outputs: list[ManifestRef]) -> Iterator[Task]:
-        """Plan one partition after another; a partition without work is committed at once."""
+        """Plan one partition after another; one without work is committed at once, one without inputs is noted."""
         for output in outputs:
-            run = TableRun(self._phase, output, self._tables, self._run_id)
+            try:
+                run = TableRun(self._phase, output, self._tables, self._run_id)
+            except CurationError as error:
+                self._unplanned[output.partition] = error
+                continue
             self._runs[output.partition] = run
             yield from run.tasks()
             self._settle(run)
 
     def take(self, result: ItemResult | None) -> None:
         """Account for one result, or for half a second without one."""
+        for run in self._runs.values():
+            run.writer.flush_if_due()
         if result is None:
-            for run in self._runs.values():
-                run.writer.flush_if_due()
             return
         run = self._runs[result.task_id.split("/", 1)[0]]
         run.take(result)
@@ -214,6 +222,25 @@ class _PhaseRun:
             for stage in self.stats.stages.values():
                 for name, amount in stage.counters.items():
                     report.notes[name] = report.notes.get(name, 0.0) + amount
+
+    def check_planned(self) -> None:
+        """Raise where a partition could not even be begun.
+
+        Raises:
+            ManifestError: it was the only one, and an input of it was never committed.
+            PhaseError: there were others, which are done.
+        """
+        if not self._unplanned:
+            return
+        partition, error = next(iter(self._unplanned.items()))
+        if not self._runs:
+            raise error
+        total = len(self._unplanned) + len(self._runs)
+        raise PhaseError(
+            f"{self._phase.params.phase}: {len(self._unplanned)} of {total} partitions could not be begun, "
+            f"the first is {partition!r}: {error}",
+            dict(self.reports),
+        ) from error
 
     def _settle(self, run: TableRun) -> None:
         if run.is_done and run.output.partition not in self.reports:

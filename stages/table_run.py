@@ -1,75 +1,30 @@
 """One phase on one partition: which items have rows already, which must be worked on, and the commit."""
 
 import importlib.metadata
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from stages.errors import ManifestError
+from stages.errors import ManifestError, Reason
+from stages.inputs import InputTables
 from stages.manifest import (
-    ALL,
     CommittedFile,
     ItemKey,
     ManifestRef,
     RowWriter,
     commit_table,
-    last_commit,
     read_commit,
     read_item,
     stored_items,
 )
 from stages.phase import Phase, PhaseReport
 from stages.pipeline import ItemResult
+from stages.schemas import ASSETS
 from stages.storage import Storage
 from stages.tasks import Failed, Rejected, Row, Task
-
-Inputs = Mapping[str, list[ManifestRef]]
-
-
-class InputTables:
-    """Kept rows of a phase's inputs; a table that spans partitions is read once."""
-
-    def __init__(self, phase: Phase[Any], inputs: Inputs) -> None:
-        missing = [asset for asset in phase.inputs if asset not in inputs]
-        if missing:
-            raise ManifestError(f"Phase {phase.params.phase} requires inputs {missing}, got {list(inputs)}.")
-        self._inputs = {asset: inputs[asset] for asset in phase.inputs}
-        self._columns = phase.input_columns
-        self._spanning: dict[str, pa.Table] = {}
-
-    def of(self, output: ManifestRef) -> dict[str, pa.Table]:
-        """The tables that one output is made from."""
-        return {asset: self._table(refs, output) for asset, refs in self._inputs.items()}
-
-    def _table(self, refs: list[ManifestRef], output: ManifestRef) -> pa.Table:
-        if output.partition == ALL:
-            return pa.concat_tables([self._kept(ref) for ref in refs])
-        for ref in refs:
-            if ref.partition == output.partition:
-                return self._kept(ref)
-        for ref in refs:
-            if ref.partition == ALL:
-                if ref.asset not in self._spanning:
-                    self._spanning[ref.asset] = self._kept(ref)
-                table = self._spanning[ref.asset]
-                return table.filter(pc.field("partition") == output.partition)
-        raise ManifestError(
-            f"{output.asset} of partition {output.partition!r} requires an input of that partition, got {refs}."
-        )
-
-    def _kept(self, ref: ManifestRef) -> pa.Table:
-        storage = Storage(ref.root)
-        commit = last_commit(storage, ref)
-        if commit is None:
-            raise ManifestError(
-                f"Nothing is committed for {ref.asset} of partition {ref.partition!r} under {storage.root}. "
-                "Materialize it first."
-            )
-        columns = self._columns.get(ref.asset)
-        table = read_commit(storage, ref, commit, columns and [*columns, "status"])
-        return table.filter(pc.field("status") == "kept")
 
 
 class TableRun:
@@ -89,7 +44,8 @@ class TableRun:
                 f"{output.asset} of partition {output.partition!r} has {len(self._items)} items but "
                 f"{len(self._index)} keys: two items are equal in all of {phase.key_columns}."
             )
-        self.writer = RowWriter(self._storage, output, decision_key=self._decision_key, lineage=_lineage(phase, run_id))
+        self._lineage = _lineage(phase, run_id, tables)
+        self.writer = RowWriter(self._storage, output, decision_key=self._decision_key, lineage=self._lineage)
         stored = stored_items(self._storage, output)
         known = phase.reusable(output, set(stored.worked))
         self._taken: dict[str, CommittedFile] = {}
@@ -125,18 +81,31 @@ class TableRun:
         self._open.discard(row_key)
         self.computed += 1
         self.cost_done += self._costs[row_key]
+        rows = self._whole_rows(row_key, result)
+        self.failed += "failed" in rows["status"].to_pylist()
+        self.writer.append(row_key, rows)
+
+    def _whole_rows(self, row_key: str, result: ItemResult) -> pa.Table:
+        """The item's rows as a table; what does not fit the schema or raises fails this item alone."""
+        item = self._item(row_key)
         tables = [outcome for outcome in result.outcomes if isinstance(outcome, pa.Table)]
-        if tables:
-            self.writer.append(row_key, self._stamped(pa.concat_tables(tables), row_key))
-            return
-        rows: list[Row] = []
-        for outcome in result.outcomes:
-            if isinstance(outcome, Rejected | Failed):
-                rows.append(self._phase.lost_row(self._item(row_key), outcome))
-            elif isinstance(outcome, list):
-                rows.extend(outcome)
-        self.failed += any(row["status"] == "failed" for row in rows)
-        self.writer.append(row_key, [self._decided(row, row_key) for row in rows])
+        lost = [self._phase.lost_row(item, fate) for fate in result.outcomes if isinstance(fate, Rejected | Failed)]
+        done = [row for rows in result.outcomes if isinstance(rows, list) for row in rows]
+        try:
+            if tables:
+                return self._stamped(pa.concat_tables(tables), row_key)
+            return self._table([self._decided(row, row_key) for row in [*done, *lost]])
+        except Exception as error:  # noqa: BLE001 - rows of a user's stage and a user's decision: theirs may be anything
+            failure = Failed(Reason.STAGE_ERROR, f"{type(error).__name__}: {error}")
+            return self._table([self._decided(self._phase.lost_row(item, failure), row_key)])
+
+    def _table(self, rows: list[Row]) -> pa.Table:
+        if not rows:
+            raise ManifestError("A stage must make at least one row of a task, or reject it; got none.")
+        wrong = [row["status"] for row in rows if row["status"] not in ("kept", "rejected", "failed")]
+        if wrong:
+            raise ManifestError(f"The status of a row must be kept, rejected or failed, got {wrong[0]!r}.")
+        return pa.Table.from_pylist(rows, schema=ASSETS[self.output.asset].schema)
 
     def commit(self) -> PhaseReport:
         """Write what waits and make this the table."""
@@ -146,10 +115,10 @@ class TableRun:
             chosen.setdefault(entry.path, (entry, []))[1].append(row_key)
         files = [_part(entry, keys) for entry, keys in chosen.values()]
         files.extend(self.writer.files)
-        commit = commit_table(self._storage, self.output, files, self._lineage())
+        commit = commit_table(self._storage, self.output, files, self._lineage)
         table = read_commit(self._storage, self.output, commit)
         self._phase.finish(self.output, table)
-        present = set(table["row_key"].to_pylist())
+        present = Counter(table["row_key"].to_pylist())
         return PhaseReport(
             phase=self._phase.params.phase,
             asset=self.output.asset,
@@ -161,16 +130,13 @@ class TableRun:
             rows=len(table),
             counts=commit.counts,
             reasons=commit.reasons,
-            missing=sum(key not in present for key in self._index),
+            missing=sum(max(0, self._phase.least_rows(self._item(key)) - present[key]) for key in self._index),
             commit=commit.number,
             data_version=commit.digest,
         )
 
     def _item(self, row_key: str) -> Row:
         return _rows(self._items.slice(self._index[row_key], 1)).__next__()
-
-    def _lineage(self) -> dict[str, Any]:
-        return _lineage(self._phase, "")
 
     def _redecide(self, redecide: dict[str, CommittedFile]) -> None:
         by_file: dict[str, list[str]] = {}
@@ -209,13 +175,13 @@ def _rows(table: pa.Table) -> Iterator[Row]:
 def _part(entry: CommittedFile, row_keys: list[str]) -> CommittedFile:
     """The part of a file that holds these items."""
     kept = set(row_keys)
-    transient = [key for key in entry.transient if key in kept]
-    return CommittedFile(entry.path, entry.sha256, entry.decision_key, sorted(kept), transient)
+    return replace(entry, items=sorted(kept), transient=[key for key in entry.transient if key in kept])
 
 
-def _lineage(phase: Phase[Any], run_id: str) -> dict[str, Any]:
+def _lineage(phase: Phase[Any], run_id: str, tables: InputTables) -> dict[str, Any]:
     return {
         "run_id": run_id,
+        "inputs": {asset: dict(versions) for asset, versions in tables.versions.items()},
         "phase": phase.params.phase,
         "code_version": phase.params.code_version,
         "params": phase.params.model_dump(mode="json"),

@@ -13,6 +13,7 @@ import ray._private.ray_constants
 import ray._private.worker
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from stages.executors import guardian
 from stages.resources import Resources
 
 logger = logging.getLogger(__name__)
@@ -35,8 +36,11 @@ class Cluster:
         self._environment = {name: os.environ.get(name) for name in ("RAY_AUTH_MODE",)}
         self.is_joined = ray.is_initialized()
         self.is_private = not self.is_joined and address == "local"
+        self._guardian: subprocess.Popen[bytes] | None = None
         if not self.is_joined:
             _connect(address)
+        if self.is_private:
+            self._guardian = _start_guardian()
         self.node_id = ray.get_runtime_context().get_node_id()
         self.environment = _worker_environment()
 
@@ -45,6 +49,8 @@ class Cluster:
         if self.is_joined:
             return
         ray.shutdown()
+        if self._guardian is not None:
+            self._guardian.communicate()
         ray._private.worker._worker_logs_enabled = True
         # A private Ray turns token authentication on for the whole process, where later connections may not want it.
         for name, value in self._environment.items():
@@ -91,6 +97,13 @@ def _connect(address: str) -> None:
     ray._private.worker._worker_logs_enabled = False
     started: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **started)
+
+
+def _start_guardian() -> subprocess.Popen[bytes]:
+    """The process that ends this private Ray where the driver is killed; it ends when its input is closed."""
+    session = ray.get_runtime_context().get_session_name()
+    command = [sys.executable, "-I", guardian.__file__, session]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
 
 
 def _worker_environment() -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from stages import counters, heartbeat
 from stages.base import NodeInfo, WorkerMetadata
-from stages.errors import CurationError, Reason, SourceError, StageError
+from stages.errors import Reason, SourceError, StageError
 from stages.pipeline import AnyStage, Collect, Rows
 from stages.tasks import Failed, Rejected, Task
 
@@ -90,14 +90,19 @@ def collect_rows(collect: Collect, tasks: list[Task]) -> Rows | Failed:
     return [row for part in rows for row in (part if isinstance(part, list) else part.to_pylist())]
 
 
+_STORE_CLIENTS = ("botocore", "aiobotocore", "aiohttp", "s3fs", "gcsfs", "adlfs", "azure", "google", "urllib3")
+"""Packages whose own errors mean that a store did not answer; few of them are an OSError."""
+
+
 def failure_of(error: Exception) -> Failed:
-    """The fate that an exception means for its task."""
+    """The fate that an exception means for its task. What the machine or a store did may pass."""
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, SourceError | StageError):
         return Failed(error.reason, text)
-    if isinstance(error, CurationError):
-        return Failed(Reason.STAGE_ERROR, text)
-    if isinstance(error, ConnectionError | TimeoutError):
+    if type(error).__name__ == "OutOfMemoryError":  # torch's own, for a GPU; torch is not imported here
+        return Failed(Reason.OUT_OF_MEMORY, text)
+    package = type(error).__module__.partition(".")[0]
+    if package in _STORE_CLIENTS or (isinstance(error, OSError) and package != "av"):
         return Failed(Reason.STORAGE, text)
     return Failed(Reason.STAGE_ERROR, text)
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from stages.executors.guardian import processes_of
+
 pytestmark = pytest.mark.timeout(90)
 
 USER_STAGE = """
@@ -77,4 +79,25 @@ def test_driver_prints_data_only_and_leaves_nothing_when_interrupted(tmp_path: P
     assert "(raylet)" not in err.decode()
     while any(Path(f"/proc/{mark.name.removeprefix('mark-')}").exists() for mark in marks):
         assert time.monotonic() - began < 15
+        time.sleep(0.1)
+
+
+def test_killed_driver_leaves_no_process_of_its_ray(tmp_path: Path) -> None:
+    (tmp_path / "user_stage.py").write_text(USER_STAGE)
+    program = DRIVER.format(own=str(tmp_path), project=str(Path(__file__).parents[2]))
+    environment = {**os.environ, "MARK": f"{tmp_path}/mark-"}
+    driver = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        while not any(tmp_path.glob("mark-*")):
+            assert driver.poll() is None
+            time.sleep(0.1)
+        sessions = [path.name for path in Path("/tmp/ray").glob(f"session_*_{driver.pid}")]
+        left = [process for session in sessions for process in processes_of(session)]
+        assert len(left) >= 5, "gcs, raylet, agents and workers"
+    finally:
+        driver.kill()
+        driver.wait()
+    began = time.monotonic()
+    while alive := [each for each in left if Path(f"/proc/{each.pid}").exists()]:
+        assert time.monotonic() - began < 15, alive
         time.sleep(0.1)

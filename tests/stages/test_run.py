@@ -1,5 +1,6 @@
 """What every phase may rely on: resume by item, commits, decisions, the failed share."""
 
+import json
 from pathlib import Path
 from typing import ClassVar
 
@@ -158,6 +159,68 @@ def test_run_phase_begins_with_the_longest_items(tmp_path: Path, toy: Path, monk
     monkeypatch.setitem(registry.TABLE, ("phase", "read"), "tests.stages.test_run:CostlyPhase")
     run(tmp_path, register_names(tmp_path, ["a-1", "b-7", "c-2"]))
     assert toy.read_text().split() == ["/videos/b-7", "/videos/c-2", "/videos/a-1"]
+
+
+def test_run_phase_finishes_the_partitions_that_can_be_begun(tmp_path: Path) -> None:
+    first, second = register_names(tmp_path, ["a", "b"], partition_size=1)
+    with pytest.raises(PhaseError, match=r"1 of 3 partitions could not be begun, the first is 'nowhere'") as caught:
+        run(tmp_path, [first, "nowhere", second])
+    assert set(caught.value.reports) == {first, second}
+    assert len(read_manifest(str(tmp_path), "videos")) == 2
+
+
+class OddPhase(ToyPhase):
+    """Some rows do not fit the table, and some decisions raise."""
+
+    def decide(self, row: Row) -> Row:
+        name = row["uri"].rsplit("/", 1)[-1]
+        if name == "raises":
+            raise ZeroDivisionError("in a user's decision")
+        odd: dict[str, Row] = {
+            "number": {"width": "wide"},
+            "fate": {"status": "lost"},
+            "text": {"status": "failed", "reason": "stage_error", "error": "caf\udce9"},
+        }
+        return {**row, **odd.get(name, {})}
+
+
+@pytest.mark.parametrize("name", ["raises", "number", "fate", "text"])
+def test_run_phase_fails_only_the_item_whose_rows_are_odd(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry.TABLE, ("phase", "read"), "tests.stages.test_run:OddPhase")
+    partitions = register_names(tmp_path, ["a", name, "z"])
+    report = run(tmp_path, partitions)[partitions[0]]
+    assert (report.counts, report.missing) == ({"kept": 2, "rejected": 0, "failed": 1}, 0)
+    assert report.reasons == {"stage_error": 1}
+
+
+def test_run_phase_repairs_a_table_whose_row_file_is_gone(tmp_path: Path, toy: Path) -> None:
+    partitions = register_names(tmp_path, ["a", "b"])
+    run(tmp_path, partitions)
+    (rows,) = tmp_path.glob("manifests/videos/*/rows-*.parquet")
+    rows.unlink()
+    report = run(tmp_path, partitions)[partitions[0]]
+    assert (report.computed, report.commit) == (2, 2)
+    assert len(read_manifest(str(tmp_path), "videos")) == 2
+
+
+def test_run_phase_computes_again_what_a_damaged_file_held(tmp_path: Path) -> None:
+    partitions = register_names(tmp_path, ["a", "b"])
+    run(tmp_path, partitions)
+    (rows,) = tmp_path.glob("manifests/videos/*/rows-*.parquet")
+    rows.write_bytes(rows.read_bytes()[:-100])
+    report = run(tmp_path, partitions)[partitions[0]]
+    assert report.computed == 2
+
+
+def test_commit_names_the_run_and_the_inputs(tmp_path: Path) -> None:
+    partitions = register_names(tmp_path, ["a"])
+    run(tmp_path, partitions)
+    (path,) = tmp_path.glob("manifests/videos/*/_commits/1.json")
+    lineage = json.loads(path.read_text())["lineage"]
+    assert len(lineage["run_id"]) == 32
+    assert lineage["inputs"] == {}
 
 
 @pytest.mark.parametrize(
