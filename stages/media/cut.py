@@ -1,5 +1,6 @@
 """Cutting a span out of a source: by copying its packets where that gives exactly the span, else by encoding."""
 
+import errno
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from stages.media.copied import NEAR_S, NotCopyable, copied_packets, rebased, se
 from stages.media.decode import DecodedFrame, decode_frames, open_video, video_stream
 from stages.media.encode import Encoder, Encoding
 from stages.tasks import Span
+
+_OF_THE_CLIP = frozenset({errno.EINVAL, errno.ERANGE, errno.EDOM, errno.EAGAIN, errno.ENOSYS, errno.ENOTSUP})
+"""Error numbers of the system by which FFmpeg means what it is given, and not the system."""
 
 
 class _NotReached(Exception):
@@ -65,16 +69,24 @@ def cut_clip(job: CutJob, target: str) -> Cut:
 
     Raises:
         NotCopyable: `mode` is copy, and the span does not allow it.
+        StorageUnavailable: the disk is full, or the system failed otherwise in reading or writing.
         SourceError: the source cannot be opened, or breaks inside the span.
         StageError: it cannot be encoded.
     """
-    if job.mode != "encode":
-        try:
-            return _copy(job, target)
-        except NotCopyable:
-            if job.mode == "copy":
-                raise
-    return _encode(job, target)
+    try:
+        if job.mode != "encode":
+            try:
+                return _copy(job, target)
+            except NotCopyable:
+                if job.mode == "copy":
+                    raise
+        return _encode(job, target)
+    except OSError as error:
+        raise StorageUnavailable(
+            job.uri,
+            f"The clip must be read and written, got {error.strerror or error}. Check the disk that holds temporary "
+            "files (TMPDIR) and the source's; the next run tries again.",
+        ) from error
 
 
 def read_cut(location: str) -> Cut:
@@ -119,9 +131,14 @@ def _copy(job: CutJob, target: str) -> Cut:
             _write(output, "copy", video, add_audio(sound, output, job.span))
             return Cut("copy", stream.codec_context.codec.canonical_name, job.num_frames)
     except FFmpegError as error:
+        _raise_of_system(error)
         raise NotCopyable(f"The packets of the span do not fit into MP4: {error.strerror or error}.") from error
-    except OSError as error:
-        raise StorageUnavailable(job.uri, f"The source cannot be read: {error}.") from error
+
+
+def _raise_of_system(error: FFmpegError) -> None:
+    """Pass on, as an OSError, what the system did; return from what FFmpeg found in the clip."""
+    if error.errno in errno.errorcode and error.errno not in _OF_THE_CLIP:
+        raise OSError(error.errno, error.strerror) from error
 
 
 def _encode(job: CutJob, target: str) -> Cut:
@@ -137,6 +154,7 @@ def _encode(job: CutJob, target: str) -> Cut:
             if start is None:
                 raise
         except FFmpegError as error:
+            _raise_of_system(error)
             raise StageError(
                 f"The clip cannot be encoded with {job.encoding.name}: {error.strerror or error}. "
                 "Try another write.encoder."

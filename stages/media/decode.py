@@ -1,6 +1,7 @@
 """Frames of a video in presentation order, at exact times, until the stream ends or breaks."""
 
 import contextlib
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -27,6 +28,14 @@ MISSING_TAIL_S = 1
 MISSING_TAIL_SHARE = 0.01
 """A stream that ends earlier than it declares by more than both of these is truncated."""
 
+CONTAINERS = (
+    "mov,matroska,webm,mpegts,mpeg,avi,flv,live_flv,kux,asf,asf_o,ogg,mxf,nut,rm,wtv,gxf,dv,ivf,nsv,nuv,pva,ty,dhav,"
+    "r3d,swf,yuv4mpegpipe,gif,apng,mpegvideo,m4v,h261,h263,h264,hevc,vvc,evc,av1,obu,vc1,dirac,cavsvideo,mjpeg,mpjpeg,"
+    "aac,ac3,eac3,aiff,amr,ape,au,caf,dts,flac,mp3,truehd,wav"  # sound alone, so that the error says so
+)
+"""Formats of FFmpeg whose demuxers read nothing but the one file. Playlists, session descriptions, scripts of files
+and subtitles name others, whatever the file itself is called."""
+
 
 @dataclass(frozen=True, slots=True)
 class DecodedFrame:
@@ -49,21 +58,33 @@ class DecodedFrame:
 def open_video(uri: str) -> Iterator[InputContainer]:
     """An open container. Nothing in a file's name is taken for a protocol; URLs are read by ranges.
 
+    No other file is opened, and no connection made, whatever the source says: see `CONTAINERS`.
+
     Raises:
-        UnreadableSource: empty, no container, or its header is damaged.
+        UnreadableSource: empty, no container of its own, or its header is damaged.
         SourceGone: it is not there.
         StorageUnavailable: the store does not answer, or refuses.
     """
     path = local_path(uri)
     with contextlib.ExitStack() as stack:
-        target: str | IO[bytes] = f"file:{path}" if path is not None else stack.enter_context(open_source(uri))
+        target = f"file:{path}" if path is not None else _NamedHandle(uri, stack.enter_context(open_source(uri)))
         container = stack.enter_context(_open(uri, target))
         yield container
 
 
-def _open(uri: str, target: str | IO[bytes]) -> InputContainer:
+class _NamedHandle:
+    """A source's handle under the name by which PyAV's container then goes, see `_uri`."""
+
+    def __init__(self, uri: str, handle: IO[bytes]) -> None:
+        self.name = uri
+        self.read, self.seek, self.tell = handle.read, handle.seek, handle.tell
+
+
+def _open(uri: str, target: "str | _NamedHandle") -> InputContainer:
+    # FFmpeg compares the format that it found with the list before the demuxer reads anything.
+    options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
     try:
-        return av.open(target, "r", metadata_errors="replace")
+        return av.open(target, "r", metadata_errors="replace", options=options)
     except FileNotFoundError as error:
         raise SourceGone(uri, f"The source is not there any more: {uri}. List again, or restore the file.") from error
     except PermissionError as error:  # not in the bytes: granting it gives the same file another answer
@@ -71,9 +92,12 @@ def _open(uri: str, target: str | IO[bytes]) -> InputContainer:
             uri, f"The source must be readable, got {error.strerror}: {uri}. Grant read permission and run again."
         ) from error
     except FFmpegError as error:
+        told = error.strerror or str(error)
+        if error.errno == errno.EINVAL:  # all that FFmpeg says of a format that is not on the list
+            told = "a bad header, or no video container of its own (but a playlist, subtitles, a picture, ...)"
         raise UnreadableSource(
             uri,
-            f"The source must be a whole video file, got {error.strerror or error}: {uri}. "
+            f"The source must be a whole video file, got {told}: {uri}. "
             "Copy it again, or leave it out with read.exclude.",
         ) from error
     except OSError as error:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from stages.errors import Reason, StageError
 from stages.storage import Storage, digest
 from stages.tasks import Span
 
@@ -61,12 +62,27 @@ class FrameStore:
 
 
 def read_store(storage: Storage, partition: str, video_id: str) -> FrameStore | None:
-    """A video's store; None where it is missing or damaged."""
+    """A video's store; None where it is missing or damaged.
+
+    Raises:
+        StageError: the disk or the object store does not let it be read; passing.
+    """
+    path = store_path(partition, video_id)
     try:
-        with storage.open(store_path(partition, video_id)) as handle:
-            file = pq.ParquetFile(handle)
-            key = (file.schema_arrow.metadata or {})[FOOTER_KEY].decode()
-            table = file.read(["pts", "frame", "jpeg"])
-    except (FileNotFoundError, pa.ArrowInvalid, KeyError, OSError):
+        data = pa.py_buffer(storage.read_bytes(path))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StageError(
+            f"The frame store must be readable, got {error}: {storage.location(path)}. Check the disk or the object "
+            "store that holds it; the next run tries again.",
+            Reason.STORAGE,
+        ) from error
+    # Read before it is parsed: Arrow tells of damaged pages by an OSError, like that of a disk.
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data))
+        key = (file.schema_arrow.metadata or {})[FOOTER_KEY].decode()
+        table = file.read(["pts", "frame", "jpeg"])
+    except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError):
         return None
     return FrameStore(key, table["pts"].to_numpy(), table["frame"].to_numpy(), table["jpeg"].to_pylist())

@@ -2,18 +2,24 @@
 
 import json
 import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from stages import counters
 from stages.errors import Reason, SourceChanged, SourceError
+from stages.media.clip_task import shot_of
 from stages.media.cut import Cut, CutJob, NotCopyable, cut_clip, read_cut
 from stages.media.encode import Encoding, check_encoder
 from stages.media.frame_loader import FrameLoader
 from stages.media.preview import encode_preview
 from stages.params import WriteParams
 from stages.storage import Storage, stat_source
-from stages.tasks import Clip, Rejected, Row, Video
+from stages.tasks import Clip, Frames, Rejected, Row, Span, Video
 from stages.write.paths import media_path, metadata_path, preview_path
+
+PART_PICTURES = 8
+"""Of a clip in memory at a time, for its preview."""
 
 
 class ClipWriter:
@@ -98,13 +104,28 @@ class ClipWriter:
         path = preview_path(dict(video.clip.columns), self._params)
         if not self._storage.exists(path):
             data = encode_preview(
-                self._loader.load(video),
+                self._parts(video),
                 video.clip.span,
                 fps=self._params.preview_fps,
                 height_px=self._params.preview_height_px,
             )
             self._storage.write_bytes(path, data)
         return path
+
+    def _parts(self, video: Video) -> Iterator[Frames]:
+        """The clip's pictures, few at a time, so that memory does not grow with its length."""
+        clip = video.clip
+        shot, step = shot_of(clip), max(1, round(PART_PICTURES / clip.columns["frames_fps"] / clip.span.time_base))
+        columns = {**clip.columns, "shot_start_pts": shot.start_pts, "shot_end_pts": shot.end_pts}
+        found = False
+        for start in range(clip.span.start_pts, clip.span.end_pts, step):
+            span = Span(start, min(start + step, clip.span.end_pts), clip.span.time_base)
+            frames = self._loader.load(replace(video, clips=(replace(clip, span=span, columns=columns),)))
+            if span.start_pts <= frames.pts[0] < span.end_pts:  # else the nearest of the shot
+                found = True
+                yield frames
+        if not found:
+            yield self._loader.load(video)
 
 
 def _check_tag(video: Video) -> None:

@@ -1,37 +1,46 @@
 """What hangs on a whole table of the dataset: its index, and files that no row names any more."""
 
-import io
 from collections.abc import Callable
 from contextlib import suppress
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from stages.errors import ManifestError
-from stages.manifest import ManifestRef, last_commit, load_commit
+from stages.manifest import ManifestRef, last_commit, load_commit, read_commit
 from stages.row_files import CommittedFile, ItemKey, read_rows, stored_items
 from stages.storage import Storage
 from stages.tasks import Row
-from stages.write.paths import PATH_COLUMNS, folder, index_path
+from stages.write.index import write_index
+from stages.write.paths import PATH_COLUMNS, folder
+
+VERSIONS_KEPT = 2
+"""Files of so many newest versions stay: a run that began before the newest was committed may take them over."""
 
 
-def write_index(storage: Storage, partition: str, table: pa.Table) -> None:
-    """The kept rows of the table stand, with all columns, in one Parquet file that appears whole."""
-    buffer = io.BytesIO()
-    pq.write_table(table.filter(pc.field("status") == "kept"), buffer, compression="zstd")
-    storage.write_bytes(index_path(partition), buffer.getvalue())
+def finish_newest(storage: Storage, output: ManifestRef) -> None:
+    """The index is that of the newest version, and files that only old versions name are gone.
+
+    Of two runs at once the later writer looks again, so that neither leaves the index of a version that is not the
+    newest.
+    """
+    indexed: int | None = None
+    while (newest := last_commit(storage, output)) and newest.number != indexed:
+        table = read_commit(storage, output, newest)
+        write_index(storage, output, table)
+        _remove_former_files(storage, output, newest.number, _paths(table))
+        indexed = newest.number
 
 
-def remove_former_files(storage: Storage, output: ManifestRef, table: pa.Table) -> None:
-    """Files that an earlier version of the table named and this one does not are gone.
+def _remove_former_files(storage: Storage, output: ManifestRef, newest: int, named: set[str]) -> None:
+    """Files that a version named and none of the last `VERSIONS_KEPT` names are gone.
 
     What no version names stays: another run may have written it and not committed yet.
     """
-    named = _paths(table.filter(pc.field("status") == "kept"))
+    oldest_kept = max(1, newest - VERSIONS_KEPT + 1)
     unnamed = present_files(storage, output.partition) - named
     if unnamed:
-        for path in unnamed & _formerly_named(storage, output):
+        unnamed -= _named(storage, output, range(oldest_kept, newest))
+        for path in sorted(unnamed & _named(storage, output, range(1, oldest_kept))):
             storage.delete(path)
 
 
@@ -73,10 +82,10 @@ def _has_files(row: Row, present: set[str]) -> bool:
     return row["path"] in present and all(row[name] is None or row[name] in present for name in PATH_COLUMNS)
 
 
-def _formerly_named(storage: Storage, output: ManifestRef) -> set[str]:
-    newest = last_commit(storage, output)
+def _named(storage: Storage, output: ManifestRef, numbers: range) -> set[str]:
+    """Paths in the rows of some versions."""
     named: set[str] = set()
-    for number in range(1, newest.number if newest else 1):
+    for number in numbers:
         with suppress(ManifestError, FileNotFoundError):  # somebody has cleared away old versions
             for entry in load_commit(storage, output, number).files:
                 named |= _paths(read_rows(storage, output.asset, entry, ["row_key", *PATH_COLUMNS]))

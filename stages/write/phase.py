@@ -14,7 +14,8 @@ from stages.phase import Phase
 from stages.pipeline import Pipeline
 from stages.schemas import ASSETS
 from stages.tasks import Row, Task, VideoTask
-from stages.write.files import remove_former_files, stored_rows_with_files, write_index
+from stages.write.captions import CAPTION_COLUMNS, WINDOW, windows_by_clip
+from stages.write.files import finish_newest, stored_rows_with_files
 from stages.write.paths import PATH_COLUMNS
 from stages.write.stage import WriteClips, missing_caption
 
@@ -22,16 +23,6 @@ _LEFT_OUT = ("status", "reason", "error", "row_key", "decision_key", "thresholds
 CLIP_COLUMNS = tuple(name for name in ASSETS["filtered_clips"].schema.names if name not in _LEFT_OUT)
 """What the clip's JSON says of it. Thresholds are left out: a new one must not write clips anew."""
 
-CAPTION_COLUMNS = ("clip_id", "window_index", "window_start_frame", "window_end_frame", "caption", "model", "prompt_id")
-WINDOW = pa.struct(
-    [
-        pa.field("start_frame", pa.int64()),
-        pa.field("end_frame", pa.int64()),
-        pa.field("caption", pa.string()),
-        pa.field("model", pa.string()),
-        pa.field("prompt_id", pa.string()),
-    ]
-)
 _MADE = (*PATH_COLUMNS, "bytes", "clip_codec", "cut", "num_frames")
 
 
@@ -52,7 +43,7 @@ class WritePhase(Phase[WriteParams]):
         Raises:
             ManifestError: a kept clip is no kept row of ``filtered_clips``.
         """
-        kept = inputs["unique_clips"]["clip_id"]
+        kept = pa.array(inputs["unique_clips"]["clip_id"].to_pylist(), pa.string())  # isin needs a type, also of none
         clips = inputs["filtered_clips"].select(list(CLIP_COLUMNS))
         clips = clips.filter(pc.field("clip_id").isin(kept))
         if len(clips) != len(kept):
@@ -60,7 +51,7 @@ class WritePhase(Phase[WriteParams]):
                 f"The {len(kept)} kept clips of unique_clips in partition {output.partition!r} must be kept in "
                 f"filtered_clips, got {len(clips)}: the filter has run since dedup did. Materialize unique_clips again."
             )
-        windows = _windows(inputs["captions"])
+        windows = windows_by_clip(inputs["captions"])
         found = [windows.get(clip_id, []) for clip_id in clips["clip_id"].to_pylist()]
         columns = {
             "caption": pa.array(
@@ -95,26 +86,11 @@ class WritePhase(Phase[WriteParams]):
         return stored_rows_with_files(output, stored, decision_key=self.decision_key(), decide=self.decide)
 
     def finish(self, output: ManifestRef, table: pa.Table) -> None:
-        """Write the index of the kept clips, and remove files that only earlier versions of the table name."""
-        write_index(self.storage(), output.partition, table)
-        remove_former_files(self.storage(), output, table)
+        """Write the index of the kept clips, and remove files that only old versions of the table name.
 
-
-def _windows(captions: pa.Table) -> dict[str, list[Row]]:
-    """Captioned windows by clip, in order."""
-    found: dict[str, list[Row]] = {}
-    ordered = captions.sort_by([("clip_id", "ascending"), ("window_index", "ascending")])
-    for row in ordered.select(list(CAPTION_COLUMNS)).to_pylist():
-        found.setdefault(row["clip_id"], []).append(
-            {
-                "start_frame": row["window_start_frame"],
-                "end_frame": row["window_end_frame"],
-                "caption": row["caption"],
-                "model": row["model"],
-                "prompt_id": row["prompt_id"],
-            }
-        )
-    return found
+        Both follow the newest version, which is another than `table` where another run committed meanwhile.
+        """
+        finish_newest(self.storage(), output)
 
 
 def _rows(task: Task) -> list[Row]:

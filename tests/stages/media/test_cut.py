@@ -1,5 +1,7 @@
 """Cutting is checked by decoding what was written and comparing it with the same frames of the source."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stages.errors import CorruptStream, ParamsError, SourceError, StageError
+from stages.errors import CorruptStream, ParamsError, SourceError, StageError, StorageUnavailable
 from stages.media.copied import NotCopyable
 from stages.media.cut import Cut, CutJob, cut_clip, read_cut
 from stages.media.decode import decode_frames, open_video, upright, video_stream
@@ -207,6 +209,35 @@ def test_cut_clip_rejects_a_span_that_breaks(shared_media: Path, tmp_path: Path)
     span = Span(0, 50 * 1024, Fraction(1, 10240))
     with pytest.raises(CorruptStream, match="breaks after PTS"):
         cut_clip(CutJob(source, span, 50, False, "auto", H264), str(tmp_path / "clip.mp4"))
+
+
+FULL_DISK = """
+import resource, sys
+from tests.stages.media.test_cut import job_of
+from pathlib import Path
+from stages.media.cut import cut_clip
+job = job_of(Path(sys.argv[1]), 25, 75, mode=sys.argv[3])
+resource.setrlimit(resource.RLIMIT_FSIZE, (1500, resource.RLIM_INFINITY))
+try:
+    cut_clip(job, sys.argv[2])
+except Exception as error:
+    print(type(error).__name__, getattr(error, "uri", None), error)
+"""
+
+
+@pytest.mark.parametrize("mode", ["copy", "encode", "auto"])
+def test_cut_clip_fails_in_passing_where_nothing_can_be_written(tmp_path: Path, mode: str) -> None:
+    source = write_video(tmp_path / "a.mp4", noise_shot(1, 100), options=CLOSED)
+    command = [sys.executable, "-c", FULL_DISK, str(source), str(tmp_path / "clip.mp4"), mode]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert told.startswith(f"StorageUnavailable {source} The clip must be read and written, got File too large")
+
+
+def test_cut_clip_fails_in_passing_without_the_target_folder(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "a.mp4", noise_shot(1, 50), options=CLOSED)
+    for mode in ("copy", "encode"):
+        with pytest.raises(StorageUnavailable, match="No such file"):
+            cut_clip(job_of(source, 25, 50, mode=mode), str(tmp_path / "none" / "clip.mp4"))
 
 
 def test_read_cut_rejects_a_damaged_file(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Decoding: exact times, upright pictures, broken streams."""
 
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -108,6 +109,42 @@ def test_open_video_rejects_what_is_no_video(tmp_path: Path) -> None:
             pass
     with pytest.raises(SourceGone, match="not there any more"), open_video(str(tmp_path / "none.mp4")):
         pass
+
+
+HLS = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:3\n#EXTINF:2,\nsecret.mp4\n#EXT-X-ENDLIST\n"
+SDP = "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n"
+SRT = "1\n00:00:00,000 --> 00:00:01,000\nhello\n\n2\n00:00:02,000 --> 00:00:03,000\nhi\n"
+
+
+@pytest.mark.parametrize("head", ["", "local://"])
+@pytest.mark.parametrize("name", ["a.mp4", "a.m3u8", "a.sdp", "a%d.png"])
+@pytest.mark.parametrize(
+    "text", ["ffconcat version 1.0\nfile 'secret.mp4'\n", HLS, SDP, SRT], ids=["concat", "hls", "sdp", "srt"]
+)
+def test_open_video_rejects_a_text_that_names_other_files(tmp_path: Path, text: str, name: str, head: str) -> None:
+    os.mkfifo(tmp_path / "secret.mp4")  # whoever opens it waits for ever
+    (tmp_path / name).write_text(text)
+    uri = f"{head}{tmp_path / name}"
+    with pytest.raises(UnreadableSource, match="must be a whole video file") as caught, open_video(uri):
+        pass
+    assert caught.value.uri == uri
+
+
+def test_open_video_rejects_playlists_by_name(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_text("ffconcat version 1.0\nfile 'secret.mp4'\n")
+    with pytest.raises(UnreadableSource, match="no video container of its own"), open_video(str(tmp_path / "a.mp4")):
+        pass
+
+
+def test_errors_of_a_url_tell_it(tmp_path: Path) -> None:
+    uri = f"local://{truncated(three_shots(tmp_path / 'a.mp4'), tmp_path / 'cut.mp4', share=0.5)}"
+    with pytest.raises(CorruptStream) as broken, open_video(uri) as container:
+        list(decode_frames(container))
+    assert broken.value.uri == uri
+    uri = f"local://{song_with_cover(tmp_path / 'song.mp4')}"
+    with pytest.raises(NoVideoStream, match=uri) as silent, open_video(uri) as container:
+        video_stream(container)
+    assert silent.value.uri == uri
 
 
 def test_decode_frames_rejects_sound_alone(shared_media: Path) -> None:

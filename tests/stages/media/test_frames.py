@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from stages import counters
-from stages.errors import CorruptStream
+from stages.errors import CorruptStream, Reason, StageError
 from stages.media.decode import decode_frames, open_video
 from stages.media.frames import FrameStore, StoreWriter, frames_key, read_store, rebuild_store, store_path
 from stages.storage import Storage
@@ -88,11 +88,21 @@ def test_store_writer_leaves_nothing_without_close(tmp_path: Path, writer: Store
     assert (store.key, len(store.jpegs)) == ("k", 225)
 
 
-@pytest.mark.parametrize("damage", [b"", b"PAR1", b"not parquet at all"])
-def test_read_store_returns_none_for_a_damaged_file(tmp_path: Path, damage: bytes) -> None:
+@pytest.mark.parametrize("damage", [b"", b"PAR1", b"not parquet at all", None])
+def test_read_store_returns_none_for_a_damaged_file(tmp_path: Path, damage: bytes | None) -> None:
     rebuild(tmp_path, three_shots(tmp_path / "a.mp4"))
-    (tmp_path / store_path("p", "v")).write_bytes(damage)
+    path = tmp_path / store_path("p", "v")
+    whole = path.read_bytes()
+    path.write_bytes(b"PAR1" + bytes(60) + whole[64:] if damage is None else damage)  # the head of the first page
     assert read_store(Storage(tmp_path), "p", "v") is None
+
+
+def test_read_store_rejects_a_disk_that_does_not_answer(tmp_path: Path) -> None:
+    (tmp_path / store_path("p", "v")).mkdir(parents=True)  # reading a folder is an OSError for root too
+    with pytest.raises(StageError, match="next run tries again") as caught:
+        read_store(Storage(tmp_path), "p", "v")
+    assert caught.value.reason is Reason.STORAGE
+    assert read_store(Storage(tmp_path), "p", "another") is None
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from stages.manifest import ManifestRef, read_manifest
 from stages.params import ExecutorParams, ReadParams
 from stages.phase import PhaseReport
 from stages.run import open_session
-from stages.sources import list_sources, register_sources
+from stages.sources import list_sources, register_sources, registered_partitions
 from stages.storage import Storage
 from stages.tasks import Row
 from tests.videos import beeping_video, noise_shot, write_video
@@ -98,3 +98,36 @@ def test_read_rejects_the_old_version_once_the_new_one_is_registered(tmp_path: P
     reports = read(tmp_path / "root", [first, second])
     assert reports[first].reasons == {"superseded": 1}
     assert reports[second].counts == {"kept": 1, "rejected": 0, "failed": 0}
+
+
+def test_read_takes_back_a_version_that_was_restored(tmp_path: Path) -> None:
+    folder = tmp_path / "sources"
+    folder.mkdir()
+    source = write_video(folder / "a.mp4", noise_shot(1, 5))
+    (first,) = register(folder, tmp_path / "root")
+    restored = source.rename(tmp_path / "restored.mp4")
+    write_video(source, noise_shot(2, 9))
+    # Read before it is listed again: the row says that the tag is another one.
+    assert read(tmp_path / "root", [first])[first].reasons == {"superseded": 1}
+    (second,) = register(folder, tmp_path / "root")
+    assert read(tmp_path / "root", [first, second])[second].counts["kept"] == 1
+    restored.rename(source)
+    assert register(folder, tmp_path / "root") == [first]
+    reports = read(tmp_path / "root", [first, second])
+    assert reports[first].counts == {"kept": 1, "rejected": 0, "failed": 0}
+    assert reports[second].reasons == {"superseded": 1}
+
+
+def test_read_leaves_out_what_an_earlier_partition_holds(tmp_path: Path) -> None:
+    folder, root = tmp_path / "sources", tmp_path / "root"
+    folder.mkdir()
+    write_video(folder / "a.mp4", noise_shot(1, 5))
+    register(folder, tmp_path / "other")
+    write_video(folder / "b.mp4", noise_shot(2, 5))
+    (first,) = register(folder, root)
+    other = Storage(tmp_path / "other")
+    (second,) = registered_partitions(other)
+    Storage(root).create_bytes(f"partitions/{second}.parquet", other.read_bytes(f"partitions/{second}.parquet"))
+    Storage(root).create_bytes("partitions/_order/2.json", other.read_bytes("partitions/_order/1.json"))
+    reports = read(root, [first, second])
+    assert (reports[first].items, reports[second].items, reports[second].rows) == (2, 0, 0)

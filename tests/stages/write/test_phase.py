@@ -6,17 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import av
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from stages.errors import ManifestError
-from stages.manifest import ManifestRef, read_manifest
+from stages.manifest import ManifestRef, commit_table, last_commit, read_commit, read_manifest
+from stages.media.frame_loader import FrameLoader
+from stages.media.preview import encode_preview
 from stages.params import ExecutorParams, WriteParams
 from stages.phase import PhaseReport
 from stages.run import open_session
+from stages.schemas import ASSETS
 from stages.storage import Storage
-from stages.tasks import Row
-from tests.clips import PARTITION, clip_row, commit_rows
+from stages.tasks import Frames, Row, Video
+from stages.write.phase import WritePhase
+from tests.clips import PARTITION, clip_row, commit_rows, video_task
 from tests.videos import noise_shot, write_video
 
 Texts = list[str | None]
@@ -33,6 +38,10 @@ def clip(source: Path, start: int, end: int) -> Row:
     flags = {"start_is_keyframe": start % 25 == 0, "end_is_keyframe": end % 25 == 0}
     facts = {"codec": "h264", "rotation": 0, "audio_codec": None, "scores": {"motion": 0.5, "black": 0.0}}
     return clip_row(source, start, end, **flags, **facts)
+
+
+def only_clip(row: Row) -> Row:
+    return {name: row[name] for name in ("partition", "video_id", "uri", "clip_id", "status")}
 
 
 def captions_of(row: Row, texts: Texts) -> list[Row]:
@@ -118,13 +127,81 @@ def test_write_joins_captions_and_tells_all_in_the_json(tmp_path: Path, source: 
     }
 
 
+def index_of(root: Path) -> pa.Table:
+    return pq.read_table(io.BytesIO(Storage(root).read_bytes(f"dataset/index/{PARTITION}.parquet")))
+
+
 def test_write_makes_one_index_of_the_kept_rows(tmp_path: Path, source: Path) -> None:
-    write(tmp_path, [(clip(source, 0, 50), ["A wall."]), (clip(source, 10, 60), [])], mode="copy")
-    index = pq.read_table(io.BytesIO(Storage(tmp_path).read_bytes(f"dataset/index/{PARTITION}.parquet")))
+    kept, lost = clip(source, 0, 50), clip(source, 10, 60)
+    vector = {"embedding": [0.6, 0.8], "model": "net", "num_embedded_frames": 4}
+    commit_rows(tmp_path, "embeddings", [{**only_clip(kept), **vector}])
+    facts = {"group_id": kept["clip_id"], "similarity": 0.5, "thresholds": {"motion": 0.1}, "method": "shots"}
+    write(tmp_path, [({**kept, **facts}, ["A wall.", "It stops."]), ({**lost, **facts}, [])], mode="copy")
+    index = index_of(tmp_path)
+    (row,) = index.to_pylist()
     rows = read_manifest(str(tmp_path), "dataset")
-    assert index.to_pylist() == [row for row in rows.to_pylist() if row["status"] == "kept"]
-    assert index.column_names == rows.column_names
-    assert len(index) == 1
+    (expected,) = [row for row in rows.to_pylist() if row["status"] == "kept"]
+    assert {name: row[name] for name in rows.column_names} == expected
+    assert (row["group_id"], row["similarity"], row["rank"]) == (kept["clip_id"], 0.5, None)
+    assert (row["method"], row["start_is_keyframe"], row["thresholds"]) == ("shots", True, [("motion", 0.1)])
+    assert (row["flow_mean"], row["frames_key"]) == (0.1, kept["frames_key"])
+    assert (row["embedding"], row["embedding_model"]) == (pytest.approx([0.6, 0.8]), "net")
+    assert [(window["end_frame"], window["caption"]) for window in row["windows"]] == [
+        (20, "A wall."),
+        (40, "It stops."),
+    ]
+    of_filter = set(ASSETS["filtered_clips"].schema.names)
+    assert of_filter <= set(index.column_names)
+
+
+def test_write_makes_an_equal_index_again(tmp_path: Path, source: Path) -> None:
+    clips: list[tuple[Row, Texts]] = [(clip(source, 0, 50), ["A wall."]), (clip(source, 10, 60), [])]
+    write(tmp_path, clips)
+    before = Storage(tmp_path).read_bytes(f"dataset/index/{PARTITION}.parquet")
+    Storage(tmp_path).delete(f"dataset/index/{PARTITION}.parquet")
+    write(tmp_path, clips)
+    assert Storage(tmp_path).read_bytes(f"dataset/index/{PARTITION}.parquet") == before
+
+
+def test_write_takes_a_partition_without_kept_clips(tmp_path: Path, source: Path) -> None:
+    report = write(tmp_path, [])
+    assert (report.items, report.rows) == (0, 0)
+    row = clip(source, 0, 50)
+    report = write(tmp_path, [({**row, "status": "rejected", "reason": "duplicate"}, ["A wall."])])
+    assert (report.items, report.rows, len(index_of(tmp_path))) == (0, 0, 0)
+
+
+def test_finish_follows_the_newest_table(tmp_path: Path, source: Path) -> None:
+    row, output = clip(source, 10, 60), ManifestRef(str(tmp_path), "dataset", PARTITION)
+    storage, phase = Storage(tmp_path), WritePhase(WriteParams(), str(tmp_path))
+    write(tmp_path, [(row, ["A wall."])])
+    write(tmp_path, [(row, ["A door."])], quality=30)
+    second = last_commit(storage, output)
+    assert second is not None
+    write(tmp_path, [(row, ["A gate."])], quality=31)
+    (newest,) = table(tmp_path)
+    phase.finish(output, read_commit(storage, output, second))  # the run that made it is late
+    assert index_of(tmp_path)["caption"].to_pylist() == ["A gate."]
+    assert named([newest]) <= files(tmp_path)
+    before = read_commit(storage, output, second).to_pylist()
+    assert files(tmp_path) == named([newest]) | named(before)
+
+
+def test_finish_leaves_what_a_run_at_the_same_time_takes_over(tmp_path: Path, source: Path) -> None:
+    row, output = clip(source, 10, 60), ManifestRef(str(tmp_path), "dataset", PARTITION)
+    storage, phase = Storage(tmp_path), WritePhase(WriteParams(), str(tmp_path))
+    write(tmp_path, [(row, ["A wall."])])
+    first = last_commit(storage, output)
+    assert first is not None
+    stored = set(first.files[0].items)
+    assert phase.reusable(output, stored) == stored  # this run plans, and commits later
+    write(tmp_path, [(row, ["A door."])], quality=30)
+    again = commit_table(storage, output, first.files, {})
+    phase.finish(output, read_commit(storage, output, again))
+    (newest,) = table(tmp_path)
+    assert (again.number, newest["caption"]) == (3, "A wall.")
+    assert named([newest]) <= files(tmp_path)
+    assert index_of(tmp_path)["caption"].to_pylist() == ["A wall."]
 
 
 def test_write_rejects_a_span_that_cannot_be_copied(tmp_path: Path, source: Path) -> None:
@@ -155,19 +232,42 @@ def test_write_keeps_the_clip_where_only_the_caption_changed(tmp_path: Path, sou
     assert (after["caption"], after["status"]) == ("A door.", "kept")
     same = ("path", "preview_path", "bytes", "cut", "clip_codec", "num_frames")
     assert [after[name] for name in same] == [before[name] for name in same]
-    assert files(tmp_path) == named([after])
+    assert files(tmp_path) == named([after, before])
     write(tmp_path, [(row, ["A wall."])])
     assert json.loads((tmp_path / before["metadata_path"]).read_text())["caption"] == "A wall."
 
 
-def test_write_removes_what_no_row_names_any_more(tmp_path: Path, source: Path) -> None:
+def test_write_removes_what_the_last_two_versions_do_not_name(tmp_path: Path, source: Path) -> None:
     kept, gone = clip(source, 10, 60), clip(source, 20, 70)
     write(tmp_path, [(kept, ["A wall."]), (gone, ["A door."])])
     (tmp_path / "dataset" / PARTITION / "notes.txt").write_text("mine")
+    write(tmp_path, [(kept, ["A wall."])], quality=29)
+    before = table(tmp_path)
     write(tmp_path, [(kept, ["A wall."])], quality=30, preview_fps=0)
     (row,) = table(tmp_path)
     assert row["preview_path"] is None
-    assert files(tmp_path) == named([row]) | {f"dataset/{PARTITION}/notes.txt"}
+    assert files(tmp_path) == named([row, *before]) | {f"dataset/{PARTITION}/notes.txt"}
+
+
+def test_write_makes_a_preview_of_a_few_pictures_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: Path
+) -> None:
+    loaded: list[int] = []
+    load = FrameLoader.load
+
+    def watched(loader: FrameLoader, video: Video) -> Frames:
+        frames = load(loader, video)
+        loaded.append(len(frames))
+        return frames
+
+    monkeypatch.setattr(FrameLoader, "load", watched)
+    row = clip(source, 0, 100)
+    write(tmp_path, [(row, ["A wall."])], preview_fps=4)
+    assert loaded == [8, 9]
+    (written,) = table(tmp_path)
+    video = video_task(row).data
+    whole = encode_preview([load(FrameLoader(str(tmp_path)), video)], video.clip.span, fps=4, height_px=240)
+    assert (tmp_path / written["preview_path"]).read_bytes() == whole
 
 
 @pytest.mark.parametrize("column", ["path", "preview_path", "metadata_path"])
@@ -204,8 +304,8 @@ def test_write_takes_a_clip_without_caption_unless_one_is_required(tmp_path: Pat
     rejected, kept = table(tmp_path)
     assert (rejected["status"], rejected["path"]) == ("rejected", None)
     assert "write.require_caption" in rejected["error"]
-    assert files(tmp_path) == named([kept])
-    assert write(tmp_path, clips).computed == 1
+    assert kept["path"] in files(tmp_path)
+    assert write(tmp_path, clips).computed == 0
     assert table(tmp_path) == before
     assert files(tmp_path) == named(before)
     assert write(tmp_path, clips).computed == 0
