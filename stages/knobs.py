@@ -30,9 +30,18 @@ class Params(BaseModel):
         le=1,
     )
 
+    def unread(self) -> set[str]:
+        """Fields that the present choice of a method does not read, so that a change of them undoes nothing.
+
+        None where the method is a user's own: it is handed everything.
+        """
+        return set()
+
     def affecting(self, effect: Effect) -> dict[str, Any]:
-        """The values of the fields with this effect, by name."""
-        return {name: getattr(self, name) for name in type(self).model_fields if self.effect_of(name) == effect}
+        """The values of the fields with this effect that are read, by name."""
+        names = [name for name in type(self).model_fields if self.effect_of(name) == effect]
+        unread = self.unread()
+        return {name: getattr(self, name) for name in names if name not in unread}
 
     @classmethod
     def effect_of(cls, name: str) -> Effect:

@@ -1,7 +1,9 @@
 """Every parameter of every phase, declared once: default, bounds, meaning, and what a change of it undoes.
 
 Each field says what it affects. `work`: it enters `row_key`, so a change computes the rows anew. `decision`: it
-enters `decision_key` alone, so a change decides again from stored scores. `none`: it never changes a row.
+enters `decision_key` alone, so a change decides again from stored scores. `none`: it enters no key, so rows that are
+there stay as they are; `dedup.rebuild` alone asks the phase not to use them. `Params.unread` names the fields that the
+chosen method does not read: while it is chosen they enter no key either.
 """
 
 from typing import Any, ClassVar, Literal, Self, TypeVar
@@ -121,6 +123,14 @@ class SplitParams(Params):
             raise ValueError(f"signals must be among 'flow' and 'vectors', got {sorted(unknown)}")
         return self
 
+    def unread(self) -> set[str]:
+        """What only the other method reads; with ``compat=nemo`` still pictures are not looked for either."""
+        if self.method == "fixed_stride":
+            return {"max_length_s", "max_length_mode", "crop_s", "threshold", "static_threshold", "compat"}
+        if self.method == "shots":
+            return {"clip_length_s", "stride_s", *(["static_threshold"] if self.compat == "nemo" else [])}
+        return set()
+
 
 class FilterParams(Params):
     """Scoring clips and deciding which to keep."""
@@ -133,7 +143,8 @@ class FilterParams(Params):
         ["size", "duration", "motion", "black", "frozen", "letterbox", "sharpness", "exposure"],
         "work",
         "Filters that score each clip, in this order; the first that a clip fails is its reason. Also "
-        "'motion_vectors', or classes of your own as 'package.module:Class'.",
+        "'motion_vectors', or classes of your own as 'package.module:Class'. Of a clip with more than 256 pictures "
+        "in the frame store they see 256, spread evenly.",
     )
     custom: list[dict[str, Any]] = knob(
         [],
@@ -211,10 +222,19 @@ class EmbedParams(Params):
         "'efficientnet-lite0' (runs anywhere), 'transformers' (see model), or a class of your own.",
     )
     model: str = knob("", "work", "transformers: a folder with a checkpoint, or its name on the hub.")
-    revision: str = knob("main", "work", "transformers: revision of a checkpoint from the hub.")
+    revision: str = knob(
+        "main",
+        "work",
+        "transformers: revision of a checkpoint from the hub. A branch or tag stands for the commit that the local "
+        "cache has for it; 40 hex digits are a commit.",
+    )
     frames_per_clip: int = knob(8, "work", "Pictures taken, spread evenly over the whole clip.", ge=1, le=256)
     batch_size: int = knob(16, "none", "Clips of one video handed to the model at once.", ge=1, le=4096)
     gpu_memory_gb: float = knob(0.0, "none", "GPU memory that one worker takes; 0 computes on the CPU.", ge=0)
+
+    def unread(self) -> set[str]:
+        """The embedded encoder is one checkpoint."""
+        return {"model", "revision"} if self.embedder == "efficientnet-lite0" else set()
 
 
 class CaptionParams(Params):
@@ -252,8 +272,12 @@ class CaptionParams(Params):
         "openai: where the server is. The key is read from CURATOR_CAPTION_API_KEY.",
     )
     requests_in_flight: int = knob(8, "none", "openai: requests at once per worker.", ge=1, le=1024)
-    request_timeout_s: float = knob(120.0, "none", "openai: longest wait for one answer.", gt=0)
+    request_timeout_s: float = knob(120.0, "none", "openai: longest wait for one whole answer.", gt=0)
     batch_size: int = knob(8, "none", "Clips of one video handed to the captioner at once.", ge=1, le=4096)
+
+    def unread(self) -> set[str]:
+        """The embedded captioner has no server. Another prompt asks every captioner anew: rows say what was asked for."""
+        return {"max_tokens", "temperature", "model"} if self.captioner == "measured" else set()
 
 
 class DedupParams(Params):
@@ -287,13 +311,27 @@ class DedupParams(Params):
     )
     seed: int = knob(42, "work", "For keep=random and k-means.", ge=0)
     num_clusters: int = knob(8, "work", "cluster: clusters, at most one a clip.", ge=1)
-    rebuild: bool = knob(False, "none", "Decide all clips anew instead of letting earlier decisions stand.")
+    rebuild: bool = knob(
+        False,
+        "none",
+        "Decide all clips anew instead of letting earlier decisions stand. It enters no key, and yet changes rows: "
+        "those of the run that it is given to.",
+    )
 
     @model_validator(mode="after")
     def _rank_has_columns(self) -> Self:
         if self.keep == "rank" and not self.rank_by:
             raise ValueError("keep='rank' requires rank_by to name at least one column")
         return self
+
+    def unread(self) -> set[str]:
+        """What only another mode or another rule reads."""
+        reads = {
+            "seed": self.keep == "random" or self.mode == "cluster",
+            "num_clusters": self.mode == "cluster",
+            "rank_by": self.keep == "rank",
+        }
+        return {name for name, is_read in reads.items() if not is_read}
 
 
 class WriteParams(Params):

@@ -8,11 +8,11 @@ from typing import Any, cast
 import pyarrow as pa
 
 from stages import registry
-from stages.caption.stage import CaptionStage, no_windows
+from stages.caption.stage import CaptionStage, no_windows, pictures_for
 from stages.caption.windows import windows
 from stages.errors import ParamsError
 from stages.manifest import ManifestRef
-from stages.media.clip_task import PROVIDES, clip_task
+from stages.media.clip_task import PICTURE_COLUMNS, PICTURE_KEYS, PROVIDES, clip_task
 from stages.media.load import LoadFramesStage
 from stages.models.captioner import Captioner
 from stages.params import CaptionParams
@@ -22,31 +22,12 @@ from stages.schemas import ASSETS
 from stages.storage import digest
 from stages.tasks import Failed, Rejected, Row, Task, VideoTask, Window
 
-COLUMNS = (
-    "partition",
-    "video_id",
-    "uri",
-    "etag",
-    "clip_id",
-    "start_pts",
-    "end_pts",
-    "time_base",
-    "start_frame",
-    "end_frame",
-    "shot_start_pts",
-    "shot_end_pts",
-    "frames_key",
-    "frames_fps",
-    "frames_max_px",
-)
-"""What finding a clip's pictures and windows takes."""
-
 
 class CaptionPhase(Phase[CaptionParams]):
     """Kept clips to captions. Hangs on the clip, its pictures and what the captioner reads, not on the filters."""
 
     inputs = ("filtered_clips",)
-    key_columns = ("clip_id", "frames_key", "start_frame", "end_frame", "read_by_captioner")
+    key_columns = (*PICTURE_KEYS, "start_frame", "end_frame", "read_by_captioner")
 
     def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
         """One item a kept clip.
@@ -63,7 +44,7 @@ class CaptionPhase(Phase[CaptionParams]):
                 f"There are {clips.column_names}."
             )
         values = [json.dumps(row, sort_keys=True, default=str) for row in clips.select(asked).to_pylist()]
-        columns = [*COLUMNS, *(name for name in asked if name not in COLUMNS)]
+        columns = [*PICTURE_COLUMNS, *(name for name in asked if name not in PICTURE_COLUMNS)]
         # Without columns Arrow forgets how many rows there were.
         values = values if asked else ["{}"] * len(clips)
         return clips.select(columns).append_column("read_by_captioner", pa.array(values, pa.string()))
@@ -75,7 +56,7 @@ class CaptionPhase(Phase[CaptionParams]):
     def pipeline(self) -> Pipeline:
         """The clip's pictures, then a text for each window."""
         identity = self._captioner.identity()
-        loading = LoadFramesStage(self.root, batch_size=self.params.batch_size)
+        loading = LoadFramesStage(self.root, pick=partial(pictures_for, self.params), batch_size=self.params.batch_size)
         common: Row = {
             "model": identity.model,
             "weights_hash": identity.weights_hash or None,

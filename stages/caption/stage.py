@@ -1,14 +1,15 @@
 """The stage that shows each window of a clip to a captioner."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from stages import registry
 from stages.base import Fields, ProcessingStage, WorkerMetadata
-from stages.caption.windows import MIN_FRAMES, pictures_in, windows
-from stages.errors import ParamsError, Reason, StageError
+from stages.caption.windows import MIN_FRAMES, pictures_in, pictures_of, windows
+from stages.errors import Reason, StageError
 from stages.media.clip_task import with_clip
-from stages.models.captioner import Captioner, Said, Shown
-from stages.models.embedder import ModelIdentity
+from stages.models.captioner import Captioner, Said, Shown, storable
+from stages.models.embedder import ModelIdentity, require_same
 from stages.params import CaptionParams
 from stages.tasks import Clip, Failed, Rejected, VideoTask, Window
 
@@ -56,12 +57,7 @@ class CaptionStage(ProcessingStage[VideoTask, VideoTask]):
             ParamsError: this machine holds other weights than the one that planned the run.
         """
         captioner: Captioner = registry.load("captioner", self.params.captioner)(self.params)
-        found = captioner.identity()
-        if found != self.expected:
-            raise ParamsError(
-                f"Every machine must hold the same weights of {self.expected.model}: the driver has "
-                f"{self.expected}, worker {worker_metadata.worker_id} has {found}."
-            )
+        require_same(self.expected, captioner.identity(), worker_metadata.worker_id)
         captioner.setup(worker_metadata)
         self._captioner = captioner
 
@@ -81,7 +77,7 @@ class CaptionStage(ProcessingStage[VideoTask, VideoTask]):
         ]
 
     def _asked(self, clip: Clip) -> list[_Asked]:
-        spans = windows(clip.num_frames, self.params.window_frames, self.params.window_remainder_frames)
+        spans = _windows(self.params, clip)
         return [self._show(clip, Window(number, *span)) for number, span in enumerate(spans)]
 
     def _show(self, clip: Clip, window: Window) -> _Asked:
@@ -100,8 +96,8 @@ class CaptionStage(ProcessingStage[VideoTask, VideoTask]):
         if isinstance(answer, Said) and not answer.text.strip():
             answer = Failed(Reason.EMPTY_CAPTION, f"The caption must hold a word, got none from {model}.")
         if isinstance(answer, Failed):
-            return replace(window, failures={model: answer})
-        return replace(window, captions={model: answer.text.strip()}, tokens={model: answer.tokens})
+            return replace(window, failures={model: replace(answer, error=storable(answer.error))})
+        return replace(window, captions={model: storable(answer.text.strip())}, tokens={model: answer.tokens})
 
     def _done(self, task: VideoTask, told: list[Window]) -> Outcome:
         if not told:
@@ -111,6 +107,21 @@ class CaptionStage(ProcessingStage[VideoTask, VideoTask]):
     def teardown(self) -> None:
         """Let go of the captioner."""
         self._captioner = None
+
+
+def pictures_for(params: CaptionParams, clip: Clip, index: Sequence[int]) -> list[int]:
+    """Places of the pictures that the windows of a clip are shown, for `LoadFramesStage`; at least one.
+
+    Args:
+        params: the windows' lengths, and pictures of each.
+        clip: the clip.
+        index: frame of the video that each picture shows, ascending.
+    """
+    return pictures_of([frame - clip.start_frame for frame in index], _windows(params, clip), params.max_frames)
+
+
+def _windows(params: CaptionParams, clip: Clip) -> list[tuple[int, int]]:
+    return windows(clip.num_frames, params.window_frames, params.window_remainder_frames)
 
 
 def no_windows(num_frames: int) -> Rejected:

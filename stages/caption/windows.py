@@ -1,5 +1,6 @@
 """Windows of a clip, in frames, and which pictures of the frame store show one."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from stages.media.clip_task import spread
@@ -29,6 +30,20 @@ def windows(num_frames: int, size: int, remainder: int) -> list[tuple[int, int]]
     return list(zip(starts, [*starts[1:], num_frames], strict=True))
 
 
+def pictures_of(index: Sequence[int], spans: Sequence[tuple[int, int]], most: int) -> list[int]:
+    """Places of the pictures that some window needs, at most `most` a window, ascending; the first where none does.
+
+    `pictures_in` finds among these alone what it is to show of each window, so that no others need be in memory.
+
+    Args:
+        index: as for `pictures_in`.
+        spans: the windows, half-open, disjoint.
+        most: at least 1.
+    """
+    needed = {place for start, end in spans for place in _spread_inside(index, start, end, most)}
+    return sorted(needed) or [0]
+
+
 def pictures_in(index: Sequence[int], start_frame: int, end_frame: int, most: int) -> list[int]:
     """Places of at most `most` pictures, spread evenly over a window; of the nearest one where it holds none.
 
@@ -38,8 +53,13 @@ def pictures_in(index: Sequence[int], start_frame: int, end_frame: int, most: in
         end_frame: one past the last.
         most: at least 1.
     """
-    inside = [place for place, frame in enumerate(index) if start_frame <= frame < end_frame]
-    if not inside:
-        middle = (start_frame + end_frame - 1) / 2
-        return [min(range(len(index)), key=lambda place: abs(index[place] - middle))]
-    return [inside[place] for place in spread(len(inside), most)]
+    found = _spread_inside(index, start_frame, end_frame, most)
+    if found:
+        return found
+    middle = (start_frame + end_frame - 1) / 2
+    return [min(range(len(index)), key=lambda place: abs(index[place] - middle))]
+
+
+def _spread_inside(index: Sequence[int], start_frame: int, end_frame: int, most: int) -> list[int]:
+    first, last = bisect_left(index, start_frame), bisect_left(index, end_frame)
+    return [first + place for place in spread(last - first, most)]

@@ -9,44 +9,26 @@ import pyarrow as pa
 from stages import registry
 from stages.embed.stage import EmbedStage
 from stages.manifest import ManifestRef
-from stages.media.clip_task import PROVIDES, clip_task
+from stages.media.clip_task import PICTURE_COLUMNS, PICTURE_KEYS, PROVIDES, clip_task
 from stages.media.load import LoadFramesStage
+from stages.models.embedder import ModelIdentity
 from stages.params import EmbedParams
 from stages.phase import Phase
 from stages.pipeline import Pipeline
 from stages.schemas import ASSETS
 from stages.tasks import Row, Task, VideoTask
 
-COLUMNS = (
-    "partition",
-    "video_id",
-    "uri",
-    "etag",
-    "clip_id",
-    "start_pts",
-    "end_pts",
-    "time_base",
-    "start_frame",
-    "end_frame",
-    "shot_start_pts",
-    "shot_end_pts",
-    "frames_key",
-    "frames_fps",
-    "frames_max_px",
-)
-"""What finding a clip's pictures takes."""
-
 
 class EmbedPhase(Phase[EmbedParams]):
     """Kept clips to vectors. Hangs on the clip and its pictures, not on why a filter kept it."""
 
     inputs = ("filtered_clips",)
-    input_columns: ClassVar[Mapping[str, list[str]]] = {"filtered_clips": list(COLUMNS)}
-    key_columns = ("clip_id", "frames_key")
+    input_columns: ClassVar[Mapping[str, list[str]]] = {"filtered_clips": list(PICTURE_COLUMNS)}
+    key_columns = PICTURE_KEYS
 
     def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
         """One item a kept clip."""
-        return inputs["filtered_clips"].select(COLUMNS)
+        return inputs["filtered_clips"].select(PICTURE_COLUMNS)
 
     def task(self, item: Row, task_id: str) -> Task:
         """One video with one clip."""
@@ -54,14 +36,17 @@ class EmbedPhase(Phase[EmbedParams]):
 
     def pipeline(self) -> Pipeline:
         """Some pictures of the clip, then their vector."""
-        identity = self.identity()
+        identity = self._identity()
         loading = LoadFramesStage(self.root, max_frames=self.params.frames_per_clip, batch_size=self.params.batch_size)
         embedding = EmbedStage(self.params, identity)
-        return Pipeline("embed", [loading, embedding], collect=partial(_rows, identity), provides=PROVIDES)
+        return Pipeline("embed", [loading, embedding], collect=partial(_rows, identity.as_dict()), provides=PROVIDES)
 
     def identity(self) -> dict[str, Any]:
         """The model and the hash of its weights."""
-        return registry.load("embedder", self.params.embedder)(self.params).identity().as_dict()
+        return self._identity().as_dict()
+
+    def _identity(self) -> ModelIdentity:
+        return registry.load("embedder", self.params.embedder)(self.params).identity()
 
 
 def _rows(identity: dict[str, Any], task: Task) -> list[Row]:

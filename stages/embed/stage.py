@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from stages import registry
 from stages.base import Fields, ProcessingStage, WorkerMetadata
-from stages.errors import ParamsError, StageError
+from stages.errors import StageError
 from stages.media.clip_task import with_clip
+from stages.models.embedder import ModelIdentity, require_same
 from stages.params import EmbedParams
 from stages.resources import Resources
 from stages.tasks import Failed, Frames, Rejected, VideoTask
@@ -25,7 +26,7 @@ class EmbedStage(ProcessingStage[VideoTask, VideoTask]):
 
     name = "embed"
 
-    def __init__(self, params: EmbedParams, identity: dict[str, Any]) -> None:
+    def __init__(self, params: EmbedParams, identity: ModelIdentity) -> None:
         self.params = params
         self.expected = identity
         self.batch_size = params.batch_size
@@ -47,12 +48,7 @@ class EmbedStage(ProcessingStage[VideoTask, VideoTask]):
             ParamsError: this machine holds other weights than the one that planned the run.
         """
         embedder = registry.load("embedder", self.params.embedder)(self.params)
-        found = embedder.identity().as_dict()
-        if found != self.expected:
-            raise ParamsError(
-                f"Every machine must hold the same weights of {self.expected['model']}: the driver has "
-                f"{self.expected}, worker {worker_metadata.worker_id} has {found}."
-            )
+        require_same(self.expected, embedder.identity(), worker_metadata.worker_id)
         embedder.setup(worker_metadata)
         self._embedder = embedder
 
@@ -71,7 +67,7 @@ class EmbedStage(ProcessingStage[VideoTask, VideoTask]):
     def _done(self, task: VideoTask, vector: NDArray[np.float32]) -> VideoTask:
         clip = task.data.clip
         columns = {**clip.columns, "num_embedded_frames": len(_frames(task))}
-        embeddings = {self.expected["model"]: vector}
+        embeddings = {self.expected.model: vector}
         return with_clip(task, replace(clip, frames=None, columns=columns, embeddings=embeddings))
 
     def teardown(self) -> None:

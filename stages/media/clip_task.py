@@ -5,6 +5,28 @@ from fractions import Fraction
 
 from stages.tasks import Clip, Frames, Row, Span, Video, VideoTask
 
+PICTURE_COLUMNS = (
+    "partition",
+    "video_id",
+    "uri",
+    "etag",
+    "clip_id",
+    "start_pts",
+    "end_pts",
+    "time_base",
+    "start_frame",
+    "end_frame",
+    "shot_start_pts",
+    "shot_end_pts",
+    "frames_key",
+    "frames_fps",
+    "frames_max_px",
+)
+"""What a row must say so that the pictures of its clip can be found."""
+
+PICTURE_KEYS = ("clip_id", "frames_key", "shot_start_pts", "shot_end_pts")
+"""Of these, what tells which pictures are a clip's: the nearest of its shot stands in where none lies in the clip."""
+
 PROVIDES = ("data.clips",)
 """What a task of `clip_task` holds, for `Pipeline(provides=...)`."""
 

@@ -9,6 +9,7 @@ from stages import heartbeat
 from stages.errors import Reason, SourceChanged, StageError
 from stages.media.clip_task import shot_of, spread
 from stages.media.frames import FrameStore, frames_key, read_store, rebuild_store
+from stages.media.load import Pick
 from stages.storage import Storage, stat_source
 from stages.tasks import Frames, Video
 
@@ -16,9 +17,10 @@ from stages.tasks import Frames, Video
 class FrameLoader:
     """Reads one store after another, keeping the last: clips of one video come together."""
 
-    def __init__(self, root: str, *, max_frames: int | None = None) -> None:
+    def __init__(self, root: str, *, max_frames: int | None = None, pick: Pick | None = None) -> None:
         self._storage = Storage(root)
         self._max_frames = max_frames
+        self._pick = pick
         self._store: FrameStore | None = None
 
     def load(self, video: Video) -> Frames:
@@ -78,6 +80,8 @@ class FrameLoader:
                 f"Clip {clip.clip_id} requires a picture of its shot in the frame store, got none. "
                 "Raise split.frames_fps."
             )
+        if self._pick is not None:
+            inside = [inside[place] for place in self._pick(clip, store.frame[inside].tolist())]
         places = [inside[place] for place in spread(len(inside), self._max_frames or len(inside))]
         images = _pictures(store.jpegs[place] for place in places)
         if images is None:

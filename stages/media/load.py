@@ -1,12 +1,16 @@
 """The stage that gives clips their pictures. Light to import; decoding lives in `stages.media.frame_loader`."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from stages import registry
 from stages.base import Fields, ProcessingStage, WorkerMetadata
 from stages.errors import SourceError
 from stages.media.clip_task import with_frames
-from stages.tasks import Failed, Rejected, VideoTask
+from stages.tasks import Clip, Failed, Rejected, VideoTask
+
+Pick = Callable[[Clip, Sequence[int]], list[int]]
+"""Places of the pictures to take, at least one, out of a clip's; it is told which frame of the video each shows."""
 
 Outcome = VideoTask | list[VideoTask] | Rejected | Failed
 
@@ -19,14 +23,18 @@ class LoadFramesStage(ProcessingStage[VideoTask, VideoTask]):
     Args:
         root: where the frame store lies.
         max_frames: of a clip, take at most so many pictures, spread evenly over it; None for all.
+        pick: which of a clip's pictures are needed at all; only these are decoded. None for all.
         batch_size: clips of one video in a batch.
     """
 
     name = "load_frames"
 
-    def __init__(self, root: str, *, max_frames: int | None = None, batch_size: int = 16) -> None:
+    def __init__(
+        self, root: str, *, max_frames: int | None = None, pick: Pick | None = None, batch_size: int = 16
+    ) -> None:
         self.root = root
         self.max_frames = max_frames
+        self.pick = pick
         self.batch_size = batch_size
         self._loader: Any = None
 
@@ -40,7 +48,7 @@ class LoadFramesStage(ProcessingStage[VideoTask, VideoTask]):
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         """Open the storage."""
-        self._loader = registry.load("media", "frame_loader")(self.root, max_frames=self.max_frames)
+        self._loader = registry.load("media", "frame_loader")(self.root, max_frames=self.max_frames, pick=self.pick)
 
     def process(self, task: VideoTask) -> VideoTask:
         """The task with pictures.

@@ -41,6 +41,11 @@ class Said:
     tokens: int | None = None
 
 
+def storable(text: str) -> str:
+    """The text with U+FFFD in place of what UTF-8 cannot hold: lone surrogates, which JSON can carry."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 class Captioner(Protocol):
     """Says something about windows. Built in the driver too, so it must be light until `setup`.
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.base import WorkerMetadata
-from stages.errors import StageError
+from stages.errors import ParamsError, StageError
 from stages.params import EmbedParams
 from stages.tasks import Frames
 
@@ -28,6 +28,19 @@ class ModelIdentity:
     def as_dict(self) -> dict[str, Any]:
         """For `Phase.identity`."""
         return asdict(self)
+
+
+def require_same(expected: ModelIdentity, found: ModelIdentity, worker_id: str) -> None:
+    """Nothing happens where a worker holds the model that the keys of the rows were made with.
+
+    Raises:
+        ParamsError: it holds another, or other weights.
+    """
+    if found != expected:
+        raise ParamsError(
+            f"Every machine must hold the same weights of {expected.model}: the driver has {expected}, "
+            f"worker {worker_id} has {found}."
+        )
 
 
 class Embedder(Protocol):

@@ -7,7 +7,6 @@ import json
 import os
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
@@ -19,6 +18,7 @@ from PIL import Image
 from stages import counters, heartbeat
 from stages.base import WorkerMetadata
 from stages.errors import ParamsError, Reason
+from stages.models.bounded_http import post
 from stages.models.captioner import Said, Shown
 from stages.models.embedder import ModelIdentity
 from stages.params import CaptionParams
@@ -28,6 +28,8 @@ KEY_VARIABLE = "CURATOR_CAPTION_API_KEY"
 WAITS_S = (1.0, 2.0, 4.0, 8.0)
 """Before each further try."""
 JPEG_QUALITY = 90
+MOST_TOKENS = 2**31 - 1
+"""A larger count is no count."""
 SETUP_STATUSES = (401, 403, 404)
 """The key, the address or the model's name is wrong: nothing that a window could be blamed for."""
 
@@ -106,20 +108,12 @@ class OpenAICaptioner:
             _Unavailable: another try may do better.
         """
         url = f"{self._params.base_url.rstrip('/')}/chat/completions"
-        request = urllib.request.Request(url, body, self._headers)
         try:
-            with urllib.request.urlopen(request, timeout=self._params.request_timeout_s) as response:
-                answer = response.read()
+            return _read(url, post(url, body, self._headers, timeout_s=self._params.request_timeout_s))
         except urllib.error.HTTPError as error:
-            with error:
-                message = f"status {error.code}: {error.read().decode(errors='replace')[:500]}"
-            if error.code == 429 or error.code >= 500:
-                raise _Unavailable(message) from error
-            reason = Reason.SERVICE if error.code in SETUP_STATUSES else Reason.STAGE_ERROR
-            return Failed(reason, f"{url} must accept the request, got {message}")
+            return _refused(url, error)
         except (OSError, http.client.HTTPException) as error:  # URLError and TimeoutError are OSErrors
             raise _Unavailable(f"{type(error).__name__}: {error}") from error
-        return _read(url, answer)
 
 
 def data_url(image: NDArray[np.uint8]) -> str:
@@ -129,17 +123,41 @@ def data_url(image: NDArray[np.uint8]) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
+def _refused(url: str, error: urllib.error.HTTPError) -> Failed:
+    """What a status other than 2xx makes of the window.
+
+    Raises:
+        _Unavailable: another try may do better.
+    """
+    try:
+        with error:
+            said = error.read().decode(errors="replace")[:500]
+    except (OSError, http.client.HTTPException) as problem:
+        said = f"no readable message ({type(problem).__name__})"
+    message = f"status {error.code}: {said}"
+    if error.code == 429 or error.code >= 500:
+        raise _Unavailable(message) from error
+    reason = Reason.SERVICE if error.code in SETUP_STATUSES else Reason.STAGE_ERROR
+    return Failed(reason, f"{url} must accept the request, got {message}")
+
+
 def _read(url: str, answer: bytes) -> Said | Failed:
     try:
         completion = json.loads(answer)
         text = completion["choices"][0]["message"]["content"]
         tokens = (completion.get("usage") or {}).get("completion_tokens")
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        # Passing: it tells of the address, which is in no key, so another address must find the window untried.
         return Failed(
-            Reason.STAGE_ERROR,
+            Reason.SERVICE,
             f"{url} must answer with a chat completion, got {answer[:200]!r} ({type(error).__name__}). "
             "Check caption.base_url.",
         )
     if not isinstance(text, str) or not text.strip():
         return Failed(Reason.EMPTY_CAPTION, f"{url} must answer with words, got {text!r}. Try another prompt.")
-    return Said(text.strip(), tokens)
+    return Said(text.strip(), _count(tokens))
+
+
+def _count(tokens: object) -> int | None:
+    """The server's number where it is one that the column holds; servers also send text, or nothing."""
+    return tokens if type(tokens) is int and 0 <= tokens <= MOST_TOKENS else None

@@ -3,6 +3,8 @@
 Light to import; torch and transformers are loaded by `stages.models.transformers_network` in the worker.
 """
 
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from stages.models.weights import file_hash
 from stages.params import EmbedParams
 from stages.storage import digest
 from stages.tasks import Frames
+
+COMMIT = re.compile("[0-9a-f]{40}")
 
 
 class TransformersEmbedder:
@@ -38,20 +42,26 @@ class TransformersEmbedder:
         self._encoder: Any = None
 
     def identity(self) -> ModelIdentity:
-        """For a folder its name and the hash of its files; for the hub the name, and the revision as the hash.
+        """For a folder its name and the hash of its files; for the hub the name, and the commit as the hash.
 
         Raises:
-            ParamsError: the folder holds no safetensors.
+            ParamsError: the folder holds no safetensors, or the local cache does not know the revision's commit.
         """
         folder = Path(self._model)
-        if not folder.is_dir():
-            return ModelIdentity(f"{self._model}/mean", self._revision)
-        return ModelIdentity(f"{folder.resolve().name}/mean", folder_hash(folder))
+        if folder.is_dir():
+            return ModelIdentity(f"{folder.resolve().name}/mean", folder_hash(folder))
+        return ModelIdentity(f"{self._model}/mean", cached_commit(self._model, self._revision))
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
-        """Load the encoder on the worker's device."""
+        """Load the encoder on the worker's device, from the hub exactly the commit that `identity` tells."""
+        model, revision = self._model, self._revision
+        if not Path(model).is_dir():
+            revision = cached_commit(model, revision)
+            snapshot = repository(model) / "snapshots" / revision
+            is_whole = (snapshot / "preprocessor_config.json").is_file() and any(snapshot.glob("*.safetensors"))
+            model = str(snapshot) if is_whole else model
         load = registry.load("network", "transformers")
-        self._encoder = load(self._model, self._revision, worker_metadata.device, worker_metadata.num_threads)
+        self._encoder = load(model, revision, worker_metadata.device, worker_metadata.num_threads)
 
     def embed(self, clips: Sequence[Frames]) -> NDArray[np.float32]:
         """Float32 ``[N, D]``, unit length; one forward call a clip, so that its neighbours change nothing."""
@@ -74,3 +84,29 @@ def folder_hash(folder: Path) -> str:
         )
     files = [*weights, *sorted(folder.glob("*config.json"))]
     return digest(*(f"{path.name} {file_hash(path)}" for path in files), length=16)
+
+
+def cached_commit(model: str, revision: str) -> str:
+    """The commit, 40 hex digits, that a branch or tag of a hub checkpoint is in the local cache. Asks no network.
+
+    Raises:
+        ParamsError: the cache does not hold it.
+    """
+    if COMMIT.fullmatch(revision):
+        return revision
+    path = repository(model) / "refs" / revision
+    commit = path.read_text().strip() if path.is_file() else ""
+    if not COMMIT.fullmatch(commit):
+        raise ParamsError(
+            f"embed.revision must be a commit of {model!r}, or a name whose commit is in the local cache, got "
+            f"{revision!r}, and no commit in {path}. Give 40 hex digits, or a folder as embed.model, or run: "
+            f"hf download {model} --revision {revision}"
+        )
+    return commit
+
+
+def repository(model: str) -> Path:
+    """Where the hub's client caches a checkpoint: ``refs/{revision}`` holds a commit, ``snapshots/{commit}`` files."""
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+    cache = os.environ.get("HF_HUB_CACHE") or Path(home) / "hub"
+    return Path(cache).expanduser() / f"models--{model.replace('/', '--')}"

@@ -1,5 +1,6 @@
 """Declared once, refused before anything starts."""
 
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -8,7 +9,21 @@ from hypothesis import strategies as st
 
 from stages import registry
 from stages.errors import ParamsError
-from stages.params import GROUPS, PHASES, Effect, ExecutorParams, SplitParams, rule_of, validate, validate_all
+from stages.params import (
+    GROUPS,
+    PHASES,
+    CaptionParams,
+    DedupParams,
+    Effect,
+    EmbedParams,
+    ExecutorParams,
+    Params,
+    SplitParams,
+    rule_of,
+    validate,
+    validate_all,
+)
+from stages.split.phase import SplitPhase
 
 
 def test_every_parameter_has_a_description_and_an_effect() -> None:
@@ -63,9 +78,54 @@ def test_params_are_frozen() -> None:
 def test_affecting_divides_the_parameters() -> None:
     params = SplitParams()
     parts = [set(params.affecting(effect)) for effect in get_args(Effect)]
-    assert set.union(*parts) == set(SplitParams.model_fields)
-    assert sum(map(len, parts)) == len(SplitParams.model_fields)
+    assert set.union(*parts) == set(SplitParams.model_fields) - params.unread()
+    assert sum(map(len, parts)) == len(SplitParams.model_fields) - len(params.unread())
     assert "max_failed_fraction" not in params.affecting("work")
+
+
+@pytest.mark.parametrize(
+    ("params", "change", "is_read"),
+    [
+        (SplitParams(), {"threshold": 0.5}, True),
+        (SplitParams(), {"static_threshold": 0}, True),
+        (SplitParams(), {"clip_length_s": 5}, False),
+        (SplitParams(compat="nemo"), {"static_threshold": 0}, False),
+        (SplitParams(method="fixed_stride"), {"threshold": 0.5}, False),
+        (SplitParams(method="fixed_stride"), {"stride_s": 5}, True),
+        (SplitParams(method="tests.stages.split.watching:WatchingSplitter"), {"threshold": 0.5, "stride_s": 5}, True),
+        (DedupParams(), {"seed": 1, "num_clusters": 2, "rank_by": ["motion"]}, False),
+        (DedupParams(keep="random"), {"seed": 1}, True),
+        (DedupParams(mode="cluster"), {"seed": 1}, True),
+        (DedupParams(mode="cluster"), {"num_clusters": 2}, True),
+        (DedupParams(keep="rank", rank_by=["motion"]), {"rank_by": ["-motion"]}, True),
+        (EmbedParams(), {"revision": "v1"}, False),
+        (EmbedParams(embedder="transformers", model="m"), {"revision": "v1"}, True),
+        (CaptionParams(), {"temperature": 1.0}, False),
+        (CaptionParams(), {"prompt": "What?"}, True),
+        (CaptionParams(captioner="openai"), {"prompt": "What?"}, True),
+    ],
+)
+def test_work_hangs_on_what_the_chosen_method_reads(params: Params, change: dict[str, Any], is_read: bool) -> None:
+    changed = params.model_copy(update=change)
+    assert (changed.affecting("work") != params.affecting("work")) is is_read
+
+
+@pytest.mark.parametrize(
+    ("method", "is_read"),
+    [("fixed_stride", False), ("shots", True), ("tests.stages.split.watching:WatchingSplitter", True)],
+)
+def test_row_key_of_split_hangs_on_the_threshold_where_it_is_read(tmp_path: Path, method: str, is_read: bool) -> None:
+    item = {"video_id": "v"}
+    first, second = (
+        SplitPhase(SplitParams(method=method, threshold=threshold), str(tmp_path)).row_key(item)
+        for threshold in (0.4, 0.5)
+    )
+    assert (first != second) is is_read
+
+
+@pytest.mark.parametrize("model", PHASES.values())
+def test_unread_names_fields_that_affect_work(model: type[Params]) -> None:
+    assert model().unread() <= {name for name in model.model_fields if model.effect_of(name) == "work"}
 
 
 @given(st.floats(allow_nan=True), st.sampled_from(["threshold", "clip_length_s", "crop_s", "frames_fps"]))

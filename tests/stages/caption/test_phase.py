@@ -1,17 +1,21 @@
 """The caption phase on real frames: a row a window, keys, and windows that fail alone."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stages.caption.stage import pictures_for
+from stages.caption.windows import pictures_in
 from stages.errors import ParamsError
 from stages.manifest import ManifestRef, read_manifest
+from stages.media.load import LoadFramesStage, Pick
 from stages.params import CaptionParams, ExecutorParams
 from stages.phase import PhaseReport
 from stages.run import open_session
-from stages.tasks import Row
-from tests.clips import PARTITION, clip_row, commit_rows
+from stages.tasks import Frames, Row
+from tests.clips import PARTITION, WORKER, clip_row, commit_rows, video_task
 from tests.videos import three_shots
 
 FICKLE = "tests.stages.caption.captioners:Fickle"
@@ -85,6 +89,35 @@ def test_caption_asks_again_with_another_prompt(tmp_path: Path, video: Path) -> 
     report = run(tmp_path, clips, captioner=FICKLE, prompt="What moves?")
     assert (report.computed, report.notes.get("decoded_frames")) == (1, None)
     assert captions(tmp_path)[0]["prompt_id"] != before
+
+
+def test_caption_asks_again_where_the_shot_is_another(tmp_path: Path, video: Path) -> None:
+    run(tmp_path, [clip_row(video, 0, 75)])
+    assert run(tmp_path, [clip_row(video, 0, 75, shot_end_pts=150 * 512)]).computed == 1
+
+
+def test_caption_loads_only_the_pictures_that_windows_show(tmp_path: Path, video: Path) -> None:
+    """225 frames give 37 pictures; three windows of two, and what they show is what all pictures would give."""
+    params = CaptionParams(window_frames=75, window_remainder_frames=10, max_frames=2)
+    row = clip_row(video, 0, 225)
+    every, some = (frames_of(tmp_path, row, pick) for pick in (None, partial(pictures_for, params)))
+    assert (len(every), len(some)) == (37, 6)
+    for start in (0, 75, 150):
+        assert shown(some, start, start + 75, 2) == shown(every, start, start + 75, 2)
+
+
+def frames_of(root: Path, row: Row, pick: Pick | None) -> Frames:
+    stage = LoadFramesStage(str(root), pick=pick)
+    stage.setup(WORKER)
+    frames = stage.process(video_task(row)).data.clip.frames
+    assert frames is not None
+    return frames
+
+
+def shown(frames: Frames, start: int, end: int, most: int) -> list[int]:
+    assert frames.index is not None
+    index = frames.index.tolist()
+    return [index[place] for place in pictures_in(index, start, end, most)]
 
 
 def test_caption_rejects_a_clip_without_window(tmp_path: Path, video: Path) -> None:

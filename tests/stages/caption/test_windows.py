@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.caption.windows import MIN_FRAMES, pictures_in, windows
+from stages.caption.windows import MIN_FRAMES, pictures_in, pictures_of, windows
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,20 @@ def test_windows_rejects_lengths_below_one(size: int, remainder: int) -> None:
 )
 def test_pictures_in_spread_over_the_window(start: int, end: int, most: int, expected: list[int]) -> None:
     assert pictures_in(range(0, 100, 10), start, end, most) == expected
+
+
+@given(st.lists(st.integers(0, 600), min_size=1, unique=True).map(sorted), st.integers(4, 600), st.integers(1, 9))
+def test_pictures_of_hold_all_that_is_shown(index: list[int], num_frames: int, most: int) -> None:
+    """Taken from the few, a window's pictures are those taken from all; a window without one has the nearest."""
+    spans = windows(num_frames, 50, 25)
+    few = [index[place] for place in pictures_of(index, spans, most)]
+    assert few == sorted(set(few))
+    assert len(few) <= most * len(spans)
+    for start, end in spans:
+        if any(start <= frame < end for frame in index):
+            expected = [index[place] for place in pictures_in(index, start, end, most)]
+            assert [few[place] for place in pictures_in(few, start, end, most)] == expected
+
+
+def test_pictures_of_a_clip_without_window_is_one() -> None:
+    assert pictures_of([3, 9], [], 8) == [0]

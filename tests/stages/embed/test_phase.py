@@ -10,6 +10,8 @@ from stages.embed.stage import EmbedStage
 from stages.errors import ParamsError, StageError
 from stages.manifest import ManifestRef, read_manifest
 from stages.media.load import LoadFramesStage
+from stages.models.efficientnet import EfficientNetLite0Embedder
+from stages.models.embedder import ModelIdentity
 from stages.params import EmbedParams, ExecutorParams
 from stages.phase import PhaseReport
 from stages.run import open_session
@@ -56,6 +58,12 @@ def test_embed_hangs_on_clip_and_pictures_alone(tmp_path: Path, video: Path) -> 
     assert (other.reused, other.computed) == (0, 2)
 
 
+def test_embed_computes_anew_where_the_shot_is_another(tmp_path: Path, video: Path) -> None:
+    run(tmp_path, [clip_row(video, 0, 75)], EmbedParams(frames_per_clip=2))
+    other = run(tmp_path, [clip_row(video, 0, 75, shot_end_pts=150 * 512)], EmbedParams(frames_per_clip=2))
+    assert (other.reused, other.computed) == (0, 1)
+
+
 def test_embed_gives_equal_vectors_whatever_the_batch(tmp_path: Path, video: Path) -> None:
     rows = [clip_row(video, start, start + 50) for start in (0, 75, 150)]
     run(tmp_path / "a", rows, EmbedParams(frames_per_clip=3, batch_size=1))
@@ -88,13 +96,13 @@ def test_embed_stage_takes_the_gpu_memory_that_it_is_given(tmp_path: Path) -> No
 
 
 def test_embed_stage_rejects_other_weights_than_the_drivers() -> None:
-    stage = EmbedStage(EmbedParams(), {"model": "efficientnet-lite0/mean", "weights_hash": "0"})
+    stage = EmbedStage(EmbedParams(), ModelIdentity("efficientnet-lite0/mean", "0"))
     with pytest.raises(ParamsError, match="Every machine must hold the same weights"):
         stage.setup(WORKER)
 
 
 def test_embed_stage_rejects_a_clip_without_pictures(tmp_path: Path, video: Path) -> None:
-    stage = EmbedStage(EmbedParams(), EmbedPhase(EmbedParams(), str(tmp_path)).identity())
+    stage = EmbedStage(EmbedParams(), EfficientNetLite0Embedder(EmbedParams()).identity())
     stage.setup(WORKER)
     with pytest.raises(StageError, match="must carry pictures, got none"):
         stage.process(video_task(clip_row(video, 0, 75)))

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,7 +40,8 @@ class CaptionServer(ThreadingHTTPServer):
     """Answers each request from the model, unless the test has put something else in `script`.
 
     Attributes:
-        script: what to do with the next requests: a status, bytes to answer, or an event to wait for first.
+        script: what to do with the next requests: a status, bytes to answer, an event to wait for first, or
+            seconds between single bytes of the answer, head and all.
         requests: bodies received.
         keys: what stood in the header Authorization.
         meet: where set, requests wait here for one another.
@@ -50,7 +52,7 @@ class CaptionServer(ThreadingHTTPServer):
     def __init__(self, checkpoint: Path) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.model: Any = VisionEncoderDecoderModel.from_pretrained(checkpoint).eval()
-        self.script: deque[int | bytes | threading.Event] = deque()
+        self.script: deque[int | float | bytes | threading.Event] = deque()
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.meet: threading.Barrier | None = None
@@ -95,7 +97,19 @@ class Handler(BaseHTTPRequestHandler):
             status, answer = step, json.dumps({"error": {"message": f"the server says {step}"}}).encode()
         elif not isinstance(step, bytes):
             answer = json.dumps(self.server.answer(body)).encode()
+        if isinstance(step, float):
+            self._drip(answer, step)
+            return
         self._send(status if self.path == "/v1/chat/completions" else 404, answer)
+
+    def _drip(self, data: Any, pause_s: float) -> None:
+        self.close_connection = True
+        try:
+            for byte in b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data) + data:
+                self.wfile.write(bytes([byte]))
+                time.sleep(pause_s)
+        except ConnectionError:
+            return
 
     def _send(self, status: int, data: Any) -> None:
         try:

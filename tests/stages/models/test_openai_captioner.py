@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -108,13 +109,41 @@ def test_caption_gives_up_a_slow_answer(server: CaptionServer) -> None:
     assert len(server.requests) == 2
 
 
+def test_caption_gives_up_an_answer_that_drips(server: CaptionServer) -> None:
+    """Each byte comes well inside the limit, the whole does not: some 200 bytes, 20 ms each."""
+    server.script.extend([0.02] * 4)
+    began = time.monotonic()
+    (failed,) = ask(server.url, request_timeout_s=0.2)
+    assert time.monotonic() - began < 2
+    assert isinstance(failed, Failed)
+    assert failed.reason is Reason.SERVICE
+    assert "did not in 4 tries: TimeoutError" in failed.error
+
+
+def test_caption_takes_an_answer_that_drips_in_time(server: CaptionServer) -> None:
+    server.script.append(0.001)
+    (said,) = ask(server.url, request_timeout_s=10)
+    assert isinstance(said, Said)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("tokens", [b'"12"', b"1.5", b"true", b"-1", b"1e3", b"99999999999999999999", b"null", b"[3]"])
+def test_caption_counts_no_tokens_where_the_server_sends_no_number(server: CaptionServer, tokens: bytes) -> None:
+    server.script.append(
+        b'{"choices": [{"message": {"content": "a cat"}}], "usage": {"completion_tokens": %b}}' % tokens
+    )
+    assert ask(server.url) == [Said("a cat", None)]
+
+
 @pytest.mark.parametrize(
     ("step", "reason", "message"),
     [
         (400, Reason.STAGE_ERROR, "status 400: .*the server says 400"),
         (401, Reason.SERVICE, "the server says 401"),
-        (b'{"choices": []}', Reason.STAGE_ERROR, "must answer with a chat completion"),
-        (b"<html>", Reason.STAGE_ERROR, "Check caption.base_url"),
+        (b'{"choices": []}', Reason.SERVICE, "must answer with a chat completion"),
+        (b"<html>", Reason.SERVICE, "Check caption.base_url"),
+        (b"[" * 100_000, Reason.SERVICE, "RecursionError"),
+        (b'{"choices": [{"mess', Reason.SERVICE, "JSONDecodeError"),
         (b'{"choices": [{"message": {"content": " "}}]}', Reason.EMPTY_CAPTION, "must answer with words, got ' '"),
         (b'{"choices": [{"message": {"content": null}}]}', Reason.EMPTY_CAPTION, "got None"),
     ],
@@ -147,6 +176,24 @@ def test_caption_phase_records_tokens_and_prompt(server: CaptionServer, tmp_path
     assert (said["status"], said["model"], said["tokens"], said["weights_hash"]) == ("kept", "tiny", 6, None)
     assert said["prompt_id"] == digest(CaptionParams().prompt)
     assert len(said["caption"].split()) == 6
+
+
+def test_caption_phase_stores_text_that_utf8_cannot_hold(server: CaptionServer, tmp_path: Path) -> None:
+    clips = [clip_row(three_shots(tmp_path / "three.mp4"), 0, 75)]
+    server.script.append(
+        rb'{"choices": [{"message": {"content": "a \ud800 cat \ud83d\ude00"}}], "usage": {"completion_tokens": "12"}}'
+    )
+    run(tmp_path, clips, captioner="openai", model="tiny", base_url=server.url)
+    (said,) = captions(tmp_path)
+    assert (said["status"], said["caption"], said["tokens"]) == ("kept", "a \ufffd cat \U0001f600", None)
+
+
+def test_caption_phase_asks_again_after_a_wrong_address(server: CaptionServer, tmp_path: Path) -> None:
+    clips = [clip_row(three_shots(tmp_path / "three.mp4"), 0, 75)]
+    server.script.append(b"<html>not here</html>")
+    for expected in ("failed", "kept"):
+        run(tmp_path, clips, captioner="openai", model="tiny", base_url=server.url)
+        assert [row["status"] for row in captions(tmp_path)] == [expected]
 
 
 def test_captioner_rejects_a_missing_model() -> None:

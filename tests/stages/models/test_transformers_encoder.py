@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -87,10 +88,56 @@ def test_identity_follows_weights_and_preprocessing(checkpoint: tuple[Path, int]
     assert TransformersEmbedder(params).identity().weights_hash != first.weights_hash
 
 
-def test_identity_of_a_hub_checkpoint_is_its_name_and_revision() -> None:
-    params = EmbedParams(embedder="transformers", model="openai/clip-vit-base-patch32", revision="3d74acf")
-    identity = TransformersEmbedder(params).identity()
-    assert (identity.model, identity.weights_hash) == ("openai/clip-vit-base-patch32/mean", "3d74acf")
+COMMIT, LATER = "3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268", "c237dc49a33fc61debc9276459120b7eac67e7ef"
+
+
+def hub_params(revision: str = "main") -> EmbedParams:
+    return EmbedParams(embedder="transformers", model="someone/clip", revision=revision)
+
+
+def cache(home: Path, checkpoint: Path, commit: str) -> None:
+    """Lay out ``someone/clip`` as the hub's client does: a branch that names a commit, and the commit's files."""
+    repository = home / "hub" / "models--someone--clip"
+    (repository / "refs").mkdir(parents=True, exist_ok=True)
+    (repository / "refs" / "main").write_text(commit)
+    shutil.copytree(checkpoint, repository / "snapshots" / commit)
+
+
+@pytest.fixture
+def hub_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_identity_of_a_hub_checkpoint_is_the_commit_in_the_cache(
+    checkpoint: tuple[Path, int], hub_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache(hub_home, checkpoint[0], COMMIT)
+    identity = TransformersEmbedder(hub_params()).identity()
+    assert (identity.model, identity.weights_hash) == ("someone/clip/mean", COMMIT)
+    cache(hub_home, checkpoint[0], LATER)
+    assert TransformersEmbedder(hub_params()).identity().weights_hash == LATER
+    monkeypatch.setenv("HF_HOME", "elsewhere")
+    monkeypatch.setenv("HF_HUB_CACHE", str(hub_home / "hub"))
+    assert TransformersEmbedder(hub_params()).identity().weights_hash == LATER
+
+
+def test_setup_loads_the_commit_that_the_identity_tells(checkpoint: tuple[Path, int], hub_home: Path) -> None:
+    cache(hub_home, checkpoint[0], COMMIT)
+    made = TransformersEmbedder(hub_params())
+    made.setup(WORKER)
+    np.testing.assert_array_equal(made.embed([frames(1)]), embedder(checkpoint[0]).embed([frames(1)]))
+
+
+def test_identity_of_a_commit_needs_no_cache(hub_home: Path) -> None:
+    assert TransformersEmbedder(hub_params(COMMIT)).identity().weights_hash == COMMIT
+
+
+@pytest.mark.parametrize("revision", ["main", "3d74acf"])
+def test_identity_rejects_a_name_whose_commit_is_not_cached(hub_home: Path, revision: str) -> None:
+    with pytest.raises(ParamsError, match=r"embed\.revision must be a commit .* Give 40 hex digits, or a folder"):
+        TransformersEmbedder(hub_params(revision)).identity()
 
 
 def test_transformers_embedder_rejects_no_model() -> None:
