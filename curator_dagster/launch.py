@@ -16,15 +16,7 @@ from curator_dagster.resources import Storage
 from stages.errors import ParamsError
 from stages.params import PHASES
 from stages.run import Session, check_phases
-from stages.sources import (
-    Source,
-    list_sources,
-    read_members,
-    register_sources,
-    registered_partitions,
-    superseded_by_partition,
-)
-from stages.storage import Storage as Files
+from stages.sources import Register, list_sources, register_sources
 
 # Dagster writes every event to standard error; what a person needs of it, the caller shows.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -39,7 +31,7 @@ class Plan:
         params: validated, by group.
         until: the last asset to make.
         sources: videos that were listed.
-        partitions: the batches that hold them.
+        partitions: the batches that hold them, or other versions of them.
     """
 
     root: str
@@ -61,26 +53,19 @@ def plan(source: str, root: str, params: dict[str, Any], *, until: str) -> Plan:
     read = params["read"]
     storage = Storage(root=root).open()
     # A root inside the source folder must not feed the clips of one run to the next.
-    sources = [found for found in list_sources(source, read) if not found.uri.startswith(f"{storage.root}/")]
+    sources = list_sources(source, read, outside=storage.root)
     if not sources:
         raise ParamsError(
             f"SOURCE must hold at least one video, got {source!r} with no file that read.include admits: "
             f"{', '.join(read.include)}."
         )
     try:
-        partitions = register_sources(storage, sources, read.partition_size)
-        partitions = _with_earlier_versions(storage, sources, partitions)
+        register_sources(storage, sources, read.partition_size)
+        # Also those of other versions, whose clips leave the dataset.
+        partitions = Register(storage).partitions_of({listed.uri for listed in sources})
     except OSError as error:
         raise ParamsError(f"--root must be a place that can be written to, got {root!r}: {error}.") from error
     return Plan(storage.root, params, until, len(sources), partitions)
-
-
-def _with_earlier_versions(storage: Files, sources: Sequence[Source], partitions: Sequence[str]) -> list[str]:
-    """Also the partitions that hold an earlier version of a listed source, whose clips leave the dataset."""
-    uris = {source.uri for source in sources}
-    replaced = superseded_by_partition(storage)
-    earlier = {key for key in replaced if not uris.isdisjoint(read_members(storage, key)["uri"].to_pylist())}
-    return [key for key in registered_partitions(storage) if key in earlier or key in partitions]
 
 
 def dagster_instance() -> dg.DagsterInstance:

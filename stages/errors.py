@@ -62,6 +62,7 @@ _TRANSIENT = frozenset(
         Reason.WORKER_DIED,
         Reason.OUT_OF_MEMORY,
         Reason.SERVICE,
+        Reason.SUPERSEDED,  # as a failure: the source had another tag when it was needed again
     }
 )
 

@@ -276,7 +276,7 @@ class CaptionParams(Params):
     batch_size: int = knob(8, "none", "Clips of one video handed to the captioner at once.", ge=1, le=4096)
 
     def unread(self) -> set[str]:
-        """The embedded captioner has no server. Another prompt asks every captioner anew: rows say what was asked for."""
+        """The embedded captioner has no server. Another prompt asks every captioner anew."""
         return {"max_tokens", "temperature", "model"} if self.captioner == "measured" else set()
 
 

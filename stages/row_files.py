@@ -185,8 +185,8 @@ class RowWriter:
         self._first_at = 0.0
         self.files: list[CommittedFile] = []
 
-    def append(self, row_key: str, rows: list[Row] | pa.Table) -> None:
-        """Take the whole rows of one item; may write a file."""
+    def append(self, row_key: str, rows: list[Row] | pa.Table, *, is_passing: bool = False) -> None:
+        """Take the whole rows of one item; may write a file. The next run tries again what is passing, or failed so."""
         schema = ASSETS[self._ref.asset].schema
         table = pa.Table.from_pylist(rows, schema=schema) if isinstance(rows, list) else rows
         if not len(table):
@@ -195,7 +195,7 @@ class RowWriter:
             self._first_at = time.monotonic()
         self._tables.append(table.select(schema.names).cast(schema))
         self._items.append(row_key)
-        if is_transient(table):
+        if is_passing or is_transient(table):
             self._transient.append(row_key)
         self.flush_if_due()
 

@@ -1,9 +1,13 @@
 """Source videos: listing a folder or bucket, and grouping what is new into partitions whose members never change.
 
     {root}/partitions/{partition}.parquet     members
-    {root}/partitions/_order/{n}.json         the n-th registered partition, taken by exclusive creation
+    {root}/partitions/_order/{n}.json         the n-th entry of the log, taken by exclusive creation:
+                                              {"partition": key, "videos": count}    a partition is registered
+                                              {"relisted": [video id, ...]}          these versions are the newest again
 
 Members are written before the number is taken, so that a registration that dies half-way is finished by the next.
+A number is taken by who has read all entries before it, so that no two partitions get one video. Where a store lets
+two have it all the same, the one registered first holds it.
 """
 
 import contextlib
@@ -12,8 +16,9 @@ import io
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -46,17 +51,23 @@ class Source:
         return digest(self.uri, self.etag, length=16)
 
 
-def list_sources(location: str, params: ReadParams) -> list[Source]:
+def list_sources(location: str, params: ReadParams, *, outside: str | None = None) -> list[Source]:
     """Every video below a folder or URL that the patterns admit, sorted by uri. One file is listed as itself.
+
+    Args:
+        location: folder, file or URL.
+        params: patterns, and how many at most.
+        outside: a folder or URL below which nothing is listed, such as the root that the clips are written to.
 
     Raises:
         ParamsError: the folder does not exist, its protocol is unknown, or a name in it is not UTF-8.
     """
     location = normalize(location)
+    hidden = f"{normalize(outside)}/" if outside else None
     found = [
         Source(_checked(uri), info.etag, info.size_bytes)
         for uri, info in sorted(_walk(location))
-        if _admits(info.path, params)
+        if _admits(info.path, params) and not (hidden and uri.startswith(hidden))
     ]
     return found[: params.limit] if params.limit else found
 
@@ -120,15 +131,29 @@ def _admits(relative: str, params: ReadParams) -> bool:
 
 def registered_partitions(storage: Storage) -> list[str]:
     """Partition keys in the order of their registration."""
-    numbered = [
-        (int(info.path.rsplit("/", 1)[-1].removesuffix(".json")), info.path)
-        for info in storage.list("partitions/_order")
-    ]
-    return [json.loads(storage.read_bytes(path))["partition"] for _, path in sorted(numbered)]
+    # A partition that stands twice in the log has the place of its first entry.
+    return list(dict.fromkeys(entry["partition"] for _, entry in _log(storage) if "partition" in entry))
+
+
+def _log(storage: Storage) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Entries by number. Numbers that the listing missed, since they were taken meanwhile, are among them."""
+    listed = [int(info.path.rsplit("/", 1)[-1].removesuffix(".json")) for info in storage.list("partitions/_order")]
+    for number in range(1, max(listed, default=0) + 1):
+        entry = _read_entry(storage, number)
+        if entry is not None:
+            yield number, entry
+
+
+def _read_entry(storage: Storage, number: int) -> dict[str, Any] | None:
+    """What the log says there; None where nothing is."""
+    try:
+        return json.loads(storage.read_bytes(f"partitions/_order/{number}.json"))
+    except FileNotFoundError:
+        return None
 
 
 def read_members(storage: Storage, partition: str) -> pa.Table:
-    """The source videos of one partition, with the columns of `PARTITION_SCHEMA`.
+    """The source videos of one partition as they were written, with the columns of `PARTITION_SCHEMA`.
 
     Raises:
         ManifestError: there is no such partition.
@@ -140,28 +165,102 @@ def read_members(storage: Storage, partition: str) -> pa.Table:
             f"Partition must be registered under {storage.root}/partitions, got {partition!r}. "
             "Run `curator run SOURCE --root ROOT`, or turn on the sensor, to register one."
         ) from error
-    return pq.read_table(io.BytesIO(data))
+    # Arrow's threads that still read a Python file object abort a process that ends right then.
+    return pq.read_table(pa.BufferReader(data), use_threads=False)
+
+
+class Register:
+    """The log of registrations: each entry, and the members of each partition, are read once.
+
+    Attributes:
+        members: (uri, video id) of each member by partition, in the order of registration.
+        holder: partition by video id: the one registered first.
+        newest: by uri, the video id of the version that was listed last.
+        relistings: by video id, how often the version became the newest again.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self.members: dict[str, list[tuple[str, str]]] = {}
+        self.holder: dict[str, str] = {}
+        self.newest: dict[str, str] = {}
+        self.relistings: dict[str, int] = {}
+        self._uris: dict[str, str] = {}
+        self._storage = storage
+        self._last = 0
+        for number, entry in _log(storage):
+            self._follow(entry)
+            self._last = number
+
+    def held_members(self, partition: str) -> pa.Table:
+        """`read_members` without the videos that a partition registered earlier holds.
+
+        Raises:
+            ManifestError: there is no such partition.
+        """
+        table = read_members(self._storage, partition)
+        held = [self.holder.get(video_id, partition) == partition for video_id in table["video_id"].to_pylist()]
+        return table.filter(pa.array(held, pa.bool_()))
+
+    def superseded(self) -> dict[str, set[str]]:
+        """By partition, the video ids that it holds and whose uri was listed later with other content."""
+        replaced: dict[str, set[str]] = {}
+        for video_id, partition in self.holder.items():
+            if self.newest[self._uris[video_id]] != video_id:
+                replaced.setdefault(partition, set()).add(video_id)
+        return replaced
+
+    def partitions_of(self, uris: Collection[str]) -> list[str]:
+        """Partitions that have any version of these sources as a member, in the order of registration."""
+        return [key for key, members in self.members.items() if any(uri in uris for uri, _ in members)]
+
+    def append(self, entry: dict[str, Any]) -> bool:
+        """Make the entry the next of the log; False where somebody else's became that, which is then followed."""
+        self._last += 1
+        path = f"partitions/_order/{self._last}.json"
+        taken = self._storage.create_bytes(path, json.dumps(entry).encode())
+        self._follow(entry if taken else _read_entry(self._storage, self._last) or {})
+        return taken
+
+    def _follow(self, entry: dict[str, Any]) -> None:
+        relisted: list[str] = [video_id for video_id in entry.get("relisted", []) if video_id in self._uris]
+        for video_id in relisted:
+            self.newest[self._uris[video_id]] = video_id
+            self.relistings[video_id] = self.relistings.get(video_id, 0) + 1
+        partition = entry.get("partition")
+        if partition is None or partition in self.members:
+            return
+        table = read_members(self._storage, partition)
+        self.members[partition] = list(zip(table["uri"].to_pylist(), table["video_id"].to_pylist(), strict=True))
+        for uri, video_id in self.members[partition]:
+            self._uris[video_id] = uri
+            self.newest[uri] = video_id
+            self.holder.setdefault(video_id, partition)
 
 
 def register_sources(storage: Storage, sources: list[Source], partition_size: int) -> list[str]:
     """Give every source a partition and return those that hold a listed one, in registration order.
 
-    Known versions of sources keep their partition; new ones form new partitions of at most `partition_size`.
+    Known versions of sources keep their partition; new ones form new partitions of at most `partition_size`. A known
+    version that another one followed is the newest again.
     """
-    holder: dict[str, str] = {}
-    for partition in registered_partitions(storage):
-        for video_id in read_members(storage, partition)["video_id"].to_pylist():
-            holder.setdefault(video_id, partition)
-    new = [source for source in sources if source.video_id not in holder]
-    for start in range(0, len(new), partition_size):
-        members = new[start : start + partition_size]
-        partition = _register(storage, members)
-        holder.update({source.video_id: partition for source in members})
-    wanted = {holder[source.video_id] for source in sources}
-    return [partition for partition in registered_partitions(storage) if partition in wanted]
+    register = Register(storage)
+    again = [source for source in sources if source.video_id in register.holder]
+    new = [source for source in sources if source.video_id not in register.holder]
+    while again := [source for source in again if register.newest[source.uri] != source.video_id]:
+        if register.append({"relisted": [source.video_id for source in again]}):
+            break
+    while new:
+        members = new[:partition_size]
+        if register.append({"partition": _write_members(storage, members), "videos": len(members)}):
+            new = new[partition_size:]
+        else:
+            new = [source for source in new if source.video_id not in register.holder]
+    wanted = {register.holder[source.video_id] for source in sources}
+    return [partition for partition in register.members if partition in wanted]
 
 
-def _register(storage: Storage, members: list[Source]) -> str:
+def _write_members(storage: Storage, members: list[Source]) -> str:
+    """The key of the partition, whose members are there but in no entry of the log."""
     partition = digest(*(source.video_id for source in members), length=12)
     table = pa.Table.from_pylist(
         [
@@ -178,30 +277,4 @@ def _register(storage: Storage, members: list[Source]) -> str:
     buffer = io.BytesIO()
     pq.write_table(table, buffer)
     storage.create_bytes(f"partitions/{partition}.parquet", buffer.getvalue())
-    taken = registered_partitions(storage)
-    number = len(taken) + 1
-    while partition not in taken:
-        entry = json.dumps({"partition": partition, "videos": len(members)}).encode()
-        if storage.create_bytes(f"partitions/_order/{number}.json", entry):
-            break
-        number += 1
-        taken = registered_partitions(storage)
     return partition
-
-
-def superseded(storage: Storage, partition: str) -> set[str]:
-    """Video ids of a partition whose uri was registered again later, with other content."""
-    return superseded_by_partition(storage).get(partition, set())
-
-
-def superseded_by_partition(storage: Storage) -> dict[str, set[str]]:
-    """For every partition, the video ids whose uri was registered again later, with other content."""
-    holders: dict[str, tuple[str, str]] = {}
-    replaced: dict[str, set[str]] = {}
-    for partition in registered_partitions(storage):
-        for row in read_members(storage, partition).to_pylist():
-            former = holders.get(row["uri"])
-            if former and former[1] != row["video_id"]:
-                replaced.setdefault(former[0], set()).add(former[1])
-            holders[row["uri"]] = (partition, row["video_id"])
-    return replaced

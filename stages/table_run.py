@@ -83,7 +83,8 @@ class TableRun:
         self.cost_done += self._costs[row_key]
         rows = self._whole_rows(row_key, result)
         self.failed += "failed" in rows["status"].to_pylist()
-        self.writer.append(row_key, rows)
+        is_passing = any(isinstance(fate, Rejected) and fate.is_passing for fate in result.outcomes)
+        self.writer.append(row_key, rows, is_passing=is_passing)
 
     def _whole_rows(self, row_key: str, result: ItemResult) -> pa.Table:
         """The item's rows as a table; what does not fit the schema or raises fails this item alone."""

@@ -197,11 +197,13 @@ class Rejected:
         reason: a `Reason`, or the name of the filter.
         detail: what was measured and what was required.
         columns: what is known of the row all the same.
+        is_passing: what it was judged by may change by itself, so the next run judges again.
     """
 
     reason: str
     detail: str = ""
     columns: Mapping[str, Any] = field(default_factory=lambda: {})
+    is_passing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Dedup: one decision over the clips of all partitions, taken by one task."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -51,7 +52,7 @@ class DedupPhase(Phase[DedupParams]):
         if not len(embedded):
             return pa.table({name: pa.array([], pa.string()) for name in self.key_columns})
         _check_one_model(embedded)
-        clips = clips.filter(_among(embedded))
+        embedded, clips = self._once(embedded), self._once(clips.filter(_among(embedded)))
         ranking = _ranking(clips, self.params.rank_by if self.params.keep == "rank" else [])
         keys = dict(zip(embedded["clip_id"].to_pylist(), embedded["row_key"].to_pylist(), strict=True))
         partitions = self._oldest_first(set(embedded["partition"].to_pylist()))
@@ -72,6 +73,10 @@ class DedupPhase(Phase[DedupParams]):
     def row_key(self, item: Row) -> str:
         """What was decided over, and from which earlier version."""
         return f"{digest(self._base, item['clips_digest'])}-{item['earlier']}"
+
+    def least_rows(self, item: Row) -> int:
+        """Every clip has its row."""
+        return len(item["clip_ids"])
 
     def task(self, item: Row, task_id: str) -> Task:
         """The clips by reference."""
@@ -116,8 +121,21 @@ class DedupPhase(Phase[DedupParams]):
 
     def _oldest_first(self, partitions: set[str]) -> list[str]:
         """In the order of registration; those that never were come last, by name."""
-        order = {name: number for number, name in enumerate(registered_partitions(self.storage()))}
+        order = self._numbers
         return sorted(partitions, key=lambda name: (order.get(name, len(order)), name))
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(registered_partitions(self.storage()))}
+
+    def _once(self, table: pa.Table) -> pa.Table:
+        """Each clip once: that of the partition registered first, where two registrations took one video."""
+        clip_ids, names = table["clip_id"].to_pylist(), table["partition"].to_pylist()
+        age = {name: number for number, name in enumerate(self._oldest_first(set(names)))}
+        first: dict[str, int] = {}
+        for row in sorted(range(len(names)), key=lambda row: age[names[row]]):
+            first.setdefault(clip_ids[row], row)
+        return table.take(sorted(first.values()))
 
     def _version(self, output: ManifestRef, partition: str) -> int:
         commit = last_commit(self.storage(), ManifestRef(output.root, "embeddings", partition))

@@ -1,5 +1,6 @@
 """The one task of dedup: read the embeddings, decide over all clips at once, make the table."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,10 +97,13 @@ class DedupStage(ProcessingStage[DedupTask, DedupedTask]):
         columns = ["partition", "video_id", "uri", "clip_id", "row_key", "model", "embedding"]
         tables: list[pa.Table] = []
         vectors: list[np.ndarray] = []
+        missing = dict(task.embedding_keys)  # a clip of two partitions is read from the one registered first
         for partition, number in task.commits.items():
             ref = ManifestRef(self.storage.root, "embeddings", partition)
             table = read_commit(self.storage, ref, load_commit(self.storage, ref, number), columns)
-            table = table.filter(_is_named(task, table)).sort_by("clip_id")
+            table = _named(missing, table).sort_by("clip_id")
+            for clip_id in table["clip_id"].to_pylist():
+                missing.pop(clip_id, None)
             vectors.append(_matrix(table["embedding"]))
             tables.append(table.drop_columns(["embedding"]))
             heartbeat.beat()
@@ -135,10 +139,10 @@ class DedupStage(ProcessingStage[DedupTask, DedupedTask]):
         return standing
 
 
-def _is_named(task: DedupTask, table: pa.Table) -> pa.Array:
-    """Bool: the rows that the task is about."""
+def _named(keys: Mapping[str, str], table: pa.Table) -> pa.Table:
+    """The rows of these clips that have these keys."""
     pairs = zip(table["clip_id"].to_pylist(), table["row_key"].to_pylist(), strict=True)
-    return pa.array([key is not None and task.embedding_keys.get(clip_id) == key for clip_id, key in pairs], pa.bool_())
+    return table.filter(pa.array([key is not None and keys.get(clip_id) == key for clip_id, key in pairs], pa.bool_()))
 
 
 def _matrix(column: pa.ChunkedArray) -> np.ndarray:

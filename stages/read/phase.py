@@ -12,7 +12,7 @@ from stages.phase import Phase
 from stages.pipeline import Pipeline
 from stages.read.stage import ProbeStage
 from stages.schemas import ASSETS
-from stages.sources import read_members, superseded_by_partition
+from stages.sources import Register
 from stages.tasks import Row, Task, Video, VideoTask
 
 
@@ -20,20 +20,31 @@ class ReadPhase(Phase[ReadParams]):
     """Probes every member of a partition; a member that was listed again with other content is rejected."""
 
     inputs: ClassVar[tuple[str, ...]] = ()
-    key_columns: ClassVar[tuple[str, ...]] = ("uri", "etag", "superseded")
+    # A version that is the newest again is probed again: its last row may say that the file had another tag.
+    key_columns: ClassVar[tuple[str, ...]] = ("uri", "etag", "superseded", "relistings")
 
     def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
-        """The partition's members, with whether a later version of each is registered."""
-        members = read_members(self.storage(), output.partition)
+        """The videos that the partition holds, with whether a later version of each was listed."""
+        members = self._register.held_members(output.partition)
         replaced = self._superseded.get(output.partition, frozenset())
-        flags = [video_id in replaced for video_id in members["video_id"].to_pylist()]
-        partitions = pa.array([output.partition] * len(members), pa.string())
-        return members.append_column("superseded", pa.array(flags, pa.bool_())).append_column("partition", partitions)
+        video_ids = members["video_id"].to_pylist()
+        added: dict[str, pa.Array] = {
+            "superseded": pa.array([video_id in replaced for video_id in video_ids], pa.bool_()),
+            "relistings": pa.array([self._register.relistings.get(name, 0) for name in video_ids], pa.int64()),
+            "partition": pa.array([output.partition] * len(members), pa.string()),
+        }
+        for name, values in added.items():
+            members = members.append_column(name, values)
+        return members
+
+    @cached_property
+    def _register(self) -> Register:
+        """Read once for all partitions of a run: it takes the members of every partition."""
+        return Register(self.storage())
 
     @cached_property
     def _superseded(self) -> dict[str, set[str]]:
-        """Read once for all partitions of a run: telling it takes the members of every partition."""
-        return superseded_by_partition(self.storage())
+        return self._register.superseded()
 
     def task(self, item: Row, task_id: str) -> VideoTask:
         """A video without clips."""

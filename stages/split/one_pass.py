@@ -59,9 +59,8 @@ class OnePass:
             SourceError: the source is gone, cannot be opened, or nothing of it decodes.
         """
         if video.columns.get("etag") not in (None, stat_source(video.uri).etag):
-            return Rejected(
-                Reason.SUPERSEDED, f"The source is no longer the one that was listed: {video.uri}. List it again."
-            )
+            detail = f"The source is no longer the one that was listed: {video.uri}. List it again."
+            return Rejected(Reason.SUPERSEDED, detail, is_passing=True)
         with open_video(video.uri) as container:
             return self._run(video, container)
 

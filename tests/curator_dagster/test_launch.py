@@ -11,6 +11,8 @@ from stages.errors import ParamsError
 from stages.manifest import read_manifest
 from stages.params import PHASES, validate_all
 from stages.run import Session
+from stages.sources import registered_partitions
+from stages.storage import Storage as Files
 
 ALL_ASSETS = [params.asset for params in PHASES.values()]
 
@@ -68,6 +70,20 @@ def test_plan_covers_partitions_that_hold_an_earlier_version(
     second = plan(str(changed), root, params, until="clips")
     assert second.partitions[0] == first.partitions[0]
     assert len(second.partitions) == 2
+
+
+def test_plan_covers_the_version_that_a_restored_source_replaces(
+    source_folder: Path, tmp_path: Path, params: dict[str, Any]
+) -> None:
+    root, changed = str(tmp_path / "root"), source_folder / "a.mp4"
+    first = changed.rename(tmp_path / "first.mp4")
+    changed.write_bytes(b"other content")
+    plan(str(changed), root, params, until="clips")
+    second = changed.rename(tmp_path / "second.mp4")
+    for version in (first, second):
+        version.rename(changed)
+        assert plan(str(changed), root, params, until="clips").partitions == registered_partitions(Files(root))
+        changed.rename(version)
 
 
 def test_plan_rejects_a_folder_without_videos(tmp_path: Path, params: dict[str, Any]) -> None:
@@ -149,3 +165,5 @@ def test_plan_leaves_out_what_lies_in_a_root_inside_the_source(source_folder: Pa
     (root / "dataset").mkdir(parents=True)
     (root / "dataset" / "clip.mp4").write_bytes(b"written by an earlier run")
     assert plan(str(source_folder), str(root), params, until="clips").sources == 5
+    limited = {**params, "read": params["read"].model_copy(update={"limit": 5})}
+    assert plan(str(source_folder), str(root), limited, until="clips").sources == 5

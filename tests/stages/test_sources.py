@@ -1,5 +1,7 @@
+import multiprocessing
 import os
 import socket
+import threading
 from pathlib import Path
 
 import fsspec
@@ -9,13 +11,12 @@ from stages.errors import ManifestError, ParamsError
 from stages.media.probe import probe
 from stages.params import ReadParams
 from stages.sources import (
+    Register,
     Source,
     list_sources,
     read_members,
     register_sources,
     registered_partitions,
-    superseded,
-    superseded_by_partition,
 )
 from stages.storage import Storage, stat_source
 from tests.videos import noise_shot, write_video
@@ -92,6 +93,12 @@ def test_list_sources_applies_patterns_to_names_and_paths(tmp_path: Path) -> Non
     assert [Path(uri).name for uri in uris(str(tmp_path), include=["t*"], limit=1)] == ["two.mov"]
 
 
+def test_list_sources_leaves_out_a_folder_before_it_counts(tmp_path: Path) -> None:
+    touch(tmp_path, "a/out/clip.mp4", "a/outside.mp4", "b.mp4")
+    listed = list_sources(str(tmp_path), ReadParams(limit=2), outside=f"{tmp_path}/a/out/")
+    assert [Path(source.uri).name for source in listed] == ["outside.mp4", "b.mp4"]
+
+
 def test_list_sources_takes_one_file(tmp_path: Path) -> None:
     (path,) = touch(tmp_path, "one.mp4")
     assert uris(path) == [path]
@@ -161,13 +168,67 @@ def test_register_sources_finishes_a_registration_that_died(storage: Storage) ->
 
 
 def test_superseded_names_what_was_registered_again_with_other_content(storage: Storage) -> None:
-    old, same = source("/a", "1"), source("/b", "1")
+    old, same, newer = source("/a", "1"), source("/b", "1"), source("/a", "2")
     (first,) = register_sources(storage, [old, same], 8)
-    assert superseded(storage, first) == set()
-    (second,) = register_sources(storage, [source("/a", "2")], 8)
-    (third,) = register_sources(storage, [source("/a", "3")], 8)
-    assert superseded_by_partition(storage) == {first: {old.video_id}, second: {source("/a", "2").video_id}}
-    assert superseded(storage, third) == set()
+    assert Register(storage).superseded() == {}
+    (second,) = register_sources(storage, [newer], 8)
+    register_sources(storage, [source("/a", "3")], 8)
+    assert Register(storage).superseded() == {first: {old.video_id}, second: {newer.video_id}}
+
+
+def test_superseded_follows_the_version_that_was_listed_last(storage: Storage) -> None:
+    old, newer = source("/a", "1"), source("/a", "2")
+    (first,) = register_sources(storage, [old], 8)
+    (second,) = register_sources(storage, [newer], 8)
+    for _ in range(2):  # the second listing says nothing new, so that the log does not grow
+        assert register_sources(storage, [old], 8) == [first]
+    assert Register(storage).superseded() == {second: {newer.video_id}}
+    assert len(storage.list("partitions/_order")) == 3
+    assert register_sources(storage, [newer], 8) == [second]
+    assert Register(storage).superseded() == {first: {old.video_id}}
+    assert registered_partitions(storage) == Register(storage).partitions_of({"/a"}) == [first, second]
+
+
+def test_held_members_are_those_of_the_partition_registered_first(storage: Storage, tmp_path: Path) -> None:
+    (first,) = register_sources(storage, [source("/a"), source("/b")], 8)
+    other = Storage(f"{storage.root}-other")
+    (second,) = register_sources(other, [source("/b"), source("/c")], 8)
+    for path in (f"partitions/{second}.parquet", "partitions/_order/1.json"):
+        storage.create_bytes(path.replace("1.json", "2.json"), other.read_bytes(path))
+    register = Register(storage)
+    assert register.held_members(first)["uri"].to_pylist() == ["/a", "/b"]
+    assert register.held_members(second)["uri"].to_pylist() == ["/c"]
+    assert register_sources(storage, [source("/b")], 8) == [first]
+
+
+def test_append_follows_what_another_process_appended(storage: Storage) -> None:
+    late = Register(storage)
+    (partition,) = register_sources(storage, [source("/a")], 8)
+    assert not late.append({"relisted": []})
+    assert late.holder == {source("/a").video_id: partition}
+    assert late.append({"relisted": []})
+
+
+def register_after(barrier: threading.Barrier, root: str, first: int, size: int) -> None:
+    sources = [source(f"/{number:03}") for number in range(first, first + 60)]
+    barrier.wait(30)
+    register_sources(Storage(root), sources, size)
+
+
+def test_register_sources_gives_a_video_one_partition_whatever_processes_race(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(2)
+    racing = [context.Process(target=register_after, args=(barrier, str(tmp_path), 30 * n, 1 + n)) for n in range(2)]
+    for process in racing:
+        process.start()
+    for process in racing:
+        process.join(60)
+    assert [process.exitcode for process in racing] == [0, 0]
+    storage = Storage(tmp_path)
+    everything = [source(f"/{number:03}") for number in range(90)]
+    held = [read_members(storage, key)["uri"].to_pylist() for key in registered_partitions(storage)]
+    assert sorted(uri for uris in held for uri in uris) == [source.uri for source in everything]
+    assert set(register_sources(storage, everything, 8)) == set(registered_partitions(storage))
 
 
 def test_read_members_rejects_an_unknown_partition(storage: Storage) -> None:

@@ -39,7 +39,10 @@ class Library:
             self.root,
             "embeddings",
             partition,
-            [{**source, **model, "clip_id": name, "embedding": vector} for name, vector in vectors.items()],
+            [
+                {**source, **model, "clip_id": name, "embedding": vector, "row_key": digest(name, repr(vector))}
+                for name, vector in vectors.items()
+            ],
         )
         write_table(
             self.root,
@@ -84,7 +87,8 @@ def write_table(root: Path, asset: str, partition: str, rows: list[Row]) -> None
     ref = ManifestRef(storage.root, asset, partition)
     writer = RowWriter(storage, ref, decision_key="", lineage={})
     for row in rows:
-        writer.append(digest(repr(row)), [{**row, "row_key": digest(repr(row))}])
+        row_key = row.get("row_key", digest(repr(row)))
+        writer.append(row_key, [{**row, "row_key": row_key}])
     writer.flush()
     commit_table(storage, ref, writer.files, {})
 

@@ -64,6 +64,15 @@ def test_dedup_lets_older_kept_clips_win(library: Library) -> None:
     assert library.kept() == {"a", "c", "f"}
 
 
+def test_dedup_takes_a_clip_of_two_partitions_from_the_one_registered_first(library: Library) -> None:
+    library.add("p3", angles(g=300))
+    library.add("p4", angles(g=300, h=250))
+    library.dedup(eps=NEAR)
+    rows = library.rows()
+    assert (len(library.table()), rows["g"]["partition"], rows["h"]["partition"]) == (8, "p3", "p4")
+    assert library.dedup(["p4", "p3", "p2", "p1"], eps=NEAR).computed == 0
+
+
 def test_dedup_decides_again_what_hung_on_a_clip_that_is_gone(library: Library) -> None:
     library.dedup(eps=NEAR)
     library.add("p1", angles(b=4, c=90))

@@ -1,5 +1,6 @@
 """Split end to end: rows, frame store, bad input, memory, resuming."""
 
+import os
 import subprocess
 import sys
 import tracemalloc
@@ -145,6 +146,17 @@ def test_split_rejects_a_source_that_changed(tmp_path: Path) -> None:
     run(tmp_path, method="fixed_stride", clip_length_s=3)
     (row,) = clips(tmp_path)
     assert (row["status"], row["reason"]) == ("rejected", "superseded")
+
+
+def test_split_takes_a_source_that_was_put_back(tmp_path: Path) -> None:
+    path = three_shots(tmp_path / "a.mp4")
+    listed = path.stat()
+    split(tmp_path, [path], method="fixed_stride")
+    os.utime(path, ns=(0, 0))
+    run(tmp_path, method="fixed_stride", clip_length_s=3)
+    os.utime(path, ns=(listed.st_atime_ns, listed.st_mtime_ns))
+    run(tmp_path, method="fixed_stride", clip_length_s=3)
+    assert {row["status"] for row in clips(tmp_path)} == {"kept"}
 
 
 def test_split_tries_again_a_source_that_was_gone(tmp_path: Path) -> None:
