@@ -39,6 +39,10 @@ def _curate(work: Plan, session: Session, instance: dg.DagsterInstance) -> tuple
         return EXIT_FAILED, error.description or "a phase stopped"
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
         return EXIT_INTERRUPTED, "interrupted; what is done stays, and the same command goes on from there."
+    except OSError as error:
+        return EXIT_FAILED, (
+            f"the root {work.root} cannot be used: {error}. What is done stays; mend it, and the same command goes on."
+        )
     return 0, ""
 
 
