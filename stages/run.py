@@ -148,6 +148,8 @@ def check_phases(params: Iterable[Params], root: str) -> None:
             phase.identity()  # a splitter or model of another name is looked up only here
         except ParamsError as error:
             problems.append(str(error))
+        except (AttributeError, TypeError) as error:  # a user's own class that is no such class
+            problems.append(f"{each.phase}: the class named in its parameters must fit its place: {error}.")
     if problems:
         raise ParamsError("\n".join(problems))
 

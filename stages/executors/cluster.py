@@ -13,6 +13,7 @@ import ray._private.ray_constants
 import ray._private.worker
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from stages.errors import PoolError
 from stages.executors import guardian
 from stages.resources import Resources
 
@@ -96,7 +97,10 @@ def _connect(address: str) -> None:
     # The second: it prints "(raylet) A worker died" on stdout, where data goes. The pool reports deaths itself.
     ray._private.worker._worker_logs_enabled = False
     started: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
-    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **started)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **started)
+    except ConnectionError as error:
+        raise PoolError(f"executor.address must lead to a running Ray, got {address!r}: {error}") from error
 
 
 def _start_guardian() -> subprocess.Popen[bytes]:

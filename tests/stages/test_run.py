@@ -9,7 +9,7 @@ import pytest
 from stages import registry
 from stages.errors import ManifestError, ParamsError, PhaseError
 from stages.manifest import ManifestRef, read_manifest
-from stages.params import EmbedParams, ExecutorParams, FilterParams, Params, ReadParams
+from stages.params import EmbedParams, ExecutorParams, FilterParams, Params, ReadParams, SplitParams
 from stages.phase import PhaseReport
 from stages.run import Progress, check_phases, open_session
 from stages.tasks import Row
@@ -228,6 +228,7 @@ def test_commit_names_the_run_and_the_inputs(tmp_path: Path) -> None:
     [
         (FilterParams(filters=["size", "sise"]), "filter must be one of .*got 'sise'"),
         (FilterParams(filters=["nowhere.filters:Text"]), "requires nowhere.filters:Text, which cannot be imported"),
+        (SplitParams(method="os:system"), "split: the class named in its parameters must fit its place"),
         (EmbedParams(embedder="clap"), "embedder must be one of .*got 'clap'"),
     ],
 )
