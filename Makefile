@@ -53,7 +53,7 @@ $(VENV)/demo.installed: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/dev.installed: $(BIN)/python pyproject.toml constraints.txt
-	$(INSTALL) '.[demo,dev,s3,transformers]'
+	$(INSTALL) '.[demo,dev,metrics,s3,transformers]'
 	@touch $@
 
 $(DAGSTER_HOME)/dagster.yaml: deploy/dagster.yaml

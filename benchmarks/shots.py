@@ -15,7 +15,8 @@ import numpy as np
 
 from stages.base import NodeInfo, WorkerMetadata
 from stages.errors import CorruptStream, SourceError
-from stages.media.decode import UprightScaler, decode_frames, open_video, video_stream
+from stages.media.container import open_video, video_stream
+from stages.media.decode import UprightScaler, decode_frames
 from stages.params import SplitParams, validate
 from stages.spans import Timeline
 from stages.split.shots import PICTURE_SIZE, ShotSplitter

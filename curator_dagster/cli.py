@@ -1,4 +1,4 @@
-"""`curator run | show`: the same assets, run and read without a server.
+"""`curator run | retry | show`: the same assets, run and read without a server.
 
 Commands load what they need when they are called: `curator --help` takes a fraction of a second, Dagster two.
 """
@@ -9,8 +9,14 @@ from typing import Annotated
 
 import typer
 
-from curator_dagster.requests import ASSET_NAMES, parameter_lines, requested_params
-from stages.errors import CurationError, ParamsError
+from curator_dagster.requests import (
+    ASSET_NAMES,
+    parameter_lines,
+    parse_assignments,
+    read_config,
+    requested_params,
+)
+from stages.errors import FAILED_REASONS, CurationError, ManifestError, ParamsError
 from stages.params import GROUPS
 
 EXIT_WRONG_REQUEST = 2
@@ -75,9 +81,44 @@ def run(
 
 
 @app.command()
+def retry(
+    root: Annotated[str, typer.Argument(help="Where `curator run` wrote to.")],
+    asset: Annotated[list[str], typer.Option(help="Only failed rows of this asset; may be given again.")] = [],  # noqa: B006
+    reason: Annotated[
+        list[str],
+        typer.Option(help=f"Only rows that failed so; may be given again. One of {', '.join(FAILED_REASONS)}."),
+    ] = [],  # noqa: B006
+    config: ConfigFile = None,
+    assignments: Set = [],  # noqa: B006
+) -> None:
+    """Work again on failed rows, and make what follows from those that go well.
+
+    Each table is made with the parameters that it was made with before; --set and --config take parameters of the
+    executor, such as executor.stall_timeout_s. `curator show ROOT` counts the reasons. Exit codes as of `run`.
+    """
+    try:
+        params = requested_params(config, assignments)
+        given = sorted(set(parse_assignments(assignments)) | set(read_config(config) if config else {}))
+        if set(given) - {"executor"}:
+            raise ParamsError(
+                f"A retry takes the parameters that the tables were made with, and new ones of the executor only, got "
+                f"some of {', '.join(given)}. Use `curator run` to make the tables with others."
+            )
+        from curator_dagster.run_command import retry_and_report
+
+        code = retry_and_report(root, params["executor"], assets=asset, reasons=reason)
+    except (ParamsError, ManifestError) as error:
+        raise _refusal(error) from error
+    raise typer.Exit(code)
+
+
+@app.command()
 def show(
     root: Annotated[str, typer.Argument(help="Where `curator run` wrote to.")],
-    asset: Annotated[str, typer.Argument(help=f"One of {', '.join(ASSET_NAMES)}.")],
+    asset: Annotated[
+        str | None,
+        typer.Argument(help=f"One of {', '.join(ASSET_NAMES)}; without it, why rows of all assets were lost."),
+    ] = None,
     status: Annotated[Status | None, typer.Option(help="Only rows of this fate.")] = None,
     lineage: Annotated[str | None, typer.Option(metavar="CLIP_ID", help="How this clip came to be.")] = None,
     output: Annotated[Format, typer.Option("--format", help="table has the main columns, csv and json all.")] = (
@@ -87,14 +128,16 @@ def show(
         int | None, typer.Option(min=0, help="At most so many rows; 0 for all. A table has 50 by default.")
     ] = None,
 ) -> None:
-    """Print the rows of an asset, or how a clip came to be."""
-    from curator_dagster.show import print_lineage, print_rows
+    """Print the rows of an asset, how a clip came to be, or the reasons of all assets in one table."""
+    from curator_dagster.show import print_lineage, print_reasons, print_rows
 
     try:
-        if lineage is None:
-            print_rows(root, asset, output.value, status=status and status.value, limit=limit)
+        if asset is None and lineage is None:
+            print_reasons(root, output.value, status=status and status.value)
+        elif asset is None or lineage is not None:
+            print_lineage(root, asset, output.value, clip_id=str(lineage))
         else:
-            print_lineage(root, asset, output.value, clip_id=lineage)
+            print_rows(root, asset, output.value, status=status and status.value, limit=limit)
     except CurationError as error:
         raise _refusal(error) from error
 

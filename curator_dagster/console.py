@@ -1,6 +1,7 @@
 """What a person sees in a terminal: tables on standard output, progress and messages on standard error."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -14,9 +15,6 @@ from rich.text import Text
 from curator_dagster.progress import Report, lines
 from stages.params import PHASES
 from stages.run import PhaseReport, Progress
-
-REASONS_SHOWN = 3
-"""Reasons a phase, most frequent first."""
 
 _PIPE_WIDTH = 200
 """Columns of a table where no terminal says how wide it is."""
@@ -47,13 +45,18 @@ def _compact(value: object) -> str:
     return str(value) if isinstance(value, int) else json.dumps(value, ensure_ascii=False, default=str)
 
 
+PROSE = ("uri", "error", "caption", "path")
+"""Columns that give way where a terminal is narrow; the others keep each value on one line."""
+
+
 def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Collection[str] = ()) -> Table:
     """A plain table; the columns named as numbers stand to the right."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
-        table.add_column(Text(name), justify="right" if name in numbers else "left", overflow="fold")
+        justify = "right" if name in numbers else "left"
+        table.add_column(Text(name), justify=justify, overflow="fold", no_wrap=name not in PROSE)
     for row in rows:
-        table.add_row(*(safe(value) for value in row))
+        table.add_row(*(value if isinstance(value, Text) else safe(value) for value in row))
     return table
 
 
@@ -76,19 +79,13 @@ def summary(runs: Iterable[dict[str, PhaseReport]]) -> Table:
     return table_of(columns, rows, numbers=columns[1:])
 
 
-def top_reasons(runs: Iterable[dict[str, PhaseReport]]) -> Table | None:
-    """Why rows were rejected or failed, most frequent first; None where all were kept."""
-    totals: dict[str, dict[str, int]] = {}
+def reasons_of_runs(runs: Iterable[dict[str, PhaseReport]]) -> Table | None:
+    """Why rows were rejected or failed, of all phases, most frequent first; None where all were kept."""
+    totals: dict[str, Counter[str]] = {}
     for reports in runs:
         for report in reports.values():
-            of_phase = totals.setdefault(report.phase, {})
-            for reason, rows in report.reasons.items():
-                of_phase[reason] = of_phase.get(reason, 0) + rows
-    shown = [
-        (phase, reason, count)
-        for phase in PHASES
-        for reason, count in sorted(totals.get(phase, {}).items(), key=lambda entry: -entry[1])[:REASONS_SHOWN]
-    ]
+            totals.setdefault(report.phase, Counter()).update(report.reasons)
+    shown = [(phase, reason, rows) for phase in PHASES for reason, rows in totals.get(phase, Counter()).most_common()]
     return table_of(["phase", "reason", "rows"], shown, numbers=["rows"]) if shown else None
 
 

@@ -1,5 +1,6 @@
 """Curating without a server: the same job, run in this process, pass after pass, in one session of workers."""
 
+import errno
 import itertools
 import os
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ from curator_dagster.partitions import SPANNING_ASSETS, known_partitions, stretc
 from curator_dagster.resources import Storage
 from stages.errors import ParamsError
 from stages.params import PHASES
-from stages.run import Session, check_phases
+from stages.run import Session, check_phases, check_reachable
 from stages.sources import Register, list_sources, register_sources
 
 # Dagster writes every event to standard error; what a person needs of it, the caller shows.
@@ -47,11 +48,14 @@ def plan(source: str, root: str, params: dict[str, Any], *, until: str) -> Plan:
     Raises:
         ParamsError: a parameter names what is not there, there is no such folder, no source in it, or the root
             cannot be written.
+        OSError: the root's disk is full.
     """
     wanted = wanted_assets(until)
     check_phases((params[phase] for phase, model in PHASES.items() if model.asset in wanted), root)
     read = params["read"]
     storage = Storage(root=root).open()
+    for location in (storage.root, source):
+        check_reachable(location, params["executor"])
     # A root inside the source folder must not feed the clips of one run to the next.
     sources = list_sources(source, read, outside=storage.root)
     if not sources:
@@ -64,6 +68,8 @@ def plan(source: str, root: str, params: dict[str, Any], *, until: str) -> Plan:
         # Also those of other versions, whose clips leave the dataset.
         partitions = Register(storage).partitions_of({listed.uri for listed in sources})
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise  # a full disk, not a wrong request
         raise ParamsError(f"--root must be a place that can be written to, got {root!r}: {error}.") from error
     return Plan(storage.root, params, until, len(sources), partitions)
 

@@ -22,10 +22,13 @@ _REASONS = dg.TableSchema(
 _STAGES = dg.TableSchema(
     columns=[
         dg.TableColumn("stage", "string"),
-        dg.TableColumn("tasks", "int", description="Finished by it, over all partitions of the run."),
+        dg.TableColumn("tasks", "int", description="Worked on by it, over all partitions of the run."),
+        dg.TableColumn("retries", "int", description="Tasks tried again after a failure that may pass."),
         dg.TableColumn("busy_s", "float", description="Summed over its workers."),
+        dg.TableColumn("idle_s", "float", description="What its workers waited for the next batch, summed."),
         dg.TableColumn("workers_lost", "int", description="While they held a task of it."),
         dg.TableColumn("peak_memory_mb", "float", description="Largest private memory of a worker of it."),
+        dg.TableColumn("peak_queue_mb", "float", description="Most bytes that were held for it at once."),
     ]
 )
 
@@ -102,9 +105,12 @@ def _stages_table(report: PhaseReport) -> dg.MetadataValue:
             {
                 "stage": name,
                 "tasks": stats.tasks,
+                "retries": stats.retries,
                 "busy_s": round(stats.busy_s, 2),
+                "idle_s": round(stats.idle_s, 2),
                 "workers_lost": sum(stats.deaths.values()),
                 "peak_memory_mb": round(stats.peak_memory_bytes / 1e6, 1),
+                "peak_queue_mb": round(stats.peak_queue_bytes / 1e6, 1),
             }
         )
         for name, stats in report.stages.items()

@@ -9,6 +9,7 @@ CurationError
 │   ├── NoVideoStream            a container without pictures
 │   ├── CorruptStream            the bit stream breaks at a PTS
 │   └── SourceChanged            the object is no longer the one that was listed
+├── StorageError                 the store of the root did not answer, however often it was asked; passing
 ├── StageError                   a stage could not do its work on one task
 ├── PhaseError                   a phase as a whole must stop (too many failed rows, a stage that cannot start)
 ├── ManifestError                a manifest is missing or inconsistent
@@ -48,23 +49,29 @@ class Reason(StrEnum):
     NO_CAPTION = "no_caption"
     SPAN_NOT_COPYABLE = "span_not_copyable"
 
-    @property
-    def is_transient(self) -> bool:
-        """True where the next run should try the item again instead of reusing its failed row."""
-        return self in _TRANSIENT
 
-
-_TRANSIENT = frozenset(
-    {
-        Reason.GONE,
-        Reason.STORAGE,
-        Reason.STALLED,
-        Reason.WORKER_DIED,
-        Reason.OUT_OF_MEMORY,
-        Reason.SERVICE,
-        Reason.SUPERSEDED,  # as a failure: the source had another tag when it was needed again
-    }
+PERMANENT_REASONS = (
+    Reason.UNREADABLE,
+    Reason.NO_VIDEO_STREAM,
+    Reason.CORRUPT_STREAM,
+    Reason.STAGE_ERROR,
+    Reason.EMPTY_CAPTION,
 )
+"""Failures that the same bytes and parameters bring again."""
+
+TRANSIENT_REASONS = (
+    Reason.GONE,
+    Reason.STORAGE,
+    Reason.STALLED,
+    Reason.WORKER_DIED,
+    Reason.OUT_OF_MEMORY,
+    Reason.SERVICE,
+    Reason.SUPERSEDED,  # as a failure: the source had another tag when it was needed again
+)
+"""Failures that may pass; `ExecutorParams.transient` can say otherwise."""
+
+FAILED_REASONS = (*PERMANENT_REASONS, *TRANSIENT_REASONS)
+"""Every reason that a failed row may have."""
 
 
 class CurationError(Exception):
@@ -154,6 +161,25 @@ class StageError(CurationError):
     def __reduce__(self) -> tuple[type["StageError"], tuple[str, Reason]]:
         """Carry the reason across processes."""
         return type(self), (str(self), self.reason)
+
+
+class StorageError(CurationError):
+    """The store that holds the root did not answer, however often it was asked; passing.
+
+    Attributes:
+        store: the root, or the source.
+        reason: the word for the row of a task that needed it.
+    """
+
+    reason = Reason.STORAGE
+
+    def __init__(self, store: str, message: str) -> None:
+        super().__init__(message)
+        self.store = store
+
+    def __reduce__(self) -> tuple[type["StorageError"], tuple[str, str]]:
+        """Carry the store across processes too."""
+        return type(self), (self.store, str(self))
 
 
 class PhaseError(CurationError):

@@ -1,8 +1,11 @@
 """How a parameter is declared, checked and put in words; the parameters themselves stand in `stages.params`."""
 
-from typing import Any, ClassVar, Literal, cast
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from stages.errors import FAILED_REASONS
 
 Effect = Literal["work", "decision", "none"]
 
@@ -29,6 +32,17 @@ class Params(BaseModel):
         ge=0,
         le=1,
     )
+    retry_reasons: list[str] = knob(
+        [],
+        "none",
+        "Work again on items whose rows failed for one of these reasons in an earlier run, also such as do not pass by "
+        "themselves.",
+    )
+
+    @model_validator(mode="after")
+    def _retry_reasons_are_known(self) -> Self:
+        check_reasons("retry_reasons", self.retry_reasons)
+        return self
 
     def unread(self) -> set[str]:
         """Fields that the present choice of a method does not read, so that a change of them undoes nothing.
@@ -48,6 +62,18 @@ class Params(BaseModel):
         """What a change of the field undoes."""
         extra = cast(dict[str, Effect], cls.model_fields[name].json_schema_extra)
         return extra["effect"]
+
+
+def check_reasons(name: str, reasons: Iterable[str]) -> None:
+    """Every reason is one that a failed row may have.
+
+    Raises:
+        ValueError: names those that are not.
+    """
+    known = [str(reason) for reason in FAILED_REASONS]
+    unknown = sorted(set(reasons) - set(known))
+    if unknown:
+        raise ValueError(f"{name} must be among {', '.join(known)}, got {', '.join(unknown)}")
 
 
 def rule_of(field: dict[str, Any]) -> str:

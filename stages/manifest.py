@@ -10,7 +10,7 @@ over those whose keys it wants.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -25,13 +25,14 @@ from stages.row_files import (
     ManifestRef,
     RowWriter,
     StoredItems,
+    read_at_once,
     read_footer,
     read_item,
     read_rows,
-    stored_items,
 )
+from stages.row_files import stored_items as _stored_items
 from stages.schemas import ASSETS
-from stages.storage import Storage
+from stages.storage import Storage, numbers_of
 
 __all__ = [
     "ALL",
@@ -112,12 +113,13 @@ def committed_partitions(storage: Storage, asset: str) -> list[str]:
 
 def last_commit(storage: Storage, ref: ManifestRef) -> Commit | None:
     """The version that readers see; None before the first."""
-    numbers = [
-        int(name.removesuffix(".json"))
-        for info in storage.list(f"{ref.folder}/_commits")
-        if (name := info.path.rsplit("/", 1)[-1]).endswith(".json")
-    ]
+    numbers = numbers_of(storage.list(f"{ref.folder}/_commits"))
     return load_commit(storage, ref, max(numbers)) if numbers else None
+
+
+def stored_items(storage: Storage, ref: ManifestRef, again: Collection[str] = ()) -> StoredItems:
+    """Every reusable item of a table; see `stages.row_files.stored_items`."""
+    return _stored_items(storage, ref, again, committed=(last_commit(storage, ref) or _NOTHING).files)
 
 
 def load_commit(storage: Storage, ref: ManifestRef, number: int) -> Commit:
@@ -144,7 +146,7 @@ def read_commit(storage: Storage, ref: ManifestRef, commit: Commit, columns: lis
     layout = ASSETS[ref.asset]
     wanted = layout.schema.names if columns is None else columns
     read = [name for name in layout.schema.names if name in {*wanted, *layout.sort_by, "row_key"}]
-    tables = [read_rows(storage, ref.asset, entry, read) for entry in commit.files]
+    tables = read_at_once(lambda entry: read_rows(storage, ref.asset, entry, read), commit.files)
     table = pa.concat_tables(tables) if tables else layout.schema.empty_table().select(read)
     return table.sort_by([(name, "ascending") for name in layout.sort_by]).select(wanted)
 
@@ -155,20 +157,20 @@ def commit_table(storage: Storage, ref: ManifestRef, files: list[CommittedFile],
     The loser of a race against an equal table takes the winner's version; against another it commits its own
     whole table as the next one.
     """
-    known = {entry.path: entry.sha256 for entry in (last_commit(storage, ref) or _NOTHING).files}
+    newest = last_commit(storage, ref)
+    known = {entry.path: entry.sha256 for entry in (newest or _NOTHING).files}
     files = [_with_hash(storage, entry, known) for entry in files if entry.items]
-    digest = table_digest(files)
-    table = read_commit(storage, ref, Commit(0, digest, files, {}, {}, {}), ["status", "reason"])
-    counts, reasons = count_rows(table)
-    while True:
+    made = Commit(0, table_digest(files), files, {}, {}, dict(lineage))
+    while not (newest and newest.digest == made.digest and _is_whole(storage, ref, newest)):
+        if not made.number:
+            counts, reasons = count_rows(read_commit(storage, ref, made, ["status", "reason"]))
+            made = replace(made, counts=counts, reasons=reasons)
+        made = replace(made, number=newest.number + 1 if newest else 1)
+        data = json.dumps(asdict(made), indent=1, ensure_ascii=False).encode()
+        if storage.create_bytes(f"{ref.folder}/_commits/{made.number}.json", data):
+            return made
         newest = last_commit(storage, ref)
-        if newest and newest.digest == digest and _is_whole(storage, ref, newest):
-            return newest
-        number = newest.number + 1 if newest else 1
-        commit = Commit(number, digest, files, counts, reasons, dict(lineage))
-        data = json.dumps(asdict(commit), indent=1, ensure_ascii=False).encode()
-        if storage.create_bytes(f"{ref.folder}/_commits/{number}.json", data):
-            return commit
+    return newest
 
 
 def _is_whole(storage: Storage, ref: ManifestRef, commit: Commit) -> bool:
@@ -178,9 +180,12 @@ def _is_whole(storage: Storage, ref: ManifestRef, commit: Commit) -> bool:
 
 
 def table_digest(files: Iterable[CommittedFile]) -> str:
-    """Hash of the items of a table and of which of them failed in passing; not of the files they lie in."""
-    passing = {row_key for entry in files for row_key in entry.transient}
-    lines = sorted(f"{row_key} {entry.decision_key} {row_key in passing}" for entry in files for row_key in entry.items)
+    """Hash of the items of a table, of why some failed, and of what is passing; not of the files they lie in."""
+    lines = sorted(
+        f"{row_key} {entry.decision_key} {row_key in entry.transient} {','.join(entry.failed.get(row_key, []))}"
+        for entry in files
+        for row_key in entry.items
+    )
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

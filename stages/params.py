@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from stages.errors import ParamsError
-from stages.knobs import Effect, Params, explain, knob, rule_of
+from stages.errors import TRANSIENT_REASONS, ParamsError
+from stages.knobs import Effect, Params, check_reasons, explain, knob, rule_of
+from stages.retry import Backoff
 
 __all__ = [
     "GROUPS",
@@ -334,6 +335,10 @@ class DedupParams(Params):
         return {name for name, is_read in reads.items() if not is_read}
 
 
+MAX_H264_QUALITY = 51
+"""Above it H.264 has no quantizer; VP9 and AV1 go to 63."""
+
+
 class WriteParams(Params):
     """Cutting the surviving clips and writing the dataset."""
 
@@ -356,6 +361,14 @@ class WriteParams(Params):
     preview_fps: float = knob(1.0, "work", "Pictures a second of the WebP preview; 0 for none.", ge=0, le=60)
     preview_height_px: int = knob(240, "work", "Height of the preview.", ge=16, le=2160)
 
+    @model_validator(mode="after")
+    def _quality_fits_the_encoder(self) -> Self:
+        if self.encoder.startswith("h264") and self.quality > MAX_H264_QUALITY:
+            raise ValueError(
+                f"quality must be at most {MAX_H264_QUALITY} with encoder={self.encoder!r}, got {self.quality}"
+            )
+        return self
+
 
 class ExecutorParams(BaseModel):
     """Where and with how much the work is done. Enters no key."""
@@ -376,7 +389,35 @@ class ExecutorParams(BaseModel):
     stall_timeout_s: float = knob(120.0, "none", "A worker that makes no progress for so long is ended.", gt=0)
     worker_memory_gb: float = knob(8.0, "none", "A worker with more private memory than this is ended.", gt=0)
     max_item_deaths: int = knob(3, "none", "A task that has ended so many workers is failed.", ge=1, le=100)
+    max_tries: int = knob(
+        4,
+        "none",
+        "How often a task is tried in one run while it fails for a transient reason, and an operation on the root "
+        "while its store does not answer; 1 for no second try.",
+        ge=1,
+        le=100,
+    )
+    backoff_s: float = knob(
+        1.0, "none", "Wait before the second try; twice as long before each further one.", ge=0, le=3600
+    )
+    max_backoff_s: float = knob(30.0, "none", "Longest wait between two tries.", ge=0, le=3600)
+    transient: list[str] = knob(
+        [str(reason) for reason in TRANSIENT_REASONS],
+        "none",
+        "Reasons of failed rows that may pass: tried again in the run, see max_tries, and by every later run. Rows "
+        "that failed for another reason are reused until `curator retry` or retry_reasons asks for them.",
+    )
     queue_memory_gb: float = knob(1.0, "none", "Most bytes that wait between stages, over all queues.", gt=0)
+
+    @model_validator(mode="after")
+    def _reasons_are_known(self) -> Self:
+        check_reasons("transient", self.transient)
+        return self
+
+    @property
+    def backoff(self) -> Backoff:
+        """Tries and waits as one value."""
+        return Backoff(self.max_tries, self.backoff_s, self.max_backoff_s)
 
 
 PHASES: dict[str, type[Params]] = {

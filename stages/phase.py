@@ -115,7 +115,7 @@ class Phase(ABC, Generic[P]):
         """Of the row keys that have rows, those whose side products are still there."""
         return stored
 
-    def finish(self, output: ManifestRef, table: pa.Table) -> None:
+    def finish(self, output: ManifestRef) -> None:
         """Write what hangs on the whole table, after its commit. Must be repeatable."""
 
     def row_key(self, item: Row) -> str:

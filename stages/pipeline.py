@@ -35,8 +35,11 @@ class StageStats:
     """What one stage did during one run of a pipeline.
 
     Attributes:
-        tasks: how many it finished.
+        tasks: how many it worked on; one that is tried again counts each time.
+        retries: tasks tried again after a failure that may pass.
         busy_s: summed over workers, inside `process_batch`.
+        longest_s: of one batch, inside `process_batch`.
+        idle_s: summed over workers, from the end of a batch of this stage until the next thing they did.
         deaths: workers lost while they held a task of this stage, by reason.
         peak_memory_bytes: largest private memory seen of a worker while it ran this stage.
         peak_queue_bytes: most bytes that were held for this stage, waiting or in work.
@@ -44,7 +47,10 @@ class StageStats:
     """
 
     tasks: int = 0
+    retries: int = 0
     busy_s: float = 0.0
+    longest_s: float = 0.0
+    idle_s: float = 0.0
     deaths: dict[str, int] = field(default_factory=lambda: {})
     peak_memory_bytes: int = 0
     peak_queue_bytes: int = 0
@@ -54,6 +60,7 @@ class StageStats:
         """Account for one finished batch."""
         self.tasks += tasks
         self.busy_s += seconds
+        self.longest_s = max(self.longest_s, seconds)
         for name, amount in counters.items():
             self.counters[name] = self.counters.get(name, 0.0) + amount
 

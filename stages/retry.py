@@ -1,7 +1,14 @@
 """How often, and after which wait, something is tried again whose failure may pass."""
 
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+from stages import heartbeat
+
+_SLICE_S = 1.0
+"""A wait beats so often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +32,36 @@ class Backoff:
     def waits(self) -> Iterator[float]:
         """The waits between the tries, one fewer than there are tries."""
         return (self.wait_s(failures) for failures in range(1, self.tries))
+
+
+_current = Backoff()
+
+
+def current() -> Backoff:
+    """What holds for operations on stores in this process, in whichever thread."""
+    return _current
+
+
+def use(backoff: Backoff) -> None:
+    """Let this hold from now on: in a worker, for its life."""
+    global _current
+    _current = backoff
+
+
+@contextmanager
+def using(backoff: Backoff) -> Iterator[None]:
+    """Let this hold inside the block: in the driver, which may run with other parameters next."""
+    before = _current
+    use(backoff)
+    try:
+        yield
+    finally:
+        use(before)
+
+
+def pause(seconds: float) -> None:
+    """Wait, and beat meanwhile: who waits for a store does not hang."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        heartbeat.beat()
+        time.sleep(min(left, _SLICE_S))

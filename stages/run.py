@@ -11,22 +11,23 @@ import itertools
 import logging
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
-from stages import registry
+from stages import registry, retry
 from stages.errors import CurationError, ParamsError, PhaseError
 from stages.inputs import Inputs, InputTables
 from stages.manifest import ManifestRef
 from stages.params import ExecutorParams, Params
 from stages.phase import Phase, PhaseReport
 from stages.pipeline import Executor, ItemResult, RunStats
+from stages.storage import is_in_process
 from stages.table_run import TableRun
 from stages.tasks import Task
 
-__all__ = ["Inputs", "PhaseReport", "Progress", "Session", "check_phases", "open_session"]
+__all__ = ["Inputs", "PhaseReport", "Progress", "Session", "check_phases", "check_reachable", "open_session"]
 
 logger = logging.getLogger(__name__)
 
@@ -89,9 +90,15 @@ class Session:
             PhaseError: of several partitions one lacks an input, and the others are done; a stage cannot be set
                 up; or, after all is committed, more than `max_failed_fraction` of the rows failed. Its
                 `reports` hold what was committed.
+            StorageError: the root did not answer, however often it was asked.
         """
+        check_reachable(outputs[0].root, self.executor_params)
+        with retry.using(self.executor_params.backoff):
+            return self._run_phase(params, inputs, outputs)
+
+    def _run_phase(self, params: Params, inputs: Inputs, outputs: list[ManifestRef]) -> dict[str, PhaseReport]:
         phase: Phase[Any] = registry.load("phase", params.phase)(params, outputs[0].root)
-        run = _PhaseRun(phase, inputs, run_id=self.run_id)
+        run = _PhaseRun(phase, inputs, run_id=self.run_id, transient=self.executor_params.transient)
         results = self._results(phase, run.tasks(outputs), run.stats)
         try:
             for result in results:
@@ -103,9 +110,11 @@ class Session:
             raise
         finally:
             results.close()  # ends the work of an executor that was interrupted
-            run.flush()
-            run.describe()
-            self.reports.append(run.reports)
+            try:
+                run.flush()
+            finally:  # a root that takes no rows keeps what was committed before
+                run.describe()
+                self.reports.append(run.reports)
         run.check_planned()
         _check_failed_fraction(params, run.reports)
         return run.reports
@@ -154,6 +163,19 @@ def check_phases(params: Iterable[Params], root: str) -> None:
         raise ParamsError("\n".join(problems))
 
 
+def check_reachable(location: str, executor: ExecutorParams) -> None:
+    """A root or folder of sources can be seen by those who are to work on it.
+
+    Raises:
+        ParamsError: it lies in this process's memory, and workers are other processes.
+    """
+    if is_in_process(location) and executor.mode != "local":
+        raise ParamsError(
+            f"What lies in memory is seen by one process alone and requires executor.mode=local, got {location} with "
+            f"{executor.mode}. Use a folder or a bucket."
+        )
+
+
 @contextmanager
 def open_session(executor: ExecutorParams, on_progress: Callable[[Progress], None] | None = None) -> Iterator[Session]:
     """A session that is closed whatever happens. Ray starts at the first work, not here."""
@@ -167,11 +189,12 @@ def open_session(executor: ExecutorParams, on_progress: Callable[[Progress], Non
 class _PhaseRun:
     """One phase over several partitions: hands out tasks, sorts results to their tables, commits what is done."""
 
-    def __init__(self, phase: Phase[Any], inputs: Inputs, *, run_id: str) -> None:
+    def __init__(self, phase: Phase[Any], inputs: Inputs, *, run_id: str, transient: Collection[str]) -> None:
         self.stats = RunStats()
         self._phase = phase
         self._tables = InputTables(phase, inputs)
         self._run_id = run_id
+        self._transient = transient
         self._runs: dict[str, TableRun] = {}
         self._unplanned: dict[str, CurationError] = {}
         self.reports: dict[str, PhaseReport] = {}
@@ -181,7 +204,7 @@ class _PhaseRun:
         """Plan one partition after another; one without work is committed at once, one without inputs is noted."""
         for output in outputs:
             try:
-                run = TableRun(self._phase, output, self._tables, self._run_id)
+                run = TableRun(self._phase, output, self._tables, self._run_id, self._transient)
             except CurationError as error:
                 self._unplanned[output.partition] = error
                 continue

@@ -26,7 +26,19 @@ import pyarrow.parquet as pq
 from stages.errors import ManifestError, ParamsError
 from stages.params import ReadParams
 from stages.schemas import PARTITION_SCHEMA
-from stages.storage import FileInfo, Storage, digest, file_info, is_url, local_info, normalize, open_filesystem
+from stages.storage import (
+    FileInfo,
+    Storage,
+    digest,
+    file_info,
+    find,
+    is_url,
+    local_info,
+    normalize,
+    numbers_of,
+    open_filesystem,
+)
+from stages.store_calls import try_again
 
 logger = logging.getLogger(__name__)
 
@@ -89,11 +101,7 @@ def _walk(location: str) -> Iterator[tuple[str, FileInfo]]:
         yield from _walk_local(location)
         return
     filesystem, base = open_filesystem(location)
-    filesystem.invalidate_cache()
-    try:
-        entries = filesystem.find(base, detail=True)
-    except FileNotFoundError:
-        entries = {}
+    entries = try_again(lambda: find(filesystem, base), store=location, operation="listing")
     if not entries:
         raise ParamsError(f"SOURCE must be a folder or URL with files below it, got {location!r}: nothing is there.")
     for name, entry in entries.items():
@@ -137,7 +145,7 @@ def registered_partitions(storage: Storage) -> list[str]:
 
 def _log(storage: Storage) -> Iterator[tuple[int, dict[str, Any]]]:
     """Entries by number. Numbers that the listing missed, since they were taken meanwhile, are among them."""
-    listed = [int(info.path.rsplit("/", 1)[-1].removesuffix(".json")) for info in storage.list("partitions/_order")]
+    listed = numbers_of(storage.list("partitions/_order"))
     for number in range(1, max(listed, default=0) + 1):
         entry = _read_entry(storage, number)
         if entry is not None:
@@ -145,28 +153,45 @@ def _log(storage: Storage) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _read_entry(storage: Storage, number: int) -> dict[str, Any] | None:
-    """What the log says there; None where nothing is."""
+    """What the log says there; None where nothing is.
+
+    Raises:
+        ManifestError: the entry is damaged.
+    """
+    path = f"partitions/_order/{number}.json"
     try:
-        return json.loads(storage.read_bytes(f"partitions/_order/{number}.json"))
+        entry = json.loads(storage.read_bytes(path))
     except FileNotFoundError:
         return None
+    except ValueError as error:
+        raise ManifestError(f"{storage.location(path)} is damaged: {error}. Restore it from a copy.") from error
+    if not isinstance(entry, dict):
+        raise ManifestError(f"{storage.location(path)} must hold an entry of the log, got {entry!r:.80}.")
+    return entry
 
 
 def read_members(storage: Storage, partition: str) -> pa.Table:
     """The source videos of one partition as they were written, with the columns of `PARTITION_SCHEMA`.
 
     Raises:
-        ManifestError: there is no such partition.
+        ManifestError: there is no such partition, or its file is damaged.
     """
+    path = f"partitions/{partition}.parquet"
     try:
-        data = storage.read_bytes(f"partitions/{partition}.parquet")
+        data = storage.read_bytes(path)
     except FileNotFoundError as error:
         raise ManifestError(
             f"Partition must be registered under {storage.root}/partitions, got {partition!r}. "
             "Run `curator run SOURCE --root ROOT`, or turn on the sensor, to register one."
         ) from error
-    # Arrow's threads that still read a Python file object abort a process that ends right then.
-    return pq.read_table(pa.BufferReader(data), use_threads=False)
+    try:
+        # Arrow's threads that still read a Python file object abort a process that ends right then.
+        return pq.read_table(pa.BufferReader(data), use_threads=False).select(PARTITION_SCHEMA.names)
+    except (pa.ArrowException, OSError, KeyError) as error:  # of damaged pages Arrow tells by an OSError
+        raise ManifestError(
+            f"{storage.location(path)} is damaged: {error}. Restore it from a copy, or delete it together with its "
+            "entry in partitions/_order; the next `curator run` registers its sources again."
+        ) from error
 
 
 class Register:

@@ -1,77 +1,58 @@
-"""Files under a folder or a bucket: list, read, and write so that a file is whole or absent.
+"""The root under which manifests, frames and the dataset lie: list, read, and write so that a file is whole or absent.
 
-Local paths never pass through URL parsing, so that names with ``%``, ``#``, ``::`` or a newline are like any other.
+On an object store each operation is tried again while the store is away, see `stages.store_calls`; a local disk says
+at once what is wrong. Sources are read by `open_source` and `stat_source`, which stand here too.
 """
 
 import contextlib
 import hashlib
 import os
+import re
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
-from typing import IO, Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import IO, TypeVar
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from stages.errors import ParamsError, SourceGone, StorageUnavailable
+from stages.errors import ParamsError
+from stages.locations import (
+    FileInfo,
+    file_info,
+    find,
+    is_in_process,
+    is_url,
+    local_info,
+    local_path,
+    normalize,
+    open_filesystem,
+)
+from stages.ranged_file import RangedFile
+from stages.source_files import open_source, read_range, stat_source
+from stages.store_calls import may_pass, try_again
+
+__all__ = [
+    "FileInfo",
+    "Storage",
+    "digest",
+    "file_info",
+    "find",
+    "is_in_process",
+    "is_url",
+    "local_info",
+    "local_path",
+    "normalize",
+    "numbers_of",
+    "open_filesystem",
+    "open_source",
+    "stat_source",
+]
+
+T = TypeVar("T")
 
 _TEMPORARY = ".tmp-"
 """Names of files that are being written begin so; no listing shows them."""
 
-
-@dataclass(frozen=True, slots=True)
-class FileInfo:
-    """One object of a listing.
-
-    Attributes:
-        path: below the storage's root, with "/" between parts.
-        size_bytes: its size.
-        etag: changes when the content does: the store's ETag, or size and modification time.
-        modified_s: when it last changed, in seconds since 1970; None where the store does not tell.
-    """
-
-    path: str
-    size_bytes: int
-    etag: str
-    modified_s: float | None
-
-
-def is_url(location: str) -> bool:
-    """True for ``protocol://...``; everything else is a local path."""
-    head, separator, _ = location.partition("://")
-    return bool(separator) and head.replace("+", "").isalnum()
-
-
-def normalize(location: str | os.PathLike[str]) -> str:
-    """An absolute local path, or the URL without a trailing slash. The form in which locations are stored."""
-    text = os.fspath(location)
-    if text.startswith("file://"):
-        text = text.removeprefix("file://")
-    if is_url(text):
-        return text.rstrip("/")
-    return os.path.abspath(os.path.expanduser(text))
-
-
-def open_filesystem(location: str) -> tuple[Any, str]:
-    """The fsspec file system of a normalized location, and the location as that file system names it.
-
-    Raises:
-        ParamsError: the protocol is unknown or its package is missing.
-    """
-    if not is_url(location):
-        return LocalFileSystem(), location
-    protocol = location.partition("://")[0]
-    try:
-        filesystem = fsspec.filesystem(protocol)
-    except (ImportError, ValueError) as error:
-        raise ParamsError(
-            f"{location} requires the fsspec protocol {protocol!r}: {error}. "
-            "Install the extra that brings it (s3: pip install 'curator-dagster[s3]')."
-        ) from error
-    return filesystem, filesystem._strip_protocol(location)
+_NUMBERED = re.compile(r"([1-9][0-9]*)\.json")
 
 
 class Storage:
@@ -104,9 +85,18 @@ class Storage:
             raise ParamsError(f"A path below {self.root} must not leave it, got {path!r}.")
         return f"{self._base}/{path}"
 
+    def _call(self, operation: str, call: Callable[[], T]) -> T:
+        """What the client's call returns, tried again while its store is away."""
+        return call() if self.is_local else try_again(call, store=self.root, operation=operation)
+
     def exists(self, path: str) -> bool:
-        """True where the file is there."""
-        return bool(self._fs.exists(self._full(path)))
+        """True where the file is there.
+
+        Raises:
+            StorageError: the store does not answer, as in everything below.
+        """
+        full = self._full(path)
+        return bool(self._call(f"looking for {path}", lambda: self._fs.exists(full)))
 
     def read_bytes(self, path: str) -> bytes:
         """The whole file.
@@ -114,7 +104,8 @@ class Storage:
         Raises:
             FileNotFoundError: it is not there.
         """
-        return self._fs.cat_file(self._full(path))
+        full = self._full(path)
+        return self._call(f"reading {path}", lambda: self._fs.cat_file(full))
 
     @contextlib.contextmanager
     def open(self, path: str) -> Iterator[IO[bytes]]:
@@ -123,8 +114,17 @@ class Storage:
         Raises:
             FileNotFoundError: it is not there.
         """
-        with self._fs.open(self._full(path), "rb") as handle:
-            yield handle
+        full = self._full(path)
+        if self.is_local:
+            with open(full, "rb") as handle:
+                yield handle
+            return
+        remote = self._call(f"opening {path}", lambda: self._fs.open(full, "rb", cache_type="none"))
+
+        def fetch(start: int, end: int) -> bytes:
+            return self._call(f"reading {path}", lambda: read_range(remote, start, end))
+
+        yield RangedFile(fetch, remote.seek(0, 2))  # type: ignore[misc]  # typeshed's RawIOBase is no IO
 
     def list(self, prefix: str = "") -> list[FileInfo]:
         """Every file below a folder, however deep, sorted by path; empty where the folder is missing."""
@@ -132,18 +132,14 @@ class Storage:
         start = len(self._base) + 1
         if self.is_local:
             return sorted(_walk_whole_files(base, start), key=lambda info: info.path)
-        self._fs.invalidate_cache()
-        try:
-            found = self._fs.find(base, detail=True)
-        except FileNotFoundError:
-            return []
+        found = self._call(f"listing {prefix or 'the root'}", lambda: find(self._fs, base))
         return [file_info(name[start:], info) for name, info in sorted(found.items())]
 
     def write_bytes(self, path: str, data: bytes) -> None:
         """Write the file so that it appears whole, replacing one that is there."""
         full = self._full(path)
         if not self.is_local:
-            self._fs.pipe_file(full, data)
+            self._call(f"writing {path}", lambda: self._fs.pipe_file(full, data))
             return
         with self._temporary(full) as temporary:
             _write_and_sync(temporary, data)
@@ -151,31 +147,45 @@ class Storage:
         _sync_folder(full)
 
     def create_bytes(self, path: str, data: bytes) -> bool:
-        """Write the file unless one is there; False where somebody else's is. Exclusive between processes."""
+        """Write the file unless one is there; False where somebody else's is. Exclusive between processes.
+
+        On an object store an attempt whose answer was lost may have written all the same, and clients below this one
+        ask again unseen (aiohttp does, on a connection that breaks). So a file that is there and holds these very
+        bytes is taken for ours: who must know it from an equal one of another writer puts a mark of its own in.
+        """
         full = self._full(path)
+        if self.is_local:
+            return self._create_local(full, data)
+        return self._call(f"creating {path}", lambda: self._create_object(full, data))
+
+    def _create_local(self, full: str, data: bytes) -> bool:
         try:
-            if self.is_local:
-                with self._temporary(full) as temporary:
-                    _write_and_sync(temporary, data)
-                    os.link(temporary, full)
-                _sync_folder(full)
-            else:
-                self._fs.pipe_file(full, data, mode="create")
+            with self._temporary(full) as temporary:
+                _write_and_sync(temporary, data)
+                os.link(temporary, full)
         except FileExistsError:
             return False
-        except OSError:
+        _sync_folder(full)
+        return True
+
+    def _create_object(self, full: str, data: bytes) -> bool:
+        try:
+            self._fs.pipe_file(full, data, mode="create")
+        except FileExistsError:
+            return self._fs.cat_file(full) == data
+        except OSError as error:
             # Object stores answer a failed precondition with errors of their own; an object that is there explains it.
             self._fs.invalidate_cache()
-            if self.is_local or not self.exists(path):
+            if may_pass(error) or not self._fs.exists(full):
                 raise
-            return False
+            return self._fs.cat_file(full) == data
         return True
 
     def put_file(self, path: str, local: str | os.PathLike[str]) -> None:
         """Move a finished local file into place so that it appears whole."""
         full = self._full(path)
         if not self.is_local:
-            self._fs.put_file(os.fspath(local), full)
+            self._call(f"writing {path}", lambda: self._fs.put_file(os.fspath(local), full))
             return
         with self._temporary(full) as temporary:
             with open(local, "rb") as source, open(temporary, "wb") as target:
@@ -188,8 +198,9 @@ class Storage:
 
     def delete(self, path: str) -> None:
         """Remove the file; nothing happens where it is not there."""
+        full = self._full(path)
         with contextlib.suppress(FileNotFoundError):
-            self._fs.rm_file(self._full(path))
+            self._call(f"deleting {path}", lambda: self._fs.rm_file(full))
 
     @contextlib.contextmanager
     def _temporary(self, full: str) -> Iterator[str]:
@@ -206,67 +217,6 @@ class Storage:
                 os.unlink(temporary)
 
 
-def local_info(full: str, path: str) -> FileInfo:
-    """Size and content tag of a file on this machine's disks, to the nanosecond.
-
-    Raises:
-        FileNotFoundError: it is not there.
-    """
-    stat = os.stat(full)
-    return FileInfo(path, stat.st_size, f"{stat.st_size}-{stat.st_mtime_ns}", stat.st_mtime)
-
-
-def file_info(path: str, info: dict[str, Any]) -> FileInfo:
-    """Read a listing entry of an object store."""
-    modified = info.get("mtime") or info.get("LastModified") or info.get("created")
-    seconds = modified.timestamp() if isinstance(modified, datetime) else modified
-    size = int(info.get("size") or 0)
-    etag = str(info.get("ETag") or info.get("etag") or "").strip('"')
-    return FileInfo(path, size, etag or f"{size}-{seconds}", float(seconds) if seconds is not None else None)
-
-
-def stat_source(uri: str) -> FileInfo:
-    """Size and content tag of a source as it is now.
-
-    Raises:
-        SourceGone: it is not there.
-        StorageUnavailable: the store does not answer, or refuses.
-    """
-    filesystem, path = open_filesystem(uri)
-    try:
-        if local_path(uri):
-            return local_info(path, path)
-        filesystem.invalidate_cache()
-        return file_info(path, filesystem.info(path))
-    except FileNotFoundError as error:
-        raise SourceGone(
-            uri, f"The source was listed and is not there any more: {uri}. List again, or restore the file."
-        ) from error
-    except OSError as error:
-        raise StorageUnavailable(
-            uri, f"The source cannot be read: {error}. It is tried again by the next run."
-        ) from error
-
-
-@contextlib.contextmanager
-def open_source(uri: str) -> Iterator[IO[bytes]]:
-    """A source, seekable and read by ranges, never whole.
-
-    Raises:
-        SourceGone: it is not there.
-        StorageUnavailable: the store does not answer, or refuses.
-    """
-    filesystem, path = open_filesystem(uri)
-    try:
-        handle = filesystem.open(path, "rb")
-    except FileNotFoundError as error:
-        raise SourceGone(uri, f"The source is not there any more: {uri}. List again, or restore the file.") from error
-    except OSError as error:
-        raise StorageUnavailable(uri, f"The source cannot be opened: {error}.") from error
-    with handle:
-        yield handle
-
-
 def digest(*parts: str, length: int = 20) -> str:
     """First `length` hex digits of the SHA-256 of the parts, each with its length, so that no two lists collide."""
     hasher = hashlib.sha256()
@@ -277,9 +227,10 @@ def digest(*parts: str, length: int = 20) -> str:
     return hasher.hexdigest()[:length]
 
 
-def local_path(uri: str) -> Path | None:
-    """The path of a source on this machine's disks, else None."""
-    return None if is_url(uri) else Path(uri)
+def numbers_of(files: Iterable[FileInfo]) -> list[int]:
+    """The n of every file named ``{n}.json``; others, such as a file manager or a sync tool leaves, have none."""
+    names = (info.path.rsplit("/", 1)[-1] for info in files)
+    return [int(found[1]) for name in names if (found := _NUMBERED.fullmatch(name))]
 
 
 def _walk_whole_files(base: str, start: int) -> Iterator[FileInfo]:

@@ -1,8 +1,9 @@
 """One phase on one partition: which items have rows already, which must be worked on, and the commit."""
 
 import importlib.metadata
+from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 from stages.errors import ManifestError, Reason
 from stages.inputs import InputTables
 from stages.manifest import (
+    Commit,
     CommittedFile,
     ItemKey,
     ManifestRef,
@@ -30,7 +32,9 @@ from stages.tasks import Failed, Rejected, Row, Task
 class TableRun:
     """One phase on one partition: which items have rows, which must be worked on, and the commit."""
 
-    def __init__(self, phase: Phase[Any], output: ManifestRef, tables: InputTables, run_id: str) -> None:
+    def __init__(
+        self, phase: Phase[Any], output: ManifestRef, tables: InputTables, run_id: str, transient: Collection[str]
+    ) -> None:
         self.output = output
         self.computed = self.failed = self.redecided = 0
         self._phase = phase
@@ -46,7 +50,7 @@ class TableRun:
             )
         self._lineage = _lineage(phase, run_id, tables)
         self.writer = RowWriter(self._storage, output, decision_key=self._decision_key, lineage=self._lineage)
-        stored = stored_items(self._storage, output)
+        stored = stored_items(self._storage, output, {*transient, *phase.params.retry_reasons})
         known = phase.reusable(output, set(stored.worked))
         self._taken: dict[str, CommittedFile] = {}
         redecide: dict[str, CommittedFile] = {}
@@ -60,27 +64,25 @@ class TableRun:
                 redecide[row_key] = stored.worked[row_key]
         self._redecide(redecide)
         self._pending = [key for key in self._index if key not in self._taken and key not in redecide]
-        self._open = set(self._pending)
         self.to_compute = len(self._pending)
-        self._costs = {row_key: phase.cost(self._item(row_key)) for row_key in self._pending}
-        self.cost_total, self.cost_done = sum(self._costs.values()), 0.0
+        self._costs = array("d", map(phase.cost, _rows(self._items)) if self._pending else [])
+        self.cost_total, self.cost_done = sum(map(self._cost, self._pending)), 0.0
 
     @property
     def is_done(self) -> bool:
         """True once every item has its rows."""
-        return not self._open
+        return self.computed == self.to_compute
 
     def tasks(self) -> Iterator[Task]:
         """Tasks of the items to work on, built one by one as they are asked for."""
-        for row_key in sorted(self._pending, key=lambda key: -self._costs[key]):
+        for row_key in sorted(self._pending, key=self._cost, reverse=True):
             yield self._phase.task(self._item(row_key), f"{self.output.partition}/{row_key}")
 
     def take(self, result: ItemResult) -> None:
         """Turn what became of one task into the whole rows of its item."""
         row_key = result.task_id.split("/", 1)[1]
-        self._open.discard(row_key)
         self.computed += 1
-        self.cost_done += self._costs[row_key]
+        self.cost_done += self._cost(row_key)
         rows = self._whole_rows(row_key, result)
         self.failed += "failed" in rows["status"].to_pylist()
         is_passing = any(isinstance(fate, Rejected) and fate.is_passing for fate in result.outcomes)
@@ -88,9 +90,9 @@ class TableRun:
 
     def _whole_rows(self, row_key: str, result: ItemResult) -> pa.Table:
         """The item's rows as a table; what does not fit the schema or raises fails this item alone."""
-        item = self._item(row_key)
         tables = [outcome for outcome in result.outcomes if isinstance(outcome, pa.Table)]
-        lost = [self._phase.lost_row(item, fate) for fate in result.outcomes if isinstance(fate, Rejected | Failed)]
+        fates = [fate for fate in result.outcomes if isinstance(fate, Rejected | Failed)]
+        lost = [self._phase.lost_row(self._item(row_key), fate) for fate in fates]
         done = [row for rows in result.outcomes if isinstance(rows, list) for row in rows]
         try:
             if tables:
@@ -98,7 +100,7 @@ class TableRun:
             return self._table([self._decided(row, row_key) for row in [*done, *lost]])
         except Exception as error:  # noqa: BLE001 - rows of a user's stage and a user's decision: theirs may be anything
             failure = Failed(Reason.STAGE_ERROR, f"{type(error).__name__}: {error}")
-            return self._table([self._decided(self._phase.lost_row(item, failure), row_key)])
+            return self._table([self._decided(self._phase.lost_row(self._item(row_key), failure), row_key)])
 
     def _table(self, rows: list[Row]) -> pa.Table:
         if not rows:
@@ -117,9 +119,7 @@ class TableRun:
         files = [_part(entry, keys) for entry, keys in chosen.values()]
         files.extend(self.writer.files)
         commit = commit_table(self._storage, self.output, files, self._lineage)
-        table = read_commit(self._storage, self.output, commit)
-        self._phase.finish(self.output, table)
-        present = Counter(table["row_key"].to_pylist())
+        self._phase.finish(self.output)
         return PhaseReport(
             phase=self._phase.params.phase,
             asset=self.output.asset,
@@ -128,13 +128,22 @@ class TableRun:
             reused=len(self._taken),
             redecided=self.redecided,
             computed=self.computed,
-            rows=len(table),
+            rows=sum(commit.counts.values()),
             counts=commit.counts,
             reasons=commit.reasons,
-            missing=sum(max(0, self._phase.least_rows(self._item(key)) - present[key]) for key in self._index),
+            missing=self._missing(commit),
             commit=commit.number,
             data_version=commit.digest,
         )
+
+    def _missing(self, commit: Commit) -> int:
+        """How many rows the items lack in the committed table."""
+        present = Counter(read_commit(self._storage, self.output, commit, ["row_key"])["row_key"].to_pylist())
+        items = zip(self._index, _rows(self._items), strict=True)
+        return sum(max(0, self._phase.least_rows(item) - present[row_key]) for row_key, item in items)
+
+    def _cost(self, row_key: str) -> float:
+        return self._costs[self._index[row_key]]
 
     def _item(self, row_key: str) -> Row:
         return _rows(self._items.slice(self._index[row_key], 1)).__next__()
@@ -176,7 +185,9 @@ def _rows(table: pa.Table) -> Iterator[Row]:
 def _part(entry: CommittedFile, row_keys: list[str]) -> CommittedFile:
     """The part of a file that holds these items."""
     kept = set(row_keys)
-    return replace(entry, items=sorted(kept), transient=[key for key in entry.transient if key in kept])
+    transient = [key for key in entry.transient if key in kept]
+    failed = {key: reasons for key, reasons in entry.failed.items() if key in kept}
+    return replace(entry, items=sorted(kept), transient=transient, failed=failed)
 
 
 def _lineage(phase: Phase[Any], run_id: str, tables: InputTables) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.object_store import KEY, SECRET, running_server
+from tests.object_store import ObjectStore, running_server
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -60,22 +60,21 @@ def ray_cluster() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a real S3 server."""
-    with running_server(tmp_path_factory.mktemp("s3")) as url:
-        yield url
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """A real S3 server. A test that stops it must start it again."""
+    with running_server(tmp_path_factory.mktemp("s3")) as store:
+        yield store
 
 
 @pytest.fixture
-def s3_bucket(s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def s3_bucket(s3_server: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An empty bucket, reached as a user reaches one: through the environment that fsspec reads."""
     import fsspec
     from fsspec.config import conf
 
-    settings = {"endpoint_url": s3_server, "key": KEY, "secret": SECRET}
-    for name, value in settings.items():
+    for name, value in s3_server.settings.items():
         monkeypatch.setenv(f"FSSPEC_S3_{name.upper()}", value)
-    monkeypatch.setitem(conf, "s3", settings)
+    monkeypatch.setitem(conf, "s3", dict(s3_server.settings))
     filesystem = fsspec.filesystem("s3")
     bucket = f"bucket-{abs(hash(tmp_path)) % 10**10}"
     filesystem.mkdir(bucket)

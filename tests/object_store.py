@@ -1,7 +1,7 @@
-"""A real S3 server on this machine, for the tests that need one."""
+"""A real S3 server on this machine, for the tests that need one, which may stop it and let it go on."""
 
+import contextlib
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -15,6 +15,85 @@ KEY, SECRET = "test", "testsecret"
 READY_S = 30
 
 
+class ObjectStore:
+    """A server that keeps its ports and its data however often it is stopped.
+
+    Attributes:
+        url: of its S3 interface.
+        settings: what fsspec needs to know of it, by name.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        config = folder / "s3.json"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "data").mkdir(exist_ok=True)
+        credentials = [{"accessKey": KEY, "secretKey": SECRET}]
+        actions = ["Admin", "Read", "Write", "List", "Tagging"]
+        config.write_text(json.dumps({"identities": [{"name": "t", "credentials": credentials, "actions": actions}]}))
+        names = ("s3", "master", "volume", "filer", "admin")
+        ports = dict(zip(names, _ports(len(names)), strict=True))
+        self._command = [str(Path(sys.executable).with_name("weed")), "mini", f"-dir={folder / 'data'}"]
+        self._command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.config={config}", "-master.telemetry=false"]
+        self._command += ["-webdav=false", *(f"-{name}.port={port}" for name, port in ports.items())]
+        self._log = folder / "server.log"
+        self._port = ports["s3"]
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.settings = {"endpoint_url": self.url, "key": KEY, "secret": SECRET}
+
+    def start(self) -> None:
+        """Run, and answer."""
+        with open(self._log, "ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, start_new_session=True)
+        limit = time.monotonic() + READY_S
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > limit:
+                raise RuntimeError(f"the S3 server must be ready within {READY_S} s: {self._log.read_text()[-2000:]}")
+            time.sleep(0.05)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End the process; from now on connections are refused."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(timeout=READY_S)
+            self._process = None
+
+    @contextmanager
+    def away(self, how: signal.Signals = signal.SIGINT) -> Iterator[None]:
+        """Ended inside the block; with SIGSTOP it takes connections and does not answer."""
+        if how is signal.SIGSTOP and self._process is not None:
+            self._process.send_signal(how)
+        else:
+            self.stop(how)
+        try:
+            yield
+        finally:
+            self.go_on()
+
+    def go_on(self) -> None:
+        """Answer again, ended or stopped."""
+        if self._process is None:
+            self.start()
+        else:
+            self._process.send_signal(signal.SIGCONT)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._port), timeout=1):
+            return True
+        return False
+
+
+@contextmanager
+def running_server(folder: Path) -> Iterator[ObjectStore]:
+    """A server whose data lies in `folder`, and which ends with the block."""
+    store = ObjectStore(folder)
+    store.start()
+    try:
+        yield store
+    finally:
+        store.stop(signal.SIGKILL)
+
+
 def free_port() -> int:
     """A port that nothing listens on, nor on the one 10,000 above it, which the server takes for gRPC."""
     while True:
@@ -25,44 +104,8 @@ def free_port() -> int:
                 return port
 
 
-@contextmanager
-def running_server(folder: Path) -> Iterator[str]:
-    """The server's URL; its data lies in `folder`, and it ends with the block."""
-    folder.mkdir(parents=True, exist_ok=True)
-    config = folder / "s3.json"
-    credentials = [{"accessKey": KEY, "secretKey": SECRET}]
-    actions = ["Admin", "Read", "Write", "List", "Tagging"]
-    config.write_text(json.dumps({"identities": [{"name": "t", "credentials": credentials, "actions": actions}]}))
-    names = ("s3", "master", "volume", "filer", "admin")
-    ports = dict(zip(names, _ports(len(names)), strict=True))
-    command = [str(Path(sys.executable).with_name("weed")), "mini", f"-dir={folder / 'data'}", "-webdav=false"]
-    command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.config={config}", "-master.telemetry=false"]
-    command += [f"-{name}.port={port}" for name, port in ports.items()]
-    (folder / "data").mkdir(exist_ok=True)
-    with open(folder / "server.log", "wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        try:
-            _wait_until_ready(server, ports["s3"], folder / "server.log")
-            yield f"http://127.0.0.1:{ports['s3']}"
-        finally:
-            os.kill(server.pid, signal.SIGINT)
-            server.wait(timeout=READY_S)
-
-
 def _ports(number: int) -> list[int]:
     ports: set[int] = set()
     while len(ports) < number:
         ports.add(free_port())
     return sorted(ports)
-
-
-def _wait_until_ready(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    limit = time.monotonic() + READY_S
-    while time.monotonic() < limit:
-        if server.poll() is not None:
-            raise RuntimeError(f"the S3 server ended at its start: {log.read_text()[-2000:]}")
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise RuntimeError(f"the S3 server must be ready within {READY_S} s: {log.read_text()[-2000:]}")

@@ -1,6 +1,8 @@
-"""A small real phase for tests of what all phases share: it halves a number per source, and knows some bad ones."""
+"""Small real phases for tests of what all phases share."""
 
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -8,6 +10,7 @@ import pyarrow as pa
 
 from stages.base import ProcessingStage, WorkerMetadata
 from stages.errors import Reason, StageError
+from stages.knobs import knob
 from stages.manifest import ManifestRef
 from stages.params import ReadParams
 from stages.phase import Phase
@@ -63,7 +66,54 @@ def collect_toy(task: Task) -> list[Row]:
     return [{**columns, "partition": task.data.partition, "status": "kept"}]
 
 
-def register_names(root: Path, names: list[str], *, partition_size: int = 64) -> list[str]:
+def register_names(root: Path | str, names: list[str], *, partition_size: int = 64) -> list[str]:
     """Register sources that only have a name and return their partitions."""
     sources = [Source(f"/videos/{name}", "1", 1) for name in names]
     return register_sources(Storage(root), sources, partition_size)
+
+
+class ScaledParams(ReadParams):
+    """A knob that the work reads, and one that only decides."""
+
+    factor: int = knob(1, "work", "Widths are multiplied by this.", ge=1)
+    least_px: int = knob(0, "decision", "Least width of a kept row. Higher is stricter.", ge=0)
+
+
+class ScaledStage(ProcessingStage[VideoTask, VideoTask]):
+    """Measures a width by `factor`; pauses, where it is given some, so that runs at once meet in many orders."""
+
+    name = "scaled"
+    batch_size = 8
+
+    def __init__(self, factor: int, pause_s: float) -> None:
+        self.factor = factor
+        self.pause_s = pause_s
+
+    def process(self, task: VideoTask) -> VideoTask | Failed:
+        columns = task.data.columns
+        if Path(task.data.uri).name.startswith("offline"):
+            return Failed(Reason.STORAGE, "the store is away")
+        time.sleep(self.pause_s)
+        width = self.factor * (int(columns["video_id"], 16) % 1000)
+        return replace(task, data=replace(task.data, columns={**columns, "width": width}))
+
+
+class ScaledPhase(Phase[ScaledParams]):
+    """Stands in for read: each source has a width by its id and the work knob, and a fate by the decision knob."""
+
+    key_columns: ClassVar[tuple[str, ...]] = ("uri", "etag")
+    pause_s: ClassVar[float] = 0.0
+
+    def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
+        return read_members(self.storage(), output.partition)
+
+    def task(self, item: Row, task_id: str) -> VideoTask:
+        return VideoTask(task_id, data=Video(item["video_id"], item["uri"], "p", columns=item))
+
+    def pipeline(self) -> Pipeline:
+        return Pipeline("scaled", [ScaledStage(self.params.factor, self.pause_s)], collect=collect_toy)
+
+    def decide(self, row: Row) -> Row:
+        if row["width"] >= self.params.least_px:
+            return {**row, "status": "kept", "reason": None, "error": None}
+        return {**row, "status": "rejected", "reason": Reason.TOO_SMALL.value, "error": f"{row['width']} px"}

@@ -49,6 +49,13 @@ def noise_shot(seed: int, num_frames: int, *, width: int = 96, height: int = 64,
     return [np.roll(texture, index * speed, axis=1) for index in range(num_frames)]
 
 
+def noisy_video(path: Path, num_frames: int, *, seed: int = 1, width: int = 128, height: int = 96) -> Path:
+    """Pictures of nothing but noise, which no codec makes small: some 20 kB a frame."""
+    random = np.random.default_rng(seed)
+    pictures = [random.integers(0, 256, (height, width, 3)).astype(np.uint8) for _ in range(num_frames)]
+    return write_video(path, pictures, options={"preset": "ultrafast", "qp": "8"})
+
+
 def three_shots(path: Path, *, rate: int = 25) -> Path:
     """Three sliding shots of 75 frames: cuts at frames 75 and 150, 9 seconds at 25 fps."""
     pictures = [picture for seed in (1, 2, 6) for picture in noise_shot(seed, 75)]

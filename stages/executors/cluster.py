@@ -1,9 +1,17 @@
-"""The Ray that the work runs on: a private one for this process, or one that is there already."""
+"""The Ray that the work runs on: a private one for this process, or one that is there already.
+
+A session has a folder, in which all of a private Ray lies. A guardian ends what is left of that and removes it.
+"""
 
 import logging
 import os
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +29,12 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_GPU_MEMORY_GB = 24.0
 """Assumed where no GPU says how much memory it has."""
+VITAL = {"raylet", "gcs_server"}
+"""Processes of Ray, in its own words, that a private Ray cannot do without."""
+LONGEST_PARENT = 24
+"""Bytes; the path of a socket may have 107, and Ray's own part of it takes up to 83 of them."""
+_PRIVATE = {"gcs_rpc_server_reconnect_timeout_s": 10}
+"""Seconds until Ray ends this process where its GCS is lost while it answers; 60 by default, for one that moves."""
 
 
 class Shape(NamedTuple):
@@ -31,51 +45,89 @@ class Shape(NamedTuple):
 
 
 class Cluster:
-    """A connection to Ray. Ends the Ray that it started and no other."""
+    """A connection to Ray. Ends the Ray that it started and no other.
+
+    Attributes:
+        is_joined: the process was connected before.
+        is_private: it started this Ray, for itself.
+        folder: for files of the session; all of a private Ray lies in it.
+        node_id: of this machine.
+        environment: what workers need to import what the driver can.
+    """
 
     def __init__(self, address: str) -> None:
         self._environment = {name: os.environ.get(name) for name in ("RAY_AUTH_MODE",)}
         self.is_joined = ray.is_initialized()
         self.is_private = not self.is_joined and address == "local"
-        self._guardian: subprocess.Popen[bytes] | None = None
-        if not self.is_joined:
-            _connect(address)
-        if self.is_private:
-            self._guardian = _start_guardian()
-        self.node_id = ray.get_runtime_context().get_node_id()
+        self.folder = _new_folder()
+        self._guardian = _start_guardian(self.folder)
+        try:
+            if self.is_private:
+                _connect(address, include_dashboard=False, _temp_dir=self.folder, _system_config=_PRIVATE)
+            elif not self.is_joined:
+                _connect(address)
+            self.node_id = ray.get_runtime_context().get_node_id()
+        except BaseException:  # an interrupt too: what has started meanwhile must not stay
+            self.close()
+            raise
         self.environment = _worker_environment()
 
     def close(self) -> None:
-        """Disconnect; a private Ray ends with that."""
-        if self.is_joined:
-            return
-        ray.shutdown()
-        if self._guardian is not None:
-            self._guardian.communicate()
-        ray._private.worker._worker_logs_enabled = True
+        """Disconnect; a private Ray ends with that, and the folder goes."""
+        if not self.is_joined:
+            ray.shutdown()
+            ray._private.worker._worker_logs_enabled = True
+        self._guardian.communicate(guardian.FAREWELL)
         # A private Ray turns token authentication on for the whole process, where later connections may not want it.
-        for name, value in self._environment.items():
+        for name, value in self._environment.items() if not self.is_joined else ():
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
 
+    def check(self) -> None:
+        """Raise where the private Ray lost a process that it cannot go on without.
+
+        To be asked before anything is asked of Ray: without its raylet Ray ends this process without a word, and
+        without its GCS it waits.
+
+        Raises:
+            PoolError: it did.
+        """
+        node: Any = ray._private.worker._global_node
+        lost = sorted({name for name, _ in node.dead_processes()} & VITAL) if self.is_private and node else []
+        if lost:
+            raise PoolError(
+                f"Ray must run until the work is done, but its process {lost[0]} ended: it was killed, or the machine "
+                "ran out of memory. What is done stays, and the same command goes on from there."
+            )
+
     def shape_of(self, resources: Resources) -> Shape:
         """What a worker of these resources takes here: a share of the smallest GPU, CPUs of one node at most."""
         memory_gb = self.gpu_memory_gb if resources.gpu_memory_gb else DEFAULT_GPU_MEMORY_GB
-        most = max((node.get("CPU", 0.0) for node in _nodes()), default=1.0)
+        most = max((node.get("CPU", 0.0) for node in self._nodes()), default=1.0)
         return Shape(min(resources.cpus, most), resources.gpu_share(memory_gb))
 
     @property
     def total(self) -> Shape:
         """Everything the cluster has."""
-        nodes = _nodes()
+        nodes = self._nodes()
         return Shape(sum(node.get("CPU", 0.0) for node in nodes), sum(node.get("GPU", 0.0) for node in nodes))
 
     @property
     def free(self) -> Shape:
-        """What nobody holds, a moment ago."""
+        """What nobody holds, a moment ago; all of a private Ray, of which nobody else holds anything."""
+        if self.is_private:
+            return self.total
         available = ray.available_resources()
         return Shape(available.get("CPU", 0.0), available.get("GPU", 0.0))
+
+    def _nodes(self) -> list[dict[str, float]]:
+        """What each machine has. A private Ray is asked once: without its GCS, the answer would not come."""
+        return self._own if self.is_private else _nodes()
+
+    @cached_property
+    def _own(self) -> list[dict[str, float]]:
+        return _nodes()
 
     @cached_property
     def gpu_memory_gb(self) -> float:
@@ -90,23 +142,47 @@ class Cluster:
         return min(found, default=DEFAULT_GPU_MEMORY_GB)
 
 
-def _connect(address: str) -> None:
+def _connect(address: str, **started: Any) -> None:
     # Ray has no option for these two. The first: under `uv run` it would build the environment anew on each node.
     if "RAY_ENABLE_UV_RUN_RUNTIME_ENV" not in os.environ:
         ray._private.ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = False
     # The second: it prints "(raylet) A worker died" on stdout, where data goes. The pool reports deaths itself.
     ray._private.worker._worker_logs_enabled = False
-    started: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+    with _own_sigterm():
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **started)
+        except ConnectionError as error:
+            raise PoolError(f"executor.address must lead to a running Ray, got {address!r}: {error}") from error
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Whatever Ray does inside the block, SIGTERM is handled afterwards as before: Ray's handler exits the process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **started)
-    except ConnectionError as error:
-        raise PoolError(f"executor.address must lead to a running Ray, got {address!r}: {error}") from error
+        yield
+    except SystemExit:
+        if callable(before):
+            before(signal.SIGTERM, None)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
-def _start_guardian() -> subprocess.Popen[bytes]:
-    """The process that ends this private Ray where the driver is killed; it ends when its input is closed."""
-    session = ray.get_runtime_context().get_session_name()
-    command = [sys.executable, "-I", guardian.__file__, session]
+def _new_folder() -> str:
+    """An empty folder where Ray would have its own; in /tmp where the paths of its sockets would be too long there."""
+    wished = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    parent = wished if len(wished) <= LONGEST_PARENT else "/tmp"
+    os.makedirs(parent, exist_ok=True)
+    return tempfile.mkdtemp(prefix="curator-", dir=parent)
+
+
+def _start_guardian(folder: str) -> subprocess.Popen[bytes]:
+    """The process that removes the folder and ends the Ray in it, however this one ends; closing its input ends it."""
+    command = [sys.executable, "-I", guardian.__file__, folder]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
 
 

@@ -1,13 +1,13 @@
 """The workers of a session: started, watched, ended. What they work on is the pool's business."""
 
 import logging
-import shutil
-import tempfile
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -78,6 +78,7 @@ class Hand:
         ready: index of each stage that is set up in it, of the run `ready_run`.
         pid: of its process, where it can be seen from here.
         idle_since: when it finished its last call.
+        idle_after: run and stage of that call, where it was a batch.
         beats: heartbeats when last asked.
         progress_at: when that figure last moved.
         is_parting: it is to leave after the batch that it is at.
@@ -93,6 +94,7 @@ class Hand:
     ready_run: str = ""
     pid: int | None = None
     idle_since: float = 0.0
+    idle_after: tuple[str, int] | None = None
     beats: int = 0
     progress_at: float = 0.0
     is_parting: bool = False
@@ -120,6 +122,7 @@ class Crew:
     Attributes:
         hands: one each.
         capacity: most workers at once.
+        idle_s: by run and stage, how long workers waited in all after a batch of it.
     """
 
     def __init__(self, cluster: Cluster, params: ExecutorParams) -> None:
@@ -127,7 +130,7 @@ class Crew:
         self.capacity = params.num_workers or max(1, int(cluster.total.cpus))
         self._cluster = cluster
         self._params = params
-        self._scratch = tempfile.mkdtemp(prefix="curator-")
+        self._scratch = str(Path(cluster.folder) / "workers")
         options: dict[str, Any] = {
             "max_restarts": 0,  # Ray would set up for ever what kills its process in setup,
             "max_task_retries": 0,  # run again what was killed because it hangs, and not say why a worker died
@@ -135,7 +138,16 @@ class Crew:
             "runtime_env": cluster.environment,
         }
         self._actor: Any = ray.remote(**options)(Worker)
+        self.idle_s: defaultdict[tuple[str, int], float] = defaultdict(float)
         self._watched_at = time.monotonic()
+
+    def check(self) -> None:
+        """Raise where Ray itself is lost, before anything is asked of it.
+
+        Raises:
+            PoolError: it is.
+        """
+        self._cluster.check()
 
     def of(self, shape: Shape) -> list[Hand]:
         """Workers of a shape that are to stay."""
@@ -175,7 +187,7 @@ class Crew:
         """Ask Ray for one more worker."""
         worker_id = uuid.uuid4().hex[:12]
         placed = self._actor.options(num_cpus=shape.cpus, num_gpus=shape.gpus)
-        actor = placed.remote(worker_id, max(1, int(shape.cpus)), self._scratch)
+        actor = placed.remote(worker_id, max(1, int(shape.cpus)), self._scratch, self._params.backoff)
         self.hands.append(Hand(worker_id, shape, actor, Call(Doing.START, actor.start.remote())))
 
     def welcome(self, hand: Hand, birth: Birth) -> None:
@@ -185,6 +197,7 @@ class Crew:
 
     def assign(self, hand: Hand, call: Call) -> None:
         """Note what a worker was told to do; from now on it must show progress."""
+        self.count_idle(hand)
         hand.call = call
         hand.progress_at = call.since
 
@@ -195,7 +208,14 @@ class Crew:
             raise ValueError(f"Worker {hand.worker_id} must be at something to be released, but is idle.")
         hand.call = hand.question = None
         hand.idle_since = time.monotonic()
+        hand.idle_after = (call.run, call.stage) if call.doing is Doing.BATCH else None
         return call
+
+    def count_idle(self, hand: Hand) -> None:
+        """Account, once, for the time that a worker has waited since its last batch."""
+        if hand.call is None and hand.idle_after is not None:
+            self.idle_s[hand.idle_after] += time.monotonic() - hand.idle_since
+            hand.idle_after = None
 
     def dismiss(self, hand: Hand) -> None:
         """Let an idle worker tear its stages down; it is ended when that is done, or takes too long."""
@@ -209,6 +229,7 @@ class Crew:
 
     def kill(self, hand: Hand) -> None:
         """End a worker at once."""
+        self.count_idle(hand)
         ray.kill(hand.actor)
         self.hands.remove(hand)
 
@@ -236,6 +257,7 @@ class Crew:
             return []
         answers = list(waiting)
         ray.wait(answers, timeout=timeout_s)
+        self._cluster.check()  # workers that died with Ray say nothing about their tasks
         done, _ = ray.wait(answers, num_returns=len(answers), timeout=0)
         return [waiting[answer] for answer in done]
 
@@ -259,7 +281,6 @@ class Crew:
             ray.wait(farewells, num_returns=len(farewells), timeout=LEAVE_LIMIT_S / 4)
         for hand in list(self.hands):
             self.kill(hand)
-        shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _watch(self, hand: Hand, call: Call, now: float) -> Death | None:
         if call.doing is Doing.START:

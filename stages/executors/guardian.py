@@ -1,16 +1,16 @@
 """A small process that outlives its driver just long enough to end the Ray that the driver started.
 
 Ray's own processes notice a driver that was killed, but some of its agents stay for a long time. This one waits for the
-end of its standard input, which the system closes however the driver ends, and then kills what is left of the session.
-Agents and workers hide their command line, so it notes meanwhile which processes descend from those that show theirs.
-It imports nothing but the standard library, so that it costs some 10 MB.
+end of its standard input, which the system closes however the driver ends, then kills what is left of that Ray, and
+removes the folder that all of it lived in. It imports nothing but the standard library, so that it costs some 10 MB.
 
-    python guardian.py SESSION_NAME < pipe
+    python guardian.py FOLDER < pipe
 """
 
 import contextlib
 import os
 import select
+import shutil
 import signal
 import sys
 import time
@@ -22,6 +22,13 @@ LOOK_EVERY_S = 2.0
 SEARCHES = 50
 PAUSE_S = 0.2
 """Between two searches at the end; a process that is just starting shows up late."""
+FAREWELL = b"end"
+"""What a driver writes that ends in good order."""
+LAST_WORDS = (
+    "curator: the process at work ended without a word: it was killed, or its Ray was. What is done stays, and the "
+    "same command goes on from there."
+)
+RAYLET_LOGS = ("/raylet.out", "/raylet.err")
 
 
 class Process(NamedTuple):
@@ -31,29 +38,37 @@ class Process(NamedTuple):
     started: str
 
 
-def guard(session: str) -> None:
-    """Wait for the driver's end, then kill the processes of its session; for ten seconds at most."""
-    seen = set(processes_of(session))
+def guard(folder: str) -> None:
+    """Wait for the driver's end, then kill the processes of its folder, for ten seconds at most, and remove it."""
+    seen = set(processes_of(folder))
     while not select.select([sys.stdin], [], [], LOOK_EVERY_S)[0]:
-        seen.update(processes_of(session))
+        seen.update(processes_of(folder))
+    if os.read(sys.stdin.fileno(), len(FAREWELL)) != FAREWELL:
+        # Killed, or ended by Ray itself, which says nothing where it finds its raylet gone.
+        print(LAST_WORDS, file=sys.stderr, flush=True)  # noqa: T201 - the driver cannot say it any more
     for _ in range(SEARCHES):
-        left = (seen | set(processes_of(session))) & {process for process, _ in _running()}
+        left = (seen | set(processes_of(folder))) & {process for process, _ in _running()}
         if not left:
-            return
+            break
         for process in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
         time.sleep(PAUSE_S)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
-def processes_of(session: str) -> Iterator[Process]:
-    """Processes whose command line names a Ray session, and all that descend from them; this process left out."""
+def processes_of(folder: str) -> Iterator[Process]:
+    """Processes of the Ray that lives in a folder, and all that descend from them; this one left out.
+
+    They name the folder, or, where they hide their command line as agents and workers do, write to the raylet's log.
+    """
     running = dict(_running())
     by_pid = {process.pid: process for process in running}
     children: dict[int, list[int]] = {}
     for process, parent in running.items():
         children.setdefault(parent, []).append(process.pid)
-    waiting = [process.pid for process in running if _names(process.pid, session)]
+    pids = [process.pid for process in running]
+    waiting = [pid for pid in pids if _names(pid, folder) or _writes_for_raylet(pid, folder)]
     found: set[int] = set()
     while waiting:
         pid = waiting.pop()
@@ -74,11 +89,21 @@ def _running() -> Iterator[tuple[Process, int]]:
                     yield Process(int(folder.name), fields[19]), int(fields[1])
 
 
-def _names(pid: int, session: str) -> bool:
+def _names(pid: int, folder: str) -> bool:
     try:
-        return session.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return folder.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
+
+
+def _writes_for_raylet(pid: int, folder: str) -> bool:
+    """Whether it has the raylet's log open, as all have that it started; the driver has other files of the folder."""
+    try:
+        with os.scandir(f"/proc/{pid}/fd") as entries:
+            held = {os.readlink(entry.path) for entry in entries}
+    except OSError:
+        return False
+    return any(path.startswith(f"{folder}/") and path.endswith(RAYLET_LOGS) for path in held)
 
 
 if __name__ == "__main__":

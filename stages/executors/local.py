@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from stages.base import NodeInfo, WorkerMetadata
 from stages.errors import PhaseError
-from stages.executors.work import batches, collect_rows, run_batch, set_up
+from stages.executors.work import RetryRule, StageResult, batches, collect_rows, run_batch, set_up
 from stages.params import ExecutorParams
-from stages.pipeline import AnyStage, ItemResult, Pipeline, Rows, RunStats
+from stages.pipeline import AnyStage, ItemResult, Pipeline, Rows, RunStats, StageStats
 from stages.tasks import Failed, Rejected, Task
 
 
@@ -31,7 +31,7 @@ class LocalExecutor:
                     raise PhaseError(f"Stage {stage.name} cannot be set up: {error}") from error
                 ready.append(stage)
             for batch in batches(tasks, pipeline.stages[0].batch_size):
-                yield from _run_through(pipeline, batch, stats)
+                yield from _run_through(pipeline, batch, stats, RetryRule.of(self.params))
                 yield None
         finally:
             for stage in ready:
@@ -42,11 +42,11 @@ class LocalExecutor:
         """Hold nothing."""
 
 
-def _run_through(pipeline: Pipeline, batch: list[Task], stats: RunStats) -> Iterator[ItemResult]:
+def _run_through(pipeline: Pipeline, batch: list[Task], stats: RunStats, retry: RetryRule) -> Iterator[ItemResult]:
     """Take one batch through all stages, keeping the order of children."""
     alive: list[tuple[int, Task | Rejected | Failed]] = list(enumerate(batch))
     for stage in pipeline.stages:
-        alive = _advance(stage, alive, stats)
+        alive = _advance(stage, alive, stats, retry)
     for index, task in enumerate(batch):
         outcomes: list[Rows | Rejected | Failed] = [
             value if isinstance(value, Rejected | Failed) else collect_rows(pipeline.collect, [value])
@@ -57,15 +57,13 @@ def _run_through(pipeline: Pipeline, batch: list[Task], stats: RunStats) -> Iter
 
 
 def _advance(
-    stage: AnyStage, alive: list[tuple[int, Task | Rejected | Failed]], stats: RunStats
+    stage: AnyStage, alive: list[tuple[int, Task | Rejected | Failed]], stats: RunStats, retry: RetryRule
 ) -> list[tuple[int, Task | Rejected | Failed]]:
     results: dict[int, list[Task] | Rejected | Failed] = {}
     positions = {id(value): position for position, (_, value) in enumerate(alive)}
     tasks = [value for _, value in alive if isinstance(value, Task)]
     for part in batches(tasks, stage.batch_size):
-        done = run_batch(stage, part)
-        stats.stage(stage.name).add_batch(len(part), done.seconds, done.counters)
-        for task, result in zip(part, done.results, strict=True):
+        for task, result in zip(part, _tried(stage, part, stats.stage(stage.name), retry), strict=True):
             results[positions[id(task)]] = result
     advanced: list[tuple[int, Task | Rejected | Failed]] = []
     for position, (owner, value) in enumerate(alive):
@@ -73,3 +71,22 @@ def _advance(
         children = result if isinstance(result, list) else [result]
         advanced.extend((owner, child) for child in children)
     return advanced
+
+
+def _tried(stage: AnyStage, part: list[Task], stats: StageStats, retry: RetryRule) -> list[StageResult]:
+    """Results of one batch; a task that fails for a reason that may pass is tried again, after a wait, alone."""
+    results = _run(stage, part, stats)
+    for place, task in enumerate(part):
+        failures = 0
+        while retry.admits(results[place], failures):
+            failures += 1
+            stats.retries += 1
+            time.sleep(retry.backoff.wait_s(failures))
+            (results[place],) = _run(stage, [task], stats)
+    return results
+
+
+def _run(stage: AnyStage, part: list[Task], stats: StageStats) -> list[StageResult]:
+    done = run_batch(stage, part)
+    stats.add_batch(len(part), done.seconds, done.counters)
+    return done.results

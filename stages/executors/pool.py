@@ -18,8 +18,10 @@ from stages.errors import PhaseError, PoolError, Reason
 from stages.executors.cluster import Shape
 from stages.executors.crew import Call, Crew, Doing, Hand
 from stages.executors.deaths import Death, cause_text, death_of, fate_of, is_condemned, is_last_chance, verdict
-from stages.executors.queues import MIN_TASK_BYTES, Item, Parcel, StageQueue, Unit
+from stages.executors.metrics import PoolMetrics
+from stages.executors.queues import MIN_TASK_BYTES, Bench, Item, Parcel, StageQueue, Unit
 from stages.executors.staffing import Staffing
+from stages.executors.work import RetryRule
 from stages.executors.worker import BatchReport, Child, Duty
 from stages.params import ExecutorParams
 from stages.pipeline import ItemResult, Pipeline, RunStats
@@ -32,6 +34,8 @@ QUIET_S = 0.4
 """Longest wait for a result before the caller is given None."""
 MAX_LOST = 3
 """Workers that may be lost in a row while they start, or while they set up one stage."""
+MAX_BENCH = 1000
+"""Tasks that may wait for another try before no new ones are drawn; where a store is away, all come to wait."""
 COOL_S = 1.0
 """How long a task waits after an eviction, which often comes to several workers at once, idle ones too."""
 GIB = 1 << 30
@@ -44,10 +48,12 @@ class PoolRun:
         self._pipeline = pipeline
         self._crew = crew
         self._params = params
+        self._retry = RetryRule.of(params)
         self._id = uuid.uuid4().hex[:12]
         self._shapes = shapes
         self._duties = _sent(self._id, pipeline)
         self._stats = RunStats()
+        self._metrics = PoolMetrics(pipeline.name)
         self._staffing = Staffing(crew, shapes)
         self._tended_at = 0.0
         self._queues = [StageQueue(stage.batch_size) for stage in pipeline.stages]
@@ -58,7 +64,7 @@ class PoolRun:
         self._is_drawn = False
         self._last_group = ""
         self._finished: list[Item] = []
-        self._cooling: list[tuple[float, int, list[Unit]]] = []
+        self._bench = Bench()
 
     def results(self, tasks: Iterable[Task], stats: RunStats) -> Iterator[ItemResult | None]:
         """Yield what became of each task as it is finished, and None when nothing was for `QUIET_S`.
@@ -74,6 +80,7 @@ class PoolRun:
             self._draw(source)
             if self._is_drawn and all(queue.is_done for queue in self._queues):
                 return
+            self._crew.check()
             self._dispatch()
             self._tend()
             for hand in self._crew.answered(TURN_S):
@@ -92,13 +99,27 @@ class PoolRun:
         """End the workers that still hold a batch; the others stay for the next run."""
         for hand in self._crew.busy():
             self._crew.kill(hand)
+        for hand in self._crew.idle():
+            self._crew.count_idle(hand)
+        self._publish()
+
+    def _publish(self) -> None:
+        """Bring the figures up to date, and tell Ray."""
+        for stage in range(len(self._queues)):
+            self._stats.stage(self._name(stage)).idle_s = self._crew.idle_s[self._id, stage]
+        self._metrics.publish(self._stats, {self._name(i): queue.held_bytes for i, queue in enumerate(self._queues)})
 
     def _draw(self, source: Iterator[Task]) -> None:
         """Keep so many tasks waiting for the first stage that no worker waits for the source."""
         queue = self._queues[0]
         wanted = (self._crew.capacity + 1) * queue.batch_size
         until = time.monotonic() + TURN_S
-        while not self._is_drawn and queue.num_waiting < wanted and time.monotonic() < until:
+        while (
+            not self._is_drawn
+            and queue.num_waiting < wanted
+            and len(self._bench) < MAX_BENCH
+            and time.monotonic() < until
+        ):
             task = next(source, None)
             if task is None:
                 self._is_drawn = True
@@ -186,10 +207,10 @@ class PoolRun:
         for hand, death in list(self._crew.overdue()):
             self._bury(hand, self._crew.release(hand), death)
         self._crew.drop_dead()
-        for due, stage, units in self._cooling:
-            for unit in units if due < self._tended_at else []:
-                self._queues[stage].push_again(unit)
-        self._cooling = [entry for entry in self._cooling if entry[0] >= self._tended_at]
+        if self._metrics.is_due():
+            self._publish()
+        for stage, unit in self._bench.take_due():
+            self._queues[stage].push_again(unit)
         batches = [0] * len(self._queues)
         for stage in self._order():
             batches[stage] = self._queues[stage].num_batches if self._may_go(stage) else 0
@@ -251,6 +272,9 @@ class PoolRun:
             self._stats.stage(self._name(call.stage + 1)).peak_queue_bytes = queue.peak_bytes
         place = 0
         for unit, entries in zip(call.units, report.entries, strict=True):
+            if self._retry.admits(entries[0], unit.failures):
+                self._try_again(call.stage, unit)
+                continue
             for index, entry in enumerate(entries):
                 path = (*unit.path, index)
                 if isinstance(entry, Child):
@@ -260,6 +284,12 @@ class PoolRun:
                 else:
                     unit.item.outcomes[path] = entry
             self._close(call.stage, unit)
+
+    def _try_again(self, stage: int, unit: Unit) -> None:
+        """Let a task wait, longer each time, that failed for a reason that may pass."""
+        unit.failures += 1
+        self._stats.stage(self._name(stage)).retries += 1
+        self._bench.put(stage, [unit], self._retry.backoff.wait_s(unit.failures))
 
     def _close(self, stage: int, unit: Unit) -> None:
         self._queues[stage].close(unit)
@@ -298,7 +328,7 @@ class PoolRun:
                 return
             unit.is_outcast = is_last_chance(unit.deaths, self._params.max_item_deaths)
         if death.is_eviction:
-            self._cooling.append((time.monotonic() + COOL_S, call.stage, call.units))
+            self._bench.put(call.stage, call.units, COOL_S)
             return
         for unit in call.units:
             self._queues[call.stage].push_again(unit)

@@ -1,7 +1,8 @@
 """What waits between stages: items, the tasks they have become, and a queue for each stage."""
 
+import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import ray
@@ -60,6 +61,7 @@ class Unit:
         place: where in the parcel.
         group: the task's.
         deaths: of workers that held this task and no other.
+        failures: how often it failed for a reason that may pass.
         is_outcast: it may only run while nothing else does.
     """
 
@@ -69,6 +71,7 @@ class Unit:
     place: int
     group: str
     deaths: list[Death] = field(default_factory=lambda: [])
+    failures: int = 0
     is_outcast: bool = False
 
 
@@ -152,3 +155,25 @@ class StageQueue:
             del self._groups[batch[0].group]
         self.num_waiting -= size
         return batch
+
+
+class Bench:
+    """Tasks that wait until a time before they are tried again."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[float, int, Unit]] = []
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, stage: int, units: Iterable[Unit], seconds: float) -> None:
+        """Let tasks of a stage wait for so long."""
+        due = time.monotonic() + seconds
+        self._waiting.extend((due, stage, unit) for unit in units)
+
+    def take_due(self) -> list[tuple[int, Unit]]:
+        """Tasks whose time has come, with their stage; they do not wait here any more."""
+        now = time.monotonic()
+        ready = [(stage, unit) for due, stage, unit in self._waiting if due <= now]
+        self._waiting = [entry for entry in self._waiting if entry[0] > now]
+        return ready

@@ -33,6 +33,7 @@ class RayExecutor:
         """
         started = time.perf_counter()
         cluster = self._cluster = self._cluster or Cluster(self.params.address)
+        cluster.check()
         crew = self._crew = self._crew or Crew(cluster, self.params)
         run = PoolRun(pipeline, crew, self.params, _shapes(pipeline, cluster))
         try:

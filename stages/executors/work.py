@@ -6,8 +6,11 @@ from dataclasses import dataclass
 
 from stages import counters, heartbeat
 from stages.base import NodeInfo, WorkerMetadata
-from stages.errors import Reason, SourceError, StageError
+from stages.errors import Reason, SourceError, StageError, StorageError
+from stages.params import ExecutorParams
 from stages.pipeline import AnyStage, Collect, Rows
+from stages.retry import Backoff
+from stages.store_calls import STORE_CLIENTS
 from stages.tasks import Failed, Rejected, Task
 
 StageResult = list[Task] | Rejected | Failed
@@ -27,6 +30,28 @@ class BatchResult:
     results: list[StageResult]
     seconds: float
     counters: dict[str, float]
+
+
+@dataclass(frozen=True)
+class RetryRule:
+    """Which failed tasks are tried again in the same run, and after which wait.
+
+    Attributes:
+        transient: reasons that may pass.
+        backoff: tries and waits.
+    """
+
+    transient: frozenset[str]
+    backoff: Backoff
+
+    @classmethod
+    def of(cls, params: ExecutorParams) -> "RetryRule":
+        """The rule that the parameters describe."""
+        return cls(frozenset(params.transient), params.backoff)
+
+    def admits(self, outcome: object, failures: int) -> bool:
+        """Whether a task with this outcome, after so many failures before it, is tried again."""
+        return isinstance(outcome, Failed) and outcome.reason in self.transient and failures + 1 < self.backoff.tries
 
 
 def set_up(stage: AnyStage, worker: WorkerMetadata, node: NodeInfo) -> None:
@@ -90,19 +115,15 @@ def collect_rows(collect: Collect, tasks: list[Task]) -> Rows | Failed:
     return [row for part in rows for row in (part if isinstance(part, list) else part.to_pylist())]
 
 
-_STORE_CLIENTS = ("botocore", "aiobotocore", "aiohttp", "s3fs", "gcsfs", "adlfs", "azure", "google", "urllib3")
-"""Packages whose own errors mean that a store did not answer; few of them are an OSError."""
-
-
 def failure_of(error: Exception) -> Failed:
     """The fate that an exception means for its task. What the machine or a store did may pass."""
     text = f"{type(error).__name__}: {error}"
-    if isinstance(error, SourceError | StageError):
+    if isinstance(error, SourceError | StageError | StorageError):
         return Failed(error.reason, text)
     if type(error).__name__ == "OutOfMemoryError":  # torch's own, for a GPU; torch is not imported here
         return Failed(Reason.OUT_OF_MEMORY, text)
     package = type(error).__module__.partition(".")[0]
-    if package in _STORE_CLIENTS or (isinstance(error, OSError) and package != "av"):
+    if package in STORE_CLIENTS or (isinstance(error, OSError) and package != "av"):
         return Failed(Reason.STORAGE, text)
     return Failed(Reason.STAGE_ERROR, text)
 

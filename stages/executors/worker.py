@@ -4,12 +4,13 @@ import faulthandler
 import fcntl
 import logging
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import ray
 
-from stages import heartbeat
+from stages import heartbeat, retry
 from stages.base import NodeInfo, WorkerMetadata
 from stages.executors.memory import private_bytes
 from stages.executors.work import collect_rows, run_batch
@@ -81,9 +82,11 @@ def fault_file(scratch: str, worker_id: str) -> Path:
 class Worker:
     """Runs in a process of its own. One call at a time, beside `poll`, which the driver watches it by."""
 
-    def __init__(self, worker_id: str, num_threads: int, scratch: str) -> None:
+    def __init__(self, worker_id: str, num_threads: int, scratch: str, backoff: retry.Backoff) -> None:
+        retry.use(backoff)
         Path(scratch).mkdir(parents=True, exist_ok=True)
         self._scratch = Path(scratch)
+        tempfile.tempdir = scratch  # what a worker that is killed leaves there goes with the session's folder
         self._faults = fault_file(scratch, worker_id).open("w")
         faulthandler.enable(self._faults, all_threads=False)
         node_id = ray.get_runtime_context().get_node_id()

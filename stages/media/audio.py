@@ -30,25 +30,34 @@ def add_audio(source: InputContainer, output: OutputContainer, span: Span) -> It
     Adds the stream to the output at once, unless there is no sound in the span. A copied packet is whole: the first
     may begin before the span, and players skip that part by the edit list.
     """
-    stream = next((stream for stream in source.streams.audio if stream.codec_context), None)
-    if stream is None or not stream.time_base:
+    stream = _audio_stream(source)
+    if stream is None or stream.codec_context.codec.canonical_name not in COPIED_CODECS:
+        return add_encoded_audio(source, output, span)
+    start, end = span.start_pts * span.time_base, span.end_pts * span.time_base
+    return _copied(_overlapping(_packets(source, stream, start), start, end), stream, output, start)
+
+
+def add_encoded_audio(source: InputContainer, output: OutputContainer, span: Span) -> Iterator[Packet]:
+    """The same, encoded whatever its codec: of damaged sound what still decodes."""
+    stream = _audio_stream(source)
+    if stream is None:
         return iter(())
     start, end = span.start_pts * span.time_base, span.end_pts * span.time_base
-    codec = stream.codec_context.codec.canonical_name
-    if codec in COPIED_CODECS:
-        packets = _overlapping(_packets(source, stream, start), start, end)
-        return _copied(packets, stream, output, start)
-    frames = _overlapping(_decoded(_packets(source, stream, start)), start, end)
-    return _encoded(frames, output, start)
+    return _encoded(_overlapping(_decoded(_packets(source, stream, start)), start, end), output, start)
+
+
+def _audio_stream(source: InputContainer) -> AudioStream | None:
+    return next((stream for stream in source.streams.audio if stream.codec_context and stream.time_base), None)
 
 
 def _packets(source: InputContainer, stream: AudioStream, start: Fraction) -> Iterator[Packet]:
     """From a little before `start`; from the beginning where the container cannot seek."""
     seek_before(source, stream, int((start - PREROLL_S) / (stream.time_base or 1)))
-    for packet in source.demux(stream):
-        heartbeat.beat()
-        if packet.size and packet.pts is not None:
-            yield packet
+    with suppress(FFmpegError):  # where the container breaks, the sound ends
+        for packet in source.demux(stream):
+            heartbeat.beat()
+            if packet.size and packet.pts is not None:
+                yield packet
 
 
 def _decoded(packets: Iterator[Packet]) -> Iterator[AudioFrame]:

@@ -2,26 +2,34 @@
 
 import errno
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from typing import Literal
 
 import av
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 
 from stages.errors import CorruptStream, StageError, StorageUnavailable
-from stages.media.audio import add_audio
+from stages.media.audio import add_audio, add_encoded_audio
+from stages.media.container import open_video, video_stream
 from stages.media.copied import NEAR_S, NotCopyable, copied_packets, rebased, seek_before
-from stages.media.decode import DecodedFrame, decode_frames, open_video, video_stream
+from stages.media.decode import DecodedFrame, decode_frames
 from stages.media.encode import Encoder, Encoding
 from stages.tasks import Span
 
-_OF_THE_CLIP = frozenset({errno.EINVAL, errno.ERANGE, errno.EDOM, errno.EAGAIN, errno.ENOSYS, errno.ENOTSUP})
-"""Error numbers of the system by which FFmpeg means what it is given, and not the system."""
+_OF_THE_CLIP = frozenset(
+    {errno.EINVAL, errno.ERANGE, errno.EDOM, errno.EAGAIN, errno.ENOSYS, errno.ENOTSUP, errno.ENOMEM}
+)
+"""Error numbers of the system by which FFmpeg means what it is given, and not the system. A broken packet that claims
+to be huge is out of memory."""
+
+
+AddSound = Callable[[InputContainer, OutputContainer, Span], Iterator[Packet]]
+"""`add_audio`, or another way to the sound."""
 
 
 class _NotReached(Exception):
@@ -142,27 +150,37 @@ def _raise_of_system(error: FFmpegError) -> None:
 
 
 def _encode(job: CutJob, target: str) -> Cut:
+    """Encode the pictures; the sound is copied, or encoded too where the MP4 does not take its packets (damage)."""
+    try:
+        return _encode_with(add_audio, job, target)
+    except FFmpegError as error:
+        _raise_of_system(error)
+    try:
+        return _encode_with(add_encoded_audio, job, target)
+    except FFmpegError as error:
+        _raise_of_system(error)
+        raise StageError(
+            f"The clip cannot be encoded with {job.encoding.name}: {error.strerror or error}. "
+            "Try another write.encoder."
+        ) from error
+
+
+def _encode_with(add_sound: AddSound, job: CutJob, target: str) -> Cut:
     """Encode from the nearest place that gives all frames of the span; decoding the file from its start always does."""
     near = job.span.start_pts - round(NEAR_S / job.span.time_base)
     told = ""
     for start in (job.span.start_pts, near, None):
         try:
-            return _encode_from(start, job, target)
+            return _encode_from(start, add_sound, job, target)
         except _NotReached as error:
             told = str(error)
         except CorruptStream:
             if start is None:
                 raise
-        except FFmpegError as error:
-            _raise_of_system(error)
-            raise StageError(
-                f"The clip cannot be encoded with {job.encoding.name}: {error.strerror or error}. "
-                "Try another write.encoder."
-            ) from error
     raise StageError(f"The span must decode to the frames that split counted. {told} Run split again.")
 
 
-def _encode_from(start: int | None, job: CutJob, target: str) -> Cut:
+def _encode_from(start: int | None, add_sound: AddSound, job: CutJob, target: str) -> Cut:
     with open_video(job.uri) as source, open_video(job.uri) as sound, _open_target(target) as output:
         stream = video_stream(source)
         if start is not None:
@@ -171,7 +189,7 @@ def _encode_from(start: int | None, job: CutJob, target: str) -> Cut:
         first = next(frames)
         encoder = Encoder(output, stream, job.encoding, first=first.frame)
         video = encoder.packets(chain([first], frames), job.span)
-        _write(output, "encode", video, add_audio(sound, output, job.span))
+        _write(output, "encode", video, add_sound(sound, output, job.span))
         return Cut("encode", encoder.codec, job.num_frames)
 
 

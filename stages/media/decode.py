@@ -1,40 +1,35 @@
 """Frames of a video in presentation order, at exact times, until the stream ends or breaks."""
 
 import contextlib
-import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import IO
 
 import av
 import numpy as np
 from av.codec.context import Flags2
 from av.container import InputContainer
 from av.error import FFmpegError
-from av.stream import Disposition
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from stages import heartbeat
-from stages.errors import CorruptStream, NoVideoStream, SourceGone, StorageUnavailable, UnreadableSource
-from stages.storage import local_path, open_source
+from stages.errors import CorruptStream
+from stages.media.container import MAX_PIXELS, video_stream
 from stages.tasks import Size
 
 MAX_STEP_BACK_S = 1
 """A PTS that repeats or goes back by less is moved behind the one before; further back the stream's time is broken."""
+MAX_PTS = 1 << 62
+"""Neither a time nor the difference of two needs more bits than a column has."""
+MAX_READINGS = 10
+"""How often a stream may read the file through: an index of few bytes can name the same frames a million times."""
+TS_PACKET_BYTES = (188, 192, 204)
+"""Of an MPEG transport stream: plain, with a time before each packet, with a checksum behind it."""
 MISSING_TAIL_S = 1
 MISSING_TAIL_SHARE = 0.01
 """A stream that ends earlier than it declares by more than both of these is truncated."""
-
-CONTAINERS = (
-    "mov,matroska,webm,mpegts,mpeg,avi,flv,live_flv,kux,asf,asf_o,ogg,mxf,nut,rm,wtv,gxf,dv,ivf,nsv,nuv,pva,ty,dhav,"
-    "r3d,swf,yuv4mpegpipe,gif,apng,mpegvideo,m4v,h261,h263,h264,hevc,vvc,evc,av1,obu,vc1,dirac,cavsvideo,mjpeg,mpjpeg,"
-    "aac,ac3,eac3,aiff,amr,ape,au,caf,dts,flac,mp3,truehd,wav"  # sound alone, so that the error says so
-)
-"""Formats of FFmpeg whose demuxers read nothing but the one file. Playlists, session descriptions, scripts of files
-and subtitles name others, whatever the file itself is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,80 +49,6 @@ class DecodedFrame:
     is_keyframe: bool
 
 
-@contextlib.contextmanager
-def open_video(uri: str) -> Iterator[InputContainer]:
-    """An open container. Nothing in a file's name is taken for a protocol; URLs are read by ranges.
-
-    No other file is opened, and no connection made, whatever the source says: see `CONTAINERS`.
-
-    Raises:
-        UnreadableSource: empty, no container of its own, or its header is damaged.
-        SourceGone: it is not there.
-        StorageUnavailable: the store does not answer, or refuses.
-    """
-    path = local_path(uri)
-    with contextlib.ExitStack() as stack:
-        target = f"file:{path}" if path is not None else _NamedHandle(uri, stack.enter_context(open_source(uri)))
-        container = stack.enter_context(_open(uri, target))
-        yield container
-
-
-class _NamedHandle:
-    """A source's handle under the name by which PyAV's container then goes, see `_uri`."""
-
-    def __init__(self, uri: str, handle: IO[bytes]) -> None:
-        self.name = uri
-        self.read, self.seek, self.tell = handle.read, handle.seek, handle.tell
-
-
-def _open(uri: str, target: "str | _NamedHandle") -> InputContainer:
-    # FFmpeg compares the format that it found with the list before the demuxer reads anything.
-    options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
-    try:
-        return av.open(target, "r", metadata_errors="replace", options=options)
-    except FileNotFoundError as error:
-        raise SourceGone(uri, f"The source is not there any more: {uri}. List again, or restore the file.") from error
-    except PermissionError as error:  # not in the bytes: granting it gives the same file another answer
-        raise StorageUnavailable(
-            uri, f"The source must be readable, got {error.strerror}: {uri}. Grant read permission and run again."
-        ) from error
-    except FFmpegError as error:
-        told = error.strerror or str(error)
-        if error.errno == errno.EINVAL:  # all that FFmpeg says of a format that is not on the list
-            told = "a bad header, or no video container of its own (but a playlist, subtitles, a picture, ...)"
-        raise UnreadableSource(
-            uri,
-            f"The source must be a whole video file, got {told}: {uri}. "
-            "Copy it again, or leave it out with read.exclude.",
-        ) from error
-    except OSError as error:
-        raise StorageUnavailable(
-            uri, f"The source cannot be read: {error}. It is tried again by the next run."
-        ) from error
-
-
-def video_stream(container: InputContainer) -> VideoStream:
-    """The first stream of moving pictures; cover art and thumbnails are none.
-
-    Raises:
-        NoVideoStream: there is none.
-        UnreadableSource: there is one, and no decoder for it.
-    """
-    stills = Disposition.attached_pic | Disposition.timed_thumbnails
-    for stream in container.streams.video:
-        if stream.disposition & stills:
-            continue
-        if stream.codec_context is None:
-            raise UnreadableSource(
-                _uri(container), f"The video stream requires a decoder that this FFmpeg lacks: {_uri(container)}."
-            )
-        return stream
-    raise NoVideoStream(
-        _uri(container),
-        f"The source must hold a video stream, got none: {_uri(container)}. Leave it out with read.exclude.",
-    )
-
-
 def decode_frames(
     container: InputContainer, *, num_threads: int = 1, export_vectors: bool = False
 ) -> Iterator[DecodedFrame]:
@@ -144,13 +65,13 @@ def decode_frames(
     Raises:
         NoVideoStream: there is none.
         CorruptStream: the stream breaks, or ends before its declared end; after what decodes has been yielded.
-        StorageUnavailable: the store stopped answering.
     """
     stream = video_stream(container)
     context = stream.codec_context
     # Frame threads and no other kind: slices would change nothing here, and AUTO has hung.
     context.thread_count = num_threads
     context.thread_type = "FRAME" if num_threads > 1 else "NONE"
+    context.options = {"max_pixels": str(MAX_PIXELS)}  # of a picture that is larger than the first
     if export_vectors:
         context.flags2 |= Flags2.export_mvs
     clock = _Clock(stream)
@@ -162,15 +83,15 @@ def decode_frames(
         heartbeat.beat()
         pts = clock.advance(item)
         if pts is None:
-            fault = f"time goes back from PTS {clock.last} to {item.pts}"
+            fault = f"time jumps from PTS {clock.last} to {item.pts}"
             break
         yield DecodedFrame(item, index, pts, bool(item.key_frame))
     else:
-        fault = clock.missing_tail()
+        fault = clock.missing_tail() or _cut_packet(container)
     if fault is not None:
         where = "before its first frame" if clock.last is None else f"after PTS {clock.last}"
         message = f"The video stream breaks {where}: {fault}. Copy the file again or repair it."
-        raise CorruptStream(_uri(container), message, clock.last)
+        raise CorruptStream(container.name, message, clock.last)
 
 
 def _raw_frames(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame | str]:
@@ -178,10 +99,15 @@ def _raw_frames(container: InputContainer, stream: VideoStream) -> Iterator[av.V
     context = stream.codec_context
     fault: str | None = None
     started = partial = False
+    left = MAX_READINGS * container.size
     try:
         for packet in container.demux(stream):
             if not packet.size:
                 continue
+            left -= packet.size
+            if left < 0:
+                yield "its index names the same bytes again and again"
+                return
             partial = packet.is_corrupt
             try:
                 frames = context.decode(packet)
@@ -197,14 +123,19 @@ def _raw_frames(container: InputContainer, stream: VideoStream) -> Iterator[av.V
             yield from frames
     except FFmpegError as error:
         fault, partial = error.strerror or str(error), True
-    except OSError as error:
-        raise StorageUnavailable(_uri(container), f"The source cannot be read on: {error}.") from error
     with contextlib.suppress(FFmpegError):
         frames = context.decode(None)
         started = started or bool(frames)
         yield from frames
     if partial or not started:
         yield fault or ("the last packet is cut off" if started else "no frame decodes")
+
+
+def _cut_packet(container: InputContainer) -> str | None:
+    """What is wrong where a transport stream does not end with a packet; it declares no duration to miss."""
+    if container.format.name != "mpegts" or not all(container.size % length for length in TS_PACKET_BYTES):
+        return None
+    return "its last packet is cut off"
 
 
 class _Clock:
@@ -220,7 +151,7 @@ class _Clock:
         self._end = 0
 
     def advance(self, frame: av.VideoFrame) -> int | None:
-        """The PTS of the next frame; None where time goes back for good."""
+        """The PTS of the next frame; None where time goes back for good, or leaves what `MAX_PTS` allows."""
         told = frame.pts if frame.pts is not None else frame.dts
         if self.last is None:
             pts = told if told is not None else 0
@@ -232,6 +163,8 @@ class _Clock:
         elif (self.last - told) * self._time_base < MAX_STEP_BACK_S:
             pts = self.last + 1
         else:
+            return None
+        if abs(pts) > MAX_PTS:
             return None
         self.last = pts
         self._end = pts + (frame.duration or self._step)
@@ -309,7 +242,3 @@ def upright(frame: av.VideoFrame, size: Size) -> NDArray[np.uint8]:
 def _quarter_turns(frame: av.VideoFrame) -> int:
     """Counter-clockwise quarter turns that make the picture upright, 0 to 3."""
     return round(frame.rotation / 90) % 4
-
-
-def _uri(container: InputContainer) -> str:
-    return container.name.removeprefix("file:")

@@ -36,7 +36,7 @@ class Encoding:
 
     Attributes:
         name: as ``write.encoder``.
-        quality: constant rate factor; lower is better and larger. H.264 knows none above 51 and takes that.
+        quality: constant rate factor; lower is better and larger.
     """
 
     name: str

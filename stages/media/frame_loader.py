@@ -11,7 +11,7 @@ from stages.media.clip_task import shot_of, spread
 from stages.media.frames import FrameStore, frames_key, read_store, rebuild_store
 from stages.media.load import Pick
 from stages.storage import Storage, stat_source
-from stages.tasks import Frames, Video
+from stages.tasks import Clip, Frames, Video
 
 
 class FrameLoader:
@@ -40,6 +40,15 @@ class FrameLoader:
                 Reason.STORAGE,
             )
         return frames
+
+    def times(self, video: Video) -> list[int]:
+        """PTS of the pictures that `load` would give, were there no limit on their number; none is decoded.
+
+        Raises:
+            SourceError, StageError: as `load`.
+        """
+        store = self._store_of(video)
+        return store.pts[_inside(video.clip, store)].tolist()
 
     def _store_of(self, video: Video) -> FrameStore:
         wanted = video.clip.columns["frames_key"]
@@ -74,12 +83,7 @@ class FrameLoader:
 
     def _decode(self, video: Video, store: FrameStore) -> Frames | None:
         clip = video.clip
-        inside = store.within(clip.span, shot_of(clip))
-        if not len(inside):
-            raise StageError(
-                f"Clip {clip.clip_id} requires a picture of its shot in the frame store, got none. "
-                "Raise split.frames_fps."
-            )
+        inside = _inside(clip, store)
         if self._pick is not None:
             inside = [inside[place] for place in self._pick(clip, store.frame[inside].tolist())]
         places = [inside[place] for place in spread(len(inside), self._max_frames or len(inside))]
@@ -87,6 +91,16 @@ class FrameLoader:
         if images is None:
             return None
         return Frames(np.asarray(store.pts[places], np.int64), images, np.asarray(store.frame[places], np.int64))
+
+
+def _inside(clip: Clip, store: FrameStore) -> list[int]:
+    """Places of the clip's pictures in the store, at least one."""
+    inside = store.within(clip.span, shot_of(clip))
+    if not inside:
+        raise StageError(
+            f"Clip {clip.clip_id} requires a picture of its shot in the frame store, got none. Raise split.frames_fps."
+        )
+    return inside
 
 
 def _pictures(jpegs: Iterable[bytes]) -> np.ndarray | None:

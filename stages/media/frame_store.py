@@ -79,6 +79,11 @@ def read_store(storage: Storage, partition: str, video_id: str) -> FrameStore | 
             Reason.STORAGE,
         ) from error
     # Read before it is parsed: Arrow tells of damaged pages by an OSError, like that of a disk.
+    return parse_store(data)
+
+
+def parse_store(data: pa.Buffer) -> FrameStore | None:
+    """The store that a file's bytes hold; None where they are damaged."""
     try:
         file = pq.ParquetFile(pa.BufferReader(data))
         key = (file.schema_arrow.metadata or {})[FOOTER_KEY].decode()

@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -14,16 +15,15 @@ import pyarrow.parquet as pq
 
 from stages import counters
 from stages.errors import CorruptStream, StageError
+from stages.media.container import open_video, video_stream
 from stages.media.decode import (
     DecodedFrame,
     UprightScaler,
     decode_frames,
     displayed_size,
     fit,
-    open_video,
-    video_stream,
 )
-from stages.media.frame_store import FOOTER_KEY, FrameStore, frames_key, read_store, store_path
+from stages.media.frame_store import FOOTER_KEY, FrameStore, frames_key, parse_store, read_store, store_path
 from stages.schemas import FRAME_STORE_SCHEMA
 from stages.spans import NearestSampler
 from stages.storage import Storage
@@ -93,6 +93,10 @@ class StoreWriter:
         self._writer.close()
         self._storage.put_file(self._path, self._local)
 
+    def written(self) -> FrameStore | None:
+        """What was closed. By now the file of that name may be another run's, made with other parameters."""
+        return parse_store(pa.py_buffer(Path(self._local).read_bytes()))
+
     def _flush(self) -> None:
         if self._rows:
             self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
@@ -130,7 +134,7 @@ def rebuild_store(storage: Storage, uri: str, partition: str, video_id: str, *, 
             for decoded in sampled(_until_broken(decode_frames(container)), sampler):
                 writer.add(decoded)
             writer.close()
-    store = read_store(storage, partition, video_id)
+            store = writer.written()
     if store is None:
         raise StageError(f"The frame store {storage.location(path)} was written and must be readable, and is not.")
     return store

@@ -12,7 +12,8 @@ from av.video.reformatter import ColorTrc
 from av.video.stream import VideoStream
 
 from stages.errors import CorruptStream
-from stages.media.decode import decode_frames, displayed_size, open_video, video_stream
+from stages.media.container import open_video, video_stream
+from stages.media.decode import decode_frames, displayed_size
 from stages.tasks import Row, Size
 
 TAILS_BYTES = (1 << 20, 1 << 24)
@@ -46,6 +47,7 @@ def probe(uri: str) -> Row:
     Raises:
         UnreadableSource: empty, no container, or its header is damaged.
         NoVideoStream: no moving pictures in it.
+        CorruptStream: nothing of it decodes, and no header tells the size of its pictures.
         SourceGone: it is not there.
         StorageUnavailable: the store does not answer, or refuses.
     """
@@ -107,10 +109,14 @@ def _count_columns(stream: VideoStream, index: StreamIndex | None) -> Row:
 def _picture(container: InputContainer, stream: VideoStream) -> tuple[Size, int]:
     """Displayed size, and the turn that the container asks for: it hangs on decoded frames only."""
     aspect = stream.sample_aspect_ratio
-    with suppress(CorruptStream):  # split says what is wrong with it
+    try:
         frame = next(decode_frames(container)).frame
-        return displayed_size(frame, aspect), frame.rotation
-    return Size(max(1, round(stream.width * (aspect or 1))), stream.height), 0
+    except CorruptStream:
+        if not stream.width * stream.height:
+            raise
+        # Split says what is wrong with it.
+        return Size(max(1, round(stream.width * (aspect or 1))), stream.height), 0
+    return displayed_size(frame, aspect), frame.rotation
 
 
 def _duration_s(container: InputContainer, stream: VideoStream, time_base: Fraction) -> float | None:

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from stages import counters, registry
 from stages.base import WorkerMetadata
 from stages.errors import CorruptStream, Reason
-from stages.media.decode import DecodedFrame, UprightScaler, decode_frames, displayed_size, open_video, video_stream
+from stages.media.container import open_video, video_stream
+from stages.media.decode import MAX_PTS, DecodedFrame, UprightScaler, decode_frames, displayed_size
 from stages.media.frames import StoreWriter, frames_key, store_path
 from stages.media.motion import FlowTrack, VectorTrack
 from stages.params import SplitParams
@@ -175,11 +176,11 @@ class _Scan:
         """The end of the last frame: by its own duration, else as long as the one before, else by the rate."""
         last = self._previous
         lasts = last.frame.duration if last is not None else 0
-        if not lasts and len(self.pts) > 1:
+        if lasts <= 0 and len(self.pts) > 1:
             lasts = self.pts[-1] - self.pts[-2]
-        if not lasts and self._rate:
+        if lasts <= 0 and self._rate:
             lasts = round(1 / (self._rate * self._time_base))
-        return self.pts[-1] + max(1, lasts or 0)
+        return min(MAX_PTS, self.pts[-1] + max(1, lasts))
 
     def measured(self, clip: Clip) -> Clip:
         """The clip with its motion as columns."""

@@ -8,18 +8,14 @@ from pathlib import Path
 
 from stages import counters
 from stages.errors import Reason, SourceChanged, SourceError
-from stages.media.clip_task import shot_of
 from stages.media.cut import Cut, CutJob, NotCopyable, cut_clip, read_cut
 from stages.media.encode import Encoding, check_encoder
 from stages.media.frame_loader import FrameLoader
-from stages.media.preview import encode_preview
+from stages.media.preview import encode_preview, shown_times
 from stages.params import WriteParams
 from stages.storage import Storage, stat_source
 from stages.tasks import Clip, Frames, Rejected, Row, Span, Video
 from stages.write.paths import media_path, metadata_path, preview_path
-
-PART_PICTURES = 8
-"""Of a clip in memory at a time, for its preview."""
 
 
 class ClipWriter:
@@ -103,29 +99,17 @@ class ClipWriter:
     def _preview(self, video: Video) -> str:
         path = preview_path(dict(video.clip.columns), self._params)
         if not self._storage.exists(path):
-            data = encode_preview(
-                self._parts(video),
-                video.clip.span,
-                fps=self._params.preview_fps,
-                height_px=self._params.preview_height_px,
-            )
+            height_px = self._params.preview_height_px
+            data = encode_preview(self._pictures(video), video.clip.span, height_px=height_px)
             self._storage.write_bytes(path, data)
         return path
 
-    def _parts(self, video: Video) -> Iterator[Frames]:
-        """The clip's pictures, few at a time, so that memory does not grow with its length."""
+    def _pictures(self, video: Video) -> Iterator[Frames]:
+        """The pictures that the preview shows, one at a time; the others are not decoded."""
         clip = video.clip
-        shot, step = shot_of(clip), max(1, round(PART_PICTURES / clip.columns["frames_fps"] / clip.span.time_base))
-        columns = {**clip.columns, "shot_start_pts": shot.start_pts, "shot_end_pts": shot.end_pts}
-        found = False
-        for start in range(clip.span.start_pts, clip.span.end_pts, step):
-            span = Span(start, min(start + step, clip.span.end_pts), clip.span.time_base)
-            frames = self._loader.load(replace(video, clips=(replace(clip, span=span, columns=columns),)))
-            if span.start_pts <= frames.pts[0] < span.end_pts:  # else the nearest of the shot
-                found = True
-                yield frames
-        if not found:
-            yield self._loader.load(video)
+        for pts in shown_times(self._loader.times(video), clip.span, fps=self._params.preview_fps):
+            span = Span(pts, pts + 1, clip.span.time_base)
+            yield self._loader.load(replace(video, clips=(replace(clip, span=span),)))
 
 
 def _check_tag(video: Video) -> None:

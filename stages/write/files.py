@@ -1,17 +1,20 @@
 """What hangs on a whole table of the dataset: its index, and files that no row names any more."""
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 
 import pyarrow as pa
 
 from stages.errors import ManifestError
-from stages.manifest import ManifestRef, last_commit, load_commit, read_commit
-from stages.row_files import CommittedFile, ItemKey, read_rows, stored_items
+from stages.manifest import CommittedFile, ItemKey, ManifestRef, last_commit, load_commit, read_commit, stored_items
+from stages.row_files import read_at_once, read_rows
 from stages.storage import Storage
 from stages.tasks import Row
 from stages.write.index import write_index
 from stages.write.paths import PATH_COLUMNS, folder
+
+logger = logging.getLogger(__name__)
 
 VERSIONS_KEPT = 2
 """Files of so many newest versions stay: a run that began before the newest was committed may take them over."""
@@ -37,7 +40,16 @@ def _remove_former_files(storage: Storage, output: ManifestRef, newest: int, nam
     What no version names stays: another run may have written it and not committed yet.
     """
     oldest_kept = max(1, newest - VERSIONS_KEPT + 1)
-    unnamed = present_files(storage, output.partition) - named
+    present = present_files(storage, output.partition)
+    if lost := named - present:  # this run took them over, and `VERSIONS_KEPT` others were committed meanwhile
+        logger.warning(
+            "%d files of dataset %s were removed by runs at the same time, the first is %s. "
+            "The next run of write makes them again.",
+            len(lost),
+            output.partition,
+            min(lost),
+        )
+    unnamed = present - named
     if unnamed:
         unnamed -= _named(storage, output, range(oldest_kept, newest))
         for path in sorted(unnamed & _named(storage, output, range(1, oldest_kept))):
@@ -67,12 +79,16 @@ def stored_rows_with_files(
         entry = items.decided.get(ItemKey(row_key, decision_key)) or items.worked[row_key]
         by_file.setdefault(entry.path, (entry, set()))[1].add(row_key)
     present = present_files(storage, output.partition)
-    return {
-        row["row_key"]
-        for entry, row_keys in by_file.values()
-        for row in read_rows(storage, output.asset, entry).to_pylist()
-        if row["row_key"] in row_keys and _has_files(row if row["status"] == "failed" else decide(row), present)
-    }
+
+    def with_files(part: tuple[CommittedFile, set[str]]) -> set[str]:
+        entry, row_keys = part
+        return {
+            row["row_key"]
+            for row in read_rows(storage, output.asset, entry).to_pylist()
+            if row["row_key"] in row_keys and _has_files(row if row["status"] == "failed" else decide(row), present)
+        }
+
+    return set().union(*read_at_once(with_files, list(by_file.values())))
 
 
 def _has_files(row: Row, present: set[str]) -> bool:

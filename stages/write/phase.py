@@ -85,10 +85,10 @@ class WritePhase(Phase[WriteParams]):
         """The stored rows whose files are all there; also a row that needs none."""
         return stored_rows_with_files(output, stored, decision_key=self.decision_key(), decide=self.decide)
 
-    def finish(self, output: ManifestRef, table: pa.Table) -> None:
+    def finish(self, output: ManifestRef) -> None:
         """Write the index of the kept clips, and remove files that only old versions of the table name.
 
-        Both follow the newest version, which is another than `table` where another run committed meanwhile.
+        Both follow the newest version, which is that of another run where one committed meanwhile.
         """
         finish_newest(self.storage(), output)
 

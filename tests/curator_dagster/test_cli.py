@@ -4,10 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from curator_dagster.cli import app
+from curator_dagster.show import write_table
 from stages import registry
+from stages.manifest import read_manifest
 from stages.params import GROUPS
 from tests.curator_dagster import tiny_phases
 from tests.curator_dagster.conftest import write_sources
@@ -126,6 +129,77 @@ def test_run_rejects_a_class_that_is_not_there(source_folder: Path, root: str, a
     assert result.exit_code == 2
     assert "nobody" in result.stderr
     assert not Path(root).exists()
+
+
+@pytest.mark.parametrize("only", [[], ["--asset", "embeddings"], ["--reason", "unreadable"]])
+def test_retry_works_on_failed_rows_and_what_follows(
+    curated: Result, runner: CliRunner, root: str, monkeypatch: pytest.MonkeyPatch, only: list[str]
+) -> None:
+    assert curated.exit_code == 0
+    monkeypatch.setattr(tiny_phases, "HARMLESS", {"embed"})
+    again = runner.invoke(app, ["retry", root, *only, *LOCAL])
+    assert again.exit_code == 0, again.stderr
+    assert "to be tried again: embeddings: 1 failed with unreadable" in again.stderr
+    table = figures(again.stdout)
+    assert table["embed"][:3] == ["3", "0", "0"]
+    assert {phase: cells[5] for phase, cells in table.items() if cells[5] != "0"} == {
+        **({} if only == ["--asset", "embeddings"] else {"read": "1"}),
+        "embed": "1",
+        "dedup": "1",
+        "write": "1",
+    }
+    assert runner.invoke(app, ["run", str(Path(root).parent / "sources"), "--root", root, *LOCAL]).exit_code == 0
+    left = json.loads(runner.invoke(app, ["show", root, "--status", "failed", "--format", "json"]).stdout)
+    assert [(row["asset"], row["rows"], row["next_run"]) for row in left] == [
+        ("videos", 1, "as it is; or `curator retry`")
+    ]
+
+
+def test_retry_says_where_nothing_failed_so(runner: CliRunner, finished_root: str) -> None:
+    result = runner.invoke(app, ["retry", finished_root, "--reason", "stalled", *LOCAL])
+    assert result.exit_code == 0
+    assert "No row failed so" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--asset", "clip"], "--asset must be one of videos, clips"),
+        (["--reason", "too_short"], "--reason must be one of unreadable"),
+        (["--set", "split.threshold=0.3"], "new ones of the executor only, got some of split"),
+    ],
+)
+def test_retry_rejects_a_wrong_request(
+    runner: CliRunner, finished_root: str, arguments: list[str], message: str
+) -> None:
+    result = runner.invoke(app, ["retry", finished_root, *arguments])
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_retry_rejects_a_root_without_tables(runner: CliRunner, tmp_path: Path) -> None:
+    result = runner.invoke(app, ["retry", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "Nothing is committed under" in result.stderr
+
+
+def test_table_leaves_out_what_has_no_room(finished_root: str, capsys: pytest.CaptureFixture[str]) -> None:
+    narrow, wide = Console(width=40, record=True), Console(width=200, record=True)
+    rows = read_manifest(finished_root, "clips")
+    write_table(rows, narrow)
+    assert "start_s" not in narrow.export_text()
+    assert "No room for uri, start_s, end_s, reason, error" in capsys.readouterr().err.replace("\n", " ")
+    write_table(rows, wide)
+    shown = wide.export_text()
+    assert "start_s" in shown
+    assert all(clip_id in shown for clip_id in rows["clip_id"].drop_null().to_pylist())
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_show_counts_the_reasons_of_all_assets(runner: CliRunner, finished_root: str, form: str) -> None:
+    shown = runner.invoke(app, ["show", finished_root, "--format", form])
+    assert shown.exit_code == 0
+    assert all(word in shown.stdout for word in ("videos", "unreadable", "clips", "too_short", "dataset"))
 
 
 @pytest.mark.parametrize("folder", ["nowhere", "."])

@@ -23,6 +23,10 @@ TABLE = {
 }
 
 
+HARMLESS: set[str] = set()
+"""Phases in which nothing is unreadable any more."""
+
+
 class Touch(ProcessingStage[VideoTask, VideoTask]):
     """Fails what is named unreadable, rejects what is named short, interrupts once, lets the rest through."""
 
@@ -32,7 +36,7 @@ class Touch(ProcessingStage[VideoTask, VideoTask]):
         self._phase = phase
 
     def process(self, task: VideoTask) -> VideoTask | Rejected | Failed:
-        if f"unreadable-{self._phase}" in task.data.uri:
+        if f"unreadable-{self._phase}" in task.data.uri and self._phase not in HARMLESS:
             raise UnreadableSource(task.data.uri, "The header is damaged. Replace the file.")
         if f"interrupt-{self._phase}" in task.data.uri and Path(task.data.uri).exists():
             Path(task.data.uri).unlink()

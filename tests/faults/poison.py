@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from stages import counters, heartbeat
 from stages.base import ProcessingStage, WorkerMetadata
+from stages.errors import Reason
 from stages.executors.ray import RayExecutor
 from stages.params import ExecutorParams
 from stages.pipeline import AnyStage, ItemResult, Pipeline, RunStats
@@ -73,8 +74,8 @@ class Poison(Step):
         kind = task.task_id.partition("-")[0]
         if kind == "slow":
             _beat_slowly()
-        elif kind in _HARM and (not task.task_id.endswith("-once") or self._is_first(task.task_id)):
-            return _HARM[kind]()
+        elif kind in HARM and (not task.task_id.endswith("-once") or self._is_first(task.task_id)):
+            return HARM[kind]()
         return super().process(task)
 
     def _is_first(self, task_id: str) -> bool:
@@ -100,8 +101,8 @@ class Setup(Step):
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         self._note(f"setup {worker_metadata.device} {worker_metadata.num_threads} {os.environ['OMP_NUM_THREADS']}")
-        if self.kind in _HARM:
-            _HARM[self.kind]()
+        if self.kind in HARM:
+            HARM[self.kind]()
 
     def teardown(self) -> None:
         self._note("teardown")
@@ -159,7 +160,7 @@ def _unpicklable() -> Load:
     return Load("x", load=threading.Lock())  # type: ignore[arg-type]
 
 
-_HARM: dict[str, Any] = {
+HARM: dict[str, Any] = {
     "segfault": _segfault,
     "sigkill": _sigkill,
     "exit": lambda: os._exit(3),
@@ -171,6 +172,8 @@ _HARM: dict[str, Any] = {
     "nothing": _nothing,
     "unpicklable": _unpicklable,
     "reject": lambda: Rejected("no", "because"),
+    "offline": lambda: Failed(Reason.STORAGE, "the store is away"),
+    "torn": lambda: Failed(Reason.CORRUPT_STREAM, "the picture is torn"),
 }
 
 

@@ -1,15 +1,20 @@
 """A process of its own that runs a pipeline on a private Ray: what it prints, imports and leaves behind."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from stages.executors.guardian import processes_of
+from tests.faults.figures import note
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -82,22 +87,56 @@ def test_driver_prints_data_only_and_leaves_nothing_when_interrupted(tmp_path: P
         time.sleep(0.1)
 
 
-def test_killed_driver_leaves_no_process_of_its_ray(tmp_path: Path) -> None:
-    (tmp_path / "user_stage.py").write_text(USER_STAGE)
-    program = DRIVER.format(own=str(tmp_path), project=str(Path(__file__).parents[2]))
-    environment = {**os.environ, "MARK": f"{tmp_path}/mark-"}
-    driver = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
+@contextmanager
+def own_driver(own: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """A driver that hangs in its second task, and its folder for temporary files."""
+    (own / "user_stage.py").write_text(USER_STAGE)
+    program = DRIVER.format(own=str(own), project=str(Path(__file__).parents[2]))
+    # Ray puts sockets there, whose paths may have 107 bytes.
+    temporary = Path(tempfile.mkdtemp(prefix="k-", dir="/tmp"))
+    environment = {**os.environ, "MARK": f"{own}/mark-", "TMPDIR": str(temporary)}
+    driver = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=own, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
-        while not any(tmp_path.glob("mark-*")):
-            assert driver.poll() is None
-            time.sleep(0.1)
-        sessions = [path.name for path in Path("/tmp/ray").glob(f"session_*_{driver.pid}")]
-        left = [process for session in sessions for process in processes_of(session)]
-        assert len(left) >= 5, "gcs, raylet, agents and workers"
+        yield driver, temporary
     finally:
         driver.kill()
         driver.wait()
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def wait_until_gone(folders: list[Path], temporary: Path) -> float:
+    """Seconds until no process of these folders is left, nor any file."""
     began = time.monotonic()
-    while alive := [each for each in left if Path(f"/proc/{each.pid}").exists()]:
-        assert time.monotonic() - began < 15, alive
+    while (alive := [*map(list, map(processes_of, map(str, folders)))]) != [[]] or list(temporary.iterdir()):
+        assert time.monotonic() - began < 15, (alive, list(temporary.iterdir()))
         time.sleep(0.1)
+    return time.monotonic() - began
+
+
+def test_killed_driver_leaves_no_process_and_no_file_of_its_ray(tmp_path: Path) -> None:
+    with own_driver(tmp_path) as (driver, temporary):
+        while not any(tmp_path.glob("mark-*")):
+            assert driver.poll() is None
+            time.sleep(0.1)
+        folders = list(temporary.iterdir())
+        assert len(list(processes_of(str(folders[0])))) >= 6, "guardian, gcs, raylet, agents and workers"
+        driver.kill()
+        driver.wait()
+        note("killed driver", seconds_until_gone=round(wait_until_gone(folders, temporary), 1))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_driver_ended_while_ray_starts_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
+    with own_driver(tmp_path) as (driver, temporary):
+        while not any(temporary.glob("curator-*/session_*/logs/raylet.out")):
+            assert driver.poll() is None
+            time.sleep(0.02)
+        folders = list(temporary.iterdir())
+        driver.send_signal(number)
+        began = time.monotonic()
+        driver.wait(timeout=30)
+        ended_s = time.monotonic() - began
+        gone_s = wait_until_gone(folders, temporary)
+        note(f"{number.name} while Ray starts", seconds=round(ended_s, 1), seconds_until_gone=round(gone_s, 1))

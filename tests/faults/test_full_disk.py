@@ -1,41 +1,154 @@
-"""A root that takes no more bytes: a clear error, nothing half-written, and the next run finishes."""
+"""A root that takes no more bytes.
 
+1. The command ends with exit code 1 and says what is wrong in one line; or, where rows still found room, what a worker
+   could not write is a row that failed for storage.
+2. Nothing is half-written: no temporary file stays, every table and commit can be read, every file that a commit names
+   is whole.
+3. Once there is room, the same command finishes with the tables of a run that was never disturbed.
+"""
+
+import json
 import os
 import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
+import pytest
+
+from curator_dagster.cli import app
 from stages.manifest import read_manifest
-from tests.videos import three_shots
+from stages.schemas import ASSETS
+from tests.faults.figures import note
+from tests.faults.small_disk import small_disk
+from tests.videos import noisy_video, three_shots
 
 PROGRAM = "from curator_dagster.cli import main; main()"
+SETTINGS = (
+    *("executor.mode=local", "executor.backoff_s=0.01", "executor.max_tries=2"),
+    *("split.method=fixed_stride", "split.clip_length_s=2", "split.min_length_s=1"),
+)
+PLENTY = 1 << 30
+LEAST = 3 * 4096
 
 
-def curate(sources: Path, root: Path, *, most_bytes: int) -> subprocess.CompletedProcess[str]:
-    """`curator run` in a process whose files may not grow beyond a size."""
-    command = [sys.executable, "-c", PROGRAM, "run", str(sources), "--root", str(root), "--until", "videos"]
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three videos whose pictures take room."""
+    folder = tmp_path_factory.mktemp("sources")
+    three_shots(folder / "three.mp4")
+    noisy_video(folder / "noise.mp4", 75)
+    noisy_video(folder / "more.mp4", 100, seed=2)
+    return folder
+
+
+def curate(sources: Path, root: Path, until: str) -> int:
+    """Exit code of `curator run` in this process."""
+    arguments = ["run", str(sources), "--root", str(root), "--until", until]
+    for setting in SETTINGS:
+        arguments += ["--set", setting]
+    with pytest.raises(SystemExit) as ended:
+        app(arguments)
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def used_bytes(root: Path) -> int:
+    """What the files take on a disk with pages of 4 KiB."""
+    return sum(-(-path.stat().st_size // 4096) * 4096 for path in root.rglob("*") if path.is_file())
+
+
+def check_whole(root: Path) -> None:
+    """Nothing is half-written."""
+    assert not list(root.rglob("*.tmp-*"))
+    for path in root.rglob("*.parquet"):
+        pq.read_table(path)
+    for path in root.rglob("_commits/*.json"):
+        for entry in json.loads(path.read_text())["files"]:
+            assert (root / entry["path"]).stat().st_size == entry["size_bytes"]
+
+
+def failed_reasons(root: Path, assets: list[str]) -> set[str]:
+    tables = [read_manifest(str(root), asset) for asset in assets]
+    rows = [row for table in tables for row in table.to_pylist()]
+    return {row["reason"] for row in rows if row["status"] == "failed"}
+
+
+def check_recovery(sources: Path, calm: Path, share: float, until: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """Run on a disk that holds a share of what is needed, then on one that holds all."""
+    assets = list(ASSETS)[: list(ASSETS).index(until) + 1]
+    size = max(LEAST, int(used_bytes(calm) * share))
+    with small_disk(calm.parent / f"disk-{share}", size) as disk:
+        root = disk.path / "root"
+        capfd.readouterr()
+        code, printed = curate(sources, root, until), capfd.readouterr().err
+        assert "Traceback" not in printed
+        if code == 0:  # what a worker could not write is a failed row, and the rows themselves found room
+            assert failed_reasons(root, assets) == {"storage"}
+        else:
+            assert code == 1, printed
+            assert printed.splitlines()[-1].startswith("curator: ")
+        check_whole(root)
+        committed = sorted({path.parts[-4] for path in root.glob("manifests/*/*/_commits/*")}, key=list(ASSETS).index)
+        disk.resize(PLENTY)
+        started = time.monotonic()
+        assert curate(sources, root, until) == 0
+        check_whole(root)
+        for asset in assets:
+            assert read_manifest(str(root), asset).to_pylist() == read_manifest(str(calm), asset).to_pylist()
+        recovery_s = round(time.monotonic() - started, 1)
+        note("full disk", size_bytes=size, exit_code=code, committed=len(committed), recovery_s=recovery_s)
+
+
+@pytest.fixture(scope="module")
+def calm_clips(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root of a run up to clips that had room."""
+    root = tmp_path_factory.mktemp("clips") / "calm"
+    assert curate(sources, root, "clips") == 0
+    return root
+
+
+@pytest.fixture(scope="module")
+def calm_dataset(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root of a whole run that had room."""
+    root = tmp_path_factory.mktemp("dataset") / "calm"
+    assert curate(sources, root, "dataset") == 0
+    return root
+
+
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_full_disk_stops_with_a_clear_error_and_the_next_run_finishes(
+    share: float, sources: Path, calm_clips: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    check_recovery(sources, calm_clips, share, "clips", capfd)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("percent", [1, 5, 15, 25, 40, 50, 60, 70, 80, 90, 96, 99])
+def test_disk_that_fills_in_any_phase_loses_nothing(
+    percent: int, sources: Path, calm_dataset: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    check_recovery(sources, calm_dataset, percent / 100, "dataset", capfd)
+
+
+def test_file_size_limit_stops_with_a_clear_error(tmp_path: Path) -> None:
+    sources = tmp_path / "sources"
+    sources.mkdir()
+    three_shots(sources / "a.mp4")
+    command = [sys.executable, "-c", PROGRAM, "run", str(sources), "--root", str(tmp_path / "root")]
     environment = {key: value for key, value in os.environ.items() if key not in ("DAGSTER_HOME", "CURATOR_ROOT")}
-    return subprocess.run(
-        [*command, "--set", "executor.mode=local"],
+    stopped = subprocess.run(
+        [*command, "--until", "videos", "--set", "executor.mode=local"],
         env=environment,
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes)),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
     )
-
-
-def test_full_disk_stops_with_a_clear_error_and_the_next_run_finishes(tmp_path: Path) -> None:
-    sources = tmp_path / "sources"
-    sources.mkdir()
-    three_shots(sources / "a.mp4")
-    stopped = curate(sources, tmp_path / "root", most_bytes=4096)
     assert stopped.returncode == 1, stopped.stderr
     assert "cannot be used: [Errno 27] File too large" in stopped.stderr
     assert "Traceback" not in stopped.stderr
     assert not list((tmp_path / "root").rglob("*.tmp-*")) + list((tmp_path / "root").rglob("rows-*"))
-    finished = curate(sources, tmp_path / "root", most_bytes=1 << 30)
-    assert finished.returncode == 0, finished.stderr
-    assert read_manifest(str(tmp_path / "root"), "videos")["status"].to_pylist() == ["kept"]

@@ -1,4 +1,4 @@
-"""A driver that is killed at any moment.
+"""A driver with default parameters, on a Ray that was there before, that is killed.
 
 1. The tables after a second run are row for row those of a run that was never disturbed.
 2. The second run works only on items that had no rows in a file.
@@ -6,7 +6,6 @@
 """
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -14,13 +13,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 import ray
 
-from stages.manifest import committed_partitions, read_manifest
-from stages.schemas import ASSETS
+from stages.manifest import committed_partitions
 from stages.storage import Storage
+from tests.faults.curating import Tables, tables, undisturbed_tables
 from tests.videos import noise_shot, three_shots, write_video
 
 LIMIT_S = 120
@@ -54,59 +52,41 @@ def finish(process: subprocess.Popen[bytes]) -> str:
     return text
 
 
-def tables(root: Path) -> dict[str, pa.Table]:
-    return {asset: read_manifest(str(root), asset) for asset in ASSETS}
-
-
 @pytest.fixture(scope="module")
-def undisturbed(sources: Path, tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> dict[str, pa.Table]:
+def undisturbed(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Tables:
     """The tables of a run that nothing disturbed."""
-    root = tmp_path_factory.mktemp("undisturbed")
-    finish(start(sources, root))
-    return tables(root)
+    return undisturbed_tables(sources, tmp_path_factory.mktemp("undisturbed"), {})
 
 
-def kill_when(process: subprocess.Popen[bytes], reached: Callable[[], bool]) -> bool:
-    """SIGKILL as soon as the moment has come; False where the run ended before it came."""
+def kill_when(process: subprocess.Popen[bytes], reached: Callable[[], bool]) -> None:
+    """SIGKILL as soon as the moment has come."""
     limit = time.monotonic() + LIMIT_S
     while not reached():
-        if process.poll() is not None:
-            return False
+        assert process.poll() is None, process.communicate()
         assert time.monotonic() < limit, "the moment of the kill never came"
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=LIMIT_S)
-    return True
 
 
 def row_files(root: Path) -> set[str]:
     return {info.path for info in Storage(root).list("manifests") if info.path.endswith(".parquet")}
 
 
-def check_recovery(sources: Path, root: Path, expected: dict[str, pa.Table]) -> None:
-    before = row_files(root)
-    finish(start(sources, root))
-    assert before <= row_files(root), "row files are never rewritten"
-    for asset, table in expected.items():
-        assert read_manifest(str(root), asset).to_pylist() == table.to_pylist(), asset
-
-
-@pytest.mark.parametrize("moment", ["frames/*/*.parquet", "manifests/embeddings/*/_commits/1.json"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "manifests/embeddings/*/_commits/1.json",
+        pytest.param("frames/*/*.parquet", marks=pytest.mark.long),
+        pytest.param("dataset/*/*.mp4", marks=pytest.mark.long),
+    ],
+)
 def test_killed_driver_resumes_to_equal_tables(
-    moment: str, sources: Path, tmp_path: Path, undisturbed: dict[str, pa.Table]
+    moment: str, sources: Path, tmp_path: Path, undisturbed: Tables, ray_cluster: None
 ) -> None:
-    process = start(sources, tmp_path)
-    assert kill_when(process, lambda: any(tmp_path.glob(moment)))
+    kill_when(start(sources, tmp_path), lambda: any(tmp_path.glob(moment)))
     assert not committed_partitions(Storage(tmp_path), "dataset")
-    check_recovery(sources, tmp_path, undisturbed)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("seed", range(20))
-def test_driver_killed_at_random_resumes_to_equal_tables(
-    seed: int, sources: Path, tmp_path: Path, undisturbed: dict[str, pa.Table]
-) -> None:
-    process = start(sources, tmp_path)
-    moment = time.monotonic() + random.Random(seed).uniform(2, 25)
-    kill_when(process, lambda: time.monotonic() > moment)
-    check_recovery(sources, tmp_path, undisturbed)
+    before = row_files(tmp_path)
+    finish(start(sources, tmp_path))
+    assert before <= row_files(tmp_path), "row files are never rewritten"
+    assert tables(tmp_path) == undisturbed

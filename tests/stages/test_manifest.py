@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -141,8 +142,14 @@ def test_commit_table_gives_racing_writers_numbers_of_their_own(tmp_path: Path) 
 def test_stored_items_leaves_passing_failures_out(tmp_path: Path) -> None:
     rows = {"a": [clip("a", 1)], "b": [clip("b", 2, status="failed", reason="stalled")]}
     write_items(tmp_path, rows)
-    found = stored_items(Storage(tmp_path), reference(tmp_path))
+    found = stored_items(Storage(tmp_path), reference(tmp_path), {"stalled"})
     assert set(found.worked) == {"a"}
+
+
+def test_stored_items_knows_items_that_the_newest_version_leaves_in_a_file(tmp_path: Path) -> None:
+    (file,) = write_items(tmp_path, {"a": [clip("a", 1)], "b": [clip("b", 2)]})
+    commit_table(Storage(tmp_path), reference(tmp_path), [replace(file, items=["a"])], {})
+    assert set(stored_items(Storage(tmp_path), reference(tmp_path)).worked) == {"a", "b"}
 
 
 def test_row_writer_keeps_items_whole_and_files_bounded(tmp_path: Path) -> None:
@@ -191,7 +198,7 @@ VALUES = {
 
 
 @pytest.mark.parametrize("asset", list(ASSETS))
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)  # files
 @given(data=st.data())
 def test_rows_of_every_schema_survive_the_round_trip(
     asset: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

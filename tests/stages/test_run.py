@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import pytest
 
@@ -12,10 +12,10 @@ from stages.manifest import ManifestRef, read_manifest
 from stages.params import EmbedParams, ExecutorParams, FilterParams, Params, ReadParams, SplitParams
 from stages.phase import PhaseReport
 from stages.run import Progress, check_phases, open_session
-from stages.tasks import Row
+from stages.tasks import Row, VideoTask
 from tests.phases import ToyPhase, register_names
 
-LOCAL = ExecutorParams(mode="local")
+LOCAL = ExecutorParams(mode="local", max_tries=1)
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +56,50 @@ def test_run_phase_reuses_all_but_passing_failures(tmp_path: Path, toy: Path) ->
     assert toy.read_text().split() == ["/videos/offline"]
     assert (second.reused, second.computed) == (3, 1)
     assert (second.commit, second.data_version) == (first.commit, first.data_version)
+
+
+def test_run_phase_tries_chosen_failures_again(tmp_path: Path, toy: Path) -> None:
+    partitions = register_names(tmp_path, ["a", "corrupt", "offline", "short"])
+    run(tmp_path, partitions)
+    toy.write_text("")
+    again = ReadParams(max_failed_fraction=1, retry_reasons=["corrupt_stream"])
+    report = run(tmp_path, partitions, again)[partitions[0]]
+    assert set(toy.read_text().split()) == {"/videos/corrupt", "/videos/offline"}
+    assert (report.reused, report.computed) == (2, 2)
+
+
+class MendedPhase(ToyPhase):
+    """The same work, which nothing disturbs any more."""
+
+    def task(self, item: Row, task_id: str) -> VideoTask:
+        return super().task({**item, "uri": item["uri"].replace("corrupt", "mended")}, task_id)
+
+
+def test_run_phase_keeps_to_the_try_that_went_well(tmp_path: Path, toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    partitions = register_names(tmp_path, ["a", "corrupt"])
+    first = run(tmp_path, partitions)[partitions[0]]
+    monkeypatch.setitem(registry.TABLE, ("phase", "read"), "tests.stages.test_run:MendedPhase")
+    again = ReadParams(max_failed_fraction=1, retry_reasons=["corrupt_stream"])
+    mended = run(tmp_path, partitions, again)[partitions[0]]
+    assert (mended.counts["kept"], mended.commit) == (2, 2)
+    assert mended.data_version != first.data_version
+    toy.write_text("")
+    last = run(tmp_path, partitions)[partitions[0]]
+    assert toy.read_text() == ""
+    assert (last.reused, last.commit, last.counts["failed"]) == (2, 2, 0)
+
+
+@pytest.mark.parametrize(("transient", "worked"), [(["corrupt_stream"], "corrupt"), (["storage"], "offline")])
+def test_run_phase_takes_for_passing_what_it_is_told(
+    tmp_path: Path, toy: Path, transient: list[str], worked: str
+) -> None:
+    partitions = register_names(tmp_path, ["a", "corrupt", "offline"])
+    run(tmp_path, partitions)
+    toy.write_text("")
+    outputs = [ManifestRef(str(tmp_path), "videos", partitions[0])]
+    with open_session(ExecutorParams(mode="local", max_tries=2, backoff_s=0, transient=transient)) as session:
+        session.run_phase(ReadParams(max_failed_fraction=1), {}, outputs)
+    assert set(toy.read_text().split()) == {f"/videos/{worked}"}
 
 
 def test_run_phase_computes_only_what_is_new(tmp_path: Path, toy: Path) -> None:
@@ -236,3 +280,9 @@ def test_check_phases_rejects_before_any_work(tmp_path: Path, params: Params, me
     with pytest.raises(ParamsError, match=message):
         check_phases([params], str(tmp_path))
     assert not list(tmp_path.glob("manifests"))
+
+
+@pytest.mark.parametrize("mode", ["streaming", "batch"])
+def test_run_phase_rejects_a_root_that_workers_cannot_see(mode: Literal["streaming", "batch"]) -> None:
+    with open_session(ExecutorParams(mode=mode)) as session, pytest.raises(ParamsError, match="What lies in memory"):
+        session.run_phase(ReadParams(), {}, [ManifestRef("memory://root", "videos", "p")])

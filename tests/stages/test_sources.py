@@ -234,3 +234,20 @@ def test_register_sources_gives_a_video_one_partition_whatever_processes_race(tm
 def test_read_members_rejects_an_unknown_partition(storage: Storage) -> None:
     with pytest.raises(ManifestError, match="must be registered"):
         read_members(storage, "nothing")
+
+
+def test_register_sources_passes_over_files_of_others(storage: Storage) -> None:
+    sources = [Source("/videos/a.mp4", "1", 1)]
+    partitions = register_sources(storage, sources, 64)
+    for name in (".DS_Store", "._1.json", "notes.json"):
+        storage.write_bytes(f"partitions/_order/{name}", b"\x00")
+    assert register_sources(storage, sources, 64) == registered_partitions(storage) == partitions
+
+
+@pytest.mark.parametrize("name", ["partitions/{}.parquet", "partitions/_order/1.json"])
+@pytest.mark.parametrize("data", [b"", b"torn", b"[1]"])
+def test_register_sources_rejects_a_damaged_file(name: str, data: bytes, storage: Storage) -> None:
+    (partition,) = register_sources(storage, [Source("/videos/a.mp4", "1", 1)], 64)
+    storage.write_bytes(name.format(partition), data)
+    with pytest.raises(ManifestError, match=r"is damaged|must hold an entry"):
+        register_sources(storage, [Source("/videos/b.mp4", "1", 1)], 64)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stages.errors import ParamsError, SourceGone, StorageUnavailable
-from stages.storage import Storage, digest, is_url, local_path, normalize, open_source, stat_source
+from stages.storage import Storage, digest, is_url, local_path, normalize, numbers_of, open_source, stat_source
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -105,6 +105,7 @@ def test_is_url_and_local_path_agree(location: str, url: bool) -> None:
 def test_normalize_gives_one_form_to_one_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert normalize("x/../y/") == normalize(tmp_path / "y") == normalize(f"file://{tmp_path}/y") == str(tmp_path / "y")
+    assert normalize(f"local://{tmp_path}/y") == str(tmp_path / "y")
     assert normalize("memory://x/y/") == "memory://x/y"
 
 
@@ -120,6 +121,12 @@ def test_stat_source_rejects_a_store_that_refuses(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageUnavailable, match="tried again"):
         stat_source(str(tmp_path / "file" / "x.mp4"))
+
+
+def test_numbers_of_leaves_out_what_others_left_there(storage: Storage) -> None:
+    for name in ("1.json", "12.json", ".DS_Store", "._3.json", "04.json", "x.json", "5.json~", "6.parquet"):
+        storage.write_bytes(f"log/{name}", b"")
+    assert sorted(numbers_of(storage.list("log"))) == [1, 12]
 
 
 def test_digest_tells_lists_apart() -> None:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -13,11 +14,13 @@ import pytest
 from numpy.typing import NDArray
 
 from stages.errors import CorruptStream, ParamsError, SourceError, StageError, StorageUnavailable
+from stages.media.container import open_video, video_stream
 from stages.media.copied import NotCopyable
 from stages.media.cut import Cut, CutJob, cut_clip, read_cut
-from stages.media.decode import decode_frames, open_video, upright, video_stream
+from stages.media.decode import decode_frames, upright
 from stages.media.encode import Encoding, check_encoder
 from stages.tasks import Size, Span
+from tests.faults.damage import Copy
 from tests.videos import beeping_video, noise_shot, remux, write_video
 
 H264 = Encoding("h264", 12)
@@ -38,7 +41,7 @@ def job_of(path: Path, start: int, end: int, *, mode: Literal["auto", "copy", "e
     """Frames [start, end) of a video, as split would name them."""
     with open_video(str(path)) as container:
         stream = video_stream(container)
-        frames = list(decode_frames(container))
+        frames = list(islice(decode_frames(container), end + 1))
         ends = [frame.pts for frame in frames] + [frames[-1].pts + (frames[-1].frame.duration or 1)]
         at_keyframes = frames[start].is_keyframe and (end == len(frames) or frames[end].is_keyframe)
         span = Span(ends[start], ends[end], stream.time_base or Fraction(1))
@@ -202,6 +205,20 @@ def test_cut_clip_without_sound_in_the_span_writes_none(tmp_path: Path) -> None:
         cut_clip(job_of(source, 25, 50, mode=mode), str(tmp_path / "clip.mp4"))
         with av.open(str(tmp_path / "clip.mp4")) as container:
             assert [stream.type for stream in container.streams] == ["video"]
+
+
+@pytest.mark.parametrize(
+    ("name", "seed", "frames"),
+    [("sintel_trailer_first5s.mp4", 202816, 30), ("webcam_sheet_wide.mov", 201276, 4)],
+    ids=["packets-that-mp4-refuses", "container-that-breaks"],
+)
+def test_cut_clip_is_not_lost_by_damaged_sound(
+    shared_media: Path, tmp_path: Path, name: str, seed: int, frames: int
+) -> None:
+    source = Copy(shared_media / name, "header", seed).make(tmp_path)
+    cut = cut_clip(job_of(source, 0, frames, mode="encode"), str(tmp_path / "clip.mp4"))
+    assert (cut.how, cut.num_frames) == ("encode", frames)
+    assert len(shown(tmp_path / "clip.mp4")[0]) == frames
 
 
 def test_cut_clip_rejects_a_span_that_breaks(shared_media: Path, tmp_path: Path) -> None:

@@ -1,25 +1,29 @@
 """Decoding: exact times, upright pictures, broken streams."""
 
-import os
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+from av.packet import Packet
 
 from stages import heartbeat
-from stages.errors import CorruptStream, NoVideoStream, SourceGone, UnreadableSource
+from stages.errors import CorruptStream, NoVideoStream
+from stages.media.container import open_video, video_stream
 from stages.media.decode import (
+    MAX_PTS,
+    MAX_READINGS,
     DecodedFrame,
     UprightScaler,
     decode_frames,
     displayed_size,
     fit,
-    open_video,
     upright,
-    video_stream,
 )
 from stages.tasks import Size
+from tests.faults.hostile import repeated
 from tests.videos import noise_shot, remux, song_with_cover, three_shots, truncated, write_video
 
 
@@ -85,11 +89,64 @@ def test_decode_frames_stops_at_a_fault_and_does_not_hang(shared_media: Path) ->
     assert "Invalid data found" in str(error)
 
 
-def test_video_stream_rejects_cover_art(tmp_path: Path) -> None:
-    with open_video(str(song_with_cover(tmp_path / "song.mp4"))) as container:
-        assert len(container.streams.video) == 1
-        with pytest.raises(NoVideoStream, match="must hold a video stream, got none"):
-            video_stream(container)
+def test_decode_frames_tells_a_transport_stream_that_ends_within_a_packet(tmp_path: Path) -> None:
+    whole = write_video(tmp_path / "a.ts", noise_shot(1, 50), codec="mpeg2video", options={"bf": "0"})
+    assert len(decode(whole)) == 50
+    data = whole.read_bytes()
+    (tmp_path / "b.ts").write_bytes(data[: len(data) // 2 // 188 * 188 + 77])
+    times, error = until_fault(tmp_path / "b.ts")
+    assert 10 < len(times) < 40
+    assert "its last packet is cut off" in str(error)
+
+
+def remuxed(path: Path, change: Callable[[int, Packet], Packet]) -> Path:
+    """Eight frames that decode alone, each packet changed by its place."""
+    source = write_video(path.with_suffix(".mkv"), noise_shot(1, 8), codec="mpeg4", options={"g": "1"})
+    with av.open(str(source)) as reader, av.open(str(path), "w") as writer:
+        track = writer.add_stream_from_template(reader.streams.video[0], opaque=True)
+        writer.start_encoding()
+        for place, packet in enumerate(packet for packet in reader.demux(video=0) if packet.size):
+            changed = change(place, packet)
+            changed.stream, changed.time_base, changed.duration = track, track.time_base or Fraction(1), 0
+            writer.mux(changed)
+    return path
+
+
+def test_decode_frames_skips_packets_of_no_length(tmp_path: Path) -> None:
+    def emptied(place: int, packet: Packet) -> Packet:
+        empty = Packet(0) if place in (2, 5) else packet
+        empty.pts = empty.dts = 100 * place
+        return empty
+
+    path = remuxed(tmp_path / "a.nut", emptied)
+    with av.open(str(path)) as container:
+        assert [packet.pts for packet in container.demux(video=0) if not packet.size][:2] == [200, 500]
+    assert [frame.pts for frame in decode(path)] == [0, 100, 300, 400, 600, 700]
+
+
+@pytest.mark.parametrize("far", [1 << 60, 1 << 62])
+def test_decode_frames_stops_where_time_leaves_its_bounds(tmp_path: Path, far: int) -> None:
+    def moved(place: int, packet: Packet) -> Packet:
+        packet.pts = packet.dts = place + far * (place > 3)
+        return packet
+
+    path = remuxed(tmp_path / "a.nut", moved)
+    if far < MAX_PTS:
+        assert [frame.pts for frame in decode(path)] == [0, 1, 2, 3, *range(far + 4, far + 8)]
+        return
+    times, error = until_fault(path)
+    assert times == [0, 1, 2, 3]
+    assert "time jumps from PTS 3 to" in str(error)
+
+
+def test_decode_frames_stops_an_index_that_names_the_same_bytes(tmp_path: Path) -> None:
+    whole = write_video(tmp_path / "a.mp4", noise_shot(1, 1))
+    size = next(packet.size for packet in av.open(str(whole)).demux(video=0))
+    path = tmp_path / "again.mp4"
+    path.write_bytes(repeated(whole.read_bytes(), size, times=100_000))
+    times, error = until_fault(path)
+    assert 1 < len(times) <= MAX_READINGS * path.stat().st_size / size
+    assert "the same bytes again and again" in str(error)
 
 
 def test_decode_frames_exports_vectors_on_request(tmp_path: Path) -> None:
@@ -99,41 +156,6 @@ def test_decode_frames_exports_vectors_on_request(tmp_path: Path) -> None:
             frame.frame.side_data.get("MOTION_VECTORS") for frame in decode_frames(container, export_vectors=True)
         ]
     assert any(vectors is not None for vectors in carried)
-
-
-def test_open_video_rejects_what_is_no_video(tmp_path: Path) -> None:
-    (tmp_path / "empty.mp4").touch()
-    (tmp_path / "text.mp4").write_text("not a video")
-    for name in ("empty.mp4", "text.mp4"):
-        with pytest.raises(UnreadableSource, match="must be a whole video file"), open_video(str(tmp_path / name)):
-            pass
-    with pytest.raises(SourceGone, match="not there any more"), open_video(str(tmp_path / "none.mp4")):
-        pass
-
-
-HLS = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:3\n#EXTINF:2,\nsecret.mp4\n#EXT-X-ENDLIST\n"
-SDP = "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n"
-SRT = "1\n00:00:00,000 --> 00:00:01,000\nhello\n\n2\n00:00:02,000 --> 00:00:03,000\nhi\n"
-
-
-@pytest.mark.parametrize("head", ["", "local://"])
-@pytest.mark.parametrize("name", ["a.mp4", "a.m3u8", "a.sdp", "a%d.png"])
-@pytest.mark.parametrize(
-    "text", ["ffconcat version 1.0\nfile 'secret.mp4'\n", HLS, SDP, SRT], ids=["concat", "hls", "sdp", "srt"]
-)
-def test_open_video_rejects_a_text_that_names_other_files(tmp_path: Path, text: str, name: str, head: str) -> None:
-    os.mkfifo(tmp_path / "secret.mp4")  # whoever opens it waits for ever
-    (tmp_path / name).write_text(text)
-    uri = f"{head}{tmp_path / name}"
-    with pytest.raises(UnreadableSource, match="must be a whole video file") as caught, open_video(uri):
-        pass
-    assert caught.value.uri == uri
-
-
-def test_open_video_rejects_playlists_by_name(tmp_path: Path) -> None:
-    (tmp_path / "a.mp4").write_text("ffconcat version 1.0\nfile 'secret.mp4'\n")
-    with pytest.raises(UnreadableSource, match="no video container of its own"), open_video(str(tmp_path / "a.mp4")):
-        pass
 
 
 def test_errors_of_a_url_tell_it(tmp_path: Path) -> None:

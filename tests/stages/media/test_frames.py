@@ -1,6 +1,7 @@
 """The frame store: sampling, whole-or-absent writing, reading."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 
 from stages import counters
 from stages.errors import CorruptStream, Reason, StageError
-from stages.media.decode import decode_frames, open_video
+from stages.media.container import open_video
+from stages.media.decode import decode_frames
 from stages.media.frames import FrameStore, StoreWriter, frames_key, read_store, rebuild_store, store_path
 from stages.storage import Storage
 from stages.tasks import Span
@@ -31,6 +33,13 @@ def test_rebuild_store_samples_the_whole_source(tmp_path: Path) -> None:
     again = read_store(Storage(tmp_path), "p", "v")
     assert again is not None
     assert (again.key, again.jpegs) == (frames_key("v", 2, 448), store.jpegs)
+
+
+def test_rebuild_store_returns_its_own_pictures_where_runs_with_other_parameters_write_too(tmp_path: Path) -> None:
+    path, rates = write_video(tmp_path / "a.mp4", noise_shot(1, 25)), [1, 2, 4, 8] * 4
+    with ThreadPoolExecutor(len(rates)) as pool:
+        stores = list(pool.map(lambda fps: rebuild(tmp_path, path, fps=fps), rates))
+    assert [store.key for store in stores] == [frames_key("v", fps, 448) for fps in rates]
 
 
 def test_rebuild_store_keeps_small_upright_pictures(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stages.media.decode import decode_frames, open_video, video_stream
+from stages.media.container import open_video, video_stream
+from stages.media.decode import decode_frames
 from stages.media.motion import Flow, FlowTrack, VectorTrack, vector_lengths
 from stages.tasks import Size, Span
 from tests.videos import noise_shot, write_video

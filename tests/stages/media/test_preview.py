@@ -1,12 +1,13 @@
 import io
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from stages.media.preview import encode_preview
+from stages.media.preview import MAX_PICTURES, encode_preview, shown_times
 from stages.tasks import Frames, Span
 
 SPAN = Span(1000, 5000, Fraction(1, 1000))
@@ -35,26 +36,48 @@ def decoded(data: bytes) -> list[tuple[int, int]]:
     ]
 
 
-@pytest.mark.parametrize(("fps", "count", "step_ms"), [(1.0, 4, 1000), (2.0, 8, 500), (30.0, 8, 500), (0.5, 2, 2000)])
-def test_encode_preview_plays_as_long_as_the_clip(fps: float, count: int, step_ms: int) -> None:
-    pictures = decoded(encode_preview(split(frames(8)), SPAN, fps=fps, height_px=48))
-    assert [duration for _, duration in pictures] == [step_ms] * count
-    assert [grey for grey, _ in pictures] == pytest.approx(
-        [20 + 20 * place for place in range(0, 8, 8 // count)], abs=2
-    )
+@pytest.mark.parametrize("step", [1, 2, 4])
+def test_encode_preview_plays_as_long_as_the_clip(step: int) -> None:
+    whole = frames(8)
+    taken = Frames(whole.pts[::step], whole.images[::step])
+    pictures = decoded(encode_preview(split(taken), SPAN, height_px=48))
+    assert [duration for _, duration in pictures] == [500 * step] * (8 // step)
+    assert [grey for grey, _ in pictures] == pytest.approx([20 + 20 * place for place in range(0, 8, step)], abs=2)
+
+
+def test_encode_preview_of_a_clip_of_years_is_bounded() -> None:
+    span = Span(0, 1 << 62, Fraction(1, 1000))
+    pictures = decoded(encode_preview([Frames(np.array([0, 1 << 60]), frames(2).images)], span, height_px=48))
+    assert [duration for _, duration in pictures] == [1 << 21, 1 << 21]
+
+
+@pytest.mark.parametrize(("fps", "step"), [(1.0, 2), (2.0, 1), (30.0, 1), (0.5, 4)])
+def test_shown_times_takes_the_first_of_each_step(fps: float, step: int) -> None:
+    times = frames(8).pts.tolist()
+    assert shown_times(times, SPAN, fps=fps) == times[::step]
+
+
+def test_shown_times_spreads_what_is_too_much() -> None:
+    times = shown_times(range(0, 10**6, 100), Span(0, 10**6, Fraction(1, 100)), fps=1.0)
+    assert len(times) == MAX_PICTURES
+    assert {after - before for before, after in pairwise(times)} <= {1900, 2000}
+
+
+def test_shown_times_takes_the_nearest_of_the_shot() -> None:
+    assert shown_times([100], SPAN, fps=1.0) == [100]
 
 
 @pytest.mark.parametrize(("height_px", "size"), [(48, (32, 48)), (96, (64, 96)), (240, (64, 96))])
 def test_encode_preview_shrinks_and_never_enlarges(height_px: int, size: tuple[int, int]) -> None:
-    data = encode_preview([frames(2)], SPAN, fps=2, height_px=height_px)
+    data = encode_preview([frames(2)], SPAN, height_px=height_px)
     assert Image.open(io.BytesIO(data)).size == size
 
 
 def test_encode_preview_of_one_picture_is_a_still() -> None:
-    data = encode_preview([frames(1)], SPAN, fps=1, height_px=48)
+    data = encode_preview([frames(1)], SPAN, height_px=48)
     assert getattr(Image.open(io.BytesIO(data)), "n_frames", 1) == 1
 
 
 def test_encode_preview_rejects_no_picture() -> None:
     with pytest.raises(ValueError, match="at least one picture"):
-        encode_preview([Frames(np.zeros(0, np.int64), np.zeros((0, 8, 8, 3), np.uint8))], SPAN, fps=1, height_px=48)
+        encode_preview([Frames(np.zeros(0, np.int64), np.zeros((0, 8, 8, 3), np.uint8))], SPAN, height_px=48)

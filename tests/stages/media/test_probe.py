@@ -171,7 +171,7 @@ def test_probe_rejects_a_file_without_permission_as_passing(tmp_path: Path) -> N
     try:
         if user == 0:
             os.seteuid(NOBODY)  # root may read everything
-        with pytest.raises(StorageUnavailable, match="Grant read permission"):
+        with pytest.raises(StorageUnavailable, match="Permission denied"):
             probe(str(path))
     finally:
         os.seteuid(user)

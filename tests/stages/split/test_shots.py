@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from stages.base import NodeInfo, WorkerMetadata
-from stages.media.decode import UprightScaler, decode_frames, open_video, video_stream
+from stages.media.container import open_video, video_stream
+from stages.media.decode import UprightScaler, decode_frames
 from stages.params import SplitParams
 from stages.spans import Timeline
 from stages.split.fixed_stride import FixedStrideSplitter

@@ -180,7 +180,7 @@ def test_finish_follows_the_newest_table(tmp_path: Path, source: Path) -> None:
     assert second is not None
     write(tmp_path, [(row, ["A gate."])], quality=31)
     (newest,) = table(tmp_path)
-    phase.finish(output, read_commit(storage, output, second))  # the run that made it is late
+    phase.finish(output)  # the run that made it is late
     assert index_of(tmp_path)["caption"].to_pylist() == ["A gate."]
     assert named([newest]) <= files(tmp_path)
     before = read_commit(storage, output, second).to_pylist()
@@ -197,11 +197,30 @@ def test_finish_leaves_what_a_run_at_the_same_time_takes_over(tmp_path: Path, so
     assert phase.reusable(output, stored) == stored  # this run plans, and commits later
     write(tmp_path, [(row, ["A door."])], quality=30)
     again = commit_table(storage, output, first.files, {})
-    phase.finish(output, read_commit(storage, output, again))
+    phase.finish(output)
     (newest,) = table(tmp_path)
     assert (again.number, newest["caption"]) == (3, "A wall.")
     assert named([newest]) <= files(tmp_path)
     assert index_of(tmp_path)["caption"].to_pylist() == ["A wall."]
+
+
+def test_files_that_two_foreign_commits_removed_are_made_again_by_the_next_run(
+    tmp_path: Path, source: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    row, output = clip(source, 10, 60), ManifestRef(str(tmp_path), "dataset", PARTITION)
+    write(tmp_path, [(row, ["A wall."])])
+    first = last_commit(Storage(tmp_path), output)
+    assert first is not None
+    write(tmp_path, [(row, ["A door."])], quality=30)
+    write(tmp_path, [(row, ["A gate."])], quality=31)  # removes what only the first version names
+    commit_table(Storage(tmp_path), output, first.files, {})  # of a run that began before both
+    WritePhase(WriteParams(), str(tmp_path)).finish(output)
+    (newest,) = table(tmp_path)
+    assert not named([newest]) <= files(tmp_path)
+    assert "were removed by runs at the same time" in caplog.text
+    report = write(tmp_path, [(row, ["A wall."])])
+    assert (report.computed, table(tmp_path)) == (1, [newest])
+    assert named([newest]) <= files(tmp_path)
 
 
 def test_write_rejects_a_span_that_cannot_be_copied(tmp_path: Path, source: Path) -> None:
@@ -249,7 +268,7 @@ def test_write_removes_what_the_last_two_versions_do_not_name(tmp_path: Path, so
     assert files(tmp_path) == named([row, *before]) | {f"dataset/{PARTITION}/notes.txt"}
 
 
-def test_write_makes_a_preview_of_a_few_pictures_at_a_time(
+def test_write_decodes_only_the_pictures_that_the_preview_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: Path
 ) -> None:
     loaded: list[int] = []
@@ -262,11 +281,13 @@ def test_write_makes_a_preview_of_a_few_pictures_at_a_time(
 
     monkeypatch.setattr(FrameLoader, "load", watched)
     row = clip(source, 0, 100)
-    write(tmp_path, [(row, ["A wall."])], preview_fps=4)
-    assert loaded == [8, 9]
+    write(tmp_path, [(row, ["A wall."])], preview_fps=1)
+    assert loaded == [1] * 4
     (written,) = table(tmp_path)
     video = video_task(row).data
-    whole = encode_preview([load(FrameLoader(str(tmp_path)), video)], video.clip.span, fps=4, height_px=240)
+    shown = load(FrameLoader(str(tmp_path)), video)
+    shown = Frames(shown.pts[:16:4], shown.images[:16:4])
+    whole = encode_preview([shown], video.clip.span, height_px=240)
     assert (tmp_path / written["preview_path"]).read_bytes() == whole
 
 

@@ -1,0 +1,102 @@
+"""Calls of a store's client that are tried again where the failure may pass.
+
+s3fs and botocore try again on their own, each five times: a store that takes connections and does not answer would
+hold one call for 25 times 15 s. `client_options` gives one call one try of at most 15 s, so that all waits are ours.
+"""
+
+import errno
+import logging
+import os
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from fsspec.config import conf
+
+from stages import retry
+from stages.errors import StorageError
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+STORE_CLIENTS = ("botocore", "aiobotocore", "aiohttp", "s3fs", "gcsfs", "adlfs", "azure", "google", "urllib3")
+"""Packages whose own errors mean that a store did not answer; few of them are an OSError."""
+
+_LASTING_ERRNO = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS),
+    *(errno.EINVAL, errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENAMETOOLONG, errno.EMSGSIZE, errno.EREMCHG),
+}
+"""No space, no right, or a wrong request. s3fs gives these numbers to what an object store answers."""
+
+_LASTING_NAMES = {
+    "FileExpired",  # the object was replaced since it was opened
+    "NoCredentialsError",
+    "ParamValidationError",
+    "PartialCredentialsError",
+    "ProfileNotFound",
+    "InvalidEndpointURLError",
+    "InvalidURL",
+}
+
+_S3_TIMEOUTS = {"connect_timeout": 5, "read_timeout": 15}
+
+
+def client_options(protocol: str) -> dict[str, Any]:
+    """Arguments of the protocol's file system, beside those that the user's fsspec configuration gives."""
+    if protocol not in ("s3", "s3a"):
+        return {}
+    options: dict[str, Any] = dict(_S3_TIMEOUTS)
+    if "AWS_MAX_ATTEMPTS" not in os.environ:
+        options["retries"] = {"total_max_attempts": 1}
+    return {"config_kwargs": {**options, **conf.get(protocol, {}).get("config_kwargs", {})}}
+
+
+def may_pass(error: Exception) -> bool:
+    """True where the same call may succeed a little later: the store was away, slow, or had too much to do."""
+    if type(error).__name__ in _LASTING_NAMES:
+        return False
+    if isinstance(error, OSError):
+        lasting = FileNotFoundError | FileExistsError | PermissionError | IsADirectoryError | NotADirectoryError
+        return not isinstance(error, lasting) and error.errno not in _LASTING_ERRNO
+    if type(error).__module__.partition(".")[0] not in STORE_CLIENTS:
+        return False
+    status = getattr(error, "status_code", None) or getattr(error, "status", None) or getattr(error, "code", None)
+    return not isinstance(status, int) or not 400 <= status < 500 or status in (408, 429)
+
+
+def try_again(call: Callable[[], T], *, store: str, operation: str) -> T:
+    """What the call returns, with as many tries and such waits as `retry.current` tells.
+
+    Args:
+        call: may be made again after it failed.
+        store: the root or source, for the message.
+        operation: what the call does, for the message: "write manifests/..."
+
+    Raises:
+        StorageError: the last try failed too. A failure that does not pass is raised as it is, at once.
+    """
+    backoff, started = retry.current(), time.monotonic()
+    waits = backoff.waits()
+    while True:
+        try:
+            return call()
+        except Exception as error:  # each client raises classes of its own, known only where it is installed
+            if not may_pass(error):
+                raise
+            wait_s = next(waits, None)
+            if wait_s is None:
+                tries, seconds = backoff.tries, time.monotonic() - started
+                raise StorageError(
+                    store,
+                    f"{store} must answer, got no good answer to {operation} in {tries} tries over {seconds:.0f} s: "
+                    f"{_told(error)} What is done stays; once the store answers, the next run goes on.",
+                ) from error
+            logger.warning("%s: %s failed, tried again in %.1f s: %s", store, operation, wait_s, _told(error))
+        retry.pause(wait_s)
+
+
+def _told(error: Exception) -> str:
+    """The first line of what the client says, ended by a full stop."""
+    text = str(error).strip().split("\n")[0] or type(error).__name__
+    return f"{text.rstrip('.')}."

@@ -1,0 +1,183 @@
+"""Damaged copies of videos. Each is made anew, byte for byte, from the file, the kind of damage and a seed."""
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+HEAD_BYTES = 4096
+"""Where the header of a format without boxes stands."""
+MAX_BLOCK_BYTES = 1 << 16
+
+MP4_PARENTS = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"dinf", b"mvex", b"moof", b"traf", b"udta"}
+EBML_PARENTS = {
+    b"\x18\x53\x80\x67": "segment",
+    b"\x16\x54\xae\x6b": "tracks",
+    b"\xae": "track",
+    b"\xe0": "video",
+    b"\xe1": "audio",
+    b"\x1f\x43\xb6\x75": "cluster",
+    b"\xa0": "block group",
+    b"\x1c\x53\xbb\x6b": "cues",
+    b"\xbb": "cue point",
+    b"\xb7": "cue positions",
+    b"\x11\x4d\x9b\x74": "seek head",
+}
+EBML_HEADER = b"\x1a\x45\xdf\xa3"
+
+
+class Length(NamedTuple):
+    """Where a container says how long one of its parts is.
+
+    Attributes:
+        offset: of its first byte.
+        width: in bytes.
+        marker: bits of the first byte that tell the width itself (EBML), and stay.
+    """
+
+    offset: int
+    width: int
+    marker: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One damaged copy.
+
+    Attributes:
+        source: the whole file.
+        kind: of `KINDS`.
+        seed: of the damage.
+    """
+
+    source: Path
+    kind: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Tells what it is made of, and keeps the ending."""
+        return f"{self.source.stem}.{self.kind}.{self.seed}{self.source.suffix}"
+
+    def make(self, folder: Path) -> Path:
+        """Write it below the folder."""
+        path = folder / self.name
+        path.write_bytes(damaged(self.source.read_bytes(), self.kind, f"{self.source.name}/{self.kind}/{self.seed}"))
+        return path
+
+
+def damaged(data: bytes, kind: str, seed: str) -> bytes:
+    """The bytes with one kind of damage, equal for equal seeds; nothing can be done to none."""
+    return KINDS[kind](bytearray(data), random.Random(seed)) if data else b""
+
+
+def _flip(data: bytearray, choose: random.Random) -> bytes:
+    """1 to 200 bits anywhere."""
+    for _ in range(round(2 ** choose.uniform(0, 7.6))):
+        data[choose.randrange(len(data))] ^= 1 << choose.randrange(8)
+    return bytes(data)
+
+
+def _flip_header(data: bytearray, choose: random.Random) -> bytes:
+    """1 to 16 bits of what describes the streams."""
+    places = header_places(bytes(data))
+    for _ in range(round(2 ** choose.uniform(0, 4))):
+        data[choose.choice(places)] ^= 1 << choose.randrange(8)
+    return bytes(data)
+
+
+def _cut(data: bytearray, choose: random.Random) -> bytes:
+    """The end is missing."""
+    return bytes(data[: choose.randrange(len(data))])
+
+
+def _swap(data: bytearray, choose: random.Random) -> bytes:
+    """Two blocks have changed places."""
+    size = choose.randint(1, max(1, min(MAX_BLOCK_BYTES, len(data) // 4)))
+    one, other = (choose.randrange(max(1, len(data) - size)) for _ in range(2))
+    data[one : one + size], data[other : other + size] = data[other : other + size], data[one : one + size]
+    return bytes(data)
+
+
+def _lengths(data: bytearray, choose: random.Random) -> bytes:
+    """1 to 4 lengths of boxes, elements or packets are wrong."""
+    places = list(lengths(bytes(data)))
+    for place in choose.sample(places, min(len(places), choose.randint(1, 4))):
+        bits = (7 if place.marker else 8) * place.width
+        old = int.from_bytes(data[place.offset : place.offset + place.width]) & ((1 << bits) - 1)
+        most = (1 << bits) - 1
+        wrong = [0, 1, 7, 8, old - 1, old + 1, old // 2, old * 2, most, most // 2 + 1, choose.getrandbits(bits)]
+        told = place.marker << 8 * (place.width - 1) | choose.choice(wrong) & most
+        data[place.offset : place.offset + place.width] = told.to_bytes(place.width)
+    return bytes(data)
+
+
+KINDS: dict[str, Callable[[bytearray, random.Random], bytes]] = {
+    "flip": _flip,
+    "header": _flip_header,
+    "cut": _cut,
+    "swap": _swap,
+    "lengths": _lengths,
+}
+
+
+def lengths(data: bytes) -> Iterator[Length]:
+    """Every place where the container tells a length, as far as they nest in order."""
+    if data.startswith(EBML_HEADER):
+        return _element_lengths(data, 0, len(data))
+    if data[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip"):
+        return (Length(offset, 4) for offset, _, _ in boxes(data, 0, len(data)))
+    return _packet_lengths(data)
+
+
+def boxes(data: bytes, start: int, end: int) -> Iterator[tuple[int, bytes, int]]:
+    """Offset, name and end of each MP4 box, parents before children."""
+    while start + 8 <= end:
+        size, name = int.from_bytes(data[start : start + 4]), data[start + 4 : start + 8]
+        head = 8
+        if size == 1:
+            size, head = int.from_bytes(data[start + 8 : start + 16]), 16
+        size = size or end - start
+        if size < head:
+            return
+        yield start, name, min(start + size, end)
+        if name in MP4_PARENTS:
+            yield from boxes(data, start + head, min(start + size, end))
+        elif name == b"stsd":  # descriptions, each a box
+            yield from boxes(data, start + 16, min(start + size, end))
+        start += size
+
+
+def _element_lengths(data: bytes, start: int, end: int) -> Iterator[Length]:
+    while start + 2 <= end and data[start]:
+        id_end = start + 9 - data[start].bit_length()
+        if id_end >= end or not data[id_end]:
+            return
+        width = 9 - data[id_end].bit_length()
+        marker = 1 << 8 - width
+        size = int.from_bytes(data[id_end : id_end + width]) - (marker << 8 * (width - 1))
+        yield Length(id_end, width, marker)
+        inside = id_end + width
+        size = end - inside if size == (1 << 7 * width) - 1 else size
+        if data[start:id_end] in EBML_PARENTS:
+            yield from _element_lengths(data, inside, min(inside + size, end))
+        start = inside + size
+
+
+def _packet_lengths(data: bytes) -> Iterator[Length]:
+    """Of an MPEG program stream: two bytes after a start code."""
+    place = data.find(b"\0\0\1")
+    while 0 <= place < len(data) - 6:
+        if data[place + 3] >= 0xBB:
+            yield Length(place + 4, 2)
+        place = data.find(b"\0\0\1", place + 3)
+
+
+def header_places(data: bytes) -> range:
+    """Where the streams are described: the movie box, else the beginning."""
+    if data[4:8] == b"ftyp":
+        for start, name, end in boxes(data, 0, len(data)):
+            if name == b"moov":
+                return range(start, end)
+    return range(min(len(data), HEAD_BYTES))

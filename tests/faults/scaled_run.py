@@ -1,0 +1,71 @@
+"""Runs of the scaled toy phase in a process of their own: `python -m tests.faults.scaled_run '{"roots": [...], ...}'`.
+
+Prints one JSON line a run: what was done, how long it took, and by how much the process has grown.
+"""
+
+import json
+import os
+import random
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from stages import registry, row_files
+from stages.manifest import ManifestRef, read_manifest
+from stages.params import ExecutorParams
+from stages.run import open_session
+from tests.phases import ScaledParams, ScaledPhase, register_names
+
+LONGEST_PAUSE_S = 0.003
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has had; ru_maxrss would count that of the process that started it."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
+
+
+def meet(place: Path, *, of: int) -> None:
+    """Return when so many processes have come to this place."""
+    place.mkdir(exist_ok=True)
+    (place / str(os.getpid())).touch()
+    while len(list(place.iterdir())) < of:
+        time.sleep(0.001)
+
+
+def run(root: str, partition: str, params: dict[str, Any]) -> dict[str, Any]:
+    """Bring the table of the phase up to date."""
+    with open_session(ExecutorParams(mode="local", max_tries=1)) as session:
+        outputs = [ManifestRef(root, "videos", partition)]
+        (report,) = session.run_phase(ScaledParams(max_failed_fraction=1, **params), {}, outputs).values()
+    names = ("rows", "reused", "redecided", "computed", "missing", "commit")
+    return {name: getattr(report, name) for name in names}
+
+
+def main(request: dict[str, Any]) -> None:
+    """Do what is asked for in each root: run with "params", or only read the table where there are none.
+
+    With "of", so many processes begin each root together; each registers "names", and pauses by its "seed".
+    """
+    registry.TABLE["phase", "read"] = "tests.phases:ScaledPhase"
+    row_files.FLUSH_ITEMS = request.get("flush_items", row_files.FLUSH_ITEMS)
+    chance = random.Random(request.get("seed"))
+    for number, root in enumerate(request["roots"]):
+        if "of" in request:
+            meet(Path(request["meet"]) / f"register-{number}", of=request["of"])
+            register_names(root, request["names"], partition_size=7)
+            meet(Path(request["meet"]) / f"run-{number}", of=request["of"])
+            time.sleep(chance.uniform(0, 20 * LONGEST_PAUSE_S))
+            ScaledPhase.pause_s = chance.uniform(0, LONGEST_PAUSE_S)
+        before, started = peak_bytes(), time.perf_counter()
+        if "params" in request:
+            done = run(root, request["partition"], request["params"])
+        else:
+            done = {"rows": len(read_manifest(root, "videos", request["partition"]))}
+        seconds = time.perf_counter() - started
+        sys.stdout.write(json.dumps({**done, "seconds": seconds, "grown_bytes": peak_bytes() - before}) + "\n")
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,43 @@
+"""A disk of a few kilobytes, mounted for a test, that can be made larger."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+
+class SmallDisk:
+    """A file system in memory, counted in pages of 4 KiB.
+
+    Attributes:
+        path: where it is mounted.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def resize(self, size_bytes: int) -> None:
+        """Give it so many bytes; what lies there stays."""
+        _mount("-o", f"remount,size={size_bytes}", str(self.path))
+
+
+@contextmanager
+def small_disk(path: Path, size_bytes: int) -> Iterator[SmallDisk]:
+    """A disk that is gone after the block. Without the right to mount, the test skips, or fails where CI needs it."""
+    path.mkdir()
+    mounted = _mount("-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(path))
+    if mounted.returncode != 0:
+        if os.environ.get("CURATOR_REQUIRE_SHARED"):
+            pytest.fail(f"CURATOR_REQUIRE_SHARED is set and no disk can be mounted: {mounted.stderr}")
+        pytest.skip(f"needs the right to mount a disk: {mounted.stderr}")
+    try:
+        yield SmallDisk(path)
+    finally:
+        subprocess.run(["umount", str(path)], check=True)
+
+
+def _mount(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)

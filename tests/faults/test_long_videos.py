@@ -1,0 +1,70 @@
+"""Videos of any length: the memory of the worker that splits one does not grow with it."""
+
+from pathlib import Path
+
+import pytest
+
+from stages.manifest import ManifestRef
+from stages.params import ExecutorParams, ReadParams, SplitParams
+from stages.pipeline import StageStats
+from stages.run import open_session
+from stages.sources import list_sources, register_sources
+from stages.storage import Storage
+from tests.faults.figures import note
+from tests.faults.long_media import SHOT_S, repeated, sliding_minute
+
+MARGIN_BYTES = 50 << 20
+SMALL_MARGIN_BYTES = 20 << 20
+"""Less than half of what the frames of ten small minutes would take."""
+SHARE = 1.15
+
+
+@pytest.fixture(scope="module")
+def minute(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One minute of 720p at 25 frames a second."""
+    return sliding_minute(tmp_path_factory.mktemp("minute") / "minute.mp4")
+
+
+def split(folder: Path, minute: Path, minutes: int, *, method: str) -> StageStats:
+    """What a real worker took to split the minute so many times over."""
+    (folder / "in").mkdir(parents=True)
+    repeated(minute, folder / "in" / "long.mp4", minutes)
+    storage = Storage(folder / "out")
+    (partition,) = register_sources(storage, list_sources(str(folder / "in"), ReadParams()), 1)
+    videos, clips = (ManifestRef(storage.root, asset, partition) for asset in ("videos", "clips"))
+    with open_session(ExecutorParams(mode="local")) as session:
+        session.run_phase(ReadParams(), {}, [videos])
+    with open_session(ExecutorParams(address="auto")) as session:
+        report = session.run_phase(SplitParams(method=method), {"videos": [videos]}, [clips])[partition]
+    assert report.counts["kept"] == report.rows >= minutes * 60 / max(SHOT_S, SplitParams().clip_length_s)
+    stats = report.stages["split"]
+    note("long videos", minutes=minutes, peak_memory_bytes=stats.peak_memory_bytes, busy_s=stats.busy_s, method=method)
+    return stats
+
+
+def check_flat(short: StageStats, long: StageStats, margin_bytes: int = MARGIN_BYTES) -> None:
+    assert 0 < long.peak_memory_bytes < SHARE * short.peak_memory_bytes + margin_bytes
+
+
+def test_memory_of_a_split_worker_is_flat_in_the_length_of_a_video(tmp_path: Path, ray_cluster: None) -> None:
+    small = sliding_minute(tmp_path / "small.mp4", width=96, height=64, rate=10)
+    one, ten = (split(tmp_path / f"{count}", small, count, method="fixed_stride") for count in (1, 10))
+    check_flat(one, ten, SMALL_MARGIN_BYTES)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("method", "minutes"), [("shots", 10), ("fixed_stride", 60)])
+def test_memory_of_a_split_worker_is_flat_at_720p(
+    method: str, minutes: int, tmp_path: Path, minute: Path, ray_cluster: None
+) -> None:
+    one, many = (split(tmp_path / f"{count}", minute, count, method=method) for count in (1, minutes))
+    check_flat(one, many)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_memory_of_a_split_worker_is_flat_over_an_hour_with_the_network(tmp_path: Path, ray_cluster: None) -> None:
+    sparse = sliding_minute(tmp_path / "sparse.mp4", rate=5)  # all of an hour, a fifth of its frames
+    one, sixty = (split(tmp_path / f"{count}", sparse, count, method="shots") for count in (1, 60))
+    check_flat(one, sixty)

@@ -1,0 +1,60 @@
+"""What is tried again, how often, and when.
+
+1. A task whose failure may pass is tried again in the same run, alone, after waits that double, `max_tries` times.
+2. Which failures those are is a parameter; one that is none of them is tried once.
+3. While tasks wait for another try, others go on.
+"""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from stages.errors import Reason
+from stages.executors.local import LocalExecutor
+from stages.params import ExecutorParams, ReadParams
+from stages.tasks import Failed
+from tests.faults.poison import Poison, Step, executor, loads, run
+
+pytestmark = [pytest.mark.timeout(60)]
+
+FAILED = {"offline-1": Reason.STORAGE, "torn-2": Reason.CORRUPT_STREAM}
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_pool_tries_passing_failures_again_after_growing_waits(tmp_path: Path) -> None:
+    tasks = loads("offline-1", "torn-2", "offline-3-once", *map(str, range(4, 40)))
+    with executor(max_tries=4, backoff_s=0.4) as pool:
+        done = run(pool, [Poison(marks=tmp_path), Step("after", seconds=0.02)], tasks)
+    fates = {name: fate for name, (fate,) in done.outcomes.items()}
+    assert {name: fate.reason for name, fate in fates.items() if isinstance(fate, Failed)} == FAILED
+    assert fates["offline-3-once"] == [{"id": "offline-3-once", "way": "poison0after0"}]
+    poison = done.stats.stage("poison")
+    assert (poison.retries, poison.tasks) == (3 + 1, len(tasks) + 3 + 1)
+    assert done.stats.seconds > 0.4 + 0.8 + 1.6
+    assert done.stats.stage("after").idle_s > 0.8, "the last try of the first task was waited for"
+
+
+@pytest.mark.parametrize(
+    ("params", "retries"),
+    [({}, 3), ({"max_tries": 1}, 0), ({"max_tries": 3}, 2), ({"transient": ["corrupt_stream"]}, 3)],
+)
+def test_tries_are_bounded_and_for_the_reasons_that_were_named(params: dict[str, object], retries: int) -> None:
+    local = LocalExecutor(ExecutorParams.model_validate({"backoff_s": 0, **params}))
+    done = run(local, [Poison()], loads("offline-1", "torn-2", "3"))
+    fates = {name: fate for name, (fate,) in done.outcomes.items()}
+    assert {name: fate.reason for name, fate in fates.items() if isinstance(fate, Failed)} == FAILED
+    assert done.stats.stage("poison").retries == retries
+
+
+def test_this_process_waits_before_it_tries_again() -> None:
+    began = time.monotonic()
+    run(LocalExecutor(ExecutorParams(backoff_s=0.1, max_backoff_s=0.15)), [Poison()], loads("offline-1"))
+    assert time.monotonic() - began > 0.1 + 0.15 + 0.15
+
+
+@pytest.mark.parametrize("name", ["transient", "retry_reasons"])
+def test_reasons_that_no_row_can_have_are_refused(name: str) -> None:
+    model = ExecutorParams if name == "transient" else ReadParams
+    with pytest.raises(ValueError, match=r"must be among unreadable, .* got too_short"):
+        model.model_validate({name: ["too_short", "storage"]})

@@ -1,0 +1,149 @@
+"""Sources that somebody broke, put through the phases that read them: read, split and write."""
+
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import av
+
+from stages.errors import Reason
+from stages.manifest import ManifestRef, RowWriter, commit_table, read_manifest
+from stages.params import Params, ReadParams, SplitParams, WriteParams
+from stages.run import Inputs, Session
+from stages.sources import list_sources, register_sources
+from stages.storage import Storage
+from stages.tasks import Row
+
+WORD_OF = {
+    "UnreadableSource": Reason.UNREADABLE,
+    "NoVideoStream": Reason.NO_VIDEO_STREAM,
+    "CorruptStream": Reason.CORRUPT_STREAM,
+    "StageError": Reason.STAGE_ERROR,
+}
+"""What the error of a failed row may begin with; that of a lost worker with PoolError."""
+
+
+class Broken(Protocol):
+    """A source to be."""
+
+    @property
+    def kind(self) -> str:
+        """What is wrong with it."""
+        ...
+
+    def make(self, folder: Path) -> Path:
+        """Write it below the folder."""
+        ...
+
+
+@dataclass
+class Tally:
+    """What became of the copies.
+
+    Attributes:
+        fates: copies by kind of damage and fate: kept, or the phase and the reason of the row that ended it.
+        clips: written clips, by how they were cut.
+        deaths: lost workers by phase and reason.
+        longest_s: the longest item by phase.
+        problems: rows that break a promise.
+    """
+
+    fates: Counter[tuple[str, str]] = field(default_factory=lambda: Counter())
+    clips: Counter[str] = field(default_factory=lambda: Counter())
+    deaths: Counter[str] = field(default_factory=lambda: Counter())
+    longest_s: dict[str, float] = field(default_factory=lambda: {})
+    problems: list[str] = field(default_factory=lambda: [])
+
+
+class Trial:
+    """Puts one batch of copies after another through the phases.
+
+    Args:
+        folder: for copies and tables of one batch, emptied after it.
+        session: whose workers do it.
+        split: how videos are cut.
+    """
+
+    def __init__(self, folder: Path, session: Session, split: SplitParams) -> None:
+        self.tally = Tally()
+        self._folder = folder
+        self._session = session
+        self._split = split
+        self._root = str(folder / "root")
+
+    def run(self, copies: Sequence[Broken]) -> None:
+        """Damage, read, split, write, and count."""
+        sources = self._folder / "sources"
+        sources.mkdir(parents=True)
+        uris = {str(copy.make(sources)): copy.kind for copy in copies}
+        storage = Storage(self._root)
+        (partition,) = register_sources(storage, list_sources(str(sources), ReadParams()), len(copies))
+        videos = self._phase(ReadParams(max_failed_fraction=1), {}, partition)
+        clips = self._phase(self._split, {"videos": [ManifestRef(self._root, "videos", partition)]}, partition)
+        kept = [row for row in clips if row["status"] == "kept"]
+        inputs: Inputs = {
+            "unique_clips": [commit(self._root, "unique_clips", partition, kept)],
+            "filtered_clips": [commit(self._root, "filtered_clips", partition, kept)],
+            "captions": [commit(self._root, "captions", partition, [])],
+        }
+        written = self._phase(WriteParams(quality=40, max_failed_fraction=1), inputs, partition)
+        self._count(uris, videos, clips, written)
+        shutil.rmtree(self._folder)
+
+    def _phase(self, params: Params, inputs: Inputs, partition: str) -> list[Row]:
+        output = ManifestRef(self._root, params.asset, partition)
+        report = self._session.run_phase(params, inputs, [output])[partition]
+        for stats in report.stages.values():
+            self.tally.deaths.update({f"{params.phase}: {reason}": count for reason, count in stats.deaths.items()})
+            self.tally.longest_s[params.phase] = max(self.tally.longest_s.get(params.phase, 0), stats.longest_s)
+        rows = read_manifest(self._root, params.asset, partition).to_pylist()
+        self.tally.problems += [told for row in rows if (told := problem(params.phase, row))]
+        return rows
+
+    def _count(self, uris: dict[str, str], videos: list[Row], clips: list[Row], written: list[Row]) -> None:
+        tally, fate_of = self.tally, {row["uri"]: f"read: {row['reason']}" for row in videos}
+        assert sorted(fate_of) == sorted(uris)
+        assert len(videos) == len(uris)
+        kept = {row["uri"] for row in videos if row["status"] == "kept"}
+        assert {row["uri"] for row in clips} == kept
+        fate_of.update({row["uri"]: f"split: {row['reason']}" for row in clips})
+        assert [row["clip_id"] for row in written] == [row["clip_id"] for row in clips if row["status"] == "kept"]
+        fate_of.update({row["uri"]: "kept" for row in written})
+        fate_of.update({row["uri"]: f"write: {row['reason']}" for row in written if row["status"] != "kept"})
+        tally.fates.update((uris[uri], fate) for uri, fate in fate_of.items())
+        tally.clips.update(row["cut"] or row["reason"] for row in written)
+        for row in written:
+            if row["status"] == "kept" and (frames := frames_of(f"{self._root}/{row['path']}")) != row["num_frames"]:
+                tally.problems.append(f"write: {row['uri']} holds {frames} frames, not {row['num_frames']}")
+
+
+def problem(phase: str, row: Row) -> str | None:
+    """What is wrong with the fate that a row tells."""
+    if row["status"] == "kept":
+        return None
+    name, _, message = (row["error"] or "").partition(": ")
+    lost = name == "PoolError" and "workers were lost" in message
+    rejected = row["status"] == "rejected" and row["reason"] in list(Reason) and row["error"]
+    if rejected or (row["status"] == "failed" and message and (lost or WORD_OF.get(name) == row["reason"])):
+        return None
+    return f"{phase}: {row['uri']}: {row['status']}, {row['reason']}, {row['error']}"
+
+
+def frames_of(path: str) -> int:
+    """Frames that the header of a written clip tells."""
+    with av.open(path) as container:
+        return container.streams.video[0].frames
+
+
+def commit(root: str, asset: str, partition: str, rows: list[Row]) -> ManifestRef:
+    """Make these rows the asset's table, one item each."""
+    ref = ManifestRef(root, asset, partition)
+    writer = RowWriter(Storage(root), ref, decision_key="given", lineage={})
+    for row in rows:
+        writer.append(row["clip_id"], [{**row, "row_key": row["clip_id"], "decision_key": "given"}])
+    writer.flush()
+    commit_table(Storage(root), ref, writer.files, {})
+    return ref
