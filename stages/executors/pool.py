@@ -1,7 +1,8 @@
 """One pipeline run by a crew: the scheduling loop.
 
 Every turn draws tasks, gives idle workers the deepest batch that may go, waits for answers, and, five times a second,
-ends workers that hang or hold too much and starts those that are wanted.
+ends workers that hang or hold too much and starts those that are wanted. What an answer or a death means for the tasks
+is the board's business.
 """
 
 import contextlib
@@ -15,17 +16,18 @@ import ray
 from ray.exceptions import RayError
 
 from stages.errors import PhaseError, PoolError, Reason
+from stages.executors.board import Board
 from stages.executors.cluster import Shape
-from stages.executors.crew import Call, Crew, Doing, Hand
-from stages.executors.deaths import Death, cause_text, death_of, fate_of, is_condemned, is_last_chance, verdict
+from stages.executors.crew import Crew
+from stages.executors.deaths import Death, cause_text, death_of
+from stages.executors.hand import Call, Doing, Hand
 from stages.executors.metrics import PoolMetrics
-from stages.executors.queues import MIN_TASK_BYTES, Bench, Item, Parcel, StageQueue, Unit
+from stages.executors.queues import Unit
 from stages.executors.staffing import Staffing
-from stages.executors.work import RetryRule
-from stages.executors.worker import BatchReport, Child, Duty
+from stages.executors.worker import Duty
 from stages.params import ExecutorParams
 from stages.pipeline import ItemResult, Pipeline, RunStats
-from stages.tasks import Failed, Task
+from stages.tasks import Task
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +38,6 @@ MAX_LOST = 3
 """Workers that may be lost in a row while they start, or while they set up one stage."""
 MAX_BENCH = 1000
 """Tasks that may wait for another try before no new ones are drawn; where a store is away, all come to wait."""
-COOL_S = 1.0
-"""How long a task waits after an eviction, which often comes to several workers at once, idle ones too."""
 GIB = 1 << 30
 
 
@@ -48,23 +48,19 @@ class PoolRun:
         self._pipeline = pipeline
         self._crew = crew
         self._params = params
-        self._retry = RetryRule.of(params)
         self._id = uuid.uuid4().hex[:12]
         self._shapes = shapes
         self._duties = _sent(self._id, pipeline)
-        self._stats = RunStats()
+        self._board = Board(pipeline, params)
         self._metrics = PoolMetrics(pipeline.name)
         self._staffing = Staffing(crew, shapes)
         self._tended_at = 0.0
-        self._queues = [StageQueue(stage.batch_size) for stage in pipeline.stages]
+        self._queues = self._board.queues
         self._limit = params.queue_memory_gb * GIB / max(1, len(shapes) - 1)
-        self._sizes = [0] * len(shapes)  # bytes of the children of the last batch, by the stage that made them
         self._lost_starts: list[Death] = []
         self._lost_setups: dict[int, list[Death]] = {}
         self._is_drawn = False
         self._last_group = ""
-        self._finished: list[Item] = []
-        self._bench = Bench()
 
     def results(self, tasks: Iterable[Task], stats: RunStats) -> Iterator[ItemResult | None]:
         """Yield what became of each task as it is finished, and None when nothing was for `QUIET_S`.
@@ -73,12 +69,12 @@ class PoolRun:
             PhaseError: a stage cannot be set up.
             PoolError: workers cannot be started.
         """
-        self._stats = stats
+        self._board.stats = stats
         source = iter(tasks)
         spoke_at = time.monotonic()
         while True:
             self._draw(source)
-            if self._is_drawn and all(queue.is_done for queue in self._queues):
+            if self._is_drawn and self._board.is_done:
                 return
             self._crew.check()
             self._dispatch()
@@ -86,7 +82,7 @@ class PoolRun:
             for hand in self._crew.answered(TURN_S):
                 self._take(hand)
             self._crew.dismiss_parting()
-            finished, self._finished = self._finished, []
+            finished = self._board.take_finished()
             for item in finished:
                 yield item.result()
             if finished:
@@ -106,8 +102,9 @@ class PoolRun:
     def _publish(self) -> None:
         """Bring the figures up to date, and tell Ray."""
         for stage in range(len(self._queues)):
-            self._stats.stage(self._name(stage)).idle_s = self._crew.idle_s[self._id, stage]
-        self._metrics.publish(self._stats, {self._name(i): queue.held_bytes for i, queue in enumerate(self._queues)})
+            self._board.figures(stage).idle_s = self._crew.idle_s[self._id, stage]
+        held = {self._name(stage): queue.held_bytes for stage, queue in enumerate(self._queues)}
+        self._metrics.publish(self._board.stats, held)
 
     def _draw(self, source: Iterator[Task]) -> None:
         """Keep so many tasks waiting for the first stage that no worker waits for the source."""
@@ -117,7 +114,7 @@ class PoolRun:
         while (
             not self._is_drawn
             and queue.num_waiting < wanted
-            and len(self._bench) < MAX_BENCH
+            and self._board.num_benched < MAX_BENCH
             and time.monotonic() < until
         ):
             task = next(source, None)
@@ -125,7 +122,7 @@ class PoolRun:
                 self._is_drawn = True
                 return
             self._last_group = task.group
-            queue.push(Unit(Item(task.task_id), (), Parcel([task], 0, 1), 0, task.group))
+            self._board.add(task)
 
     def _dispatch(self) -> None:
         """Give idle workers what may go: the deepest full batch first, then what would leave a worker idle."""
@@ -160,7 +157,7 @@ class PoolRun:
         in_flight = sum(hand.call is not None and hand.call.stage == stage for hand in self._crew.busy())
         if not after.num_waiting and not in_flight:
             return True
-        return after.held_bytes + self._sizes[stage] * (in_flight + 1) <= self._limit
+        return after.held_bytes + self._board.child_bytes[stage] * (in_flight + 1) <= self._limit
 
     def _serve(self, stage: int, may_grow: Callable[[int, str], bool]) -> bool:
         """Give one batch of a stage to a worker, or let one set the stage up; False if neither can be."""
@@ -209,8 +206,7 @@ class PoolRun:
         self._crew.drop_dead()
         if self._metrics.is_due():
             self._publish()
-        for stage, unit in self._bench.take_due():
-            self._queues[stage].push_again(unit)
+        self._board.wake()
         batches = [0] * len(self._queues)
         for stage in self._order():
             batches[stage] = self._queues[stage].num_batches if self._may_go(stage) else 0
@@ -235,7 +231,7 @@ class PoolRun:
             self._lost_setups.pop(call.stage, None)
             hand.note_ready(call.run, call.stage)
         elif call.run == self._id:
-            self._settle(call, answer)
+            self._board.settle(call, answer)
 
     def _take_error(self, hand: Hand, call: Call, error: RayError) -> None:
         if call.children is not None:
@@ -247,55 +243,7 @@ class PoolRun:
         elif call.run == self._id and call.doing is Doing.SET_UP:
             raise PhaseError(f"Stage {self._name(call.stage)} cannot be set up: {cause_text(error)}") from error
         elif call.run == self._id:
-            self._take_task_error(call, error)
-
-    def _take_task_error(self, call: Call, error: RayError) -> None:
-        """Something other than the stage raised (a result that cannot be pickled, say); the worker lives."""
-        if len(call.units) == 1:
-            self._fail(call.stage, call.units[0], fate_of(error))
-            return
-        for unit in call.units:
-            self._queues[call.stage].push_again(unit)
-
-    def _settle(self, call: Call, report: BatchReport) -> None:
-        """Account for a batch that is done, and let its children wait for the next stage."""
-        stats = self._stats.stage(self._name(call.stage))
-        stats.add_batch(len(call.units), report.seconds, report.counters)
-        stats.peak_memory_bytes = max(stats.peak_memory_bytes, call.peak_bytes, report.memory_bytes)
-        children = [entry for entries in report.entries for entry in entries if isinstance(entry, Child)]
-        nbytes = sum(max(child.nbytes, MIN_TASK_BYTES) for child in children)
-        parcel = Parcel(call.children, nbytes, len(children))
-        if children:
-            self._sizes[call.stage] = nbytes
-            queue = self._queues[call.stage + 1]
-            queue.add_parcel(parcel)
-            self._stats.stage(self._name(call.stage + 1)).peak_queue_bytes = queue.peak_bytes
-        place = 0
-        for unit, entries in zip(call.units, report.entries, strict=True):
-            if self._retry.admits(entries[0], unit.failures):
-                self._try_again(call.stage, unit)
-                continue
-            for index, entry in enumerate(entries):
-                path = (*unit.path, index)
-                if isinstance(entry, Child):
-                    self._queues[call.stage + 1].push(Unit(unit.item, path, parcel, place, entry.group))
-                    unit.item.open += 1
-                    place += 1
-                else:
-                    unit.item.outcomes[path] = entry
-            self._close(call.stage, unit)
-
-    def _try_again(self, stage: int, unit: Unit) -> None:
-        """Let a task wait, longer each time, that failed for a reason that may pass."""
-        unit.failures += 1
-        self._stats.stage(self._name(stage)).retries += 1
-        self._bench.put(stage, [unit], self._retry.backoff.wait_s(unit.failures))
-
-    def _close(self, stage: int, unit: Unit) -> None:
-        self._queues[stage].close(unit)
-        unit.item.open -= 1
-        if not unit.item.open:
-            self._finished.append(unit.item)
+            self._board.refuse(call, error)
 
     def _bury(self, hand: Hand, call: Call, death: Death) -> None:
         """Take leave of a worker, and decide what its death means for what it was at."""
@@ -311,31 +259,7 @@ class PoolRun:
                 name = self._name(call.stage)
                 raise PhaseError(f"Stage {name} cannot be set up, it ended {MAX_LOST} workers in a row: {_told(lost)}.")
         elif call.run == self._id and call.doing is Doing.BATCH:
-            self._mourn(call, death)
-
-    def _mourn(self, call: Call, death: Death) -> None:
-        """Try the tasks of a lost worker again, each alone, except one that has ended enough of them alone."""
-        stats = self._stats.stage(self._name(call.stage))
-        stats.deaths[death.reason] = stats.deaths.get(death.reason, 0) + 1
-        stats.peak_memory_bytes = max(stats.peak_memory_bytes, call.peak_bytes)
-        name, count = self._name(call.stage), len(call.units)
-        logger.warning("A worker was lost at stage %s with %d tasks: %s", name, count, death.text)
-        if len(call.units) == 1:
-            (unit,) = call.units
-            unit.deaths.append(death)
-            if is_condemned(unit.deaths, self._params.max_item_deaths):
-                self._fail(call.stage, unit, verdict(unit.deaths))
-                return
-            unit.is_outcast = is_last_chance(unit.deaths, self._params.max_item_deaths)
-        if death.is_eviction:
-            self._bench.put(call.stage, call.units, COOL_S)
-            return
-        for unit in call.units:
-            self._queues[call.stage].push_again(unit)
-
-    def _fail(self, stage: int, unit: Unit, fate: Failed) -> None:
-        unit.item.outcomes[unit.path] = fate
-        self._close(stage, unit)
+            self._board.mourn(call, death)
 
     def _name(self, stage: int) -> str:
         return self._pipeline.stages[stage].name

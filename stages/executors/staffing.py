@@ -5,7 +5,8 @@ import time
 from collections import Counter
 
 from stages.executors.cluster import Shape
-from stages.executors.crew import Crew, Doing
+from stages.executors.crew import Crew
+from stages.executors.hand import Doing
 
 logger = logging.getLogger(__name__)
 
