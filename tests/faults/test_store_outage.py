@@ -26,7 +26,7 @@ from fsspec.config import conf
 
 from curator_dagster.cli import app
 from stages import retry
-from stages.errors import SourceError, StorageError, StorageUnavailable
+from stages.errors import TRANSIENT_REASONS, SourceError, StorageError, StorageUnavailable
 from stages.manifest import ManifestRef, committed_partitions, last_commit, read_manifest
 from stages.media.container import open_video
 from stages.media.decode import decode_frames
@@ -268,7 +268,8 @@ def lasting_rows(root: str) -> Counter[str]:
     for info in storage.list("manifests"):
         if info.path.endswith(".parquet"):
             footer = read_footer(storage, info.path)
-            found.update(set(footer["items"]) - set(footer["transient"]))
+            passing = {key for key, reasons in footer["failed"].items() if set(reasons) & set(TRANSIENT_REASONS)}
+            found.update(set(footer["items"]) - set(footer["transient"]) - passing)
     return found
 
 
