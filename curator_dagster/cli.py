@@ -9,17 +9,11 @@ from typing import Annotated
 
 import typer
 
-from curator_dagster.requests import (
-    ASSET_NAMES,
-    parameter_lines,
-    parse_assignments,
-    read_config,
-    requested_params,
-)
-from stages.errors import FAILED_REASONS, CurationError, ManifestError, ParamsError
+from curator_dagster.requests import ASSET_NAMES, parameter_lines, requested_params, retry_params
+from stages.errors import FAILED_REASONS, CurationError, ManifestError, ParamsError, StorageError
 from stages.params import GROUPS
 
-EXIT_WRONG_REQUEST = 2
+EXIT_FAILED, EXIT_WRONG_REQUEST = 1, 2
 
 app = typer.Typer(
     help="Long videos in, a clean set of short clips out: split, filter, embed, caption, dedup, write.",
@@ -83,30 +77,25 @@ def run(
 @app.command()
 def retry(
     root: Annotated[str, typer.Argument(help="Where `curator run` wrote to.")],
-    asset: Annotated[list[str], typer.Option(help="Only failed rows of this asset; may be given again.")] = [],  # noqa: B006
+    asset: Annotated[list[str], typer.Option(help="Only failed rows of this asset; may be given again.")] = [],  # noqa: B006 - typer copies it
     reason: Annotated[
         list[str],
         typer.Option(help=f"Only rows that failed so; may be given again. One of {', '.join(FAILED_REASONS)}."),
-    ] = [],  # noqa: B006
+    ] = [],  # noqa: B006 - typer copies it
     config: ConfigFile = None,
-    assignments: Set = [],  # noqa: B006
+    assignments: Set = [],  # noqa: B006 - typer copies it
 ) -> None:
     """Work again on failed rows, and make what follows from those that go well.
 
-    Each table is made with the parameters that it was made with before; --set and --config take parameters of the
-    executor, such as executor.stall_timeout_s. `curator show ROOT` counts the reasons. Exit codes as of `run`.
+    Each table is made with the parameters that it was made with before; --set and --config take such as undo nothing:
+    executor.stall_timeout_s, caption.base_url. `curator show ROOT` counts the reasons. Exit codes as of `run`, but
+    that failed rows of a retry are never too many.
     """
     try:
-        params = requested_params(config, assignments)
-        given = sorted(set(parse_assignments(assignments)) | set(read_config(config) if config else {}))
-        if set(given) - {"executor"}:
-            raise ParamsError(
-                f"A retry takes the parameters that the tables were made with, and new ones of the executor only, got "
-                f"some of {', '.join(given)}. Use `curator run` to make the tables with others."
-            )
+        asked = retry_params(config, assignments)
         from curator_dagster.run_command import retry_and_report
 
-        code = retry_and_report(root, params["executor"], assets=asset, reasons=reason)
+        code = retry_and_report(root, asked, assets=asset, reasons=reason)
     except (ParamsError, ManifestError) as error:
         raise _refusal(error) from error
     raise typer.Exit(code)
@@ -138,13 +127,15 @@ def show(
             print_lineage(root, asset, output.value, clip_id=str(lineage))
         else:
             print_rows(root, asset, output.value, status=status and status.value, limit=limit)
+    except (StorageError, OSError) as error:
+        raise _refusal(error, EXIT_FAILED) from error
     except CurationError as error:
         raise _refusal(error) from error
 
 
-def _refusal(error: CurationError) -> typer.Exit:
+def _refusal(error: Exception, code: int = EXIT_WRONG_REQUEST) -> typer.Exit:
     typer.echo(f"curator: {error}", err=True)
-    return typer.Exit(EXIT_WRONG_REQUEST)
+    return typer.Exit(code)
 
 
 def main() -> None:

@@ -30,15 +30,15 @@ class Plan:
     Attributes:
         root: where everything is written.
         params: validated, by group.
-        until: the last asset to make.
-        sources: videos that were listed.
+        assets: to make, in phase order.
+        sources: videos that were listed; None where none were looked for.
         partitions: the batches that hold them, or other versions of them.
     """
 
     root: str
     params: dict[str, Any]
-    until: str
-    sources: int
+    assets: list[str]
+    sources: int | None
     partitions: list[str]
 
 
@@ -71,7 +71,7 @@ def plan(source: str, root: str, params: dict[str, Any], *, until: str) -> Plan:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise  # a full disk, not a wrong request
         raise ParamsError(f"--root must be a place that can be written to, got {root!r}: {error}.") from error
-    return Plan(storage.root, params, until, len(sources), partitions)
+    return Plan(storage.root, params, wanted, len(sources), partitions)
 
 
 def dagster_instance() -> dg.DagsterInstance:
@@ -98,7 +98,7 @@ def run_plan(work: Plan, session: Session, instance: dg.DagsterInstance) -> None
     job = curation_definitions(session, storage).resolve_job_def(curate.name)
     sync_partitions(instance, storage.open())
     cut = stretches(known_partitions(instance), work.partitions)
-    for assets, keys in passes(wanted_assets(work.until), cut):
+    for assets, keys in passes(work.assets, cut):
         job.execute_in_process(
             run_config={**_QUIET, "ops": _config(work.params, assets)},
             instance=instance,

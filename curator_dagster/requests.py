@@ -28,13 +28,42 @@ def requested_params(file: Path | None, assignments: Iterable[str]) -> dict[str,
     Raises:
         ParamsError: names everything that is wrong; where a name is, also all that the group knows.
     """
-    config = read_config(file) if file else {}
-    for group, values in parse_assignments(assignments).items():
-        config[group] = {**config.get(group, {}), **values}
+    config = _asked(file, assignments)
     try:
         return validate_all(config)
     except ParamsError as error:
         raise ParamsError("\n".join([str(error), *_known_names(config)])) from error
+
+
+def retry_params(file: Path | None, assignments: Iterable[str]) -> Config:
+    """What is asked for, where only parameters may be named whose change undoes nothing; validated.
+
+    Raises:
+        ParamsError: as `requested_params`, or one is named that undoes what was made.
+    """
+    assignments = list(assignments)
+    requested_params(file, assignments)
+    asked = _asked(file, assignments)
+    undoing = [
+        f"{phase}.{name}"
+        for phase, model in PHASES.items()
+        for name in asked.get(phase, {})
+        if model.effect_of(name) != "none" or name == "rebuild"
+    ]
+    if undoing:
+        raise ParamsError(
+            "A retry takes the parameters that the tables were made with, and new ones only where they undo nothing "
+            f"(of the executor, or with effect 'none'), got {', '.join(undoing)}. Use `curator run` for others."
+        )
+    return asked
+
+
+def _asked(file: Path | None, assignments: Iterable[str]) -> Config:
+    """What is asked for, not yet validated."""
+    config = read_config(file) if file else {}
+    for group, values in parse_assignments(assignments).items():
+        config[group] = {**config.get(group, {}), **values}
+    return config
 
 
 def read_config(file: Path) -> Config:

@@ -6,8 +6,9 @@ import dagster as dg
 
 from curator_dagster.console import messages, output, progress_display, reasons_of_runs, summary
 from curator_dagster.launch import Plan, dagster_instance, plan, run_plan
-from curator_dagster.retry import plan_retry
-from stages.errors import CurationError, ParamsError
+from curator_dagster.requests import Config
+from curator_dagster.retry_plan import plan_retry
+from stages.errors import CurationError, ParamsError, StorageError
 from stages.params import ExecutorParams
 from stages.retry import using
 from stages.run import Session, open_session
@@ -34,43 +35,50 @@ def run_and_report(source: str, root: str, params: dict[str, Any], *, until: str
             err.print(f"curator: {_unusable(root, error)}")
             return EXIT_FAILED
         err.print(f"videos: {work.sources}, partitions: {len(work.partitions)}, root: {work.root}")
-        return _run_and_report([work], params["executor"])
+        return _run_plans([work], params["executor"])
 
 
-def retry_and_report(root: str, executor: ExecutorParams, *, assets: list[str], reasons: list[str]) -> int:
+def retry_and_report(root: str, asked: Config, *, assets: list[str], reasons: list[str]) -> int:
     """Work again on chosen failed items and on what follows from them; progress, result and exit code as of a run.
 
     Raises:
         ParamsError: the request is wrong.
-        ManifestError: nothing is committed under the root.
+        ManifestError: nothing is committed under the root, or a commit is damaged.
     """
     err = messages()
+    executor = ExecutorParams.model_validate(asked.get("executor", {}))
     with using(executor.backoff):
-        retry = plan_retry(root, executor, assets=assets, reasons=reasons)
-        for (asset, reason), count in sorted(retry.items.items()):
+        try:
+            chosen = plan_retry(root, asked, assets=assets, reasons=reasons)
+        except (StorageError, OSError) as error:
+            err.print(f"curator: {error}")
+            return EXIT_FAILED
+        for (asset, reason), count in sorted(chosen.items.items()):
             err.print(f"to be tried again: {asset}: {count} failed with {reason}")
-        if not retry.plans:
+        if not chosen.plans:
             err.print("No row failed so; nothing is to be tried again.")
             return 0
-        return _run_and_report(retry.plans, executor)
+        return _run_plans(chosen.plans, executor)
 
 
-def _run_and_report(plans: list[Plan], executor: ExecutorParams) -> int:
+def _run_plans(plans: list[Plan], executor: ExecutorParams) -> int:
+    """Run one after the other; one that stops does not keep the next from its partitions, an interruption does."""
     err = messages()
-    code, message = 0, ""
+    ends: list[tuple[int, str]] = []
     with (
         dagster_instance() as instance,
         progress_display(err) as report,
         open_session(executor, report) as session,
     ):
         for work in plans:
-            code, message = _curate(work, session, instance)
-            if code:
+            ends.append(_curate(work, session, instance))
+            if ends[-1][0] == EXIT_INTERRUPTED:
                 break
     _print_result(plans[0].root, session)
-    if message:
-        err.print(f"curator: {message}")
-    return code
+    for _, message in ends:
+        if message:
+            err.print(f"curator: {message}")
+    return max(code for code, _ in ends)
 
 
 def _curate(work: Plan, session: Session, instance: dg.DagsterInstance) -> tuple[int, str]:

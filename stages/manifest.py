@@ -23,16 +23,15 @@ from stages.row_files import (
     CommittedFile,
     ItemKey,
     ManifestRef,
-    RowWriter,
-    StoredItems,
     read_at_once,
     read_footer,
-    read_item,
+    read_items,
     read_rows,
 )
-from stages.row_files import stored_items as _stored_items
+from stages.row_writer import RowWriter
 from stages.schemas import ASSETS
 from stages.storage import Storage, numbers_of
+from stages.stored_items import StoredItems, find_stored_items
 
 __all__ = [
     "ALL",
@@ -47,9 +46,9 @@ __all__ = [
     "last_commit",
     "lineage_of",
     "read_commit",
-    "read_item",
+    "read_items",
     "read_manifest",
-    "stored_items",
+    "reusable_items",
 ]
 
 
@@ -117,9 +116,9 @@ def last_commit(storage: Storage, ref: ManifestRef) -> Commit | None:
     return load_commit(storage, ref, max(numbers)) if numbers else None
 
 
-def stored_items(storage: Storage, ref: ManifestRef, again: Collection[str] = ()) -> StoredItems:
-    """Every reusable item of a table; see `stages.row_files.stored_items`."""
-    return _stored_items(storage, ref, again, committed=(last_commit(storage, ref) or _NOTHING).files)
+def reusable_items(storage: Storage, ref: ManifestRef, again: Collection[str] = ()) -> StoredItems:
+    """Every reusable item of a table, without those that failed for a reason in `again`."""
+    return find_stored_items(storage, ref, again, committed=(last_commit(storage, ref) or _NOTHING).files)
 
 
 def load_commit(storage: Storage, ref: ManifestRef, number: int) -> Commit:

@@ -390,10 +390,11 @@ class ExecutorParams(BaseModel):
     worker_memory_gb: float = knob(8.0, "none", "A worker with more private memory than this is ended.", gt=0)
     max_item_deaths: int = knob(3, "none", "A task that has ended so many workers is failed.", ge=1, le=100)
     max_tries: int = knob(
-        4,
+        6,
         "none",
         "How often a task is tried in one run while it fails for a transient reason, and an operation on the root "
-        "while its store does not answer; 1 for no second try.",
+        "while its store does not answer; 1 for no second try. What no wait mends (a full disk, a source that was "
+        "removed) is left to the next run at once.",
         ge=1,
         le=100,
     )

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import pyarrow as pa
 
-from stages.manifest import ManifestRef
+from stages.manifest import CommittedFile, ManifestRef
 from stages.params import Params
 from stages.pipeline import Pipeline, StageStats
 from stages.schemas import ASSETS
@@ -111,9 +111,12 @@ class Phase(ABC, Generic[P]):
         """Take status and reason again from what the row holds. Called for rows that did not fail."""
         return row
 
-    def reusable(self, output: ManifestRef, stored: set[str]) -> set[str]:
-        """Of the row keys that have rows, those whose side products are still there."""
-        return stored
+    def reusable(self, output: ManifestRef, stored: Mapping[str, CommittedFile]) -> set[str]:
+        """Of the row keys that have rows, those whose side products are still there.
+
+        `stored` names the file whose rows of an item count; they may have been decided otherwise.
+        """
+        return set(stored)
 
     def finish(self, output: ManifestRef) -> None:
         """Write what hangs on the whole table, after its commit. Must be repeatable."""

@@ -21,7 +21,7 @@ class Backoff:
         ceiling_s: longest wait.
     """
 
-    tries: int = 4
+    tries: int = 6
     first_s: float = 1.0
     ceiling_s: float = 30.0
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from stages import registry, retry
-from stages.errors import CurationError, ParamsError, PhaseError
+from stages.errors import CurationError, ParamsError, PhaseError, StorageError
 from stages.inputs import Inputs, InputTables
 from stages.manifest import ManifestRef
 from stages.params import ExecutorParams, Params
@@ -79,6 +79,7 @@ class Session:
         self.run_id = uuid.uuid4().hex
         self.reports: list[dict[str, PhaseReport]] = []
         self._executor: Executor | None = None
+        self._made: dict[tuple[str, str], int] = {}
 
     def run_phase(self, params: Params, inputs: Inputs, outputs: list[ManifestRef]) -> dict[str, PhaseReport]:
         """Bring the tables of one phase up to date and return what was done, by partition.
@@ -98,7 +99,8 @@ class Session:
 
     def _run_phase(self, params: Params, inputs: Inputs, outputs: list[ManifestRef]) -> dict[str, PhaseReport]:
         phase: Phase[Any] = registry.load("phase", params.phase)(params, outputs[0].root)
-        run = _PhaseRun(phase, inputs, run_id=self.run_id, transient=self.executor_params.transient)
+        tables = InputTables(phase, inputs, self._made)
+        run = _PhaseRun(phase, tables, run_id=self.run_id, transient=self.executor_params.transient)
         results = self._results(phase, run.tasks(outputs), run.stats)
         try:
             for result in results:
@@ -115,6 +117,7 @@ class Session:
             finally:  # a root that takes no rows keeps what was committed before
                 run.describe()
                 self.reports.append(run.reports)
+                self._made.update({(made.asset, key): made.commit for key, made in run.reports.items()})
         run.check_planned()
         _check_failed_fraction(params, run.reports)
         return run.reports
@@ -189,10 +192,10 @@ def open_session(executor: ExecutorParams, on_progress: Callable[[Progress], Non
 class _PhaseRun:
     """One phase over several partitions: hands out tasks, sorts results to their tables, commits what is done."""
 
-    def __init__(self, phase: Phase[Any], inputs: Inputs, *, run_id: str, transient: Collection[str]) -> None:
+    def __init__(self, phase: Phase[Any], tables: InputTables, *, run_id: str, transient: Collection[str]) -> None:
         self.stats = RunStats()
         self._phase = phase
-        self._tables = InputTables(phase, inputs)
+        self._tables = tables
         self._run_id = run_id
         self._transient = transient
         self._runs: dict[str, TableRun] = {}
@@ -205,6 +208,8 @@ class _PhaseRun:
         for output in outputs:
             try:
                 run = TableRun(self._phase, output, self._tables, self._run_id, self._transient)
+            except StorageError:  # the root was waited for; the next partition would wait as long
+                raise
             except CurationError as error:
                 self._unplanned[output.partition] = error
                 continue

@@ -1,8 +1,12 @@
-"""Source videos: looked at and read where they lie."""
+"""Source videos: looked at and read where they lie.
+
+A source that cannot be opened fails its task at once: the executor tries that again while the worker does other work.
+One that is being read is waited for, since a new try would decode it from its beginning.
+"""
 
 import contextlib
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import IO
 
 from stages import counters
 from stages.errors import SourceChanged, SourceError, SourceGone, StorageError, StorageUnavailable
@@ -22,12 +26,8 @@ def stat_source(uri: str) -> FileInfo:
         if not is_url(uri):
             return local_info(uri, uri)
         filesystem, path = open_filesystem(uri)
-
-        def ask() -> dict[str, Any]:
-            filesystem.invalidate_cache()
-            return filesystem.info(path)
-
-        return file_info(path, try_again(ask, store=uri, operation="a look at it"))
+        filesystem.invalidate_cache()
+        return file_info(path, filesystem.info(path))
 
 
 @contextlib.contextmanager
@@ -57,13 +57,9 @@ def open_source(uri: str) -> Iterator[IO[bytes]]:
 
 def _open_ranges(uri: str) -> RangedFile:
     filesystem, path = open_filesystem(uri)
-
-    def open_now() -> Any:
-        filesystem.invalidate_cache()
-        return filesystem.open(path, "rb", cache_type="none")
-
     with _told_of(uri):
-        remote = try_again(open_now, store=uri, operation="opening it")
+        filesystem.invalidate_cache()
+        remote = filesystem.open(path, "rb", cache_type="none")
         size = remote.seek(0, 2)
 
     def fetch(start: int, end: int) -> bytes:
@@ -108,5 +104,5 @@ def _told_of(uri: str) -> Iterator[None]:
         if not client and not isinstance(error, OSError):
             raise
         raise StorageUnavailable(
-            uri, f"The source cannot be read: {error}. It is tried again by the next run."
+            uri, f"The source must be readable, got {error}: {uri}. It is tried again by the next run."
         ) from error

@@ -12,8 +12,10 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, TypeVar
 
+from fsspec.callbacks import Callback
 from fsspec.implementations.local import LocalFileSystem
 
+from stages import heartbeat
 from stages.errors import ParamsError
 from stages.locations import (
     FileInfo,
@@ -28,7 +30,7 @@ from stages.locations import (
 )
 from stages.ranged_file import RangedFile
 from stages.source_files import open_source, read_range, stat_source
-from stages.store_calls import may_pass, try_again
+from stages.store_calls import may_pass, try_again, upload_options
 
 __all__ = [
     "FileInfo",
@@ -182,15 +184,19 @@ class Storage:
         return True
 
     def put_file(self, path: str, local: str | os.PathLike[str]) -> None:
-        """Move a finished local file into place so that it appears whole."""
+        """Move a finished local file into place so that it appears whole. Beats with each part that is through."""
         full = self._full(path)
         if not self.is_local:
-            self._call(f"writing {path}", lambda: self._fs.put_file(os.fspath(local), full))
+            options = upload_options(self._fs.protocol, os.path.getsize(local))
+            beats = Callback(hooks={"beat": _beat})
+            put = self._fs.put_file
+            self._call(f"writing {path}", lambda: put(os.fspath(local), full, callback=beats, **options))
             return
         with self._temporary(full) as temporary:
             with open(local, "rb") as source, open(temporary, "wb") as target:
                 while chunk := source.read(1 << 20):
                     target.write(chunk)
+                    heartbeat.beat()
                 target.flush()
                 os.fsync(target.fileno())
             os.replace(temporary, full)
@@ -241,6 +247,11 @@ def _walk_whole_files(base: str, start: int) -> Iterator[FileInfo]:
             if not name.startswith(_TEMPORARY):
                 with contextlib.suppress(FileNotFoundError):
                     yield local_info(full, full[start:])
+
+
+def _beat(size: int | None, value: int) -> None:
+    """What a client calls with the bytes of an upload in all and those that are through."""
+    heartbeat.beat()
 
 
 def _write_and_sync(path: str, data: bytes) -> None:

@@ -39,6 +39,10 @@ _LASTING_NAMES = {
     "InvalidURL",
 }
 
+_PART_BYTES = 8 << 20
+_MAX_PARTS = 5000
+"""Of one upload; S3 takes 10,000."""
+
 _S3_TIMEOUTS = {"connect_timeout": 5, "read_timeout": 15}
 
 
@@ -52,17 +56,36 @@ def client_options(protocol: str) -> dict[str, Any]:
     return {"config_kwargs": {**options, **conf.get(protocol, {}).get("config_kwargs", {})}}
 
 
+def upload_options(protocol: str | tuple[str, ...], size_bytes: int) -> dict[str, Any]:
+    """Arguments of the file system's `put_file`, by which a part is through every few seconds on a slow line too."""
+    if "s3" not in protocol:
+        return {}
+    # s3fs's own parts have 50 MiB, ten at once, so that the first would be through when all are.
+    return {"chunksize": max(_PART_BYTES, size_bytes // _MAX_PARTS), "max_concurrency": 2}
+
+
+def is_lasting(error: BaseException) -> bool:
+    """True for an answer of the system or a store that the same call gets a little later too: no space, no right."""
+    if type(error).__name__ in _LASTING_NAMES:
+        return True
+    lasting = FileNotFoundError | FileExistsError | PermissionError | IsADirectoryError | NotADirectoryError
+    return isinstance(error, OSError) and (isinstance(error, lasting) or error.errno in _LASTING_ERRNO)
+
+
 def may_pass(error: Exception) -> bool:
     """True where the same call may succeed a little later: the store was away, slow, or had too much to do."""
-    if type(error).__name__ in _LASTING_NAMES:
+    if is_lasting(error):
         return False
     if isinstance(error, OSError):
-        lasting = FileNotFoundError | FileExistsError | PermissionError | IsADirectoryError | NotADirectoryError
-        return not isinstance(error, lasting) and error.errno not in _LASTING_ERRNO
-    if type(error).__module__.partition(".")[0] not in STORE_CLIENTS:
+        return True
+    if not _is_of_client(error):
         return False
     status = getattr(error, "status_code", None) or getattr(error, "status", None) or getattr(error, "code", None)
     return not isinstance(status, int) or not 400 <= status < 500 or status in (408, 429)
+
+
+def _is_of_client(error: BaseException) -> bool:
+    return type(error).__module__.partition(".")[0] in STORE_CLIENTS
 
 
 def try_again(call: Callable[[], T], *, store: str, operation: str) -> T:
@@ -71,10 +94,11 @@ def try_again(call: Callable[[], T], *, store: str, operation: str) -> T:
     Args:
         call: may be made again after it failed.
         store: the root or source, for the message.
-        operation: what the call does, for the message: "write manifests/..."
+        operation: what the call does, for the message: "writing manifests/..."
 
     Raises:
-        StorageError: the last try failed too. A failure that does not pass is raised as it is, at once.
+        StorageError: the last try failed too, or the client refused at once (no credentials). A failure of the
+            system that does not pass is raised as it is.
     """
     backoff, started = retry.current(), time.monotonic()
     waits = backoff.waits()
@@ -83,7 +107,11 @@ def try_again(call: Callable[[], T], *, store: str, operation: str) -> T:
             return call()
         except Exception as error:  # each client raises classes of its own, known only where it is installed
             if not may_pass(error):
-                raise
+                if isinstance(error, OSError) or not _is_of_client(error):
+                    raise
+                raise StorageError(
+                    store, f"{store} must answer, got a refusal of {operation}: {_told(error)}"
+                ) from error
             wait_s = next(waits, None)
             if wait_s is None:
                 tries, seconds = backoff.tries, time.monotonic() - started

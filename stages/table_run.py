@@ -14,13 +14,12 @@ from stages.inputs import InputTables
 from stages.manifest import (
     Commit,
     CommittedFile,
-    ItemKey,
     ManifestRef,
     RowWriter,
     commit_table,
     read_commit,
-    read_item,
-    stored_items,
+    read_items,
+    reusable_items,
 )
 from stages.phase import Phase, PhaseReport
 from stages.pipeline import ItemResult
@@ -50,18 +49,13 @@ class TableRun:
             )
         self._lineage = _lineage(phase, run_id, tables)
         self.writer = RowWriter(self._storage, output, decision_key=self._decision_key, lineage=self._lineage)
-        stored = stored_items(self._storage, output, {*transient, *phase.params.retry_reasons})
-        known = phase.reusable(output, set(stored.worked))
+        stored = reusable_items(self._storage, output, {*transient, *phase.params.retry_reasons})
+        files = {key: file for key in stored.worked if (file := stored.file_of(key, self._decision_key))}
         self._taken: dict[str, CommittedFile] = {}
         redecide: dict[str, CommittedFile] = {}
-        for row_key in self._index:
-            if row_key not in known:
-                continue
-            decided = stored.decided.get(ItemKey(row_key, self._decision_key))
-            if decided:
-                self._taken[row_key] = decided
-            else:
-                redecide[row_key] = stored.worked[row_key]
+        for row_key in phase.reusable(output, files).intersection(self._index):
+            file = files[row_key]
+            (self._taken if file.decision_key == self._decision_key else redecide)[row_key] = file
         self._redecide(redecide)
         self._pending = [key for key in self._index if key not in self._taken and key not in redecide]
         self.to_compute = len(self._pending)
@@ -154,7 +148,7 @@ class TableRun:
             by_file.setdefault(entry.path, []).append(row_key)
         for row_keys in by_file.values():
             rows: dict[str, list[Row]] = {key: [] for key in row_keys}
-            for row in read_item(self._storage, self.output, redecide[row_keys[0]], row_keys):
+            for row in read_items(self._storage, self.output, redecide[row_keys[0]], row_keys):
                 rows[row["row_key"]].append(row)
             for row_key, stored in rows.items():
                 self.writer.append(row_key, [self._decided(row, row_key) for row in stored])

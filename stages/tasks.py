@@ -213,7 +213,9 @@ class Failed:
     Attributes:
         reason: which word stands in the row; it also says whether the next run tries again.
         error: error class, message, and what to do.
+        is_lasting: no wait of this run changes it (a full disk, a source that was removed), or it was waited for.
     """
 
     reason: Reason
     error: str
+    is_lasting: bool = False

@@ -1,6 +1,7 @@
 """The Ray that the work runs on: a private one for this process, or one that is there already.
 
-A session has a folder, in which all of a private Ray lies. A guardian ends what is left of that and removes it.
+A session has a folder, in which all of a private Ray lies, and one for files of its workers. A guardian ends what is
+left of that Ray and removes both.
 """
 
 import logging
@@ -19,10 +20,12 @@ from typing import Any, NamedTuple
 import ray
 import ray._private.ray_constants
 import ray._private.worker
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from stages.errors import PoolError
 from stages.executors import guardian
+from stages.executors.scratch import Scratch
 from stages.resources import Resources
 
 logger = logging.getLogger(__name__)
@@ -33,6 +36,10 @@ VITAL = {"raylet", "gcs_server"}
 """Processes of Ray, in its own words, that a private Ray cannot do without."""
 LONGEST_PARENT = 24
 """Bytes; the path of a socket may have 107, and Ray's own part of it takes up to 83 of them."""
+SPILLING = {"RAY_TMPDIR", "RAY_object_spilling_directory", "RAY_object_spilling_config"}
+"""By these users say themselves where Ray may put objects that memory does not hold."""
+_NOT_THERE = ConnectionError | TimeoutError | RuntimeError | RayError
+"""What Ray raises where it does not start, or is not found."""
 _PRIVATE = {"gcs_rpc_server_reconnect_timeout_s": 10}
 """Seconds until Ray ends this process where its GCS is lost while it answers; 60 by default, for one that moves."""
 
@@ -50,7 +57,8 @@ class Cluster:
     Attributes:
         is_joined: the process was connected before.
         is_private: it started this Ray, for itself.
-        folder: for files of the session; all of a private Ray lies in it.
+        folder: all of a private Ray lies in it.
+        scratch: for files of the workers; a private Ray also puts there what memory does not hold.
         node_id: of this machine.
         environment: what workers need to import what the driver can.
     """
@@ -60,20 +68,22 @@ class Cluster:
         self.is_joined = ray.is_initialized()
         self.is_private = not self.is_joined and address == "local"
         self.folder = _new_folder()
-        self._guardian = _start_guardian(self.folder)
+        scratch = _new_scratch(self.folder)
+        self._guardian = _start_guardian(self.folder, scratch)
         try:
             if self.is_private:
-                _connect(address, include_dashboard=False, _temp_dir=self.folder, _system_config=_PRIVATE)
+                _start(self.folder, scratch)
             elif not self.is_joined:
                 _connect(address)
             self.node_id = ray.get_runtime_context().get_node_id()
+            self.scratch = Scratch(scratch, self.node_id)
         except BaseException:  # an interrupt too: what has started meanwhile must not stay
             self.close()
             raise
         self.environment = _worker_environment()
 
     def close(self) -> None:
-        """Disconnect; a private Ray ends with that, and the folder goes."""
+        """Disconnect; a private Ray ends with that, and the folders go."""
         if not self.is_joined:
             ray.shutdown()
             ray._private.worker._worker_logs_enabled = True
@@ -142,6 +152,19 @@ class Cluster:
         return min(found, default=DEFAULT_GPU_MEMORY_GB)
 
 
+def _start(folder: str, scratch: str) -> None:
+    """A private Ray, whose processes carry its folder in their environment, for the guardian."""
+    spilling = {} if SPILLING & os.environ.keys() else {"object_spilling_directory": scratch}
+    before = os.environ.get(guardian.VARIABLE)
+    os.environ[guardian.VARIABLE] = folder
+    try:
+        _connect("local", include_dashboard=False, _temp_dir=folder, _system_config=_PRIVATE, **spilling)
+    finally:
+        os.environ.pop(guardian.VARIABLE)
+        if before is not None:
+            os.environ[guardian.VARIABLE] = before
+
+
 def _connect(address: str, **started: Any) -> None:
     # Ray has no option for these two. The first: under `uv run` it would build the environment anew on each node.
     if "RAY_ENABLE_UV_RUN_RUNTIME_ENV" not in os.environ:
@@ -151,8 +174,15 @@ def _connect(address: str, **started: Any) -> None:
     with _own_sigterm():
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **started)
-        except ConnectionError as error:
-            raise PoolError(f"executor.address must lead to a running Ray, got {address!r}: {error}") from error
+        except Exception as error:  # a node that is late is a bare Exception
+            if not isinstance(error, _NOT_THERE) and type(error) is not Exception:
+                raise
+            if not started:
+                raise PoolError(f"executor.address must lead to a running Ray, got {address!r}: {error}") from error
+            raise PoolError(
+                f"Ray must start on this machine, got {type(error).__name__}: {str(error).strip().rstrip('.')}. "
+                "Run the same command again when the machine has less to do."
+            ) from error
 
 
 @contextmanager
@@ -177,12 +207,21 @@ def _new_folder() -> str:
     wished = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
     parent = wished if len(wished) <= LONGEST_PARENT else "/tmp"
     os.makedirs(parent, exist_ok=True)
-    return tempfile.mkdtemp(prefix="curator-", dir=parent)
+    # Resolved, as the system shows which files of it a process holds.
+    return os.path.realpath(tempfile.mkdtemp(prefix="curator-", dir=parent))
 
 
-def _start_guardian(folder: str) -> subprocess.Popen[bytes]:
-    """The process that removes the folder and ends the Ray in it, however this one ends; closing its input ends it."""
-    command = [sys.executable, "-I", guardian.__file__, folder]
+def _new_scratch(folder: str) -> str:
+    """An empty folder where the user wants temporary files; inside the session's folder where that lies there too."""
+    parent = os.path.realpath(tempfile.gettempdir())
+    path = os.path.join(folder if os.path.dirname(folder) == parent else parent, os.path.basename(folder))
+    os.mkdir(path, mode=0o700)
+    return path
+
+
+def _start_guardian(*folders: str) -> subprocess.Popen[bytes]:
+    """The process that ends the Ray of the first folder, and removes all, however this one ends, or its input."""
+    command = [sys.executable, "-I", guardian.__file__, *folders]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
 
 

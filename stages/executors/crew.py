@@ -5,7 +5,6 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -16,7 +15,8 @@ from stages.executors.cluster import Cluster, Shape
 from stages.executors.deaths import Death
 from stages.executors.hand import Call, Doing, Hand
 from stages.executors.memory import private_bytes
-from stages.executors.worker import Birth, Worker, fault_file
+from stages.executors.scratch import fault_file
+from stages.executors.worker import Birth, Worker
 from stages.params import ExecutorParams
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,6 @@ class Crew:
         self.capacity = params.num_workers or max(1, int(cluster.total.cpus))
         self._cluster = cluster
         self._params = params
-        self._scratch = str(Path(cluster.folder) / "workers")
         options: dict[str, Any] = {
             "max_restarts": 0,  # Ray would set up for ever what kills its process in setup,
             "max_task_retries": 0,  # run again what was killed because it hangs, and not say why a worker died
@@ -101,7 +100,7 @@ class Crew:
         """Ask Ray for one more worker."""
         worker_id = uuid.uuid4().hex[:12]
         placed = self._actor.options(num_cpus=shape.cpus, num_gpus=shape.gpus)
-        actor = placed.remote(worker_id, max(1, int(shape.cpus)), self._scratch, self._params.backoff)
+        actor = placed.remote(worker_id, max(1, int(shape.cpus)), self._cluster.scratch, self._params.backoff)
         self.hands.append(Hand(worker_id, shape, actor, Call(Doing.START, actor.start.remote())))
 
     def welcome(self, hand: Hand, birth: Birth) -> None:
@@ -157,9 +156,9 @@ class Crew:
     def last_words(self, hand: Hand) -> str:
         """The signal that ended a worker, as far as it could still write it down."""
         try:
-            words = fault_file(self._scratch, hand.worker_id).read_text()
+            words = fault_file(self._cluster.scratch.path, hand.worker_id).read_text()
         except FileNotFoundError:
-            words = ""  # on another machine
+            words = ""  # on another machine, or in a folder that is not ours
         first = words.partition("\n")[0].removeprefix("Fatal Python error: ")
         return f"its process crashed: {first}" if first else "its process ended without a word (SIGKILL, or an exit)"
 
@@ -181,7 +180,7 @@ class Crew:
         if now - self._watched_at > 2 * POLL_S:
             # Nobody watched meanwhile (the caller was committing, say), so silence proves nothing.
             for hand in self.hands:
-                hand.progress_at += now - self._watched_at
+                hand.wait_longer(now - self._watched_at, now)
         self._watched_at = now
         for hand in list(self.hands):
             death = self._watch(hand, hand.call, now) if hand.call else None

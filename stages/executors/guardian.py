@@ -2,9 +2,11 @@
 
 Ray's own processes notice a driver that was killed, but some of its agents stay for a long time. This one waits for the
 end of its standard input, which the system closes however the driver ends, then kills what is left of that Ray, and
-removes the folder that all of it lived in. It imports nothing but the standard library, so that it costs some 10 MB.
+removes the folders that it lived in. It imports nothing but the standard library, so that it costs some 10 MB.
 
-    python guardian.py FOLDER < pipe
+    python guardian.py FOLDER ANOTHER... < pipe
+
+The first folder is the one that the processes of that Ray carry in their environment.
 """
 
 import contextlib
@@ -12,6 +14,7 @@ import os
 import select
 import shutil
 import signal
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -29,6 +32,8 @@ LAST_WORDS = (
     "same command goes on from there."
 )
 RAYLET_LOGS = ("/raylet.out", "/raylet.err")
+VARIABLE = "CURATOR_SESSION"
+"""Holds the folder in the environment of a private Ray's processes, and of all that they start."""
 
 
 class Process(NamedTuple):
@@ -38,8 +43,8 @@ class Process(NamedTuple):
     started: str
 
 
-def guard(folder: str) -> None:
-    """Wait for the driver's end, then kill the processes of its folder, for ten seconds at most, and remove it."""
+def guard(folder: str, *others: str) -> None:
+    """Wait for the driver's end, then kill the Ray of the folder, for ten seconds at most, and remove all folders."""
     seen = set(processes_of(folder))
     while not select.select([sys.stdin], [], [], LOOK_EVERY_S)[0]:
         seen.update(processes_of(folder))
@@ -54,13 +59,15 @@ def guard(folder: str) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
         time.sleep(PAUSE_S)
-    shutil.rmtree(folder, ignore_errors=True)
+    for path in (folder, *others):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def processes_of(folder: str) -> Iterator[Process]:
     """Processes of the Ray that lives in a folder, and all that descend from them; this one left out.
 
-    They name the folder, or, where they hide their command line as agents and workers do, write to the raylet's log.
+    They carry the folder in their environment, or, where their title is written over that as agents and workers do,
+    write to the raylet's log. A process that names the folder or reads in it is somebody else's.
     """
     running = dict(_running())
     by_pid = {process.pid: process for process in running}
@@ -68,7 +75,7 @@ def processes_of(folder: str) -> Iterator[Process]:
     for process, parent in running.items():
         children.setdefault(parent, []).append(process.pid)
     pids = [process.pid for process in running]
-    waiting = [pid for pid in pids if _names(pid, folder) or _writes_for_raylet(pid, folder)]
+    waiting = [pid for pid in pids if _carries(pid, folder) or _writes_for_raylet(pid, folder)]
     found: set[int] = set()
     while waiting:
         pid = waiting.pop()
@@ -89,22 +96,22 @@ def _running() -> Iterator[tuple[Process, int]]:
                     yield Process(int(folder.name), fields[19]), int(fields[1])
 
 
-def _names(pid: int, folder: str) -> bool:
+def _carries(pid: int, folder: str) -> bool:
     try:
-        return folder.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return f"{VARIABLE}={folder}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
         return False
 
 
 def _writes_for_raylet(pid: int, folder: str) -> bool:
-    """Whether it has the raylet's log open, as all have that it started; the driver has other files of the folder."""
+    """Whether it has the raylet's log open to write, as all that it started; the driver has other files there."""
     try:
         with os.scandir(f"/proc/{pid}/fd") as entries:
-            held = {os.readlink(entry.path) for entry in entries}
+            held = {os.readlink(entry.path) for entry in entries if os.lstat(entry.path).st_mode & stat.S_IWUSR}
     except OSError:
         return False
     return any(path.startswith(f"{folder}/") and path.endswith(RAYLET_LOGS) for path in held)
 
 
 if __name__ == "__main__":
-    guard(sys.argv[1])
+    guard(*sys.argv[1:])

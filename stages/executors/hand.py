@@ -84,6 +84,12 @@ class Hand:
         """Whether this is what it was last told and has not finished."""
         return self.call is not None and self.call.doing is doing
 
+    def wait_longer(self, seconds: float, now: float) -> None:
+        """Give it so many seconds more for what it is at, as if that had begun later."""
+        self.progress_at = min(now, self.progress_at + seconds)
+        if self.call is not None:
+            self.call.since = min(now, self.call.since + seconds)
+
     def is_ready(self, run: str, stage: int) -> bool:
         """Whether a stage of a run is set up in it."""
         return self.ready_run == run and stage in self.ready

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from stages import counters, heartbeat
 from stages.base import NodeInfo, WorkerMetadata
-from stages.errors import Reason, SourceError, StageError, StorageError
+from stages.errors import StageError, StorageError
+from stages.fates import failure_of
 from stages.params import ExecutorParams
 from stages.pipeline import AnyStage, Collect, Rows
 from stages.retry import Backoff
-from stages.store_calls import STORE_CLIENTS
 from stages.tasks import Failed, Rejected, Task
 
 StageResult = list[Task] | Rejected | Failed
@@ -51,7 +51,9 @@ class RetryRule:
 
     def admits(self, outcome: object, failures: int) -> bool:
         """Whether a task with this outcome, after so many failures before it, is tried again."""
-        return isinstance(outcome, Failed) and outcome.reason in self.transient and failures + 1 < self.backoff.tries
+        if not isinstance(outcome, Failed) or outcome.is_lasting:
+            return False
+        return outcome.reason in self.transient and failures + 1 < self.backoff.tries
 
 
 def set_up(stage: AnyStage, worker: WorkerMetadata, node: NodeInfo) -> None:
@@ -68,10 +70,13 @@ def run_batch(stage: AnyStage, tasks: list[Task]) -> BatchResult:
     counters.drain()
     started = time.perf_counter()
     heartbeat.beat()
+    results: list[StageResult]
     try:
         results = [_checked(stage, value) for value in _whole_batch(stage, tasks)]
     except MemoryError:
         raise
+    except StorageError as error:  # it was waited for, and would be again for each task
+        results = [failure_of(error)] * len(tasks)
     except Exception:  # noqa: BLE001 - tried again one by one, where the error is kept
         results = [_run_alone(stage, task) for task in tasks]
     heartbeat.beat()
@@ -113,19 +118,6 @@ def collect_rows(collect: Collect, tasks: list[Task]) -> Rows | Failed:
     if len(rows) == 1:
         return rows[0]
     return [row for part in rows for row in (part if isinstance(part, list) else part.to_pylist())]
-
-
-def failure_of(error: Exception) -> Failed:
-    """The fate that an exception means for its task. What the machine or a store did may pass."""
-    text = f"{type(error).__name__}: {error}"
-    if isinstance(error, SourceError | StageError | StorageError):
-        return Failed(error.reason, text)
-    if type(error).__name__ == "OutOfMemoryError":  # torch's own, for a GPU; torch is not imported here
-        return Failed(Reason.OUT_OF_MEMORY, text)
-    package = type(error).__module__.partition(".")[0]
-    if package in STORE_CLIENTS or (isinstance(error, OSError) and package != "av"):
-        return Failed(Reason.STORAGE, text)
-    return Failed(Reason.STAGE_ERROR, text)
 
 
 def batches(tasks: Iterable[Task], size: int) -> Iterator[list[Task]]:

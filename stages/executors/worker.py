@@ -6,13 +6,13 @@ import logging
 import os
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import ray
 
 from stages import heartbeat, retry
 from stages.base import NodeInfo, WorkerMetadata
 from stages.executors.memory import private_bytes
+from stages.executors.scratch import Scratch, fault_file
 from stages.executors.work import collect_rows, run_batch
 from stages.pipeline import AnyStage, Collect, Rows
 from stages.tasks import Failed, Rejected, Task
@@ -74,22 +74,16 @@ class Duty:
     collect: Collect | None
 
 
-def fault_file(scratch: str, worker_id: str) -> Path:
-    """Where the worker says which signal ended it."""
-    return Path(scratch) / f"{worker_id}.fault"
-
-
 class Worker:
     """Runs in a process of its own. One call at a time, beside `poll`, which the driver watches it by."""
 
-    def __init__(self, worker_id: str, num_threads: int, scratch: str, backoff: retry.Backoff) -> None:
+    def __init__(self, worker_id: str, num_threads: int, scratch: Scratch, backoff: retry.Backoff) -> None:
         retry.use(backoff)
-        Path(scratch).mkdir(parents=True, exist_ok=True)
-        self._scratch = Path(scratch)
-        tempfile.tempdir = scratch  # what a worker that is killed leaves there goes with the session's folder
-        self._faults = fault_file(scratch, worker_id).open("w")
-        faulthandler.enable(self._faults, all_threads=False)
         node_id = ray.get_runtime_context().get_node_id()
+        self._scratch = scratch.on(node_id)
+        tempfile.tempdir = str(self._scratch)  # what a worker that is killed leaves there goes with the session
+        self._faults = fault_file(self._scratch, worker_id).open("w")
+        faulthandler.enable(self._faults, all_threads=False)
         device = "cuda:0" if ray.get_gpu_ids() else "cpu"
         self._metadata = WorkerMetadata(worker_id, _node(node_id), device, num_threads)
         self._run = ""
@@ -142,7 +136,7 @@ class Worker:
 
     def _set_up_node(self, duty: Duty) -> None:
         """Run `setup_on_node` in the first worker of this machine; the others wait for it."""
-        mark = self._scratch / f"{duty.run}-{duty.index}"
+        mark = self._scratch / f"{duty.run}-{duty.index}-{self._metadata.node.node_id}"
         with mark.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # the system lets go of it when the process ends
             if not mark.exists():

@@ -84,7 +84,7 @@ def _from_keyframe(container: InputContainer, stream: VideoStream, span: Span) -
     near = span.start_pts - round(NEAR_S / span.time_base)
     for pts in (span.start_pts, near, stream.start_time or 0):
         seek_before(container, stream, pts)
-        packets = container.demux(stream)
+        packets = _demuxed(container, stream)
         for packet in packets:
             heartbeat.beat()
             if packet.pts == span.start_pts and packet.is_keyframe:
@@ -93,6 +93,19 @@ def _from_keyframe(container: InputContainer, stream: VideoStream, span: Span) -
                 return
             if packet.dts is not None and packet.dts > span.start_pts:
                 break
+
+
+def _demuxed(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
+    """The packets of a stream.
+
+    Raises:
+        NotCopyable: the container breaks. Some of FFmpeg's demuxers say so, or end, with a number of the system's (EIO,
+            EPERM); what the system itself did is known to the source's handle, which `open_video` asks.
+    """
+    try:
+        yield from container.demux(stream)
+    except FFmpegError as error:
+        raise NotCopyable(f"The packets of the span cannot be read: {error.strerror or error}.") from error
 
 
 def _with_dts(packets: Iterator[Packet]) -> Iterator[Packet]:

@@ -6,6 +6,7 @@ from typing import Any
 from stages import registry
 from stages.base import Fields, ProcessingStage, WorkerMetadata
 from stages.errors import SourceError
+from stages.fates import failure_of
 from stages.media.clip_task import with_frames
 from stages.tasks import Clip, Failed, Rejected, VideoTask
 
@@ -66,7 +67,7 @@ class LoadFramesStage(ProcessingStage[VideoTask, VideoTask]):
             try:
                 done.append(self.process(task))
             except SourceError as error:
-                return [Failed(error.reason, f"{type(error).__name__}: {error}")] * len(tasks)
+                return [failure_of(error)] * len(tasks)
         return done
 
     def teardown(self) -> None:

@@ -5,6 +5,8 @@ never imported (importing it sets environment variables, building its network re
 """
 
 import functools
+import math
+from array import array
 from collections.abc import Callable
 from os import PathLike
 
@@ -29,15 +31,42 @@ CHUNK_VALUES = 1 << 21
 """Values that one spatial convolution writes: about 8 MB, so that they are read again while still in the cache."""
 
 
+class _Scratch:
+    """Memory that the network writes large tensors to, window after window.
+
+    A window's tensors of 33 and 66 MB, allocated anew each time, took 15 % of its time for page faults. glibc left
+    holes behind as well, where smaller and longer-lived things settle: a worker grew from 0.6 to 1.6 GB in an hour-long video.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[str, Tensor] = {}
+
+    def take(self, name: str, like: Tensor, *shape: int) -> Tensor:
+        """A tensor of any content, of the type and device of another; the one taken by that name before is lost."""
+        size = math.prod(shape)
+        held = self._held.get(name)
+        if held is None or len(held) < size:
+            held = self._held[name] = like.new_empty(size)
+        return held[:size].view(shape)
+
+
 class _DilatedBlock(nn.Module):
     """Four (2+1)-dimensional convolutions side by side, over frames 1, 2, 4 and 8 apart.
 
     Each branch convolves space, then time. The four convolutions of space read the same input, so that one of four
     times the channels stands for them; the batch norm that follows is part of the weights.
+
+    Args:
+        channels: of the input.
+        filters: of each branch.
+        scratch: where the output lies too, under the name `place`.
+        place: blocks with the same one overwrite each other's output.
     """
 
-    def __init__(self, channels: int, filters: int) -> None:
+    def __init__(self, channels: int, filters: int, *, scratch: _Scratch, place: str) -> None:
         super().__init__()
+        self._scratch = scratch
+        self._place = place
         self.space = nn.Conv2d(channels, 8 * filters, 3, padding=1, bias=False)
         self.time = nn.ModuleList(
             nn.Conv2d(2 * filters, filters, (3, 1), padding=(step, 0), dilation=(step, 1)) for step in DILATIONS
@@ -47,43 +76,50 @@ class _DilatedBlock(nn.Module):
         """``[T, C, H, W]`` to ``[T, 4 * filters, H, W]``, both channels last in memory."""
         frames, _, height, width = x.shape
         channels = self.space.out_channels // 4
-        branches = x.new_empty(4, frames, height * width, channels)
+        branches = self._scratch.take("branches", x, 4, frames, height * width, channels)
         size = max(1, CHUNK_VALUES // (height * width * 4 * channels))
         for first in range(0, frames, size):
             spatial = self.space(x[first : first + size]).permute(0, 2, 3, 1).flatten(1, 2)
             branches[:, first : first + size] = spatial.unflatten(2, (4, channels)).permute(2, 0, 1, 3)
-        # Rows are frames and columns are pixels, which makes the convolution of time a plain 2-D one.
-        parts = [conv(part.permute(2, 0, 1)[None])[0] for conv, part in zip(self.time, branches, strict=True)]
-        return torch.cat([part.permute(1, 2, 0) for part in parts], 2).unflatten(1, (height, width)).permute(0, 3, 1, 2)
+        joined = self._scratch.take(self._place, x, frames, height * width, self.space.out_channels // 2)
+        for conv, branch, part in zip(self.time, branches, joined.chunk(4, 2), strict=True):
+            # Rows are frames and columns are pixels, which makes the convolution of time a plain 2-D one.
+            part.copy_(conv(branch.permute(2, 0, 1)[None])[0].permute(1, 2, 0))
+        return joined.unflatten(1, (height, width)).permute(0, 3, 1, 2)
 
 
 class _Stage(nn.Module):
     """Two dilated blocks with a shortcut around the second, then pooling over 2x2 pixels."""
 
-    def __init__(self, channels: int, filters: int) -> None:
+    def __init__(self, channels: int, filters: int, scratch: _Scratch) -> None:
         super().__init__()
-        self.first = _DilatedBlock(channels, filters)
-        self.second = _DilatedBlock(4 * filters, filters)
+        self.first = _DilatedBlock(channels, filters, scratch=scratch, place="first")
+        self.second = _DilatedBlock(4 * filters, filters, scratch=scratch, place="second")
 
     def forward(self, x: Tensor) -> Tensor:
         """``[T, C, H, W]`` to ``[T, 4 * filters, H // 2, W // 2]``."""
-        shortcut = functional.relu(self.first(x))
-        return functional.avg_pool2d(functional.relu(self.second(shortcut)) + shortcut, 2)
+        shortcut = self.first(x).relu_()
+        return functional.avg_pool2d(self.second(shortcut).relu_().add_(shortcut), 2)
 
 
 class TransNetV2(nn.Module):
-    """The network, for one window at a time. It has a second output for whole transitions, which is not computed."""
+    """The network, for one window and one thread at a time.
+
+    It has a second output for whole transitions, which is not computed.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         channels = (3, *(4 * filters for filters in FILTERS))
-        self.stages = nn.ModuleList(_Stage(c, filters) for c, filters in zip(channels, FILTERS, strict=False))
+        scratch = _Scratch()
+        self.stages = nn.ModuleList(_Stage(c, filters, scratch) for c, filters in zip(channels, FILTERS, strict=False))
         self.projection = nn.Linear(sum(channels[1:]), 128)
         self.similarity = nn.Linear(2 * LOOKUP + 1, 128)
         self.histogram = nn.Linear(2 * LOOKUP + 1, 128)
         self.hidden = nn.Linear(channels[-1] * 3 * 6 + 256, 1024)
         self.answer = nn.Linear(1024, 1)
 
+    @torch.inference_mode()  # what is written over cannot be differentiated
     def forward(self, pictures: Tensor) -> Tensor:
         """Probabilities, float32 ``[<= 50]``, of the frames from the 25th up to the 75th.
 
@@ -231,7 +267,8 @@ class ShotDetector:
         self._network = network
         self._device = device
         self._windows = Windows(self._answer, tail)
-        self._answers: list[NDArray[np.float32]] = []
+        # One growing array: small ones, a window each, would lie strewn between what windows allocate and free.
+        self._answers = array("f")
 
     def push(self, pictures: NDArray[np.uint8]) -> None:
         """Take the next pictures, uint8 ``[N, 27, 48, 3]``, RGB."""
@@ -240,14 +277,11 @@ class ShotDetector:
     def finish(self) -> NDArray[np.float32]:
         """The probability of each frame: float32 ``[N]``, 0 to 1."""
         self._windows.finish()
-        if not self._answers:
-            return np.zeros(0, np.float32)
-        return np.concatenate(self._answers)[: self._windows.num_frames]
+        return np.array(self._answers, np.float32)[: self._windows.num_frames]
 
     def _answer(self, window: NDArray[np.uint8]) -> None:
-        with torch.inference_mode():
-            answers = self._network(torch.from_numpy(np.ascontiguousarray(window)).to(self._device))
-        self._answers.append(answers.cpu().numpy())
+        answers = self._network(torch.from_numpy(np.ascontiguousarray(window)).to(self._device))
+        self._answers.extend(answers.tolist())
         heartbeat.beat()
 
 

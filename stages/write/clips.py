@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stages import counters
-from stages.errors import Reason, SourceChanged, SourceError
+from stages.errors import Reason, SourceChanged, SourceError, StorageUnavailable
 from stages.media.cut import Cut, CutJob, NotCopyable, cut_clip, read_cut
 from stages.media.encode import Encoding, check_encoder
 from stages.media.frame_loader import FrameLoader
@@ -70,11 +70,17 @@ class ClipWriter:
         }
 
     def _known_cut(self, path: str) -> Cut | None:
-        """What a file of an earlier run holds; None where there is none, or it is damaged."""
+        """What a file of an earlier run holds; None where there is none, or it is damaged.
+
+        Raises:
+            StorageUnavailable: it is there, and cannot be read now.
+        """
         if not self._storage.exists(path):
             return None
         try:
             return read_cut(self._storage.location(path))
+        except StorageUnavailable:
+            raise
         except SourceError:
             return None
 

@@ -1,13 +1,13 @@
 """What hangs on a whole table of the dataset: its index, and files that no row names any more."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 import pyarrow as pa
 
 from stages.errors import ManifestError
-from stages.manifest import CommittedFile, ItemKey, ManifestRef, last_commit, load_commit, read_commit, stored_items
+from stages.manifest import CommittedFile, ManifestRef, last_commit, load_commit, read_commit
 from stages.row_files import read_at_once, read_rows
 from stages.storage import Storage
 from stages.tasks import Row
@@ -62,21 +62,18 @@ def present_files(storage: Storage, partition: str) -> set[str]:
 
 
 def stored_rows_with_files(
-    output: ManifestRef, stored: set[str], *, decision_key: str, decide: Callable[[Row], Row]
+    output: ManifestRef, stored: Mapping[str, CommittedFile], *, decide: Callable[[Row], Row]
 ) -> set[str]:
     """Of the stored row keys, those whose row, decided as now, has all the files that it needs.
 
     Args:
         output: the table.
-        stored: row keys that have rows.
-        decision_key: of the decisions that hold now; such a row is taken before one that was decided otherwise.
+        stored: by row key, the file whose row counts.
         decide: see `stages.phase.Phase.decide`.
     """
     storage = Storage(output.root)
-    items = stored_items(storage, output)
     by_file: dict[str, tuple[CommittedFile, set[str]]] = {}
-    for row_key in stored:
-        entry = items.decided.get(ItemKey(row_key, decision_key)) or items.worked[row_key]
+    for row_key, entry in stored.items():
         by_file.setdefault(entry.path, (entry, set()))[1].add(row_key)
     present = present_files(storage, output.partition)
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.errors import ManifestError, Reason
-from stages.manifest import ManifestRef
+from stages.manifest import CommittedFile, ManifestRef
 from stages.media.clip_task import PROVIDES, clip_task
 from stages.params import WriteParams
 from stages.phase import Phase
@@ -81,9 +81,9 @@ class WritePhase(Phase[WriteParams]):
             return {**row, **nothing, "status": "rejected", "reason": str(missing.reason), "error": missing.detail}
         return {**row, "status": "kept", "reason": None, "error": None}
 
-    def reusable(self, output: ManifestRef, stored: set[str]) -> set[str]:
+    def reusable(self, output: ManifestRef, stored: Mapping[str, CommittedFile]) -> set[str]:
         """The stored rows whose files are all there; also a row that needs none."""
-        return stored_rows_with_files(output, stored, decision_key=self.decision_key(), decide=self.decide)
+        return stored_rows_with_files(output, stored, decide=self.decide)
 
     def finish(self, output: ManifestRef) -> None:
         """Write the index of the kept clips, and remove files that only old versions of the table name.

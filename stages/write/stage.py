@@ -6,6 +6,7 @@ from typing import Any
 from stages import registry
 from stages.base import Fields, ProcessingStage, WorkerMetadata
 from stages.errors import Reason, SourceError, StageError
+from stages.fates import failure_of
 from stages.media.clip_task import with_clip
 from stages.params import WriteParams
 from stages.resources import Resources
@@ -51,7 +52,7 @@ class WriteClips(ProcessingStage[VideoTask, VideoTask]):
             made = self._writer.write(task.data)
         except (SourceError, StageError) as error:
             # Caught here, so that the clips of the batch that are written already are not written again.
-            return Failed(error.reason, f"{type(error).__name__}: {error}")
+            return failure_of(error)
         if isinstance(made, Rejected):
             return made
         return with_clip(task, replace(clip, columns={**clip.columns, **made}))

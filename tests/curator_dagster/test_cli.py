@@ -166,7 +166,10 @@ def test_retry_says_where_nothing_failed_so(runner: CliRunner, finished_root: st
     [
         (["--asset", "clip"], "--asset must be one of videos, clips"),
         (["--reason", "too_short"], "--reason must be one of unreadable"),
-        (["--set", "split.threshold=0.3"], "new ones of the executor only, got some of split"),
+        (
+            ["--set", "split.threshold=0.3"],
+            "(of the executor, or with effect 'none'), got split.threshold",
+        ),
     ],
 )
 def test_retry_rejects_a_wrong_request(

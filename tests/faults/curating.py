@@ -1,15 +1,13 @@
 """`curator run` in a process of its own that writes down how far it is, for tests that strike at a chosen moment.
 
-python -m tests.faults.curating TRACE run SOURCE --root ROOT ...
+Its arguments are TRACE run SOURCE --root ROOT ...
 """
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,31 +18,34 @@ from typing import Any
 from rich.console import Console
 
 from curator_dagster import cli, run_command
-from curator_dagster.launch import dagster_instance, plan, run_plan
 from curator_dagster.progress import Report
-from curator_dagster.requests import requested_params
 from stages.executors.guardian import Process, processes_of
-from stages.manifest import read_manifest
-from stages.run import Progress, open_session
-from stages.schemas import ASSETS
-from stages.tasks import Row
+from stages.run import Progress
+from tests.faults.command import arguments, curate_here, ended, start
+from tests.faults.tables import Tables, tables
+from tests.faults.temporary import temporary_folder
+from tests.faults.waiting import wait_for, wait_until
 
-PROJECT = Path(__file__).parents[2]
 LIMIT_S = 240.0
 VICTIMS = {"raylet": "raylet/raylet", "gcs_server": "gcs/gcs_server", "worker": "ray::Worker"}
 """What the command line of a process of Ray holds."""
-Tables = dict[str, list[Row]]
-"""Rows by asset."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """How far a phase was, at a time by the clock that all processes share."""
+    """How far a phase was.
+
+    Attributes:
+        phase: its name.
+        done: items that have their rows.
+        total: items.
+        at_s: when, in seconds of the monotonic clock, which all processes share.
+    """
 
     phase: str
     done: int
     total: int
-    at: float
+    at_s: float
 
 
 def done_by_phase(steps: list[Step]) -> dict[str, int]:
@@ -81,18 +82,14 @@ class Curation:
 
     def wait_for(self, reached: Callable[[], bool]) -> None:
         """Return when the moment has come."""
-        limit = time.monotonic() + LIMIT_S
-        while not reached():
-            assert self.process.poll() is None, f"the run ended before: {self.end()}"
-            assert time.monotonic() < limit, f"the moment never came: {self.steps()[-1:]}"
-            time.sleep(0.02)
+        wait_for(self.process, reached, limit_s=LIMIT_S)
 
     def wait_for_phase(self, phase: str, done: int) -> None:
         """Return when a phase has finished so many items."""
         self.wait_for(lambda: any(step.phase == phase and step.done >= done for step in self.steps()))
 
     def processes(self) -> set[Process]:
-        """Of its Ray, and its guardian."""
+        """Of its Ray."""
         self.folders |= {str(folder) for folder in self.temporary.glob("curator-*")}
         return {process for folder in self.folders for process in processes_of(folder)}
 
@@ -102,7 +99,7 @@ class Curation:
         return sorted(found)
 
     def strike(self, victim: str, choice: int = 0) -> float:
-        """SIGKILL the driver, or a process of its Ray; returns when, by the shared clock."""
+        """SIGKILL the driver, or a process of its Ray; returns when, in seconds of the monotonic clock."""
         pids = [self.process.pid]
         self.processes()
         if victim != "driver":
@@ -113,30 +110,23 @@ class Curation:
 
     def end(self) -> tuple[int, str]:
         """Exit code, and all that it printed, once it ended."""
-        text = self.process.communicate(timeout=LIMIT_S)[0]
-        return self.process.returncode, text
+        return ended(self.process, limit_s=LIMIT_S)
 
     def seconds_until_gone(self, limit_s: float) -> float:
         """Seconds until no process of its Ray is left, nor a file of it; from now on."""
-        began = time.monotonic()
-        while (left := self.processes()) or list(self.temporary.glob("curator-*")):
-            told = [_command_line(process.pid)[:120] for process in left]
-            assert time.monotonic() - began < limit_s, (told, list(self.temporary.rglob("*"))[:9])
-            time.sleep(0.05)
-        return time.monotonic() - began
-
-
-def tables(root: Path) -> Tables:
-    """The rows of all tables."""
-    return {asset: read_manifest(str(root), asset).to_pylist() for asset in ASSETS}
+        return wait_until(
+            lambda: not self.processes() and not list(self.temporary.glob("curator-*")),
+            limit_s=limit_s,
+            told=lambda: (
+                [_command_line(process.pid)[:120] for process in self.processes()] + list(self.temporary.rglob("*"))[:9]
+            ),
+            every_s=0.05,
+        )
 
 
 def undisturbed_tables(sources: Path, root: Path, settings: Mapping[str, Any]) -> Tables:
     """The tables of a run in this process, without Ray."""
-    assignments = [f"{name}={value}" for name, value in {**settings, "executor.mode": "local"}.items()]
-    params = requested_params(None, assignments)
-    with dagster_instance() as instance, open_session(params["executor"]) as session:
-        run_plan(plan(str(sources), str(root), params, until="dataset"), session, instance)
+    curate_here(sources, root, {**settings, "executor.mode": "local"})
     return tables(root)
 
 
@@ -150,27 +140,15 @@ def _command_line(pid: int) -> str:
 @contextmanager
 def begun(sources: Path, root: Path, settings: Mapping[str, Any]) -> Iterator[Curation]:
     """A run that has just been started; ended, and its folder for temporary files removed, with the block."""
-    # Ray puts sockets there, whose paths may have 107 bytes.
-    temporary = Path(tempfile.mkdtemp(prefix="k-", dir="/tmp"))
-    trace = root.parent / f"{root.name}-{temporary.name}.trace"
-    command = [sys.executable, "-m", __name__, str(trace), "run", str(sources), "--root", str(root)]
-    for name, value in settings.items():
-        command += ["--set", f"{name}={value}"]
-    environment = {key: value for key, value in os.environ.items() if key not in ("DAGSTER_HOME", "CURATOR_ROOT")}
-    process = subprocess.Popen(
-        command,
-        cwd=PROJECT,
-        env={**environment, "TMPDIR": str(temporary)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        yield Curation(process, temporary, trace)
-    finally:
-        process.kill()
-        process.communicate()
-        shutil.rmtree(temporary, ignore_errors=True)
+    with temporary_folder() as temporary:
+        trace = root.parent / f"{root.name}-{temporary.name}.trace"
+        given = [str(trace), *arguments(sources, root, settings)]
+        process = start(given, module=__name__, env={"TMPDIR": str(temporary)})
+        try:
+            yield Curation(process, temporary, trace)
+        finally:
+            process.kill()
+            process.communicate()
 
 
 def main() -> None:
@@ -190,7 +168,3 @@ def main() -> None:
 
     run_command.progress_display = traced
     cli.main()
-
-
-if __name__ == "__main__":
-    main()

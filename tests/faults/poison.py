@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import ray
 from numpy.typing import NDArray
 
 from stages import counters, heartbeat
@@ -21,9 +20,10 @@ from stages.base import ProcessingStage, WorkerMetadata
 from stages.errors import Reason
 from stages.executors.ray import RayExecutor
 from stages.params import ExecutorParams
-from stages.pipeline import AnyStage, ItemResult, Pipeline, RunStats
+from stages.pipeline import AnyStage, Collect, ItemResult, Pipeline, RunStats
 from stages.resources import Resources
 from stages.tasks import Failed, Rejected, Row, Task
+from tests.faults.ray_of_the_tests import wait_for_free_cpus
 
 GIB = 1 << 30
 
@@ -81,11 +81,7 @@ class Poison(Step):
     def _is_first(self, task_id: str) -> bool:
         if self.marks is None:
             raise ValueError("A task that harms once requires a folder for marks.")
-        try:
-            (self.marks / task_id).touch(exist_ok=False)
-        except FileExistsError:
-            return False
-        return True
+        return is_first(self.marks / task_id)
 
 
 class Setup(Step):
@@ -177,6 +173,15 @@ HARM: dict[str, Any] = {
 }
 
 
+def is_first(mark: Path) -> bool:
+    """True for the one who leaves the mark."""
+    try:
+        mark.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
 def collect(task: Any) -> list[Row]:
     """One row: the task's way."""
     return [{"id": task.task_id, "way": task.way}]
@@ -193,8 +198,7 @@ class Done(NamedTuple):
 @contextmanager
 def executor(**params: Any) -> Iterator[RayExecutor]:
     """An executor on the session's Ray with short limits, closed afterwards; begins when those before it are gone."""
-    while ray.available_resources().get("CPU", 0) < ray.cluster_resources()["CPU"]:
-        time.sleep(0.05)
+    wait_for_free_cpus()
     ready = RayExecutor(ExecutorParams(**{"stall_timeout_s": 30.0, "worker_memory_gb": 4.0, **params}))
     try:
         yield ready
@@ -202,17 +206,17 @@ def executor(**params: Any) -> Iterator[RayExecutor]:
         ready.close()
 
 
-def pipeline(stages: Sequence[AnyStage]) -> Pipeline:
+def pipeline(stages: Sequence[AnyStage], *, collect: Collect = collect) -> Pipeline:
     """The stages, whose last tasks become rows."""
     return Pipeline("test", list(stages), collect=collect).build()
 
 
-def run(executor: Any, stages: Sequence[AnyStage], tasks: Sequence[Load]) -> Done:
+def run(executor: Any, stages: Sequence[AnyStage], tasks: Sequence[Load], *, collect: Collect = collect) -> Done:
     """Run tasks through stages to the end."""
     stats = RunStats()
     results: list[ItemResult] = []
     pauses = 0
-    for result in executor.run(pipeline(stages), iter(tasks), stats):
+    for result in executor.run(pipeline(stages, collect=collect), iter(tasks), stats):
         if result is None:
             pauses += 1
         else:

@@ -11,13 +11,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from stages import registry, row_files
+from stages import registry, row_writer
 from stages.manifest import ManifestRef, read_manifest
 from stages.params import ExecutorParams
 from stages.run import open_session
+from tests.faults.waiting import wait_until
 from tests.phases import ScaledParams, ScaledPhase, register_names
 
 LONGEST_PAUSE_S = 0.003
+MEET_LIMIT_S = 100.0
+"""The others start, or come out of a run, on a machine that does something else too; one that died never comes."""
 
 
 def peak_bytes() -> int:
@@ -30,8 +33,12 @@ def meet(place: Path, *, of: int) -> None:
     """Return when so many processes have come to this place."""
     place.mkdir(exist_ok=True)
     (place / str(os.getpid())).touch()
-    while len(list(place.iterdir())) < of:
-        time.sleep(0.001)
+    wait_until(
+        lambda: len(list(place.iterdir())) >= of,
+        limit_s=MEET_LIMIT_S,
+        told=lambda: f"{len(list(place.iterdir()))} of {of} came to {place}",
+        every_s=0.001,
+    )
 
 
 def run(root: str, partition: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -49,7 +56,7 @@ def main(request: dict[str, Any]) -> None:
     With "of", so many processes begin each root together; each registers "names", and pauses by its "seed".
     """
     registry.TABLE["phase", "read"] = "tests.phases:ScaledPhase"
-    row_files.FLUSH_ITEMS = request.get("flush_items", row_files.FLUSH_ITEMS)
+    row_writer.FLUSH_ITEMS = request.get("flush_items", row_writer.FLUSH_ITEMS)
     chance = random.Random(request.get("seed"))
     for number, root in enumerate(request["roots"]):
         if "of" in request:

@@ -1,11 +1,9 @@
 """A process of its own that runs a pipeline on a private Ray: what it prints, imports and leaves behind."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from stages.executors.guardian import processes_of
+from stages.executors.guardian import Process, processes_of
 from tests.faults.figures import note
+from tests.faults.temporary import temporary_folder
+from tests.faults.waiting import wait_for, wait_until
 
 pytestmark = pytest.mark.timeout(90)
+
+LIMIT_S = 60.0
+"""Until Ray is there and a worker at its task."""
+GONE_LIMIT_S = 15.0
 
 USER_STAGE = """
 import os, signal, time
@@ -71,20 +75,16 @@ def test_driver_prints_data_only_and_leaves_nothing_when_interrupted(tmp_path: P
         [sys.executable, "-c", program], cwd=elsewhere, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     try:
-        while not (marks := list(tmp_path.glob("mark-*"))):
-            assert driver.poll() is None, driver.communicate()
-            time.sleep(0.1)
+        wait_for(driver, lambda: any(tmp_path.glob("mark-*")), limit_s=LIMIT_S)
         driver.send_signal(signal.SIGINT)
-        began = time.monotonic()
         out, err = driver.communicate(timeout=30)
     finally:
         driver.kill()
     assert sorted(out.decode().splitlines()) == ["1 list", "2 list", "crash Failed"]
     assert "KeyboardInterrupt" in err.decode()
     assert "(raylet)" not in err.decode()
-    while any(Path(f"/proc/{mark.name.removeprefix('mark-')}").exists() for mark in marks):
-        assert time.monotonic() - began < 15
-        time.sleep(0.1)
+    workers = [Path("/proc", mark.name.removeprefix("mark-")) for mark in tmp_path.glob("mark-*")]
+    wait_until(lambda: not any(map(Path.exists, workers)), limit_s=GONE_LIMIT_S, told=lambda: workers)
 
 
 @contextmanager
@@ -92,36 +92,52 @@ def own_driver(own: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """A driver that hangs in its second task, and its folder for temporary files."""
     (own / "user_stage.py").write_text(USER_STAGE)
     program = DRIVER.format(own=str(own), project=str(Path(__file__).parents[2]))
-    # Ray puts sockets there, whose paths may have 107 bytes.
-    temporary = Path(tempfile.mkdtemp(prefix="k-", dir="/tmp"))
-    environment = {**os.environ, "MARK": f"{own}/mark-", "TMPDIR": str(temporary)}
-    driver = subprocess.Popen(
-        [sys.executable, "-c", program], cwd=own, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        yield driver, temporary
-    finally:
-        driver.kill()
-        driver.wait()
-        shutil.rmtree(temporary, ignore_errors=True)
+    command, quiet = [sys.executable, "-c", program], subprocess.DEVNULL
+    with temporary_folder() as temporary:
+        environment = {**os.environ, "MARK": f"{own}/mark-", "TMPDIR": str(temporary)}
+        driver = subprocess.Popen(command, cwd=own, env=environment, stdout=quiet, stderr=quiet)
+        try:
+            yield driver, temporary
+        finally:
+            driver.kill()
+            driver.wait()
 
 
 def wait_until_gone(folders: list[Path], temporary: Path) -> float:
     """Seconds until no process of these folders is left, nor any file."""
-    began = time.monotonic()
-    while (alive := [*map(list, map(processes_of, map(str, folders)))]) != [[]] or list(temporary.iterdir()):
-        assert time.monotonic() - began < 15, (alive, list(temporary.iterdir()))
-        time.sleep(0.1)
-    return time.monotonic() - began
+
+    def left() -> list[Process | Path]:
+        return [process for folder in folders for process in processes_of(str(folder))] + list(temporary.iterdir())
+
+    return wait_until(lambda: not left(), limit_s=GONE_LIMIT_S, told=left)
+
+
+NO_PATIENCE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from stages.errors import PoolError
+from stages.executors.cluster import Cluster
+try:
+    Cluster("local")
+except PoolError as error:
+    print(error)
+"""
+
+
+def test_driver_says_plainly_that_ray_did_not_start() -> None:
+    command = [sys.executable, "-c", NO_PATIENCE, str(Path(__file__).parents[2])]
+    with temporary_folder() as temporary:
+        environment = {**os.environ, "TMPDIR": str(temporary), "RAY_gcs_server_port_wait_time_s": "0"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=LIMIT_S)
+        assert list(temporary.iterdir()) == []
+    assert done.stdout.startswith("Ray must start on this machine, got RuntimeError: Timed out waiting for file")
 
 
 def test_killed_driver_leaves_no_process_and_no_file_of_its_ray(tmp_path: Path) -> None:
     with own_driver(tmp_path) as (driver, temporary):
-        while not any(tmp_path.glob("mark-*")):
-            assert driver.poll() is None
-            time.sleep(0.1)
+        wait_for(driver, lambda: any(tmp_path.glob("mark-*")), limit_s=LIMIT_S)
         folders = list(temporary.iterdir())
-        assert len(list(processes_of(str(folders[0])))) >= 6, "guardian, gcs, raylet, agents and workers"
+        assert len(list(processes_of(str(folders[0])))) >= 6, "gcs, raylet, agents and workers"
         driver.kill()
         driver.wait()
         note("killed driver", seconds_until_gone=round(wait_until_gone(folders, temporary), 1))
@@ -130,9 +146,8 @@ def test_killed_driver_leaves_no_process_and_no_file_of_its_ray(tmp_path: Path) 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_driver_ended_while_ray_starts_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
     with own_driver(tmp_path) as (driver, temporary):
-        while not any(temporary.glob("curator-*/session_*/logs/raylet.out")):
-            assert driver.poll() is None
-            time.sleep(0.02)
+        started = "curator-*/session_*/logs/raylet.out"
+        wait_for(driver, lambda: any(temporary.glob(started)), limit_s=LIMIT_S)
         folders = list(temporary.iterdir())
         driver.send_signal(number)
         began = time.monotonic()

@@ -7,11 +7,7 @@
 3. Once there is room, the same command finishes with the tables of a run that was never disturbed.
 """
 
-import json
-import os
 import resource
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -21,15 +17,22 @@ import pytest
 from curator_dagster.cli import app
 from stages.manifest import read_manifest
 from stages.schemas import ASSETS
+from stages.storage import Storage
+from tests.faults.command import arguments, ended, start
 from tests.faults.figures import note
 from tests.faults.small_disk import small_disk
+from tests.faults.tables import check_files_whole, committed, versions
 from tests.videos import noisy_video, three_shots
 
-PROGRAM = "from curator_dagster.cli import main; main()"
-SETTINGS = (
-    *("executor.mode=local", "executor.backoff_s=0.01", "executor.max_tries=2"),
-    *("split.method=fixed_stride", "split.clip_length_s=2", "split.min_length_s=1"),
-)
+SETTINGS = {
+    "executor.mode": "local",
+    "executor.backoff_s": 0.01,
+    "executor.max_tries": 2,
+    "split.method": "fixed_stride",
+    "split.clip_length_s": 2,
+    "split.min_length_s": 1,
+}
+LIMIT_S = 120
 PLENTY = 1 << 30
 LEAST = 3 * 4096
 
@@ -46,13 +49,10 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def curate(sources: Path, root: Path, until: str) -> int:
     """Exit code of `curator run` in this process."""
-    arguments = ["run", str(sources), "--root", str(root), "--until", until]
-    for setting in SETTINGS:
-        arguments += ["--set", setting]
-    with pytest.raises(SystemExit) as ended:
-        app(arguments)
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
+    with pytest.raises(SystemExit) as left:
+        app(arguments(sources, root, SETTINGS, until=until))
+    assert isinstance(left.value.code, int)
+    return left.value.code
 
 
 def used_bytes(root: Path) -> int:
@@ -60,14 +60,17 @@ def used_bytes(root: Path) -> int:
     return sum(-(-path.stat().st_size // 4096) * 4096 for path in root.rglob("*") if path.is_file())
 
 
-def check_whole(root: Path) -> None:
-    """Nothing is half-written."""
+def check_whole(root: Path) -> int:
+    """Nothing is half-written; returns how many assets have a table."""
     assert not list(root.rglob("*.tmp-*"))
     for path in root.rglob("*.parquet"):
         pq.read_table(path)
-    for path in root.rglob("_commits/*.json"):
-        for entry in json.loads(path.read_text())["files"]:
-            assert (root / entry["path"]).stat().st_size == entry["size_bytes"]
+    storage = Storage(root)
+    refs = list(committed(storage))
+    for ref in refs:
+        for commit in versions(storage, ref):
+            check_files_whole(storage, ref, commit)
+    return len({ref.asset for ref in refs})
 
 
 def failed_reasons(root: Path, assets: list[str]) -> set[str]:
@@ -90,16 +93,15 @@ def check_recovery(sources: Path, calm: Path, share: float, until: str, capfd: p
         else:
             assert code == 1, printed
             assert printed.splitlines()[-1].startswith("curator: ")
-        check_whole(root)
-        committed = sorted({path.parts[-4] for path in root.glob("manifests/*/*/_commits/*")}, key=list(ASSETS).index)
+        with_table = check_whole(root)
         disk.resize(PLENTY)
         started = time.monotonic()
         assert curate(sources, root, until) == 0
-        check_whole(root)
+        assert check_whole(root) == len(assets)
         for asset in assets:
             assert read_manifest(str(root), asset).to_pylist() == read_manifest(str(calm), asset).to_pylist()
         recovery_s = round(time.monotonic() - started, 1)
-        note("full disk", size_bytes=size, exit_code=code, committed=len(committed), recovery_s=recovery_s)
+        note("full disk", size_bytes=size, exit_code=code, committed=with_table, recovery_s=recovery_s)
 
 
 @pytest.fixture(scope="module")
@@ -137,18 +139,12 @@ def test_file_size_limit_stops_with_a_clear_error(tmp_path: Path) -> None:
     sources = tmp_path / "sources"
     sources.mkdir()
     three_shots(sources / "a.mp4")
-    command = [sys.executable, "-c", PROGRAM, "run", str(sources), "--root", str(tmp_path / "root")]
-    environment = {key: value for key, value in os.environ.items() if key not in ("DAGSTER_HOME", "CURATOR_ROOT")}
-    stopped = subprocess.run(
-        [*command, "--until", "videos", "--set", "executor.mode=local"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+    limited = start(
+        arguments(sources, tmp_path / "root", {"executor.mode": "local"}, until="videos"),
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
     )
-    assert stopped.returncode == 1, stopped.stderr
-    assert "cannot be used: [Errno 27] File too large" in stopped.stderr
-    assert "Traceback" not in stopped.stderr
+    code, printed = ended(limited, limit_s=LIMIT_S)
+    assert code == 1, printed
+    assert "cannot be used: [Errno 27] File too large" in printed
+    assert "Traceback" not in printed
     assert not list((tmp_path / "root").rglob("*.tmp-*")) + list((tmp_path / "root").rglob("rows-*"))

@@ -5,11 +5,8 @@
 3. A Ray that was there before is left running, its CPUs free again.
 """
 
-import os
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +15,12 @@ import ray
 
 from stages.manifest import committed_partitions
 from stages.storage import Storage
-from tests.faults.curating import Tables, tables, undisturbed_tables
+from tests.faults.command import arguments, ended, start
+from tests.faults.curating import undisturbed_tables
+from tests.faults.figures import note
+from tests.faults.ray_of_the_tests import free_cpus, wait_for_free_cpus
+from tests.faults.tables import Tables, lasting_rows, row_files, tables
+from tests.faults.waiting import wait_for
 from tests.videos import noise_shot, three_shots, write_video
 
 LIMIT_S = 120
@@ -36,20 +38,9 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start(sources: Path, root: Path) -> subprocess.Popen[bytes]:
+def begin(sources: Path, root: Path) -> subprocess.Popen[str]:
     """`curator run` as a person starts it, on the Ray of the test session."""
-    address = ray.get_runtime_context().gcs_address
-    command = [sys.executable, "-c", "from curator_dagster.cli import main; main()", "run", str(sources)]
-    command += ["--root", str(root), "--set", f"executor.address={address}"]
-    environment = {key: value for key, value in os.environ.items() if key not in ("DAGSTER_HOME", "CURATOR_ROOT")}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-
-
-def finish(process: subprocess.Popen[bytes]) -> str:
-    """What it printed, once it ended well."""
-    text = process.communicate(timeout=LIMIT_S)[0].decode()
-    assert process.returncode == 0, text
-    return text
+    return start(arguments(sources, root, {"executor.address": ray.get_runtime_context().gcs_address}))
 
 
 @pytest.fixture(scope="module")
@@ -58,19 +49,18 @@ def undisturbed(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Tabl
     return undisturbed_tables(sources, tmp_path_factory.mktemp("undisturbed"), {})
 
 
-def kill_when(process: subprocess.Popen[bytes], reached: Callable[[], bool]) -> None:
-    """SIGKILL as soon as the moment has come."""
-    limit = time.monotonic() + LIMIT_S
-    while not reached():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < limit, "the moment of the kill never came"
-        time.sleep(0.005)
+def kill_when(process: subprocess.Popen[str], reached: Callable[[], bool]) -> list[float]:
+    """SIGKILL as soon as the moment has come; returns the CPUs that were free, as seen until then."""
+    free: list[float] = []
+
+    def is_reached() -> bool:
+        free.append(free_cpus())
+        return reached()
+
+    wait_for(process, is_reached, limit_s=LIMIT_S)
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=LIMIT_S)
-
-
-def row_files(root: Path) -> set[str]:
-    return {info.path for info in Storage(root).list("manifests") if info.path.endswith(".parquet")}
+    ended(process, limit_s=LIMIT_S)
+    return free
 
 
 @pytest.mark.parametrize(
@@ -84,9 +74,18 @@ def row_files(root: Path) -> set[str]:
 def test_killed_driver_resumes_to_equal_tables(
     moment: str, sources: Path, tmp_path: Path, undisturbed: Tables, ray_cluster: None
 ) -> None:
-    kill_when(start(sources, tmp_path), lambda: any(tmp_path.glob(moment)))
+    wait_for_free_cpus()
+    free = kill_when(begin(sources, tmp_path), lambda: any(tmp_path.glob(moment)))
+    freed_s = wait_for_free_cpus()
+    assert min(free) < free_cpus(), "the driver worked on this Ray"
     assert not committed_partitions(Storage(tmp_path), "dataset")
-    before = row_files(tmp_path)
-    finish(start(sources, tmp_path))
+    before, done = row_files(tmp_path), lasting_rows(tmp_path)
+    assert done
+    code, printed = ended(begin(sources, tmp_path), limit_s=LIMIT_S)
+    assert code == 0, printed
+    wait_for_free_cpus()
     assert before <= row_files(tmp_path), "row files are never rewritten"
+    assert set(lasting_rows(tmp_path).values()) == {1}, "what is in a file is not computed again"
     assert tables(tmp_path) == undisturbed
+    figures = {"items": len(done), "free_cpus": free[-1], "freed_s": round(freed_s, 1)}
+    note("killed driver on a Ray of others", moment=moment, **figures)

@@ -11,12 +11,10 @@ from typing import Any
 
 import pytest
 
-from curator_dagster.launch import dagster_instance, plan, run_plan
-from curator_dagster.requests import requested_params
 from stages.errors import Reason
 from stages.manifest import read_manifest
-from stages.run import PhaseReport, open_session
 from stages.tasks import Row
+from tests.faults.command import curate_here
 from tests.faults.figures import note
 from tests.faults.poisonous import FRAMES
 from tests.videos import noise_shot, write_video
@@ -41,15 +39,12 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def curate(sources: Path, root: Path, **limits: float) -> dict[str, PhaseReport]:
-    """Read and split; returns the report of split."""
+def curate(sources: Path, root: Path, **limits: float) -> None:
+    """Read and split."""
     settings: dict[str, Any] = {f"executor.{name}": value for name, value in limits.items()}
     settings |= {"split.method": "tests.faults.poisonous:PoisonousSplitter", "split.min_length_s": 0.2}
     settings |= {"split.clip_length_s": 0.5, "split.max_failed_fraction": 1, "executor.num_workers": 2}
-    params = requested_params(None, [f"{name}={value}" for name, value in settings.items()])
-    with dagster_instance() as instance, open_session(params["executor"]) as session:
-        run_plan(plan(str(sources), str(root), params, until="clips"), session, instance)
-        return session.reports[-1]
+    curate_here(sources, root, settings, until="clips")
 
 
 def rows_by_video(root: Path) -> dict[str, list[Row]]:

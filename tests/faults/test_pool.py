@@ -17,6 +17,7 @@ from stages.errors import PhaseError, Reason
 from stages.pipeline import RunStats
 from stages.tasks import Failed, Rejected
 from tests.faults.poison import Done, Load, Poison, Setup, Step, executor, loads, pipeline, run
+from tests.faults.waiting import wait_until
 
 pytestmark = [pytest.mark.usefixtures("ray_cluster"), pytest.mark.timeout(90)]
 
@@ -117,7 +118,6 @@ def test_closing_the_results_ends_busy_workers(tmp_path: Path) -> None:
         began = time.monotonic()
         results.close()
         assert time.monotonic() - began < 0.5
-        while any(Path(f"/proc/{mark.name}").exists() for mark in tmp_path.iterdir()):
-            assert time.monotonic() - began < 5
-            time.sleep(0.05)
+        workers = [Path("/proc", mark.name) for mark in tmp_path.iterdir()]
+        wait_until(lambda: not any(map(Path.exists, workers)), limit_s=5, told=lambda: workers)
         assert run(pool, [Step("a")], loads("1")).outcomes == {"1": ([{"id": "1", "way": "a0"}],)}

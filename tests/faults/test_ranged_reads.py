@@ -10,12 +10,9 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from stages.manifest import ManifestRef
-from stages.params import ExecutorParams, ReadParams, SplitParams
-from stages.run import open_session
-from stages.sources import list_sources, register_sources
-from stages.storage import Storage
+from stages.params import ExecutorParams, SplitParams
 from tests.faults.figures import note
+from tests.faults.reading import read_and_split
 from tests.videos import noisy_video
 
 MIB = 1 << 20
@@ -35,12 +32,8 @@ def with_gap(video: Path, path: Path, gap_bytes: int) -> Path:
 
 def bytes_read(sources: str, root: str) -> tuple[float, float]:
     """What read and split took from the store, as their reports say."""
-    (partition,) = register_sources(Storage(root), list_sources(sources, ReadParams()), 64)
-    videos, clips = (ManifestRef(root, asset, partition) for asset in ("videos", "clips"))
     params = SplitParams(method="fixed_stride", clip_length_s=1, min_length_s=0.5)
-    with open_session(ExecutorParams(mode="local")) as session:
-        (read,) = session.run_phase(ReadParams(), {}, [videos]).values()
-        (split,) = session.run_phase(params, {"videos": [videos]}, [clips]).values()
+    read, split = read_and_split(sources, root, params, ExecutorParams(mode="local"))
     assert split.counts["kept"] == 3
     return read.notes["source_bytes"], split.notes["source_bytes"]
 

@@ -3,18 +3,23 @@
 1. A task whose failure may pass is tried again in the same run, alone, after waits that double, `max_tries` times.
 2. Which failures those are is a parameter; one that is none of them is tried once.
 3. While tasks wait for another try, others go on.
+4. A task is tried again whole where what fails is not its stage: to make rows of one of its children, or to hand them
+   over.
 """
 
+import errno
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stages.errors import Reason
 from stages.executors.local import LocalExecutor
 from stages.params import ExecutorParams, ReadParams
-from stages.tasks import Failed
-from tests.faults.poison import Poison, Step, executor, loads, run
+from stages.tasks import Failed, Row
+from tests.faults.poison import Poison, Step, collect, executor, is_first, loads, run
 
 pytestmark = [pytest.mark.timeout(60)]
 
@@ -35,9 +40,86 @@ def test_pool_tries_passing_failures_again_after_growing_waits(tmp_path: Path) -
     assert done.stats.stage("after").idle_s > 0.8, "the last try of the first task was waited for"
 
 
+@dataclass(frozen=True)
+class Passing:
+    """What a machine says that has trouble, once or each time, where a folder tells that it was said."""
+
+    marks: Path
+    is_once: bool
+
+    def __call__(self) -> None:
+        if is_first(self.marks / "said") or not self.is_once:
+            raise OSError(errno.EIO, "no answer")
+
+
+IN_TROUBLE = (Reason.STORAGE, f"OSError: [Errno {errno.EIO}] no answer")
+
+
+@dataclass(frozen=True)
+class CollectPassing:
+    """Has trouble with the last of three children."""
+
+    trouble: Passing
+
+    def __call__(self, task: Any) -> list[Row]:
+        if task.way == "a2":
+            self.trouble()
+        return collect(task)
+
+
+@dataclass(frozen=True)
+class Unstorable:
+    """Has trouble where it is handed over."""
+
+    trouble: Passing
+
+    def __reduce__(self) -> tuple[type, tuple[Passing]]:
+        self.trouble()
+        return Unstorable, (self.trouble,)
+
+
+@dataclass(frozen=True)
+class CollectUnstorable:
+    """Makes a row that has trouble."""
+
+    trouble: Passing
+
+    def __call__(self, task: Any) -> list[Row]:
+        return [{"id": task.task_id, "way": Unstorable(self.trouble)}]
+
+
+@pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.parametrize(("is_once", "retries"), [(True, 1), (False, 2)])
+def test_child_whose_rows_cannot_be_made_is_tried_again_with_its_task(
+    is_once: bool, retries: int, tmp_path: Path
+) -> None:
+    trouble = Passing(tmp_path, is_once)
+    with executor(num_workers=1, max_tries=3, backoff_s=0) as pool:
+        done = run(pool, [Step("a", fan_out=3)], loads("1"), collect=CollectPassing(trouble))
+    kept = [[{"id": "1", "way": f"a{index}"}] for index in range(3)]
+    assert list(map(fate, done.outcomes["1"])) == (kept if is_once else [*kept[:2], IN_TROUBLE])
+    assert done.stats.stage("a").retries == retries
+
+
+@pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.parametrize(("is_once", "retries"), [(True, 1), (False, 2)])
+def test_rows_that_cannot_be_handed_over_are_made_again(is_once: bool, retries: int, tmp_path: Path) -> None:
+    trouble = Passing(tmp_path, is_once)
+    with executor(num_workers=1, max_tries=3, backoff_s=0) as pool:
+        done = run(pool, [Step("a")], loads("1"), collect=CollectUnstorable(trouble))
+    kept = [{"id": "1", "way": Unstorable(trouble)}]
+    assert list(map(fate, done.outcomes["1"])) == [kept if is_once else IN_TROUBLE]
+    assert done.stats.stage("a").retries == retries
+
+
+def fate(outcome: object) -> object:
+    """The rows, or why there are none."""
+    return (outcome.reason, outcome.error) if isinstance(outcome, Failed) else outcome
+
+
 @pytest.mark.parametrize(
     ("params", "retries"),
-    [({}, 3), ({"max_tries": 1}, 0), ({"max_tries": 3}, 2), ({"transient": ["corrupt_stream"]}, 3)],
+    [({}, 5), ({"max_tries": 1}, 0), ({"max_tries": 3}, 2), ({"transient": ["corrupt_stream"]}, 5)],
 )
 def test_tries_are_bounded_and_for_the_reasons_that_were_named(params: dict[str, object], retries: int) -> None:
     local = LocalExecutor(ExecutorParams.model_validate({"backoff_s": 0, **params}))

@@ -6,7 +6,6 @@
 4. Sources that several runs register at once are each held by one partition.
 """
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -16,12 +15,13 @@ from typing import Any
 import pytest
 
 from stages import registry
-from stages.manifest import ManifestRef, count_rows, last_commit, load_commit, read_commit, read_manifest
+from stages.manifest import ManifestRef, count_rows, read_commit, read_manifest
 from stages.sources import Register
 from stages.storage import Storage
 from stages.tasks import Row
 from tests.faults import scaled_run
 from tests.faults.figures import note
+from tests.faults.tables import check_files_whole, versions
 from tests.phases import register_names
 
 PLAIN: dict[str, Any] = {}
@@ -75,16 +75,14 @@ def check_versions(root: str, expected: list[list[Row]]) -> int:
     """Look at each version of the only table of the root; returns how many there are."""
     storage = Storage(root)
     ref = ManifestRef(storage.root, "videos", registered(root))
-    newest = last_commit(storage, ref)
-    assert newest is not None
-    for number in range(1, newest.number + 1):
-        commit = load_commit(storage, ref, number)
+    commits = list(versions(storage, ref))
+    for commit in commits:
         table = read_commit(storage, ref, commit)
-        assert table.to_pylist() in expected, f"version {number} of {root}"
+        assert table.to_pylist() in expected, f"version {commit.number} of {root}"
         assert (commit.counts, commit.reasons) == count_rows(table)
-        for entry in commit.files:
-            assert hashlib.sha256(storage.read_bytes(entry.path)).hexdigest() == entry.sha256
-    return newest.number
+        check_files_whole(storage, ref, commit)
+    assert commits
+    return len(commits)
 
 
 def check_register(root: str, *, runs: int) -> None:
@@ -100,7 +98,7 @@ def check_runs(folder: Path, roots: list[str], runs: list[dict[str, Any]], *, se
     expected = [rows_alone(folder / f"alone-{place}", params) for place, params in enumerate(choices)]
     done = run_at_once(folder, roots, runs, seed=seed)
     assert not any(each["missing"] for each in done)
-    versions = [check_versions(root, expected) for root in roots]
+    commits = [check_versions(root, expected) for root in roots]
     for root in roots:
         check_register(root, runs=len(runs))
     for params, rows in zip(choices, expected, strict=True):
@@ -109,7 +107,7 @@ def check_runs(folder: Path, roots: list[str], runs: list[dict[str, Any]], *, se
         assert read_manifest(roots[0], "videos").to_pylist() == rows
     once = len({params.get("factor", 1) for params in runs}) * (len(NAMES) - OFFLINE) * len(roots)
     twice = sum(each["computed"] - OFFLINE for each in done) - once
-    figures = {"runs": len(done), "versions": sum(versions), "rows": sum(each["rows"] for each in done)}
+    figures = {"runs": len(done), "versions": sum(commits), "rows": sum(each["rows"] for each in done)}
     store = "bucket" if "://" in roots[0] else "folder"
     note("two runs at once", store=store, seed=seed, rows_computed_twice=twice, **figures)
 

@@ -13,9 +13,9 @@ from stages.errors import Reason
 from stages.manifest import ManifestRef, RowWriter, commit_table, read_manifest
 from stages.params import Params, ReadParams, SplitParams, WriteParams
 from stages.run import Inputs, Session
-from stages.sources import list_sources, register_sources
 from stages.storage import Storage
 from stages.tasks import Row
+from tests.faults.reading import registered
 
 WORD_OF = {
     "UnreadableSource": Reason.UNREADABLE,
@@ -79,8 +79,7 @@ class Trial:
         sources = self._folder / "sources"
         sources.mkdir(parents=True)
         uris = {str(copy.make(sources)): copy.kind for copy in copies}
-        storage = Storage(self._root)
-        (partition,) = register_sources(storage, list_sources(str(sources), ReadParams()), len(copies))
+        partition = registered(sources, self._root)
         videos = self._phase(ReadParams(max_failed_fraction=1), {}, partition)
         clips = self._phase(self._split, {"videos": [ManifestRef(self._root, "videos", partition)]}, partition)
         kept = [row for row in clips if row["status"] == "kept"]

@@ -4,6 +4,7 @@ import json
 import threading
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages import manifest, row_files
+from stages import manifest, row_writer
 from stages.errors import ManifestError
 from stages.manifest import (
     CommittedFile,
@@ -21,10 +22,12 @@ from stages.manifest import (
     last_commit,
     lineage_of,
     read_manifest,
-    stored_items,
+    reusable_items,
 )
+from stages.row_files import read_rows
 from stages.schemas import ASSETS
 from stages.storage import Storage
+from stages.stored_items import find_stored_items
 from stages.tasks import Row
 
 
@@ -82,7 +85,7 @@ def test_read_manifest_rejects_a_missing_row_file(tmp_path: Path) -> None:
     files = write_items(tmp_path, {"a": [clip("a", 1)]})
     commit_table(Storage(tmp_path), reference(tmp_path), files, {})
     (tmp_path / files[0].path).unlink()
-    with pytest.raises(ManifestError, match="named by a commit and missing"):
+    with pytest.raises(ManifestError, match="a commit names it, and is missing"):
         read_manifest(str(tmp_path), "clips")
 
 
@@ -139,17 +142,17 @@ def test_commit_table_gives_racing_writers_numbers_of_their_own(tmp_path: Path) 
     assert all(len(made.files) == 1 for made in commits)
 
 
-def test_stored_items_leaves_passing_failures_out(tmp_path: Path) -> None:
+def test_reusable_items_leaves_passing_failures_out(tmp_path: Path) -> None:
     rows = {"a": [clip("a", 1)], "b": [clip("b", 2, status="failed", reason="stalled")]}
     write_items(tmp_path, rows)
-    found = stored_items(Storage(tmp_path), reference(tmp_path), {"stalled"})
+    found = reusable_items(Storage(tmp_path), reference(tmp_path), {"stalled"})
     assert set(found.worked) == {"a"}
 
 
-def test_stored_items_knows_items_that_the_newest_version_leaves_in_a_file(tmp_path: Path) -> None:
+def test_reusable_items_knows_items_that_the_newest_version_leaves_in_a_file(tmp_path: Path) -> None:
     (file,) = write_items(tmp_path, {"a": [clip("a", 1)], "b": [clip("b", 2)]})
     commit_table(Storage(tmp_path), reference(tmp_path), [replace(file, items=["a"])], {})
-    assert set(stored_items(Storage(tmp_path), reference(tmp_path)).worked) == {"a", "b"}
+    assert set(reusable_items(Storage(tmp_path), reference(tmp_path)).worked) == {"a", "b"}
 
 
 def test_row_writer_keeps_items_whole_and_files_bounded(tmp_path: Path) -> None:
@@ -161,7 +164,7 @@ def test_row_writer_keeps_items_whole_and_files_bounded(tmp_path: Path) -> None:
 
 
 def test_row_writer_flushes_after_some_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(row_files, "FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(row_writer, "FLUSH_S", 0.0)
     writer = RowWriter(Storage(tmp_path), reference(tmp_path), decision_key="d", lineage={})
     writer.append("a", [clip("a", 1)])
     assert len(writer.files) == 1
@@ -214,3 +217,46 @@ def test_rows_of_every_schema_survive_the_round_trip(
     commit_table(Storage(root), ref, writer.files, {})
     assert read_manifest(str(root), asset).to_pylist() == [row]
     assert json.loads(pq.read_metadata(root / writer.files[0].path).metadata[b"curator"])["items"] == ["k"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_damaged_row_files_are_computed_again_or_named(tmp_path: Path, seed: int) -> None:
+    (file,) = write_items(tmp_path, {key: [clip(key, place)] for place, key in enumerate("abcdef")})
+    path, whole = tmp_path / file.path, (tmp_path / file.path).read_bytes()
+    undamaged = read_rows(Storage(tmp_path), "clips", file)
+    random, told = Random(seed), []
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for _ in range(random.choice([1, 8, 200])):
+            damaged[random.randrange(len(damaged))] = random.randrange(256)
+        path.write_bytes(damaged)
+        find_stored_items(Storage(tmp_path), reference(tmp_path))
+        try:
+            rows = read_rows(Storage(tmp_path), "clips", file)
+        except ManifestError as error:
+            told.append(str(error))
+        else:
+            assert rows == undamaged
+    assert len(told) > 75
+    assert all("Delete it and run the phase again" in text for text in told)
+
+
+def test_commit_follows_rows_whose_fates_differ_though_their_reasons_are_equal(tmp_path: Path) -> None:
+    fates = {"kept": None, "failed": "service"}
+    for number, statuses in enumerate((["failed", "failed"], ["kept", "failed"], ["failed", "kept"]), 1):
+        rows = [clip("a", place, status=status, reason=fates[status]) for place, status in enumerate(statuses)]
+        commit = commit_table(Storage(tmp_path), reference(tmp_path), write_items(tmp_path, {"a": rows}), {})
+        assert commit.number == number
+        assert read_manifest(str(tmp_path), "clips")["status"].to_pylist() == statuses
+
+
+def test_stored_items_takes_a_try_that_went_well_before_a_failure_of_whatever_decisions(tmp_path: Path) -> None:
+    failed = {"a": [clip("a", 1, status="failed", reason="stage_error")]}
+    write_items(tmp_path, failed, decision_key="d1")
+    write_items(tmp_path, failed, decision_key="d2")
+    (good,) = write_items(tmp_path, {"a": [clip("a", 1)]}, decision_key="d1")
+    found = find_stored_items(Storage(tmp_path), reference(tmp_path))
+    for decision_key in ("d1", "d2"):
+        file = found.file_of("a", decision_key)
+        assert file is not None
+        assert file.path == good.path

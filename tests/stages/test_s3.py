@@ -8,7 +8,7 @@ import fsspec
 import pytest
 
 from curator_dagster.cli import app
-from stages import counters
+from stages import counters, heartbeat
 from stages.errors import SourceChanged
 from stages.manifest import Commit, CommittedFile, ManifestRef, RowWriter, commit_table, read_manifest
 from stages.params import ReadParams
@@ -35,6 +35,15 @@ def test_list_shows_what_was_written_a_moment_ago(s3_bucket: str, tmp_path: Path
     storage.delete("a/d")
     storage.delete("a/d")
     assert [info.path for info in storage.list()] == ["a/b c#%.bin"]
+
+
+def test_put_file_beats_as_parts_are_through(s3_bucket: str, tmp_path: Path) -> None:
+    storage, data = Storage(f"{s3_bucket}/root"), bytes(range(256)) * (5 << 15)
+    (tmp_path / "local").write_bytes(data)
+    before = heartbeat.beats()
+    storage.put_file("a", tmp_path / "local")
+    assert heartbeat.beats() >= before + 5
+    assert storage.read_bytes("a") == data
 
 
 def test_sources_have_the_tag_of_the_store(s3_bucket: str) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from stages import heartbeat
 from stages.errors import ParamsError, SourceGone, StorageUnavailable
 from stages.storage import Storage, digest, is_url, local_path, normalize, numbers_of, open_source, stat_source
 
@@ -65,6 +66,14 @@ def test_storage_leaves_no_temporary_files(tmp_path: Path) -> None:
     storage.put_file("b", tmp_path / "made")
     assert not storage.create_bytes("a", b"2")
     assert sorted(os.listdir(tmp_path)) == ["a", "b", "made"]
+
+
+def test_storage_put_file_beats_while_it_writes(storage: Storage, tmp_path: Path) -> None:
+    (tmp_path / "made").write_bytes(bytes(8 << 20))
+    before = heartbeat.beats()
+    storage.put_file("b", tmp_path / "made")
+    assert heartbeat.beats() > before
+    assert storage.read_bytes("b") == bytes(8 << 20)
 
 
 def test_storage_deletes_and_tells_what_exists(storage: Storage) -> None:

@@ -8,8 +8,9 @@ from fsspec.config import conf
 from fsspec.exceptions import FSTimeoutError
 
 from stages import heartbeat, retry
-from stages.errors import Reason, StorageError
-from stages.executors.work import failure_of
+from stages.errors import Reason, SourceChanged, SourceError, SourceGone, StorageError, StorageUnavailable
+from stages.executors.work import RetryRule
+from stages.fates import failure_of
 from stages.locations import open_filesystem
 from stages.retry import Backoff
 from stages.store_calls import may_pass, try_again
@@ -79,7 +80,7 @@ def test_try_again_rejects_at_once_what_does_not_pass() -> None:
 def test_storage_error_of_a_worker_is_a_passing_failure() -> None:
     error = pickle.loads(pickle.dumps(StorageError("s3://b", "s3://b must answer")))
     assert (error.store, str(error)) == ("s3://b", "s3://b must answer")
-    assert failure_of(error) == Failed(Reason.STORAGE, "StorageError: s3://b must answer")
+    assert failure_of(error) == Failed(Reason.STORAGE, "StorageError: s3://b must answer", is_lasting=True)
 
 
 def test_using_holds_inside_its_block_only() -> None:
@@ -99,3 +100,28 @@ def test_open_filesystem_keeps_what_the_user_configured(monkeypatch: pytest.Monk
         "read_timeout": 99,
         "retries": {"total_max_attempts": 1},
     }
+
+
+def raised_from(error: SourceError, cause: Exception) -> SourceError:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "is_lasting"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (PermissionError(errno.EACCES, "Permission denied"), True),
+        (SourceGone("a", "gone"), True),
+        (SourceChanged("a", "changed"), True),
+        (raised_from(StorageUnavailable("a", "no right"), PermissionError()), True),
+        (raised_from(StorageUnavailable("a", "waited for"), StorageError("s3://b", "away")), True),
+        (raised_from(StorageUnavailable("a", "away"), ConnectionRefusedError()), False),
+        (OSError(errno.EIO, "Input/output error"), False),
+        (TimeoutError(), False),
+    ],
+)
+def test_failure_lasts_where_no_wait_of_the_run_mends_it(error: Exception, is_lasting: bool) -> None:
+    fate = failure_of(error)
+    assert fate.is_lasting is is_lasting
+    assert RetryRule(frozenset({fate.reason}), Backoff()).admits(fate, 0) is not is_lasting

@@ -1,5 +1,6 @@
 """Cutting is checked by decoding what was written and comparing it with the same frames of the source."""
 
+import struct
 import subprocess
 import sys
 from dataclasses import replace
@@ -119,6 +120,25 @@ def test_cut_clip_keeps_varying_times_with_each_encoder(tmp_path: Path, encoder:
     job = job_of(source, 7, 33, mode="encode", encoding=Encoding(encoder, 12))
     assert cut_clip(job, str(tmp_path / "clip.mp4")) == Cut("encode", codec, 26)
     assert_same_frames(source, tmp_path / "clip.mp4", 7, 33, tolerance=4)
+
+
+def write_nsv(path: Path) -> Path:
+    """Two seconds of MPEG-4 video in a container whose demuxer ends with EPERM, though nothing was forbidden."""
+    plain, parts = write_video(path.with_suffix(".avi"), noise_shot(1, 50), codec="mpeg4", options={"g": "25"}), []
+    with open_video(str(plain)) as container:
+        stream = video_stream(container)
+        for packet in container.demux(stream):
+            size = struct.pack("<BHH", (packet.size & 15) << 4, packet.size >> 4, 0)
+            head = b"NSVsXVIDNONE" + struct.pack("<HHBH", stream.width, stream.height, 25, 0)
+            parts += [head if packet.is_keyframe else b"\xef\xbe", size, bytes(packet)] if packet.size else []
+    path.write_bytes(b"".join(parts))
+    return path
+
+
+def test_cut_clip_encodes_where_a_demuxer_fails_with_a_number_of_the_system(tmp_path: Path) -> None:
+    source = write_nsv(tmp_path / "a.nsv")
+    job = CutJob(str(source), Span(25, 50, Fraction(1, 25)), 25, True, "auto", H264)
+    assert cut_clip(job, str(tmp_path / "clip.mp4")) == Cut("encode", "h264", 25)
 
 
 def test_cut_clip_gives_equal_bytes_each_time(tmp_path: Path) -> None:

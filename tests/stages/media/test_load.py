@@ -115,9 +115,9 @@ def test_load_frames_fails_all_clips_of_a_lost_source_at_once(tmp_path: Path, vi
     rows = [clip_row(copy, 0, 75), clip_row(copy, 75, 150)]
     copy.unlink()
     results = load(tmp_path, rows).results
-    assert [(result.reason, result.error[:11]) for result in results if isinstance(result, Failed)] == [
-        ("gone", "SourceGone:")
-    ] * 2
+    assert [
+        (result.reason, result.error[:11], result.is_lasting) for result in results if isinstance(result, Failed)
+    ] == [("gone", "SourceGone:", True)] * 2
 
 
 def test_load_frames_rejects_a_source_that_was_replaced(tmp_path: Path, video: Path) -> None:

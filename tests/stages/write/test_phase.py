@@ -19,9 +19,10 @@ from stages.phase import PhaseReport
 from stages.run import open_session
 from stages.schemas import ASSETS
 from stages.storage import Storage
-from stages.tasks import Frames, Row, Video
+from stages.tasks import Failed, Frames, Row, Video
 from stages.write.phase import WritePhase
-from tests.clips import PARTITION, clip_row, commit_rows, video_task
+from stages.write.stage import WriteClips
+from tests.clips import PARTITION, WORKER, clip_row, commit_rows, video_task
 from tests.videos import noise_shot, write_video
 
 Texts = list[str | None]
@@ -193,8 +194,8 @@ def test_finish_leaves_what_a_run_at_the_same_time_takes_over(tmp_path: Path, so
     write(tmp_path, [(row, ["A wall."])])
     first = last_commit(storage, output)
     assert first is not None
-    stored = set(first.files[0].items)
-    assert phase.reusable(output, stored) == stored  # this run plans, and commits later
+    stored = dict.fromkeys(first.files[0].items, first.files[0])
+    assert phase.reusable(output, stored) == set(stored)  # this run plans, and commits later
     write(tmp_path, [(row, ["A door."])], quality=30)
     again = commit_table(storage, output, first.files, {})
     phase.finish(output)
@@ -314,6 +315,19 @@ def test_write_cuts_again_what_is_damaged(tmp_path: Path, source: Path) -> None:
     assert after["bytes"] == before["bytes"]
 
 
+def test_write_does_not_cut_again_what_cannot_be_read_now(tmp_path: Path, source: Path) -> None:
+    row = clip(source, 10, 60)
+    write(tmp_path, [(row, ["A wall."])])
+    (before,) = table(tmp_path)
+    there = tmp_path / before["path"]
+    there.unlink()
+    there.symlink_to("/proc/self/mem")  # can be opened, and fails to be read
+    report = write(tmp_path, [(row, ["A door."])])
+    (after,) = table(tmp_path)
+    assert (after["reason"], there.is_symlink()) == ("storage", True)
+    assert "encoded_clips" not in report.notes
+
+
 @pytest.mark.parametrize("texts", [[], [None]])
 def test_write_takes_a_clip_without_caption_unless_one_is_required(tmp_path: Path, source: Path, texts: Texts) -> None:
     clips: list[tuple[Row, Texts]] = [(clip(source, 0, 50), texts), (clip(source, 50, 100), ["A door."])]
@@ -350,6 +364,16 @@ def test_write_rejects_a_source_that_changed_and_fails_one_that_is_gone(tmp_path
     (gone,) = table(tmp_path)
     assert (gone["status"], gone["reason"]) == ("failed", "gone")
     assert "List again" in gone["error"]
+
+
+def test_write_tries_a_source_that_is_gone_once_in_a_run(tmp_path: Path, source: Path) -> None:
+    row = clip(source, 10, 60)
+    source.unlink()
+    stage = WriteClips(str(tmp_path), WriteParams())
+    stage.setup(WORKER)
+    fate = stage.process(video_task({**row, "caption": "A wall."}))
+    assert isinstance(fate, Failed)
+    assert (fate.reason, fate.is_lasting) == ("gone", True)
 
 
 def test_write_fails_one_clip_alone(tmp_path: Path, source: Path) -> None:

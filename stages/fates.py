@@ -1,0 +1,41 @@
+"""What an exception means for the task that raised it."""
+
+from stages.errors import Reason, SourceChanged, SourceError, SourceGone, StageError, StorageError
+from stages.store_calls import STORE_CLIENTS, is_lasting
+from stages.tasks import Failed
+
+_CV2_NO_MEMORY = -4
+"""OpenCV's number for it."""
+_TORCH_NO_MEMORY = "DefaultCPUAllocator"
+"""Torch's allocator of main memory raises a RuntimeError, and names itself in it."""
+
+
+def failure_of(error: Exception) -> Failed:
+    """The fate that an exception means for its task. What the machine or a store did may pass."""
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, SourceError | StageError | StorageError):
+        return Failed(error.reason, text, is_lasting=_is_lasting(error))
+    if _is_of_memory(error):
+        return Failed(Reason.OUT_OF_MEMORY, text)
+    package = type(error).__module__.partition(".")[0]
+    if package in STORE_CLIENTS or (isinstance(error, OSError) and package != "av"):
+        return Failed(Reason.STORAGE, text, is_lasting=_is_lasting(error))
+    return Failed(Reason.STAGE_ERROR, text)
+
+
+def _is_of_memory(error: Exception) -> bool:
+    """True where there was no memory, also in the words of libraries, none of which is imported here."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's own, for a GPU
+        return True
+    if type(error).__module__ == "cv2":
+        return getattr(error, "code", None) == _CV2_NO_MEMORY
+    return isinstance(error, RuntimeError) and _TORCH_NO_MEMORY in str(error)
+
+
+def _is_lasting(error: BaseException | None) -> bool:
+    """True where an error, or what it came from, is such as no wait of a run mends, or was waited for already."""
+    while error is not None:
+        if isinstance(error, SourceGone | SourceChanged | StorageError) or is_lasting(error):
+            return True
+        error = error.__cause__
+    return False

@@ -1,0 +1,31 @@
+"""The first phases over one folder, without Dagster."""
+
+from pathlib import Path
+
+from stages.manifest import ManifestRef
+from stages.params import ExecutorParams, ReadParams, SplitParams
+from stages.phase import PhaseReport
+from stages.run import open_session
+from stages.sources import list_sources, register_sources
+from stages.storage import Storage
+
+PARTITION_SIZE = 1024
+
+
+def registered(sources: Path | str, root: Path | str) -> str:
+    """The one partition that holds the sources that lie there."""
+    listed = list_sources(str(sources), ReadParams())
+    (partition,) = register_sources(Storage(root), listed, PARTITION_SIZE)
+    return partition
+
+
+def read_and_split(
+    sources: Path | str, root: Path | str, split: SplitParams, executor: ExecutorParams
+) -> tuple[PhaseReport, PhaseReport]:
+    """What reading, in this process, and splitting, as the executor does it, say of the folder."""
+    partition = registered(sources, root)
+    videos, clips = (ManifestRef(str(root), asset, partition) for asset in ("videos", "clips"))
+    with open_session(ExecutorParams(mode="local")) as session:
+        read = session.run_phase(ReadParams(), {}, [videos])[partition]
+    with open_session(executor) as session:
+        return read, session.run_phase(split, {"videos": [videos]}, [clips])[partition]

@@ -1,0 +1,58 @@
+"""What lies below a root: tables, their versions, and the files that hold their rows."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from stages.errors import TRANSIENT_REASONS
+from stages.manifest import Commit, ManifestRef, committed_partitions, last_commit, load_commit, read_manifest
+from stages.row_files import read_footer
+from stages.schemas import ASSETS
+from stages.storage import Storage
+from stages.tasks import Row
+
+Tables = dict[str, list[Row]]
+"""Rows by asset."""
+
+
+def tables(root: Path | str) -> Tables:
+    """The rows of all tables."""
+    return {asset: read_manifest(str(root), asset).to_pylist() for asset in ASSETS}
+
+
+def committed(storage: Storage) -> Iterator[ManifestRef]:
+    """Every table that has a version, those of one asset after the other."""
+    for asset in ASSETS:
+        for partition in committed_partitions(storage, asset):
+            yield ManifestRef(storage.root, asset, partition)
+
+
+def versions(storage: Storage, ref: ManifestRef) -> Iterator[Commit]:
+    """All versions of a table, the first one first; none is missing between."""
+    newest = last_commit(storage, ref)
+    for number in range(1, newest.number + 1 if newest else 1):
+        yield load_commit(storage, ref, number)
+
+
+def check_files_whole(storage: Storage, ref: ManifestRef, commit: Commit) -> None:
+    """Every file that a version of a table names is there, byte for byte."""
+    for entry in commit.files:
+        sha256 = hashlib.sha256(storage.read_bytes(entry.path)).hexdigest()
+        assert sha256 == entry.sha256, f"{entry.path}, of {ref.folder} version {commit.number}"
+
+
+def row_files(root: Path | str) -> set[str]:
+    """Paths of all row files below the root, committed or not."""
+    return {info.path for info in Storage(root).list("manifests") if info.path.endswith(".parquet")}
+
+
+def lasting_rows(root: Path | str) -> Counter[str]:
+    """By row key, in how many row files an item has rows that are there to stay; more than one: it was done twice."""
+    found: Counter[str] = Counter()
+    storage = Storage(root)
+    for path in row_files(root):
+        footer = read_footer(storage, path)
+        passing = {key for key, reasons in footer["failed"].items() if set(reasons) & set(TRANSIENT_REASONS)}
+        found.update(set(footer["items"]) - set(footer["transient"]) - passing)
+    return found

@@ -1,0 +1,18 @@
+"""A folder for the temporary files of one driver."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """An empty folder that is gone after the block, as TMPDIR of a process that starts a Ray."""
+    # Ray puts sockets there, whose paths may have 107 bytes.
+    folder = Path(tempfile.mkdtemp(prefix="k-", dir="/tmp"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,61 @@
+"""One stage on one batch: what each task becomes where the stage raises."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from stages.base import ProcessingStage
+from stages.errors import Reason, StorageError
+from stages.executors.work import collect_rows, run_batch
+from stages.fates import failure_of
+from stages.tasks import Failed, Rejected, Task
+
+
+class Away(ProcessingStage[Task, Task]):
+    """Its store does not answer, however long it waits."""
+
+    name = "away"
+    batch_size = 16
+    calls = 0
+
+    def process(self, task: Task) -> Task | Rejected | Failed:
+        self.calls += 1
+        raise StorageError("s3://b", "s3://b must answer")
+
+
+def test_run_batch_waits_for_a_store_once_a_batch() -> None:
+    stage, tasks = Away(), [Task(str(number)) for number in range(16)]
+    done = run_batch(stage, tasks)
+    assert done.results == [Failed(Reason.STORAGE, "StorageError: s3://b must answer", is_lasting=True)] * 16
+    assert stage.calls == 1
+
+
+def huge_picture() -> Any:
+    return cv2.resize(np.zeros((4, 4), np.uint8), (1 << 30, 1 << 30))
+
+
+def huge_tensor() -> Any:
+    return torch.empty(1 << 60)
+
+
+@pytest.mark.parametrize("make", [huge_picture, huge_tensor])
+def test_failure_of_takes_what_libraries_say_of_memory_for_passing(make: Any) -> None:
+    with pytest.raises((cv2.error, RuntimeError)) as raised:
+        make()
+    assert failure_of(raised.value).reason is Reason.OUT_OF_MEMORY
+
+
+def test_failure_of_takes_other_words_of_libraries_for_the_stages_own() -> None:
+    for make in (lambda: cv2.resize(np.zeros((0, 0), np.uint8), (4, 4)), lambda: torch.ones(2) @ torch.ones(3)):
+        with pytest.raises((cv2.error, RuntimeError)) as raised:
+            make()
+        assert failure_of(raised.value).reason is Reason.STAGE_ERROR
+
+
+def test_collect_rows_that_find_no_memory_fail_in_passing() -> None:
+    fate = collect_rows(lambda task: [{"a": np.empty(1 << 50)}], [Task("1")])
+    assert isinstance(fate, Failed)
+    assert fate.reason is Reason.OUT_OF_MEMORY
