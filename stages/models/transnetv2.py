@@ -35,7 +35,8 @@ class _Scratch:
     """Memory that the network writes large tensors to, window after window.
 
     A window's tensors of 33 and 66 MB, allocated anew each time, took 15 % of its time for page faults. glibc left
-    holes behind as well, where smaller and longer-lived things settle: a worker grew from 0.6 to 1.6 GB in an hour-long video.
+    holes behind as well, where smaller and longer-lived things settle: over an hour-long video, a worker grew from 0.6
+    to 1.6 GB.
     """
 
     def __init__(self) -> None:

@@ -34,7 +34,7 @@ MIN_SIDE_PX = 16
 """Below this there is nothing to see, and no codec block to cut."""
 BATCH_FRAMES = 50
 TRIM_FRAMES = 1500
-"""Freed memory goes back to the system after so many frames, and after each video: some 0.3 % of the time."""
+"""Freed memory goes back to the system after so many frames, and after each video: some 0.4 % of the time."""
 BATCHES_AHEAD = 2
 """Batches of pictures that the decoder may be ahead of the splitter: what one video holds in memory."""
 
