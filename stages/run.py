@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from stages import registry, retry
 from stages.errors import CurationError, ParamsError, PhaseError, StorageError
@@ -189,8 +189,31 @@ def open_session(executor: ExecutorParams, on_progress: Callable[[Progress], Non
         session.close()
 
 
+class Tally(NamedTuple):
+    """How far one table has come, or several together: items, and costs as `Phase.cost` gives them."""
+
+    computed: int = 0
+    failed: int = 0
+    to_compute: int = 0
+    cost_done: float = 0.0
+    cost_total: float = 0.0
+
+    @classmethod
+    def of(cls, run: TableRun) -> "Tally":
+        """Of one table."""
+        return cls(run.computed, run.failed, run.to_compute, run.cost_done, run.cost_total)
+
+    @classmethod
+    def sum(cls, tallies: Iterable["Tally"]) -> "Tally":
+        """Of all together."""
+        return cls(*map(sum, zip(*tallies, strict=True)))
+
+
 class _PhaseRun:
-    """One phase over several partitions: hands out tasks, sorts results to their tables, commits what is done."""
+    """One phase over several partitions: hands out tasks, sorts results to their tables, commits what is done.
+
+    A table that is committed is let go: of it only its report and its share of the progress stay.
+    """
 
     def __init__(self, phase: Phase[Any], tables: InputTables, *, run_id: str, transient: Collection[str]) -> None:
         self.stats = RunStats()
@@ -198,7 +221,8 @@ class _PhaseRun:
         self._tables = tables
         self._run_id = run_id
         self._transient = transient
-        self._runs: dict[str, TableRun] = {}
+        self._open: dict[str, TableRun] = {}
+        self._committed = Tally()
         self._unplanned: dict[str, CurationError] = {}
         self.reports: dict[str, PhaseReport] = {}
         self._started = time.monotonic()
@@ -213,35 +237,30 @@ class _PhaseRun:
             except CurationError as error:
                 self._unplanned[output.partition] = error
                 continue
-            self._runs[output.partition] = run
+            self._open[output.partition] = run
             yield from run.tasks()
             self._settle(run)
 
     def take(self, result: ItemResult | None) -> None:
         """Account for one result, or for half a second without one."""
-        for run in self._runs.values():
+        for run in self._open.values():
             run.writer.flush_if_due()
         if result is None:
             return
-        run = self._runs[result.task_id.split("/", 1)[0]]
+        run = self._open[result.task_id.split("/", 1)[0]]
         run.take(result)
         self._settle(run)
 
     def progress(self) -> Progress:
         """How far all partitions together have come."""
-        runs = self._runs.values()
-        return Progress(
-            self._phase.params.phase,
-            sum(run.computed for run in runs),
-            sum(run.failed for run in runs),
-            sum(run.to_compute for run in runs),
-            time.monotonic() - self._started,
-            sum(run.cost_done for run in runs) / (sum(run.cost_total for run in runs) or 1.0),
-        )
+        tally = Tally.sum([self._committed, *map(Tally.of, self._open.values())])
+        share = tally.cost_done / (tally.cost_total or 1.0)
+        seconds = time.monotonic() - self._started
+        return Progress(self._phase.params.phase, tally.computed, tally.failed, tally.to_compute, seconds, share)
 
     def flush(self) -> None:
         """Write the rows of items that are done, also of partitions that are not."""
-        for run in self._runs.values():
+        for run in self._open.values():
             run.writer.flush()
 
     def describe(self) -> None:
@@ -263,9 +282,10 @@ class _PhaseRun:
         if not self._unplanned:
             return
         partition, error = next(iter(self._unplanned.items()))
-        if not self._runs:
+        begun = len(self._open) + len(self.reports)
+        if not begun:
             raise error
-        total = len(self._unplanned) + len(self._runs)
+        total = len(self._unplanned) + begun
         raise PhaseError(
             f"{self._phase.params.phase}: {len(self._unplanned)} of {total} partitions could not be begun, "
             f"the first is {partition!r}: {error}",
@@ -273,8 +293,11 @@ class _PhaseRun:
         ) from error
 
     def _settle(self, run: TableRun) -> None:
-        if run.is_done and run.output.partition not in self.reports:
-            self.reports[run.output.partition] = run.commit()
+        partition = run.output.partition
+        if run.is_done and partition not in self.reports:
+            self.reports[partition] = run.commit()
+            self._committed = Tally.sum([self._committed, Tally.of(run)])
+            del self._open[partition]
 
 
 def _check_failed_fraction(params: Params, reports: dict[str, PhaseReport]) -> None:

@@ -15,6 +15,8 @@ from stages import registry, row_writer
 from stages.manifest import ManifestRef, read_manifest
 from stages.params import ExecutorParams
 from stages.run import open_session
+from stages.sources import registered_partitions
+from stages.storage import Storage
 from tests.faults.waiting import wait_until
 from tests.phases import ScaledParams, ScaledPhase, register_names
 
@@ -41,13 +43,14 @@ def meet(place: Path, *, of: int) -> None:
     )
 
 
-def run(root: str, partition: str, params: dict[str, Any]) -> dict[str, Any]:
-    """Bring the table of the phase up to date."""
+def run(root: str, partition: str | None, params: dict[str, Any]) -> dict[str, Any]:
+    """Bring the table of one partition, or of all, up to date."""
+    partitions = registered_partitions(Storage(root)) if partition is None else [partition]
     with open_session(ExecutorParams(mode="local", max_tries=1)) as session:
-        outputs = [ManifestRef(root, "videos", partition)]
-        (report,) = session.run_phase(ScaledParams(max_failed_fraction=1, **params), {}, outputs).values()
-    names = ("rows", "reused", "redecided", "computed", "missing", "commit")
-    return {name: getattr(report, name) for name in names}
+        outputs = [ManifestRef(root, "videos", each) for each in partitions]
+        reports = session.run_phase(ScaledParams(max_failed_fraction=1, **params), {}, outputs).values()
+    sums = {name: sum(getattr(each, name) for each in reports) for name in ("rows", "reused", "redecided", "computed")}
+    return {**sums, "missing": sum(each.missing for each in reports), "commit": max(each.commit for each in reports)}
 
 
 def main(request: dict[str, Any]) -> None:
@@ -67,7 +70,7 @@ def main(request: dict[str, Any]) -> None:
             ScaledPhase.pause_s = chance.uniform(0, LONGEST_PAUSE_S)
         before, started = peak_bytes(), time.perf_counter()
         if "params" in request:
-            done = run(root, request["partition"], request["params"])
+            done = run(root, request.get("partition"), request["params"])
         else:
             done = {"rows": len(read_manifest(root, "videos", request["partition"]))}
         seconds = time.perf_counter() - started

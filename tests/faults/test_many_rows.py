@@ -2,6 +2,7 @@
 
 1. The driver's memory grows by no more than `ITEM_BYTES` an item, mostly keys: whatever else a row holds is in files.
 2. A run over items that all have rows is planned and committed in seconds, in a folder and in a bucket.
+3. In a run over many partitions, memory does not grow with the rows: what is committed is let go.
 """
 
 import json
@@ -57,6 +58,29 @@ def test_memory_of_the_driver_grows_by_keys_alone(tmp_path: Path) -> None:
     counts = (500, 3_000)
     few, many = (measure(str(tmp_path / str(count)), count, ["compute", "reuse"]) for count in counts)
     check_growth(few, many)
+
+
+def over_partitions(root: Path, count: int) -> float:
+    """Bytes by which a driver grows over so many partitions of 64 items."""
+    register_names(root, [f"{number:06}.mp4" for number in range(64 * count)], partition_size=64)
+    command = [sys.executable, "-m", "tests.faults.scaled_run", json.dumps({"roots": [str(root)], "params": {}})]
+    done = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert done["computed"] == done["rows"] == 64 * count
+    figures = {name: done[name] for name in ("seconds", "grown_bytes")}
+    note("many partitions", items=64 * count, partitions=count, **figures)
+    return done["grown_bytes"]
+
+
+def test_memory_of_the_driver_is_flat_over_partitions(tmp_path: Path) -> None:
+    few, many = (over_partitions(tmp_path / str(count), count) for count in (4, 60))
+    assert many - few < 8 << 20
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_memory_of_the_driver_is_flat_over_100_000_rows(tmp_path: Path) -> None:
+    few, many = (over_partitions(tmp_path / str(count), count) for count in (16, 1_600))
+    assert many - few < 32 << 20
 
 
 @pytest.mark.long
