@@ -9,11 +9,10 @@ from typing import Annotated
 
 import typer
 
+from curator_dagster.exit_codes import EXIT_FAILED, EXIT_WRONG_REQUEST
 from curator_dagster.requests import ASSET_NAMES, parameter_lines, requested_params, retry_params
 from stages.errors import FAILED_REASONS, CurationError, ManifestError, ParamsError, StorageError
 from stages.params import GROUPS
-
-EXIT_FAILED, EXIT_WRONG_REQUEST = 1, 2
 
 app = typer.Typer(
     help="Long videos in, a clean set of short clips out: split, filter, embed, caption, dedup, write.",

@@ -15,6 +15,7 @@ from rich.text import Text
 from curator_dagster.progress import Report, lines
 from stages.params import PHASES
 from stages.run import PhaseReport, Progress
+from stages.schemas import STATUSES
 
 _PIPE_WIDTH = 200
 """Columns of a table where no terminal says how wide it is."""
@@ -65,12 +66,12 @@ def summary(runs: Iterable[dict[str, PhaseReport]]) -> Table:
 
     A pass is timed as a whole, so its seconds count once, not once a partition.
     """
-    columns = ["phase", "kept", "rejected", "failed", "reused", "redecided", "computed", "seconds"]
+    columns = ["phase", *STATUSES, "reused", "redecided", "computed", "seconds"]
     totals: dict[str, list[float]] = {}
     for reports in runs:
         for place, report in enumerate(reports.values()):
             figures = [
-                *(report.counts.get(status, 0) for status in ("kept", "rejected", "failed")),
+                *(report.counts.get(status, 0) for status in STATUSES),
                 *(report.reused, report.redecided, report.computed, 0 if place else report.seconds),
             ]
             before = totals.get(report.phase, [0] * len(figures))

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from stages.manifest import ALL, ManifestRef, read_manifest
 from stages.run import PhaseReport
-from stages.schemas import ASSETS
+from stages.schemas import ASSETS, STATUSES
 
 Metadata = Mapping[str, dg.MetadataValue]
 
@@ -61,7 +61,7 @@ def report_metadata(report: PhaseReport, ref: ManifestRef) -> Metadata:
     rows = "dagster/row_count" if report.partition == ALL else "dagster/partition_row_count"
     shown: dict[str, dg.MetadataValue] = {
         rows: count(report.rows),
-        **{status: count(report.counts.get(status, 0)) for status in ("kept", "rejected", "failed")},
+        **{status: count(report.counts.get(status, 0)) for status in STATUSES},
         "reasons": _reasons_table(report),
         "items": count(report.items),
         "items_reused": count(report.reused),

@@ -5,6 +5,7 @@ from typing import Any
 import dagster as dg
 
 from curator_dagster.console import messages, output, progress_display, reasons_of_runs, summary
+from curator_dagster.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
 from curator_dagster.launch import Plan, dagster_instance, plan, run_plan
 from curator_dagster.requests import Config
 from curator_dagster.retry_plan import plan_retry
@@ -12,8 +13,6 @@ from stages.errors import CurationError, ParamsError, StorageError
 from stages.params import ExecutorParams
 from stages.retry import using
 from stages.run import Session, open_session
-
-EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 
 
 def run_and_report(source: str, root: str, params: dict[str, Any], *, until: str) -> int:

@@ -13,13 +13,12 @@ from rich.console import Console
 from curator_dagster.console import PROSE, messages, output, safe, table_of
 from stages.errors import TRANSIENT_REASONS, ManifestError
 from stages.manifest import committed_partitions, lineage_of, read_manifest
-from stages.schemas import ASSETS
+from stages.schemas import ASSETS, STATUSES
 from stages.storage import Storage
 
 ROWS_SHOWN = 50
 """Rows of a table where no limit is given."""
 
-STATUSES = ["kept", "rejected", "failed"]
 _REASON_COLUMNS = ["asset", "status", "reason", "rows", "next_run"]
 
 _IDENTITY = ("partition", "video_id", "clip_id", "uri", "start_s", "end_s", "window_index")

@@ -29,7 +29,7 @@ from stages.row_files import (
     read_rows,
 )
 from stages.row_writer import RowWriter
-from stages.schemas import ASSETS
+from stages.schemas import ASSETS, STATUSES
 from stages.storage import Storage, numbers_of
 from stages.stored_items import StoredItems, find_stored_items
 
@@ -191,7 +191,7 @@ def table_digest(files: Iterable[CommittedFile]) -> str:
 def count_rows(table: pa.Table) -> tuple[dict[str, int], dict[str, int]]:
     """Rows by status, and rows that are not kept by reason; reasons sorted by count, largest first."""
     found = {entry["values"]: entry["counts"] for entry in table["status"].value_counts().to_pylist()}
-    counts = {status: found.get(status, 0) for status in ("kept", "rejected", "failed")}
+    counts = {status: found.get(status, 0) for status in STATUSES}
     lost = table.filter(pc.field("status") != "kept")["reason"].value_counts().to_pylist()
     ordered = sorted(lost, key=lambda entry: (-entry["counts"], str(entry["values"])))
     return counts, {str(entry["values"]): entry["counts"] for entry in ordered}

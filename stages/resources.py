@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from stages.errors import ParamsError
 
+GIB = 1 << 30
+
 MIN_GPU_SHARE = 0.1
 """A request for GPU memory never rounds to no GPU at all."""
 

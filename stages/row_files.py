@@ -24,7 +24,7 @@ R = TypeVar("R")
 ALL = "all"
 """The one partition of an asset that looks across partitions."""
 
-DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError, KeyError, ValueError)
+DAMAGE = (pa.ArrowException, OSError, KeyError, ValueError)
 """What Arrow and JSON raise over bytes that are no row file; Arrow says OSError of bytes in memory too."""
 
 

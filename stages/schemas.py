@@ -122,6 +122,9 @@ FRAME_STORE_SCHEMA = pa.schema(
 )
 """Sampled frames of one video: ``{root}/frames/{partition}/{video_id}.parquet``."""
 
+STATUSES = ("kept", "rejected", "failed")
+"""The fates of a row."""
+
 ASSETS: dict[str, AssetSchema] = {
     table.asset: table
     for table in (

@@ -23,7 +23,7 @@ from stages.manifest import (
 )
 from stages.phase import Phase, PhaseReport
 from stages.pipeline import ItemResult
-from stages.schemas import ASSETS
+from stages.schemas import ASSETS, STATUSES
 from stages.storage import Storage
 from stages.tasks import Failed, Rejected, Row, Task
 
@@ -99,7 +99,7 @@ class TableRun:
     def _table(self, rows: list[Row]) -> pa.Table:
         if not rows:
             raise ManifestError("A stage must make at least one row of a task, or reject it; got none.")
-        wrong = [row["status"] for row in rows if row["status"] not in ("kept", "rejected", "failed")]
+        wrong = [row["status"] for row in rows if row["status"] not in STATUSES]
         if wrong:
             raise ManifestError(f"The status of a row must be kept, rejected or failed, got {wrong[0]!r}.")
         return pa.Table.from_pylist(rows, schema=ASSETS[self.output.asset].schema)

@@ -18,6 +18,7 @@ from stages.executors.memory import private_bytes
 from stages.executors.scratch import fault_file
 from stages.executors.worker import Birth, Worker
 from stages.params import ExecutorParams
+from stages.resources import GIB
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,6 @@ SETUP_PATIENCE = 5
 START_LIMIT_S = 600.0
 """How long a worker may take to start; on a cluster that grows it waits for a machine."""
 LEAVE_LIMIT_S = 10.0
-GIB = 1 << 30
 
 
 class Crew:

@@ -27,6 +27,7 @@ from stages.executors.staffing import Staffing
 from stages.executors.worker import Duty
 from stages.params import ExecutorParams
 from stages.pipeline import ItemResult, Pipeline, RunStats
+from stages.resources import GIB
 from stages.tasks import Task
 
 logger = logging.getLogger(__name__)
@@ -38,7 +39,6 @@ MAX_LOST = 3
 """Workers that may be lost in a row while they start, or while they set up one stage."""
 MAX_BENCH = 1000
 """Tasks that may wait for another try before no new ones are drawn; where a store is away, all come to wait."""
-GIB = 1 << 30
 
 
 class PoolRun:

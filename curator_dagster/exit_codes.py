@@ -1,0 +1,5 @@
+"""What the command ends with."""
+
+EXIT_FAILED = 1
+EXIT_WRONG_REQUEST = 2
+EXIT_INTERRUPTED = 130
