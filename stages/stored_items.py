@@ -80,7 +80,7 @@ def _entry_of(storage: Storage, info: FileInfo) -> CommittedFile | None:
             footer["decision_key"],
             footer["items"],
             transient=footer["transient"],
-            failed=footer["failed"],
+            failed=footer.get("failed", {}),  # files of before it was noted; their rows are as good
             size_bytes=info.size_bytes,
             num_items=len(footer["items"]),
         )

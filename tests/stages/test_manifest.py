@@ -260,3 +260,12 @@ def test_stored_items_takes_a_try_that_went_well_before_a_failure_of_whatever_de
         file = found.file_of("a", decision_key)
         assert file is not None
         assert file.path == good.path
+
+
+def test_stored_items_takes_files_written_before_failures_were_noted(tmp_path: Path) -> None:
+    (file,) = write_items(tmp_path, {"a": [clip("a", 1)]})
+    table = pq.read_table(tmp_path / file.path)
+    footer = json.loads(table.schema.metadata[b"curator"])
+    del footer["failed"]
+    pq.write_table(table.replace_schema_metadata({"curator": json.dumps(footer)}), tmp_path / file.path)
+    assert set(find_stored_items(Storage(tmp_path), reference(tmp_path)).worked) == {"a"}
