@@ -7,13 +7,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from curator_dagster.definitions import defs
-    from curator_dagster.partitions import SOURCES
+    from curator_dagster.curation import Curation
+    from curator_dagster.definitions import curation_definitions, defs
     from curator_dagster.resources import RayPool, Storage
 
-__all__ = ["SOURCES", "RayPool", "Storage", "defs"]
+__all__ = ["Curation", "RayPool", "Storage", "curation_definitions", "defs"]
 
-_MODULES = {"SOURCES": "partitions", "RayPool": "resources", "Storage": "resources", "defs": "definitions"}
+_MODULES = {
+    "Curation": "curation",
+    "RayPool": "resources",
+    "Storage": "resources",
+    "curation_definitions": "definitions",
+    "defs": "definitions",
+}
 
 
 def __getattr__(name: str) -> Any:

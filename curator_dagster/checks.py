@@ -9,7 +9,7 @@ from stages.run import PhaseReport
 NO_ROW_LOST = "no_row_lost"
 
 
-def no_row_lost_spec(asset: str) -> dg.AssetCheckSpec:
+def no_row_lost_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
     """Declares the check with the asset, so that it is no step of its own."""
     return dg.AssetCheckSpec(
         NO_ROW_LOST,

@@ -5,7 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
+import pydantic
+from pydantic.fields import FieldInfo
 
+from curator_dagster.curation import Curation
 from stages.params import (
     PHASES,
     CaptionParams,
@@ -16,6 +19,7 @@ from stages.params import (
     ReadParams,
     SplitParams,
     WriteParams,
+    rule_of,
     validate_all,
 )
 from stages.run import check_phases
@@ -49,12 +53,33 @@ class WriteConfig(WriteParams, dg.Config):
     """Cutting the surviving clips and writing the dataset."""
 
 
+_CONFIGS: dict[str, type[Params]] = {
+    config.phase: config
+    for config in (ReadConfig, SplitConfig, FilterConfig, EmbedConfig, CaptionConfig, DedupConfig, WriteConfig)
+}
+
+
 def plain_params(config: Params) -> Params:
     """The same values without Dagster's class, as they cross to workers."""
     return PHASES[config.phase].model_validate(config.model_dump())
 
 
-def check_run_config(run_config: Mapping[str, Any], root: str) -> None:
+def config_class(params: Params) -> type[Params]:
+    """The Dagster config of a phase whose fields begin at these values, and say their bounds.
+
+    Dagster shows a field's description and default in the launchpad, and of its bounds nothing.
+    """
+    base = _CONFIGS[params.phase]
+    rules = type(params).model_json_schema()["properties"]
+    fields: dict[str, Any] = {}
+    for name, declared in base.model_fields.items():
+        about = f"{declared.description} [{rule_of(rules[name])}; a change affects: {base.effect_of(name)}]"
+        field = FieldInfo.merge_field_infos(declared, default=getattr(params, name), description=about)
+        fields[name] = (declared.annotation, field)
+    return pydantic.create_model(base.__name__, __base__=base, __module__=__name__, **fields)
+
+
+def check_run_config(curation: Curation, run_config: Mapping[str, Any], root: str) -> None:
     """Nothing that a run was launched with breaks a rule or names a class that is not there, in whatever phase.
 
     Dagster checks names and types when a run is launched, but bounds only where a step builds its config: after
@@ -64,9 +89,12 @@ def check_run_config(run_config: Mapping[str, Any], root: str) -> None:
         ParamsError: names everything that is wrong in all phases at once.
     """
     ops = run_config.get("ops") or {}
-    launched = {phase: ops.get(params.asset) or {} for phase, params in PHASES.items()}
-    params = validate_all({phase: _from_environment(op.get("config") or {}) for phase, op in launched.items()})
-    check_phases((params[phase] for phase in PHASES), root)
+    asked: dict[str, dict[str, Any]] = {}
+    for phase, params in curation.params.items():
+        launched = (ops.get(curation.op_name(params.asset)) or {}).get("config") or {}
+        asked[phase] = {**params.model_dump(), **_from_environment(launched)}
+    checked = validate_all(asked)
+    check_phases((checked[phase] for phase in PHASES), root)
 
 
 def _from_environment(config: Mapping[str, Any]) -> dict[str, Any]:

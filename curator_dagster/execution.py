@@ -1,40 +1,41 @@
-"""The body that all seven assets share: find the tables, run the phase, report what it did."""
+"""What the step of every asset does: find the tables, run the phase, report what it did."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
 from curator_dagster.checks import no_row_lost
 from curator_dagster.config import check_run_config, plain_params
+from curator_dagster.curation import SPANNING_ASSETS, Curation
 from curator_dagster.interrupts import plain_interrupts
 from curator_dagster.metadata import report_metadata
-from curator_dagster.partitions import SPANNING_ASSETS, complete_partitions
+from curator_dagster.partitions import complete_partitions
 from curator_dagster.progress import lines, reported
 from curator_dagster.resources import Storage
+from curator_dagster.specs import ABOUT
 from stages.errors import CurationError, ManifestError
 from stages.manifest import ALL, ManifestRef
 from stages.params import Params
 from stages.run import Inputs, PhaseReport, Session
-from stages.schemas import ASSETS
 
 Reports = Mapping[str, PhaseReport]
 
 
-def run_phase(
-    context: dg.AssetExecutionContext, config: Params, session: Session, storage: Storage
-) -> dg.MaterializeResult:
+def run_phase(curation: Curation, context: dg.AssetExecutionContext, config: Params) -> dg.MaterializeResult:
     """Bring the asset's tables of all partitions of the run up to date, and report each.
 
     Raises:
         dg.Failure: the phase stopped. Partitions that were committed before are materialized all the same.
     """
     asset = config.asset
+    session: Session = getattr(context.resources, curation.scoped("ray_pool"))
+    storage: Storage = getattr(context.resources, curation.scoped("storage"))
     earlier, stopped = len(session.reports), True
     try:
-        check_run_config(context.run.run_config, storage.root)
+        check_run_config(curation, context.run.run_config, storage.root)
         partitions = partitions_to_make(context)
-        inputs = tables_to_read(storage, upstream_of(context), partitions)
+        inputs = tables_to_read(storage, ABOUT[asset].deps, partitions)
         outputs = [storage.ref(asset, partition) for partition in partitions]
         with plain_interrupts(), reported(session, lines(context.log.info)):
             reports = session.run_phase(plain_params(config), inputs, outputs)
@@ -57,13 +58,7 @@ def partitions_to_make(context: dg.AssetExecutionContext) -> list[str]:
     return [ALL] if context.assets_def.partitions_def is None else list(context.partition_keys)
 
 
-def upstream_of(context: dg.AssetExecutionContext) -> list[str]:
-    """Names of the assets that this one is made from, in phase order."""
-    deps = {key.path[-1] for key in context.assets_def.asset_deps[context.asset_key]}
-    return [asset for asset in ASSETS if asset in deps]
-
-
-def tables_to_read(storage: Storage, upstream: list[str], partitions: list[str]) -> Inputs:
+def tables_to_read(storage: Storage, upstream: Sequence[str], partitions: list[str]) -> Inputs:
     """The tables that the partitions are made from, by asset.
 
     Raises:

@@ -9,11 +9,11 @@ from typing import Any
 
 import dagster as dg
 
-from curator_dagster.assets import ASSETS
+from curator_dagster.curation import SPANNING_ASSETS, Curation
 from curator_dagster.definitions import curation_definitions
-from curator_dagster.jobs import curate
-from curator_dagster.partitions import SPANNING_ASSETS, known_partitions, stretches, sync_partitions
+from curator_dagster.partitions import known_partitions, stretches, sync_partitions
 from curator_dagster.resources import Storage
+from curator_dagster.specs import ABOUT
 from stages.errors import ParamsError
 from stages.params import PHASES
 from stages.run import Session, check_phases, check_reachable
@@ -95,7 +95,8 @@ def run_plan(work: Plan, session: Session, instance: dg.DagsterInstance) -> None
         dg.Failure: a phase stopped; what it had committed stays.
     """
     storage = Storage(root=work.root)
-    job = curation_definitions(session, storage).resolve_job_def(curate.name)
+    curation = Curation()
+    job = curation_definitions(curation, session, storage).resolve_job_def(curation.job_name)
     sync_partitions(instance, storage.open())
     cut = stretches(known_partitions(instance), work.partitions)
     for assets, keys in passes(work.assets, cut):
@@ -109,12 +110,11 @@ def run_plan(work: Plan, session: Session, instance: dg.DagsterInstance) -> None
 
 def wanted_assets(until: str) -> list[str]:
     """An asset and all that it is made from, in phase order."""
-    made_from = {asset.key: {dep.asset_key for spec in asset.specs for dep in spec.deps} for asset in ASSETS}
-    wanted = {dg.AssetKey(until)}
-    for asset in reversed(ASSETS):
-        if asset.key in wanted:
-            wanted |= made_from[asset.key]
-    return [asset.key.to_user_string() for asset in ASSETS if asset.key in wanted]
+    wanted = {until}
+    for asset, about in reversed(ABOUT.items()):
+        if asset in wanted:
+            wanted.update(about.deps)
+    return [asset for asset in ABOUT if asset in wanted]
 
 
 def passes(assets: Sequence[str], cut: Sequence[list[str]]) -> Iterator[tuple[list[str], list[str]]]:

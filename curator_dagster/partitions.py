@@ -8,31 +8,25 @@ from stages.manifest import committed_partitions
 from stages.sources import registered_partitions
 from stages.storage import Storage
 
-SOURCES = dg.DynamicPartitionsDefinition(name="sources")
-"""One key a batch of source videos. Members of a batch never change."""
-
-SPANNING_ASSETS = frozenset({"unique_clips"})
-"""Assets that look across all partitions and so have none in Dagster."""
-
 _KEYS_AT_ONCE = 5_000
 """One statement names all new keys, and some builds of SQLite take 32,766 variables at most."""
 
 
-def sync_partitions(instance: dg.DagsterInstance, storage: Storage) -> list[str]:
+def sync_partitions(instance: dg.DagsterInstance, storage: Storage, name: str = "sources") -> list[str]:
     """Every partition registered under the root is known to the instance; returns the ones that were not.
 
     New keys are added in the order of registration, so that a range in the instance is a stretch of that order.
     """
-    known = set(known_partitions(instance))
+    known = set(known_partitions(instance, name))
     missing = [key for key in registered_partitions(storage) if key not in known]
     for start in range(0, len(missing), _KEYS_AT_ONCE):
-        instance.add_dynamic_partitions(SOURCES.name or "", missing[start : start + _KEYS_AT_ONCE])
+        instance.add_dynamic_partitions(name, missing[start : start + _KEYS_AT_ONCE])
     return missing
 
 
-def known_partitions(instance: dg.DagsterInstance) -> Sequence[str]:
+def known_partitions(instance: dg.DagsterInstance, name: str = "sources") -> Sequence[str]:
     """Keys in the order in which the instance counts a range."""
-    return instance.get_dynamic_partitions(SOURCES.name or "")
+    return instance.get_dynamic_partitions(name)
 
 
 def stretches(known: Sequence[str], wanted: Iterable[str]) -> list[list[str]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from curator_dagster.curation import Curation
 from curator_dagster.definitions import curation_definitions
 from curator_dagster.partitions import sync_partitions
 from curator_dagster.resources import Storage
@@ -64,4 +65,4 @@ def session(_tiny_phases: None) -> Iterator[Session]:
 
 @pytest.fixture
 def job(session: Session, storage: Storage) -> dg.JobDefinition:
-    return curation_definitions(session, storage).resolve_job_def("curate")
+    return curation_definitions(Curation(), session, storage).resolve_job_def("curate")

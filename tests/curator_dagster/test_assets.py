@@ -4,7 +4,8 @@ import dagster as dg
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from curator_dagster.assets import ASSETS
+from curator_dagster.assets import curation_assets
+from curator_dagster.curation import Curation
 from curator_dagster.definitions import defs
 from curator_dagster.resources import Storage
 from stages.manifest import read_manifest
@@ -12,6 +13,8 @@ from stages.params import PHASES
 from stages.run import Session
 from stages.schemas import ASSETS as TABLES
 from tests.curator_dagster.conftest import QUIET
+
+ASSETS = curation_assets(Curation())
 
 
 def range_of(keys: list[str]) -> dict[str, str]:
@@ -97,7 +100,7 @@ def test_dedup_reads_every_partition_that_is_embedded(
 
 
 def test_dedup_rejects_a_root_without_embeddings(job: dg.JobDefinition, instance: dg.DagsterInstance) -> None:
-    with pytest.raises(dg.Failure, match=r"filtered_clips and embeddings committed\. Materialize them first"):
+    with pytest.raises(dg.Failure, match=r"embeddings and filtered_clips committed\. Materialize them first"):
         job.execute_in_process(instance=instance, run_config=QUIET, asset_selection=[dg.AssetKey("unique_clips")])
 
 

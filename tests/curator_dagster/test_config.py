@@ -3,6 +3,7 @@ import pytest
 
 from curator_dagster import config as configs
 from curator_dagster.config import SplitConfig, check_run_config, plain_params
+from curator_dagster.curation import Curation
 from stages.errors import ParamsError
 from stages.params import PHASES, Params, SplitParams
 
@@ -36,8 +37,8 @@ def test_config_takes_the_arguments_of_custom_filters() -> None:
 @pytest.mark.usefixtures("_tiny_phases")
 def test_check_run_config_accepts_defaults_and_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROMPT", "What happens?")
-    check_run_config({}, "root")
-    check_run_config({"ops": {"captions": {"config": {"prompt": {"env": "PROMPT"}}}}}, "root")
+    check_run_config(Curation(), {}, "root")
+    check_run_config(Curation(), {"ops": {"captions": {"config": {"prompt": {"env": "PROMPT"}}}}}, "root")
 
 
 @pytest.mark.parametrize(
@@ -50,4 +51,4 @@ def test_check_run_config_accepts_defaults_and_the_environment(monkeypatch: pyte
 )
 def test_check_run_config_rejects_values_out_of_bounds(asset: str, values: dict[str, object], message: str) -> None:
     with pytest.raises(ParamsError, match=message):
-        check_run_config({"ops": {asset: {"config": values}}}, "root")
+        check_run_config(Curation(), {"ops": {asset: {"config": values}}}, "root")
