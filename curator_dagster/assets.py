@@ -6,10 +6,11 @@ from functools import partial
 
 import dagster as dg
 
-from curator_dagster.checks import no_row_lost_spec
+from curator_dagster.checks import check_specs
 from curator_dagster.config import config_class
-from curator_dagster.curation import SPANNING_ASSETS, Curation
+from curator_dagster.curation import Curation
 from curator_dagster.execution import run_phase
+from curator_dagster.resources import session_on
 from curator_dagster.specs import ABOUT, asset_spec
 from stages.params import Params
 
@@ -26,10 +27,13 @@ def curation_assets(curation: Curation, spec_of: SpecOf | None = None) -> list[d
     """
     spec_of = spec_of or partial(asset_spec, curation)
     specs = {asset: spec_of(asset) for asset in ABOUT}
-    return [_phase_asset(curation, params, specs) for params in curation.params.values()]
+    session = session_on(curation.ray_pool, curation.executor)
+    return [_phase_asset(curation, params, specs, session) for params in curation.params.values()]
 
 
-def _phase_asset(curation: Curation, params: Params, specs: Mapping[str, dg.AssetSpec]) -> dg.AssetsDefinition:
+def _phase_asset(
+    curation: Curation, params: Params, specs: Mapping[str, dg.AssetSpec], session: dg.ResourceDefinition
+) -> dg.AssetsDefinition:
     """One asset, with a table a partition; one run takes any number of them, so that models load once."""
     spec = specs[params.asset]
     config = config_class(params)
@@ -40,16 +44,17 @@ def _phase_asset(curation: Curation, params: Params, specs: Mapping[str, dg.Asse
     body.__annotations__ = {
         "context": dg.AssetExecutionContext,
         "config": config,
-        "return": dg.MaterializeResult,
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)  # backfill_policy, beta since 1.5
-        policy = None if params.asset in SPANNING_ASSETS else dg.BackfillPolicy.single_run()
+        # Of unique_clips too: without it `dg launch` refuses a range of partitions over all assets.
+        policy = dg.BackfillPolicy.single_run()
         return dg.multi_asset(
             name=curation.op_name(params.asset),
             specs=[spec],
-            check_specs=[no_row_lost_spec(spec.key)],
+            check_specs=check_specs(params.asset, spec, curation.checks),
             backfill_policy=policy,
-            pool=curation.pools.get(params.phase),
-            required_resource_keys={curation.scoped("ray_pool"), curation.scoped("storage")},
+            pool=curation.pool(params.phase),
+            resource_defs={curation.scoped("session"): session},
+            required_resource_keys=curation.resource_keys(params.asset),
         )(body)

@@ -1,4 +1,4 @@
-"""`curator run | retry | show`: the same assets, run and read without a server.
+"""`curator run | retry | show | report`: the same assets, run and read without a server.
 
 Commands load what they need when they are called: `curator --help` takes a fraction of a second, Dagster two.
 """
@@ -126,6 +126,28 @@ def show(
             print_lineage(root, asset, output.value, clip_id=str(lineage))
         else:
             print_rows(root, asset, output.value, status=status and status.value, limit=limit)
+    except (StorageError, OSError) as error:
+        raise _refusal(error, EXIT_FAILED) from error
+    except CurationError as error:
+        raise _refusal(error) from error
+
+
+@app.command()
+def report(
+    root: Annotated[str, typer.Argument(help="Where `curator run` wrote to.")],
+    target: Annotated[
+        str | None,
+        typer.Option("--output", metavar="FILE", help="Where the page goes; ROOT/report.html where ROOT is a folder."),
+    ] = None,
+    max_mb: Annotated[
+        float, typer.Option(min=1, help="Largest size of the page; clips without room for a preview are counted in it.")
+    ] = 40.0,
+) -> None:
+    """Write one HTML page about a root for people without Dagster: what was kept and why not, and clips to look at."""
+    from curator_dagster.report.command import write_report
+
+    try:
+        typer.echo(f"Report: {write_report(root, target, max_mb)}")
     except (StorageError, OSError) as error:
         raise _refusal(error, EXIT_FAILED) from error
     except CurationError as error:

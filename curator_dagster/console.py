@@ -12,7 +12,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from curator_dagster.progress import Report, lines
+from curator_dagster.progress import Report, lines, rate, span
 from stages.params import PHASES
 from stages.run import PhaseReport, Progress
 from stages.schemas import STATUSES
@@ -106,7 +106,9 @@ def _bars(console: Console) -> Bars:
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[failed]} failed", markup=False),
+        TextColumn("{task.fields[rate]}", markup=False),
         TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}", markup=False),
         console=console,
     )
 
@@ -117,9 +119,15 @@ def _on_bars(bars: Bars) -> Callable[[Progress], None]:
 
     def report(progress: Progress) -> None:
         if progress.phase not in tasks:
-            tasks[progress.phase] = bars.add_task(progress.phase, total=None, failed=0)
+            tasks[progress.phase] = bars.add_task(progress.phase, total=None, failed=0, rate="", left="")
+        is_over = progress.done == progress.total or progress.left_s is None
         bars.update(
-            tasks[progress.phase], completed=progress.done, total=progress.total or None, failed=progress.failed
+            tasks[progress.phase],
+            completed=progress.done,
+            total=progress.total or None,
+            failed=progress.failed,
+            rate=rate(progress) if progress.done else "",
+            left="" if is_over else f"{span(progress.left_s or 0)} left",
         )
 
     return report

@@ -1,4 +1,4 @@
-"""The job that curates: all seven assets in one process, for one partition or a range of them."""
+"""Jobs: one that curates, and one that finds what there is to curate."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,6 +6,10 @@ from typing import Any
 import dagster as dg
 
 from curator_dagster.curation import Curation
+from curator_dagster.partitions import add_partitions
+from curator_dagster.resources import Storage
+from curator_dagster.source import SourceBucket
+from curator_dagster.watching import Cursor, look
 
 
 def curation_job(curation: Curation, assets: Sequence[dg.AssetsDefinition]) -> Any:
@@ -17,3 +21,28 @@ def curation_job(curation: Curation, assets: Sequence[dg.AssetsDefinition]) -> A
         executor_def=dg.in_process_executor,
         description="From source videos to a dataset: all phases, for the partitions of the run.",
     )
+
+
+def find_videos_job(curation: Curation) -> dg.JobDefinition:
+    """Registers and adds the partitions of all videos that are there, for those who choose themselves what to run."""
+
+    @dg.op(name=curation.scoped("list_source"), required_resource_keys=curation.source_keys)
+    def list_source(context: dg.OpExecutionContext) -> None:
+        storage: Storage = getattr(context.resources, curation.scoped("storage"))
+        source: SourceBucket = getattr(context.resources, curation.scoped("source"))
+        cursor, is_over = Cursor(), False
+        while not is_over:
+            found = look(curation, storage, source, context.instance, cursor)
+            add_partitions(context.instance, curation.scoped("sources"), found.new_partitions)
+            context.log.info(found.summary)
+            cursor, is_over = found.cursor, found.is_over
+
+    @dg.job(
+        name=curation.scoped("find_videos"),
+        executor_def=dg.in_process_executor,
+        description="Groups new videos of the source into partitions, and adds those. Curates nothing.",
+    )
+    def find_videos() -> None:
+        list_source()
+
+    return find_videos

@@ -11,7 +11,7 @@ import dagster as dg
 
 from curator_dagster.curation import SPANNING_ASSETS, Curation
 from curator_dagster.definitions import curation_definitions
-from curator_dagster.partitions import known_partitions, stretches, sync_partitions
+from curator_dagster.partitions import known_partitions, partition_tags, stretches, sync_partitions
 from curator_dagster.resources import Storage
 from curator_dagster.specs import ABOUT
 from stages.errors import ParamsError
@@ -64,7 +64,7 @@ def plan(source: str, root: str, params: dict[str, Any], *, until: str) -> Plan:
             f"{', '.join(read.include)}."
         )
     try:
-        register_sources(storage, sources, read.partition_size)
+        register_sources(storage, sources, read)
         # Also those of other versions, whose clips leave the dataset.
         partitions = Register(storage).partitions_of({listed.uri for listed in sources})
     except OSError as error:
@@ -95,7 +95,7 @@ def run_plan(work: Plan, session: Session, instance: dg.DagsterInstance) -> None
         dg.Failure: a phase stopped; what it had committed stays.
     """
     storage = Storage(root=work.root)
-    curation = Curation()
+    curation = Curation(checks=work.params["checks"])
     job = curation_definitions(curation, session, storage).resolve_job_def(curation.job_name)
     sync_partitions(instance, storage.open())
     cut = stretches(known_partitions(instance), work.partitions)
@@ -103,7 +103,7 @@ def run_plan(work: Plan, session: Session, instance: dg.DagsterInstance) -> None
         job.execute_in_process(
             run_config={**_QUIET, "ops": _config(work.params, assets)},
             instance=instance,
-            tags=_partition_tags(keys),
+            tags=partition_tags(keys),
             asset_selection=[dg.AssetKey(asset) for asset in assets],
         )
 
@@ -130,13 +130,6 @@ def passes(assets: Sequence[str], cut: Sequence[list[str]]) -> Iterator[tuple[li
         chosen = list(group)
         for stretch in [[]] if spans else cut:
             yield chosen, stretch
-
-
-def _partition_tags(keys: list[str]) -> dict[str, str]:
-    if len(keys) == 1:
-        return {"dagster/partition": keys[0]}
-    edges = {"start": keys[0], "end": keys[-1]} if keys else {}
-    return {f"dagster/asset_partition_range_{edge}": key for edge, key in edges.items()}
 
 
 def _config(params: dict[str, Any], assets: list[str]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Partitions: batches of source videos, as Dagster knows them and as they lie under the root."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import dagster as dg
 
@@ -19,9 +19,20 @@ def sync_partitions(instance: dg.DagsterInstance, storage: Storage, name: str = 
     """
     known = set(known_partitions(instance, name))
     missing = [key for key in registered_partitions(storage) if key not in known]
-    for start in range(0, len(missing), _KEYS_AT_ONCE):
-        instance.add_dynamic_partitions(name, missing[start : start + _KEYS_AT_ONCE])
+    add_partitions(instance, name, missing)
     return missing
+
+
+def add_partitions(instance: dg.DagsterInstance, name: str, keys: Sequence[str]) -> None:
+    """Make these keys known to the instance, in this order."""
+    for portion in portions(keys):
+        instance.add_dynamic_partitions(name, list(portion))
+
+
+def portions(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    """New keys, so many at once as every database takes."""
+    for start in range(0, len(keys), _KEYS_AT_ONCE):
+        yield keys[start : start + _KEYS_AT_ONCE]
 
 
 def known_partitions(instance: dg.DagsterInstance, name: str = "sources") -> Sequence[str]:
@@ -54,3 +65,11 @@ def complete_partitions(storage: Storage, assets: Iterable[str]) -> list[str]:
     complete = set.intersection(*(set(committed_partitions(storage, asset)) for asset in assets))
     order = registered_partitions(storage)
     return [key for key in order if key in complete]
+
+
+def partition_tags(keys: Sequence[str]) -> dict[str, str]:
+    """What tells a run that it is about this stretch of partitions; nothing for none."""
+    if len(keys) == 1:
+        return {"dagster/partition": keys[0]}
+    edges = {"start": keys[0], "end": keys[-1]} if keys else {}
+    return {f"dagster/asset_partition_range_{edge}": key for edge, key in edges.items()}

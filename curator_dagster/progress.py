@@ -16,10 +16,26 @@ def progress_line(progress: Progress) -> str:
     parts = [f"{progress.phase}: {progress.done} of {progress.total} items"]
     if progress.failed:
         parts.append(f"{progress.failed} failed")
-    parts.append(f"{progress.seconds:.0f} s")
+    if progress.done:
+        parts.append(rate(progress))
+    parts.append(span(progress.seconds))
     if progress.done < progress.total and progress.left_s is not None:
-        parts.append(f"about {progress.left_s:.0f} s left")
+        parts.append(f"about {span(progress.left_s)} left")
     return ", ".join(parts)
+
+
+def rate(progress: Progress) -> str:
+    """Items a second, or a minute where they are slow."""
+    per_s = progress.items_per_s
+    return f"{per_s:.1f} items/s" if per_s >= 1 else f"{60 * per_s:.1f} items/min"
+
+
+def span(seconds: float) -> str:
+    """A time that a person reads at a glance: "42 s", "7 min", "3 h 20 min"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def lines(write: Callable[[str], object], every_s: float = LINE_EVERY_S) -> Report:

@@ -1,6 +1,6 @@
 """What assets are handed: a session of workers, and the root under which everything lies."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 import dagster as dg
@@ -24,6 +24,30 @@ class RayPool(ExecutorParams, dg.ConfigurableResource[Session]):
         """One session for all steps of the run; its workers end with it, whatever happens."""
         with open_session(ExecutorParams.model_validate(self.model_dump())) as session:
             yield session
+
+
+def session_on(ray_key: str, executor: ExecutorParams | None = None) -> dg.ResourceDefinition:
+    """One session for all steps of a run, on the Ray that the resource of a key stands for.
+
+    A `RayPool` is its own session. Any other resource must have connected this process to Ray when it is set up, as
+    `LocalRay`, `KubeRayCluster` and `KubeRayInteractiveJob` of dagster-ray do; that Ray is used and left as it was.
+
+    Args:
+        ray_key: of the resource.
+        executor: how many workers and with which limits, on a Ray of another resource; its address is not used.
+    """
+    connected = (executor or ExecutorParams()).model_copy(update={"address": "connected"})
+
+    @contextmanager
+    def session(context: dg.InitResourceContext) -> Iterator[Session]:
+        ray_pool = getattr(context.resources, ray_key)
+        if isinstance(ray_pool, Session):
+            yield ray_pool
+            return
+        with open_session(connected) as opened:
+            yield opened
+
+    return dg.ResourceDefinition(session, required_resource_keys={ray_key}, description="Workers on Ray, for one run.")
 
 
 class Storage(dg.ConfigurableResource["Storage"]):

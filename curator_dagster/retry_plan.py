@@ -10,7 +10,7 @@ from curator_dagster.curation import SPANNING_ASSETS
 from curator_dagster.launch import Plan, wanted_assets
 from stages.errors import FAILED_REASONS, ManifestError, ParamsError
 from stages.manifest import ALL, Commit, ManifestRef, committed_partitions, last_commit
-from stages.params import PHASES, ExecutorParams, validate
+from stages.params import PHASES, CheckParams, ExecutorParams, validate
 from stages.sources import registered_partitions
 from stages.storage import Storage
 
@@ -128,7 +128,10 @@ def _plan(
     """A run of what the partitions have, in which the phases that are named try again what failed so."""
     # Where the rows that go well are not counted, a smaller share of failed ones is more than was allowed.
     tolerant = {"max_failed_fraction": 1.0}
-    params: dict[str, Any] = {"executor": validate(ExecutorParams, "executor", dict(asked.get("executor", {})))}
+    params: dict[str, Any] = {
+        "executor": validate(ExecutorParams, "executor", dict(asked.get("executor", {}))),
+        "checks": validate(CheckParams, "checks", dict(asked.get("checks", {}))),
+    }
     for phase, model in PHASES.items():
         values = {**stored.get(phase, {}), **tolerant, **asked.get(phase, {}), "retry_reasons": retried.get(phase, [])}
         if "rebuild" in values:

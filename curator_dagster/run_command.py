@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 
+from curator_dagster.account import account, why
 from curator_dagster.console import messages, output, progress_display, reasons_of_runs, summary
 from curator_dagster.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
 from curator_dagster.launch import Plan, dagster_instance, plan, run_plan
@@ -106,6 +107,9 @@ def _print_result(root: str, session: Session) -> None:
     reasons = reasons_of_runs(session.reports)
     if reasons is not None:
         out.print(reasons)
+    for reports in session.reports:
+        if any(why(report) for report in reports.values()):
+            out.print(account(reports), soft_wrap=True)
     made = {report.asset for reports in session.reports for report in reports.values()}
     place = "dataset" if "dataset" in made else "manifests"
     out.print(f"{place.capitalize()}: {root}/{place}", soft_wrap=True)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import dagster as dg
 
+from curator_dagster.automation import condition_of
 from curator_dagster.curation import SPANNING_ASSETS, Curation
 from curator_dagster.metadata import asset_metadata
 from stages.params import PHASES
@@ -81,4 +82,6 @@ def asset_spec(curation: Curation, asset: str) -> dg.AssetSpec:
         code_version=_CODE_VERSIONS[asset],
         metadata=asset_metadata(asset),
         partitions_def=None if asset in SPANNING_ASSETS else curation.partitions_def,
+        automation_condition=condition_of(curation, asset),
+        freshness_policy=curation.freshness_policy(asset),
     )

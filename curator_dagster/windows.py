@@ -1,10 +1,16 @@
 """How sources become partitions: batches of what is new, or the days or hours that their paths name."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 import dagster as dg
+
+from stages.params import Params, ReadParams
+from stages.sources import Register, list_pages, register_windows, window_of
+from stages.storage import Storage
 
 
 class Partitioning(ABC):
@@ -12,7 +18,7 @@ class Partitioning(ABC):
 
     @abstractmethod
     def definition(self, name: str) -> dg.PartitionsDefinition:
-        """The keys as Dagster counts them; `name` is free for those that are added one by one."""
+        """The keys as Dagster counts them; `name` is that of keys which are added one by one."""
 
 
 @dataclass(frozen=True)
@@ -29,19 +35,50 @@ class Windows(Partitioning):
     """A key a day or an hour, for sources whose paths begin with it.
 
     Attributes:
-        every: length of a window.
+        every: how long a window is.
         start: first window, as "2026-01-31" or "2026-01-31-23:00".
         pattern: strftime pattern at the beginning of a path below the source, as ``%Y/%m/%d``.
         timezone: IANA name of the zone that the paths are written in.
     """
 
-    every: Literal["day", "hour"]
+    every: Literal["daily", "hourly"]
     start: str
     pattern: str
     timezone: str = "UTC"
 
     def definition(self, name: str) -> dg.PartitionsDefinition:
         """Every window from the start until now."""
-        if self.every == "day":
+        if self.every == "daily":
             return dg.DailyPartitionsDefinition(start_date=self.start, timezone=self.timezone)
         return dg.HourlyPartitionsDefinition(start_date=self.start, timezone=self.timezone)
+
+    @property
+    def _keys(self) -> dg.TimeWindowPartitionsDefinition:
+        return self.definition("")  # type: ignore[return-value]
+
+    def closed_window_of(self, path: str) -> str | None:
+        """The window that a path below the source names, once it is over; None where it is not, or names none."""
+        begins = window_of(path, self.pattern)
+        if begins is None:
+            return None
+        key = begins.strftime(self._keys.fmt)
+        return key if self._keys.has_partition_key(key) else None
+
+    def take_up(self, keys: Iterable[str], storage: Storage, location: str, params: Params) -> None:
+        """Register what is there of these windows; of one without videos, a partition without members."""
+        read = ReadParams.model_validate(params.model_dump())
+        listed = {
+            key: [
+                source
+                for page in list_pages(location, read, prefix=self._prefix_of(key), outside=storage.root)
+                for source in page.sources
+                if self.closed_window_of(source.path) == key
+            ]
+            for key in keys
+        }
+        register_windows(Register(storage), listed)
+
+    def _prefix_of(self, key: str) -> str:
+        """What the paths of a window's sources begin with."""
+        begins = datetime.strptime(key, self._keys.fmt)  # noqa: DTZ007 - a key has no zone of its own
+        return begins.strftime(self.pattern.partition("*")[0])

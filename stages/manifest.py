@@ -116,9 +116,14 @@ def last_commit(storage: Storage, ref: ManifestRef) -> Commit | None:
     return load_commit(storage, ref, max(numbers)) if numbers else None
 
 
-def reusable_items(storage: Storage, ref: ManifestRef, again: Collection[str] = ()) -> StoredItems:
-    """Every reusable item of a table, without those that failed for a reason in `again`."""
-    return find_stored_items(storage, ref, again, committed=(last_commit(storage, ref) or _NOTHING).files)
+def reusable_items(
+    storage: Storage, ref: ManifestRef, again: Collection[str] = (), newest: Commit | None = None
+) -> StoredItems:
+    """Every reusable item of a table, without those that failed for a reason in `again`.
+
+    Its newest version is read where it is not given.
+    """
+    return find_stored_items(storage, ref, again, committed=(newest or last_commit(storage, ref) or _NOTHING).files)
 
 
 def load_commit(storage: Storage, ref: ManifestRef, number: int) -> Commit:

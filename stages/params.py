@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from stages.check_params import CheckParams
 from stages.errors import TRANSIENT_REASONS, ParamsError
 from stages.knobs import Effect, Params, check_reasons, explain, knob, rule_of
 from stages.retry import Backoff
@@ -18,6 +19,7 @@ __all__ = [
     "GROUPS",
     "PHASES",
     "CaptionParams",
+    "CheckParams",
     "DedupParams",
     "Effect",
     "EmbedParams",
@@ -50,7 +52,21 @@ class ReadParams(Params):
     )
     exclude: list[str] = knob([], "none", "Globs of sources to leave out, by name or path below the folder.")
     limit: int = knob(0, "none", "List at most so many sources; 0 for all.", ge=0)
-    partition_size: int = knob(64, "none", "New sources of one partition, at most.", ge=1, le=100_000)
+    partition_by: Literal["count", "bytes", "prefix"] = knob(
+        "count",
+        "none",
+        "What new sources form a partition together: so many that follow one another (count), as many as partition_gb "
+        "holds (bytes), or those of one folder (prefix).",
+    )
+    partition_size: int = knob(
+        64, "none", "New sources of one partition, at most; whatever partition_by.", ge=1, le=100_000
+    )
+    partition_gb: float = knob(
+        20.0, "none", "bytes: size of a partition's videos, at most, in 10^9 bytes; a larger video stands alone.", gt=0
+    )
+    prefix_depth: int = knob(
+        1, "none", "prefix: so many folders below the listed one, from the top, tell partitions apart.", ge=1, le=100
+    )
 
 
 class SplitParams(Params):
@@ -378,7 +394,8 @@ class ExecutorParams(BaseModel):
     address: str = knob(
         "local",
         "none",
-        "'local' starts a private Ray for the run; 'auto' or host:port joins a cluster and leaves it running.",
+        "'local' starts a private Ray for the run; 'auto', host:port or ray://host:port joins a cluster and leaves it "
+        "running; 'connected' takes the Ray that this process has joined already.",
     )
     mode: Literal["streaming", "batch", "local"] = knob(
         "streaming",
@@ -435,7 +452,7 @@ PHASES: dict[str, type[Params]] = {
 }
 """Parameters by phase, in the order of the phases."""
 
-GROUPS: dict[str, type[BaseModel]] = {**PHASES, "executor": ExecutorParams}
+GROUPS: dict[str, type[BaseModel]] = {**PHASES, "executor": ExecutorParams, "checks": CheckParams}
 """Everything that can stand before the dot in ``split.threshold``."""
 
 M = TypeVar("M", bound=BaseModel)

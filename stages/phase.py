@@ -31,6 +31,7 @@ class PhaseReport:
         reused: items whose rows were there already.
         redecided: items whose stored scores were decided anew.
         computed: items that were worked on.
+        changes: what undid rows since the table's last version, in words.
         rows: rows of the table.
         counts: rows by status.
         reasons: rows not kept, by reason.
@@ -49,6 +50,7 @@ class PhaseReport:
     reused: int = 0
     redecided: int = 0
     computed: int = 0
+    changes: list[str] = field(default_factory=lambda: [])
     rows: int = 0
     counts: dict[str, int] = field(default_factory=lambda: {})
     reasons: dict[str, int] = field(default_factory=lambda: {})

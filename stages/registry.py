@@ -21,6 +21,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("executor", "batch"): "stages.executors.ray:RayExecutor",
     ("media", "probe"): "stages.media.probe:probe",
     ("media", "clip_writer"): "stages.write.clips:ClipWriter",
+    ("media", "clip_verifier"): "stages.write.verify:count_frames",
     ("media", "frame_loader"): "stages.media.frame_loader:FrameLoader",
     ("splitter", "fixed_stride"): "stages.split.fixed_stride:FixedStrideSplitter",
     ("splitter", "shots"): "stages.split.shots:ShotSplitter",
@@ -42,6 +43,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("embedder", "transformers"): "stages.models.transformers_encoder:TransformersEmbedder",
     ("captioner", "measured"): "stages.models.measured_captioner:MeasuredCaptioner",
     ("captioner", "openai"): "stages.models.openai_captioner:OpenAICaptioner",
+    ("gallery", "exhibits"): "stages.pictures.exhibits:compose",
     ("deduper", "neighbors"): "stages.dedup.neighbors:decide",
     ("deduper", "cluster"): "stages.dedup.cluster:decide",
 }

@@ -1,305 +1,212 @@
-"""Source videos: listing a folder or bucket, and grouping what is new into partitions whose members never change.
+"""Source videos: listed, told apart from those that are known, and grouped into partitions.
 
-    {root}/partitions/{partition}.parquet     members
-    {root}/partitions/_order/{n}.json         the n-th entry of the log, taken by exclusive creation:
-                                              {"partition": key, "videos": count}    a partition is registered
-                                              {"relisted": [video id, ...]}          these versions are the newest again
-
-Members are written before the number is taken, so that a registration that dies half-way is finished by the next.
-A number is taken by who has read all entries before it, so that no two partitions get one video. Where a store lets
-two have it all the same, the one registered first holds it.
+The door to listing, settling, grouping and the register. Members are written before their entry of the log, so that a
+registration that dies half-way is finished by the next.
 """
 
-import contextlib
-import fnmatch
-import io
-import json
-import logging
-import os
-from collections.abc import Collection, Iterator
+import math
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from stages.errors import ManifestError, ParamsError
+from stages.errors import ParamsError
+from stages.grouping import WINDOW_KEYS, group_sources, window_of
+from stages.listing import Page, Source, list_pages, list_sources
+from stages.members import create_members_file, members_path
 from stages.params import ReadParams
-from stages.schemas import PARTITION_SCHEMA
-from stages.storage import (
-    FileInfo,
-    Storage,
-    digest,
-    file_info,
-    find,
-    is_url,
-    local_info,
-    normalize,
-    numbers_of,
-    open_filesystem,
-)
-from stages.store_calls import try_again
+from stages.register import Entry, Register
+from stages.register_log import list_log, read_entries
+from stages.row_files import READERS, read_at_once
+from stages.settling import Settling, settle
+from stages.snapshot import newest_snapshot
+from stages.storage import Storage, digest
 
-logger = logging.getLogger(__name__)
+__all__ = [
+    "WINDOW_KEYS",
+    "Entry",
+    "Page",
+    "Register",
+    "Settling",
+    "Source",
+    "group_sources",
+    "list_pages",
+    "list_sources",
+    "read_members",
+    "register_batches",
+    "register_sources",
+    "register_windows",
+    "registered_partitions",
+    "settle",
+    "window_of",
+]
 
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One version of one source video.
-
-    Attributes:
-        uri: absolute path, or URL.
-        etag: content tag.
-        size_bytes: its size.
-    """
-
-    uri: str
-    etag: str
-    size_bytes: int
-
-    @property
-    def video_id(self) -> str:
-        """Equal for equal uri and content tag, hence in every run."""
-        return digest(self.uri, self.etag, length=16)
-
-
-def list_sources(location: str, params: ReadParams, *, outside: str | None = None) -> list[Source]:
-    """Every video below a folder or URL that the patterns admit, sorted by uri. One file is listed as itself.
-
-    Args:
-        location: folder, file or URL.
-        params: patterns, and how many at most.
-        outside: a folder or URL below which nothing is listed, such as the root that the clips are written to.
-
-    Raises:
-        ParamsError: the folder does not exist, its protocol is unknown, or a name in it is not UTF-8.
-    """
-    location = normalize(location)
-    hidden = f"{normalize(outside)}/" if outside else None
-    found = [
-        Source(_checked(uri), info.etag, info.size_bytes)
-        for uri, info in sorted(_walk(location))
-        if _admits(info.path, params) and not (hidden and uri.startswith(hidden))
-    ]
-    return found[: params.limit] if params.limit else found
-
-
-def _checked(uri: str) -> str:
-    """The uri, which a table can hold as text."""
-    try:
-        uri.encode()
-    except UnicodeEncodeError as error:
-        raise ParamsError(
-            f"The name of a source must be UTF-8, got {uri!a}. Rename it, or leave it out with read.exclude."
-        ) from error
-    return uri
-
-
-def _walk(location: str) -> Iterator[tuple[str, FileInfo]]:
-    """Pairs of uri and entry, the entry's path taken from the listed folder."""
-    if not is_url(location):
-        yield from _walk_local(location)
-        return
-    filesystem, base = open_filesystem(location)
-    entries = try_again(lambda: find(filesystem, base), store=location, operation="listing")
-    if not entries:
-        raise ParamsError(f"SOURCE must be a folder or URL with files below it, got {location!r}: nothing is there.")
-    for name, entry in entries.items():
-        relative = name[len(base) :].lstrip("/")
-        uri = f"{location}/{relative}" if relative else location
-        yield uri, file_info(relative or name.rsplit("/", 1)[-1], entry)
-
-
-def _walk_local(location: str) -> Iterator[tuple[str, FileInfo]]:
-    if os.path.isfile(location):
-        yield location, local_info(location, os.path.basename(location))
-        return
-    if not os.path.isdir(location):
-        raise ParamsError(f"SOURCE must be a folder, a file or an fsspec URL, got {location!r}: it does not exist.")
-    for folder, _, files in os.walk(location, onerror=_warn_unlisted):
-        for name in files:
-            path = os.path.join(folder, name)
-            # A broken symbolic link and a socket are no files; a link to a file is one.
-            if os.path.isfile(path):
-                with contextlib.suppress(FileNotFoundError):  # removed meanwhile
-                    yield path, local_info(path, os.path.relpath(path, location))
-
-
-def _warn_unlisted(error: OSError) -> None:
-    logger.warning("Sources below %s are left out: %s.", error.filename, error.strerror)
-
-
-def _admits(relative: str, params: ReadParams) -> bool:
-    def matches(patterns: list[str]) -> bool:
-        texts = (relative.lower(), relative.lower().rsplit("/", 1)[-1])
-        return any(fnmatch.fnmatchcase(text, pattern.lower()) for pattern in patterns for text in texts)
-
-    return matches(params.include) and not matches(params.exclude)
+_SAFE_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_-]{0,99}")
 
 
 def registered_partitions(storage: Storage) -> list[str]:
     """Partition keys in the order of their registration."""
+    listing = list_log(storage)
+    snapshot = newest_snapshot(storage, listing)
+    entries = read_entries(storage, range(snapshot.number + 1, max(listing.tags, default=0) + 1))
+    recent = [entry["partition"] for entry in entries.values() if "partition" in entry]
+    known = [key for key in snapshot.rows["partition"].unique().to_pylist() if key is not None]
     # A partition that stands twice in the log has the place of its first entry.
-    return list(dict.fromkeys(entry["partition"] for _, entry in _log(storage) if "partition" in entry))
-
-
-def _log(storage: Storage) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Entries by number. Numbers that the listing missed, since they were taken meanwhile, are among them."""
-    listed = numbers_of(storage.list("partitions/_order"))
-    for number in range(1, max(listed, default=0) + 1):
-        entry = _read_entry(storage, number)
-        if entry is not None:
-            yield number, entry
-
-
-def _read_entry(storage: Storage, number: int) -> dict[str, Any] | None:
-    """What the log says there; None where nothing is.
-
-    Raises:
-        ManifestError: the entry is damaged.
-    """
-    path = f"partitions/_order/{number}.json"
-    try:
-        entry = json.loads(storage.read_bytes(path))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise ManifestError(f"{storage.location(path)} is damaged: {error}. Restore it from a copy.") from error
-    if not isinstance(entry, dict):
-        raise ManifestError(f"{storage.location(path)} must hold an entry of the log, got {entry!r:.80}.")
-    return entry
+    return list(dict.fromkeys([*known, *recent]))
 
 
 def read_members(storage: Storage, partition: str) -> pa.Table:
-    """The source videos of one partition as they were written, with the columns of `PARTITION_SCHEMA`.
+    """`Register.read_members` of a register that is read for it."""
+    return Register(storage).read_members(partition)
+
+
+def register_sources(storage: Storage, sources: Sequence[Source], params: ReadParams) -> list[str]:
+    """Give every source a partition and return those that hold a listed one, in the order of registration."""
+    register = Register(storage)
+    register_batches(register, sources, params)
+    holding = {register.holder[source.video_id] for source in sources}
+    return [partition for partition in register.members if partition in holding]
+
+
+def register_batches(
+    register: Register, sources: Sequence[Source], params: ReadParams, *, until: float = math.inf
+) -> list[Source]:
+    """Give every source a partition; returns those that are left for a later call.
+
+    Known versions of sources keep their partition; new ones form new partitions, see `group_sources`. A known version
+    that another one followed is the newest again.
+
+    Args:
+        register: up to date, or nearly: what others registered meanwhile is followed.
+        sources: that were listed.
+        params: how they are grouped.
+        until: the `time.monotonic` after which no further partitions are begun; some are made by every call.
 
     Raises:
-        ManifestError: there is no such partition, or its file is damaged.
+        ManifestError: a file of the register is missing or damaged.
+        StorageError: the store does not answer; what is registered stays.
     """
-    path = f"partitions/{partition}.parquet"
-    try:
-        data = storage.read_bytes(path)
-    except FileNotFoundError as error:
-        raise ManifestError(
-            f"Partition must be registered under {storage.root}/partitions, got {partition!r}. "
-            "Run `curator run SOURCE --root ROOT`, or turn on the sensor, to register one."
-        ) from error
-    try:
-        # Arrow's threads that still read a Python file object abort a process that ends right then.
-        return pq.read_table(pa.BufferReader(data), use_threads=False).select(PARTITION_SCHEMA.names)
-    except (pa.ArrowException, OSError, KeyError) as error:  # of damaged pages Arrow tells by an OSError
-        raise ManifestError(
-            f"{storage.location(path)} is damaged: {error}. Restore it from a copy, or delete it together with its "
-            "entry in partitions/_order; the next `curator run` registers its sources again."
-        ) from error
+
+    def groups(new: Sequence[Source]) -> list[_Group]:
+        return [
+            _Group(digest(*(source.video_id for source in members), length=12), None, members)
+            for members in group_sources(new, params)
+        ]
+
+    return _register(register, sources, groups, until)
 
 
-class Register:
-    """The log of registrations: each entry, and the members of each partition, are read once.
+def register_windows(
+    register: Register, windows: Mapping[str, Sequence[Source]], *, until: float = math.inf
+) -> list[Source]:
+    """Give every source the partition that is named; returns those that are left for a later call.
+
+    Members that are registered never change: later ones of a partition are an addition to it. A known version of a
+    source keeps its partition.
+
+    Args:
+        register: as in `register_batches`.
+        windows: sources by the partition's key: a day, an hour; of one without sources a partition without members.
+        until: as in `register_batches`.
+
+    Raises:
+        ParamsError: a key holds more than letters, digits, "-", "_" and ":".
+        ManifestError: a file of the register is missing or damaged.
+        StorageError: the store does not answer; what is registered stays.
+    """
+    wrong = [key for key in windows if not _SAFE_KEY.fullmatch(key)]
+    if wrong:
+        raise ParamsError(
+            f"Keys of partitions must be letters, digits, '-', '_' and ':', got {wrong[:3]}. Write times as in "
+            f"{WINDOW_KEYS['daily']}."
+        )
+    sources = {source.video_id: source for members in windows.values() for source in members}
+    keys = {source.video_id: key for key, members in windows.items() for source in members}
+
+    def groups(new: Sequence[Source]) -> list[_Group]:
+        by_key: dict[str, list[Source]] = {}
+        for source in new:
+            by_key.setdefault(keys[source.video_id], []).append(source)
+        by_key.update((key, []) for key in windows if key not in by_key and key not in register.members)
+        return [_window_group(register, key, by_key[key]) for key in sorted(by_key)]
+
+    return _register(register, list(sources.values()), groups, until)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """New members of a partition.
 
     Attributes:
-        members: (uri, video id) of each member by partition, in the order of registration.
-        holder: partition by video id: the one registered first.
-        newest: by uri, the video id of the version that was listed last.
-        relistings: by video id, how often the version became the newest again.
+        partition: its key.
+        added: digest of the members, where the partition has some already.
+        members: sources that no partition holds.
     """
 
-    def __init__(self, storage: Storage) -> None:
-        self.members: dict[str, list[tuple[str, str]]] = {}
-        self.holder: dict[str, str] = {}
-        self.newest: dict[str, str] = {}
-        self.relistings: dict[str, int] = {}
-        self._uris: dict[str, str] = {}
-        self._storage = storage
-        self._last = 0
-        for number, entry in _log(storage):
-            self._follow(entry)
-            self._last = number
-
-    def held_members(self, partition: str) -> pa.Table:
-        """`read_members` without the videos that a partition registered earlier holds.
-
-        Raises:
-            ManifestError: there is no such partition.
-        """
-        table = read_members(self._storage, partition)
-        held = [self.holder.get(video_id, partition) == partition for video_id in table["video_id"].to_pylist()]
-        return table.filter(pa.array(held, pa.bool_()))
-
-    def superseded(self) -> dict[str, set[str]]:
-        """By partition, the video ids that it holds and whose uri was listed later with other content."""
-        replaced: dict[str, set[str]] = {}
-        for video_id, partition in self.holder.items():
-            if self.newest[self._uris[video_id]] != video_id:
-                replaced.setdefault(partition, set()).add(video_id)
-        return replaced
-
-    def partitions_of(self, uris: Collection[str]) -> list[str]:
-        """Partitions that have any version of these sources as a member, in the order of registration."""
-        return [key for key, members in self.members.items() if any(uri in uris for uri, _ in members)]
-
-    def append(self, entry: dict[str, Any]) -> bool:
-        """Make the entry the next of the log; False where somebody else's became that, which is then followed."""
-        self._last += 1
-        path = f"partitions/_order/{self._last}.json"
-        taken = self._storage.create_bytes(path, json.dumps(entry).encode())
-        self._follow(entry if taken else _read_entry(self._storage, self._last) or {})
-        return taken
-
-    def _follow(self, entry: dict[str, Any]) -> None:
-        relisted: list[str] = [video_id for video_id in entry.get("relisted", []) if video_id in self._uris]
-        for video_id in relisted:
-            self.newest[self._uris[video_id]] = video_id
-            self.relistings[video_id] = self.relistings.get(video_id, 0) + 1
-        partition = entry.get("partition")
-        if partition is None or partition in self.members:
-            return
-        table = read_members(self._storage, partition)
-        self.members[partition] = list(zip(table["uri"].to_pylist(), table["video_id"].to_pylist(), strict=True))
-        for uri, video_id in self.members[partition]:
-            self._uris[video_id] = uri
-            self.newest[uri] = video_id
-            self.holder.setdefault(video_id, partition)
+    partition: str
+    added: str | None
+    members: list[Source]
 
 
-def register_sources(storage: Storage, sources: list[Source], partition_size: int) -> list[str]:
-    """Give every source a partition and return those that hold a listed one, in registration order.
+def _window_group(register: Register, key: str, members: list[Source]) -> _Group:
+    known = key in register.members
+    return _Group(key, digest(*(source.video_id for source in members), length=12) if known else None, members)
 
-    Known versions of sources keep their partition; new ones form new partitions of at most `partition_size`. A known
-    version that another one followed is the newest again.
-    """
-    register = Register(storage)
-    again = [source for source in sources if source.video_id in register.holder]
-    new = [source for source in sources if source.video_id not in register.holder]
-    while again := [source for source in again if register.newest[source.uri] != source.video_id]:
-        if register.append({"relisted": [source.video_id for source in again]}):
-            break
-    while new:
-        members = new[:partition_size]
-        if register.append({"partition": _write_members(storage, members), "videos": len(members)}):
-            new = new[partition_size:]
-        else:
+
+def _register(
+    register: Register, sources: Sequence[Source], groups: Callable[[Sequence[Source]], list[_Group]], until: float
+) -> list[Source]:
+    listed = register.unregistered(sources)
+    token = digest(str(register.last + 1), *(source.video_id for source in listed), length=12)
+    _relist(register, listed, token)
+    while work := groups(new := [source for source in listed if source.video_id not in register.holder]):
+        if not _append(register, work, token, until):
             new = [source for source in new if source.video_id not in register.holder]
-    wanted = {register.holder[source.video_id] for source in sources}
-    return [partition for partition in register.members if partition in wanted]
+            break
+    register.save_snapshot()
+    return new
 
 
-def _write_members(storage: Storage, members: list[Source]) -> str:
-    """The key of the partition, whose members are there but in no entry of the log."""
-    partition = digest(*(source.video_id for source in members), length=12)
-    table = pa.Table.from_pylist(
-        [
-            {
-                "uri": source.uri,
-                "video_id": source.video_id,
-                "etag": source.etag,
-                "size_bytes": source.size_bytes,
-            }
-            for source in members
-        ],
-        schema=PARTITION_SCHEMA,
-    )
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer)
-    storage.create_bytes(f"partitions/{partition}.parquet", buffer.getvalue())
-    return partition
+def _relist(register: Register, sources: Sequence[Source], token: str) -> None:
+    """Known versions among the sources, which others followed, are the newest again."""
+    known = [source for source in sources if source.video_id in register.holder]
+    while again := register.unregistered(known):
+        if register.append({"relisted": [source.video_id for source in again], "registration": token}):
+            break
+
+
+def _append(register: Register, work: list[_Group], token: str, until: float) -> bool:
+    """Groups are in the log, up to one that another process undid, or until the time is over; False for the latter."""
+    for start in range(0, len(work), READERS):
+        batch = work[start : start + READERS]
+        written = read_at_once(partial(_write_members, register.storage), batch)
+        for group, members in zip(batch, written, strict=True):
+            # Each number that is lost may have been taken for these very members.
+            while not _is_undone(register, group):
+                if register.append(_entry(group, members, token), members):
+                    break
+            else:
+                return True
+        if time.monotonic() >= until:
+            return False
+    return True
+
+
+def _is_undone(register: Register, group: _Group) -> bool:
+    """True where another process registered some of the members, or gave the partition its first ones."""
+    first_ones_gone = group.added is None and group.partition in register.members
+    return first_ones_gone or any(source.video_id in register.holder for source in group.members)
+
+
+def _write_members(storage: Storage, group: _Group) -> pa.Table:
+    """The members of the partition are there, but in no entry of the log; returns those that the file holds."""
+    return create_members_file(storage, members_path(group.partition, group.added), group.members)
+
+
+def _entry(group: _Group, members: pa.Table, token: str) -> dict[str, Any]:
+    entry: dict[str, Any] = {"partition": group.partition, "videos": len(members), "registration": token}
+    return {**entry, "added": group.added} if group.added else entry

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from stages.changes import changes
 from stages.errors import ManifestError, Reason
 from stages.inputs import InputTables
 from stages.manifest import (
@@ -17,6 +18,7 @@ from stages.manifest import (
     ManifestRef,
     RowWriter,
     commit_table,
+    last_commit,
     read_commit,
     read_items,
     reusable_items,
@@ -48,8 +50,10 @@ class TableRun:
                 f"{len(self._index)} keys: two items are equal in all of {phase.key_columns}."
             )
         self._lineage = _lineage(phase, run_id, tables)
+        newest = last_commit(self._storage, output)
+        self._changes = changes(phase.params, self._lineage["identity"], newest.lineage if newest else None)
         self.writer = RowWriter(self._storage, output, decision_key=self._decision_key, lineage=self._lineage)
-        stored = reusable_items(self._storage, output, {*transient, *phase.params.retry_reasons})
+        stored = reusable_items(self._storage, output, {*transient, *phase.params.retry_reasons}, newest)
         files = {key: file for key in stored.worked if (file := stored.file_of(key, self._decision_key))}
         self._taken: dict[str, CommittedFile] = {}
         redecide: dict[str, CommittedFile] = {}
@@ -122,6 +126,7 @@ class TableRun:
             reused=len(self._taken),
             redecided=self.redecided,
             computed=self.computed,
+            changes=self._changes,
             rows=sum(commit.counts.values()),
             counts=commit.counts,
             reasons=commit.reasons,

@@ -69,7 +69,7 @@ def collect_toy(task: Task) -> list[Row]:
 def register_names(root: Path | str, names: list[str], *, partition_size: int = 64) -> list[str]:
     """Register sources that only have a name and return their partitions."""
     sources = [Source(f"/videos/{name}", "1", 1) for name in names]
-    return register_sources(Storage(root), sources, partition_size)
+    return register_sources(Storage(root), sources, ReadParams(partition_size=partition_size))
 
 
 class ScaledParams(ReadParams):

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import ray
 import ray._private.ray_constants
 import ray._private.worker
+from ray._private.client_mode_hook import client_mode_should_convert
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_GPU_MEMORY_GB = 24.0
 """Assumed where no GPU says how much memory it has."""
+CONNECTED = "connected"
+"""The address that stands for the Ray that this process is connected to already."""
 VITAL = {"raylet", "gcs_server"}
 """Processes of Ray, in its own words, that a private Ray cannot do without."""
 LONGEST_PARENT = 24
@@ -59,13 +62,18 @@ class Cluster:
         is_private: it started this Ray, for itself.
         folder: all of a private Ray lies in it.
         scratch: for files of the workers; a private Ray also puts there what memory does not hold.
-        node_id: of this machine.
+        node_id: of this machine; empty where it is no node of the cluster.
         environment: what workers need to import what the driver can.
     """
 
     def __init__(self, address: str) -> None:
         self._environment = {name: os.environ.get(name) for name in ("RAY_AUTH_MODE",)}
         self.is_joined = ray.is_initialized()
+        if address == CONNECTED and not self.is_joined:
+            raise PoolError(
+                f"executor.address={CONNECTED} requires that this process is connected to a Ray, and it is not. Let "
+                "the resource connect while it is set up (lifecycle.connect of dagster-ray), or give an address."
+            )
         self.is_private = not self.is_joined and address == "local"
         self.folder = _new_folder()
         scratch = _new_scratch(self.folder)
@@ -75,7 +83,7 @@ class Cluster:
                 _start(self.folder, scratch)
             elif not self.is_joined:
                 _connect(address)
-            self.node_id = ray.get_runtime_context().get_node_id()
+            self.node_id = _own_node_id()
             self.scratch = Scratch(scratch, self.node_id)
         except BaseException:  # an interrupt too: what has started meanwhile must not stay
             self.close()
@@ -173,7 +181,13 @@ def _connect(address: str, **started: Any) -> None:
     ray._private.worker._worker_logs_enabled = False
     with _own_sigterm():
         try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **started)
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                runtime_env=_job_environment(),
+                **started,
+            )
         except Exception as error:  # a node that is late is a bare Exception
             if not isinstance(error, _NOT_THERE) and type(error) is not Exception:
                 raise
@@ -235,6 +249,19 @@ def _worker_environment() -> dict[str, Any]:
     paths = [os.path.abspath(path) for path in sys.path]
     missing = [path for path in paths if path not in known and not path.startswith(installed) and os.path.exists(path)]
     return {"env_vars": {"PYTHONPATH": os.pathsep.join(missing)}} if missing else {}
+
+
+def _job_environment() -> dict[str, Any] | None:
+    """What each worker does first where the current folder, which Ray lets it search first, has another `stages`."""
+    other = Path.cwd() / "stages"
+    if not other.is_dir() or other == Path(__file__).resolve().parent.parent:
+        return None
+    return {"worker_process_setup_hook": "curator_dagster.own_stages.import_stages"}
+
+
+def _own_node_id() -> str:
+    """Of this machine; over ray:// the driver stands outside the cluster, and Ray answers with the server's node."""
+    return "" if client_mode_should_convert() else ray.get_runtime_context().get_node_id()
 
 
 def _nodes() -> list[dict[str, float]]:

@@ -46,7 +46,9 @@ def storage(tmp_path: Path) -> Storage:
 @pytest.fixture
 def partitions(source_folder: Path, storage: Storage) -> list[str]:
     """Two sources a partition, registered under the root."""
-    return register_sources(storage.open(), list_sources(str(source_folder), ReadParams()), 2)
+    return register_sources(
+        storage.open(), list_sources(str(source_folder), ReadParams()), ReadParams(partition_size=2)
+    )
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def test_two_curations_stand_side_by_side(session: Session, tmp_path: Path) -> N
         curation_definitions(Curation(namespace="cartoons"), session, second),
     )
     sources = list_sources(str(write_sources(tmp_path / "sources")), ReadParams())
-    (key,) = register_sources(second.open(), sources, 64)
+    (key,) = register_sources(second.open(), sources, ReadParams())
     with dg.DagsterInstance.ephemeral() as instance:
         sync_partitions(instance, second.open(), "cartoons_sources")
         job = defs.resolve_job_def("cartoons_curate")

@@ -34,7 +34,7 @@ def partition_of(storage: Storage, tmp_path: Path) -> dict[str, str]:
     folder.mkdir()
     for name in NAMES:
         (folder / f"{name}.mp4").write_bytes(name.encode())
-    keys = register_sources(storage.open(), list_sources(str(folder), ReadParams()), 1)
+    keys = register_sources(storage.open(), list_sources(str(folder), ReadParams()), ReadParams(partition_size=1))
     return dict(zip("abcdef", keys, strict=True))
 
 

@@ -1,7 +1,9 @@
 """Seven phases that do no work on pictures but keep the row contract, so that the Dagster side is tested in seconds."""
 
 import signal
+import tempfile
 from collections.abc import Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,9 @@ from stages.phase import Phase
 from stages.pipeline import Pipeline
 from stages.schemas import ASSETS
 from stages.sources import read_members
+from stages.storage import Storage
 from stages.tasks import Failed, Rejected, Row, Task, Video, VideoTask
+from tests.videos import noise_shot, write_video
 
 TABLE = {
     ("phase", name): f"tests.curator_dagster.tiny_phases:{name.capitalize()}"
@@ -46,10 +50,36 @@ class Touch(ProcessingStage[VideoTask, VideoTask]):
         return task
 
 
+FACTS: Row = {
+    **{"width": 64, "height": 64, "codec": "h264", "video_frames": 2, "num_frames": 2, "duration_s": 2.0},
+    **{"start_pts": 0, "end_pts": 2, "time_base": "1/1", "start_s": 0.0, "end_s": 2.0},
+    **{"start_frame": 0, "end_frame": 2, "frames_key": "f", "scores": {"motion": 0.5}, "thresholds": {"motion": 0.1}},
+    **{"model": "tiny", "embedding": [1.0], "embedding_key": "e", "group_size": 1, "rank": 0},
+    **{"window_index": 0, "window_start_frame": 0, "window_end_frame": 2, "caption": "Noise slides by."},
+    **{"clip_codec": "h264", "cut": "encode"},
+}
+"""What a kept row says, as far as its table has the column."""
+
+
 def rows_of(task: Task) -> list[Row]:
     assert isinstance(task, VideoTask)
-    facts: Row = {"start_pts": 0, "end_pts": 1, "start_s": 0.0, "end_s": 2.0, "duration_s": 2.0, "window_index": 0}
-    return [{**facts, **task.data.columns, "clip_id": task.data.video_id, "status": "kept"}]
+    clip_id = task.data.video_id
+    return [{**FACTS, "group_id": clip_id, **task.data.columns, "clip_id": clip_id, "status": "kept"}]
+
+
+@cache
+def clip_bytes() -> bytes:
+    """A clip of two frames."""
+    with tempfile.TemporaryDirectory() as folder:
+        return write_video(Path(folder) / "clip.mp4", noise_shot(1, 2, width=64), rate=1).read_bytes()
+
+
+def written_rows(root: str, task: Task) -> list[Row]:
+    (row,) = rows_of(task)
+    path = f"dataset/{row['partition']}/{row['clip_id']}"
+    Storage(root).write_bytes(f"{path}.mp4", clip_bytes())
+    Storage(root).write_bytes(f"{path}.json", b"{}")
+    return [{**row, "path": f"{path}.mp4", "metadata_path": f"{path}.json", "bytes": len(clip_bytes())}]
 
 
 class Read(Phase[Params]):
@@ -98,3 +128,6 @@ class Dedup(_Next):
 
 class Write(_Next):
     inputs = ("unique_clips", "captions", "filtered_clips")
+
+    def pipeline(self) -> Pipeline:
+        return Pipeline("write", [Touch("write")], collect=partial(written_rows, self.root))

@@ -15,7 +15,7 @@ PARTITION_SIZE = 1024
 def registered(sources: Path | str, root: Path | str) -> str:
     """The one partition that holds the sources that lie there."""
     listed = list_sources(str(sources), ReadParams())
-    (partition,) = register_sources(Storage(root), listed, PARTITION_SIZE)
+    (partition,) = register_sources(Storage(root), listed, ReadParams(partition_size=PARTITION_SIZE))
     return partition
 
 

@@ -15,7 +15,7 @@ PARAMS = ReadParams(max_failed_fraction=1)
 
 
 def register(folder: Path, root: Path) -> list[str]:
-    return register_sources(Storage(root), list_sources(str(folder), PARAMS), 64)
+    return register_sources(Storage(root), list_sources(str(folder), PARAMS), PARAMS)
 
 
 def read(root: Path, partitions: list[str]) -> dict[str, PhaseReport]:

@@ -72,7 +72,7 @@ def write(root: Path, clips: list[tuple[Row, Texts]], **params: Any) -> PhaseRep
         "captions": [commit_rows(root, "captions", [each for row, texts in clips for each in captions_of(row, texts)])],
     }
     output = ManifestRef(Storage(root).root, "dataset", PARTITION)
-    with open_session(ExecutorParams(mode="local")) as session:
+    with open_session(ExecutorParams(mode="local", backoff_s=0)) as session:
         return session.run_phase(WriteParams(max_failed_fraction=1, **params), inputs, [output])[PARTITION]
 
 

@@ -1,0 +1,31 @@
+"""What a run of a phase made and what it found made, in one line, and why."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from stages.manifest import ALL
+from stages.run import PhaseReport
+
+
+def account(reports: Mapping[str, PhaseReport]) -> str:
+    """Items of all partitions together, as "split: 12 partitions, 768 items: 760 reused, 0 redecided, 8 computed".
+
+    Ends with what differs from the last time, where that undid rows: "because split.threshold changed from 0.4 to
+    0.3"; with the number of partitions that it undid, where it was not all.
+    """
+    each = list(reports.values())
+    if not each:
+        return "Nothing was to be made."
+    items, reused, redecided, computed = (
+        sum(getattr(report, name) for report in each) for name in ("items", "reused", "redecided", "computed")
+    )
+    partitions = f"{len(each)} partition{'s' if len(each) > 1 else ''}" if ALL not in reports else "all partitions"
+    line = f"{each[0].phase}: {partitions}, {items} items: {reused} reused, {redecided} redecided, {computed} computed"
+    undone = Counter(change for report in each for change in why(report))
+    words = [change if times == len(each) else f"{change} (in {times})" for change, times in undone.items()]
+    return f"{line} because {' and '.join(words)}" if words else line
+
+
+def why(report: PhaseReport) -> list[str]:
+    """What undid rows of one partition; none where all stayed, or where they were made the first time."""
+    return report.changes if report.computed or report.redecided else []

@@ -1,0 +1,183 @@
+"""The component: a curation in somebody else's Dagster project, from one YAML file."""
+
+from typing import Annotated, Any, Literal
+
+import dagster as dg
+from dagster.components import ComponentTypeSpec
+from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
+
+from curator_dagster.curation import Curation
+from curator_dagster.definitions import curation_definitions
+from curator_dagster.resources import RayPool, Storage
+from curator_dagster.source import SourceBucket, WatchParams
+from curator_dagster.specs import asset_spec
+from curator_dagster.windows import Batches, Partitioning, Windows
+from stages.errors import ParamsError
+from stages.params import (
+    GROUPS,
+    CaptionParams,
+    CheckParams,
+    DedupParams,
+    EmbedParams,
+    ExecutorParams,
+    FilterParams,
+    Params,
+    ReadParams,
+    SplitParams,
+    WriteParams,
+)
+
+Text = Annotated[str, BeforeValidator(str)]
+"""A text that may look like a number: templates of YAML turn "7" into 7."""
+
+
+_GROUPS: dict[str, type[BaseModel]] = {**GROUPS, "watch": WatchParams}
+"""Parameters by the field that holds them."""
+
+
+def _resolved(context: dg.ResolutionContext, params: BaseModel) -> Any:
+    """Parameters whose templates, such as ``{{ env.PROMPT }}``, have their values."""
+    return type(params).model_validate(context.resolve_value(params.model_dump(exclude_unset=True)))
+
+
+def _group(params: type[BaseModel]) -> dg.Resolver:
+    """A field of parameters, with their bounds and meanings in the YAML's JSON schema."""
+    about = (params.__doc__ or "").splitlines()[0]
+    return dg.Resolver(_resolved, model_field_type=params, description=about)
+
+
+def _absolute(location: str, context: dg.ComponentLoadContext) -> str:
+    """Paths count from the project's folder, from wherever it is loaded."""
+    return location if "://" in location else str(context.project_root / location)
+
+
+class WindowSettings(dg.Model, dg.Resolvable):
+    """Where the paths of sources name days or hours."""
+
+    start: Text = Field(description="First window, as '2026-01-31' or '2026-01-31-23:00'.")
+    pattern: Text = Field(description="strftime pattern at the beginning of a path below the source, as '%Y/%m/%d/'.")
+    timezone: Text = Field(default="UTC", description="IANA name of the zone that the paths are written in.")
+
+
+class CurationScaffoldParams(BaseModel):
+    """What `dg scaffold defs` asks for."""
+
+    source: str = Field(default="videos", description="Folder or fsspec URL of the videos.")
+    root: str = Field(default="curated", description="Folder or fsspec URL that everything is written to.")
+
+
+class CurationScaffolder(dg.Scaffolder[CurationScaffoldParams]):
+    """Writes a YAML file that loads as it is."""
+
+    @classmethod
+    def get_scaffold_params(cls) -> type[CurationScaffoldParams]:
+        """Places of the sources and of the root."""
+        return CurationScaffoldParams
+
+    def scaffold(self, request: dg.ScaffoldRequest[CurationScaffoldParams]) -> None:
+        """Write `defs.yaml`."""
+        dg.scaffold_component(request, {"source": request.params.source, "root": request.params.root})
+
+
+@dg.scaffold_with(CurationScaffolder)
+class VideoCurationComponent(dg.Component, dg.Model, dg.Resolvable):
+    """Long videos in, clean captioned clips out: seven assets with their checks, a job, a sensor and a schedule."""
+
+    name: Text = Field(
+        default="",
+        pattern="^([A-Za-z_][A-Za-z0-9_]*)?$",
+        description="Sets this curation apart from another of the project; empty for an only one.",
+    )
+    source: Text = Field(description="Folder or fsspec URL of the videos, which the sensor watches.")
+    root: Text = Field(description="Folder or fsspec URL that everything is written to.")
+    read: Annotated[Any, _group(ReadParams)] = ReadParams()
+    split: Annotated[Any, _group(SplitParams)] = SplitParams()
+    filter: Annotated[Any, _group(FilterParams)] = FilterParams()
+    embed: Annotated[Any, _group(EmbedParams)] = EmbedParams()
+    caption: Annotated[Any, _group(CaptionParams)] = CaptionParams()
+    dedup: Annotated[Any, _group(DedupParams)] = DedupParams()
+    write: Annotated[Any, _group(WriteParams)] = WriteParams()
+    checks: Annotated[Any, _group(CheckParams)] = CheckParams()
+    executor: Annotated[Any, _group(ExecutorParams)] = ExecutorParams()
+    watch: Annotated[Any, _group(WatchParams)] = WatchParams()
+    partitioning: Literal["batch", "daily", "hourly"] = Field(
+        default="batch",
+        description="A partition is a batch of new videos, or the day or hour that their paths name, see windows.",
+    )
+    windows: WindowSettings | None = Field(default=None, description="Where paths name days or hours.")
+    schedule: Text = Field(
+        default="0 * * * *", description="Cron expression at which the schedule looks for new videos, once turned on."
+    )
+    automated: bool = Field(
+        default=False, description="A partition that is added is made up to the dataset by automation conditions."
+    )
+    fresh_within_hours: dict[str, float] = Field(
+        default={}, description="By asset, after how many hours without a materialization it is overdue: {dataset: 24}."
+    )
+    pools: dict[str, str] = Field(
+        default={}, description="Concurrency pool of the instance by phase, as {embed: gpu, caption: gpu}."
+    )
+    ray_resource_key: Text = Field(
+        default="", description="The project's resource that connects to Ray, such as KubeRayCluster of dagster-ray."
+    )
+    owners: list[str] = Field(default=["team:video-curation"], description="E-mail addresses, or teams as team:NAME.")
+    tags: dict[str, str] = Field(default={}, description="Of every asset.")
+
+    @field_validator(*_GROUPS, mode="before")
+    @classmethod
+    def _validated(cls, value: Any, info: ValidationInfo) -> Any:
+        """Dagster derives no schema where a field's class has bounds, so the fields above name none."""
+        return _GROUPS[str(info.field_name)].model_validate(value)
+
+    @classmethod
+    def get_spec(cls) -> ComponentTypeSpec:
+        """What `dg list components` shows."""
+        return ComponentTypeSpec(
+            description=(cls.__doc__ or "").splitlines()[0],
+            tags=["video", "ray", "curation"],
+            produces=["asset", "asset_check", "job", "sensor", "schedule", "resource"],
+        )
+
+    @property
+    def curation(self) -> Curation:
+        """What its assets are called and begin with."""
+        params: list[Params] = [self.read, self.split, self.filter, self.embed, self.caption, self.dedup, self.write]
+        return Curation(
+            namespace=self.name,
+            params={each.phase: each for each in params},
+            partitioning=self._partitioning,
+            pools=self.pools,
+            ray_key=self.ray_resource_key,
+            executor=self.executor,
+            look_at=self.schedule,
+            checks=self.checks,
+            automated=self.automated,
+            fresh_within_hours=self.fresh_within_hours,
+            owners=tuple(self.owners),
+            tags=self.tags,
+        )
+
+    @property
+    def _partitioning(self) -> Partitioning:
+        if self.partitioning == "batch":
+            return Batches()
+        if self.windows is None:
+            raise ParamsError(
+                f"partitioning={self.partitioning} requires windows, which say where paths name them, got none. "
+                "Add {start: 2026-01-01, pattern: '%Y/%m/%d/'}."
+            )
+        return Windows(self.partitioning, **self.windows.model_dump())
+
+    def get_asset_spec(self, asset: str) -> dg.AssetSpec:
+        """How an asset stands in the graph, by the name of its table (``clips``).
+
+        For a subclass to override; what it changes should begin with `super().get_asset_spec(asset)`.
+        """
+        return asset_spec(self.curation, asset)
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """Assets, checks, job, sensor, schedule and resources of this curation."""
+        ray_pool = None if self.ray_resource_key else RayPool(**self.executor.model_dump())
+        storage = Storage(root=_absolute(self.root, context))
+        source = SourceBucket(location=_absolute(self.source, context), **self.watch.model_dump())
+        return curation_definitions(self.curation, ray_pool, storage, source=source, spec_of=self.get_asset_spec)

@@ -1,0 +1,53 @@
+"""What stands below a picture: plain lines about its row. Whoever shows them escapes them."""
+
+from typing import Any
+
+from stages.tasks import Row
+
+MAX_LINE_CHARS = 160
+MAX_NAME_CHARS = 48
+MAX_CAPTION_CHARS = 600
+
+
+def kept_lines(row: Row) -> tuple[str, ...]:
+    """The source's file name; where in it the clip lies, and the clip's id."""
+    name = shortened(str(row["uri"]).rsplit("/", 1)[-1], MAX_NAME_CHARS)
+    start, end, clip_id = row.get("start_s"), row.get("end_s"), row.get("clip_id") or ""
+    return name, clip_id if start is None or end is None else f"{clock(start)}-{clock(end)} {clip_id}"
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds, with hours where there are some."""
+    tenths = round(seconds * 10)
+    minutes, rest = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{minutes:02d}:{rest / 10:04.1f}"
+    return f"{hours}:{text}" if hours else text
+
+
+def shortened(text: Any, max_chars: int = MAX_LINE_CHARS) -> str:
+    """The text on one line, with an ellipsis where it is longer than `max_chars`."""
+    line = " ".join(str(text or "").split())
+    return line if len(line) <= max_chars else line[: max_chars - 1] + "…"
+
+
+def rejected_lines(row: Row) -> tuple[str, ...]:
+    """The reason first, then what was measured and required."""
+    return str(row["reason"]), shortened(row["error"]), *kept_lines(row)
+
+
+def dataset_lines(row: Row) -> tuple[str, ...]:
+    """The caption last."""
+    return *kept_lines(row), shortened(row["caption"])
+
+
+def group_lines(row: Row) -> tuple[str, ...]:
+    """First whether it is kept, or how similar to the kept one."""
+    if row["status"] == "kept":
+        return f"kept, 1 of {row['group_size']} clips", *kept_lines(row)
+    return f"similarity {row['similarity']:.3f}", *kept_lines(row)
+
+
+def caption_lines(row: Row) -> tuple[str, ...]:
+    """The caption first."""
+    return shortened(row["caption"], MAX_CAPTION_CHARS), *kept_lines(row)

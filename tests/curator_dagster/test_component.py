@@ -1,0 +1,174 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster.components.testing.utils import DefsFolderSandbox, create_defs_folder_sandbox
+from pydantic import ValidationError
+
+from curator_dagster import VideoCurationComponent
+from curator_dagster.source import WatchParams
+from stages.params import GROUPS, rule_of
+from tests.videos import noisy_video
+
+TYPE = "curator_dagster.VideoCurationComponent"
+EXAMPLE = Path(__file__).parents[2] / "docs" / "example"
+DG = str(Path(sys.executable).with_name("dg"))
+
+
+@pytest.fixture
+def sandbox() -> Iterator[DefsFolderSandbox]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Dagster's own: it loads components by what it and pydantic call beta or old
+        with create_defs_folder_sandbox() as sandbox:
+            yield sandbox
+
+
+def add(sandbox: DefsFolderSandbox, component: type[dg.Component] = VideoCurationComponent, **attributes: Any) -> Path:
+    contents = {"type": TYPE, "attributes": {"source": "in", "root": "out", **attributes}}
+    return sandbox.scaffold_component(component_cls=component, defs_yaml_contents=contents)
+
+
+def keys(defs: dg.Definitions) -> set[str]:
+    return {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
+
+
+def test_one_file_gives_assets_checks_jobs_sensor_and_schedule(sandbox: DefsFolderSandbox) -> None:
+    add(sandbox)
+    with sandbox.build_all_defs() as defs:
+        assert len(keys(defs)) == 7
+        for job in ("curate", "find_videos"):
+            assert defs.resolve_job_def(job)
+        assert defs.resolve_sensor_def("new_videos").minimum_interval_seconds == 60
+        assert defs.resolve_schedule_def("new_videos_on_schedule").cron_schedule == "0 * * * *"
+        checks = {key.asset_key.to_user_string() for key in defs.resolve_asset_graph().asset_check_keys}
+        assert checks == keys(defs)
+
+
+def test_two_instances_stand_side_by_side(sandbox: DefsFolderSandbox) -> None:
+    add(sandbox, name="films")
+    add(sandbox, name="shows_2", pools={"embed": "gpu"}, owners=["me@example.com"], tags={"tier": "gold"})
+    with sandbox.build_all_defs() as defs:
+        assert {"films/clips", "shows_2/clips"} < keys(defs)
+        assert {job.name for job in defs.jobs or []} >= {"films_curate", "shows_2_curate"}
+        node = defs.resolve_asset_graph().get(dg.AssetKey(["shows_2", "embeddings"]))
+        assert (node.pools, node.owners, node.group_name) == ({"gpu"}, ("me@example.com",), "shows_2")
+
+
+def test_values_and_templates_of_the_file_reach_the_parameters(
+    sandbox: DefsFolderSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMPT", "What happens?")
+    path = add(sandbox, split={"threshold": 0.3}, caption={"prompt": "{{ env.PROMPT }}"}, watch={"settle_s": 5})
+    with sandbox.load_component_and_build_defs(defs_path=path) as (component, defs):
+        assert isinstance(component, VideoCurationComponent)
+        assert component.split.threshold == 0.3
+        assert component.curation.params["caption"].model_dump()["prompt"] == "What happens?"
+        resources = defs.resources or {}
+        assert resources["source"].settle_s == 5
+        assert resources["storage"].root == str(sandbox.project_root / "out")
+
+
+class Renamed(VideoCurationComponent):
+    """Says otherwise how its assets stand in the graph."""
+
+    def get_asset_spec(self, asset: str) -> dg.AssetSpec:
+        spec = super().get_asset_spec(asset)
+        deps = [dg.AssetKey(["lake", *dep.asset_key.path]) for dep in spec.deps]
+        return spec.replace_attributes(key=dg.AssetKey(["lake", asset]), deps=deps).merge_attributes(tags={"mine": "1"})
+
+
+def test_specs_may_be_overridden(tmp_path: Path) -> None:
+    component = Renamed(source="in", root=str(tmp_path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        defs = component.build_defs(dg.ComponentTree.for_test().load_context)
+    graph = defs.resolve_asset_graph()
+    assert graph.get(dg.AssetKey(["lake", "dataset"])).tags["mine"] == "1"
+    assert dg.AssetKey(["lake", "clips"]) in graph.get(dg.AssetKey(["lake", "filtered_clips"])).parent_keys
+
+
+def test_schema_of_the_file_says_bounds_and_meanings() -> None:
+    model_of_file = VideoCurationComponent.get_model_cls()
+    assert model_of_file is not None
+    schema = model_of_file.model_json_schema()
+    for group, model in {**GROUPS, "watch": WatchParams}.items():
+        stated = schema["$defs"][model.__name__]["properties"]
+        assert stated == model.model_json_schema()["properties"], group
+    assert rule_of(schema["$defs"]["SplitParams"]["properties"]["threshold"]) == "0 < number < 1"
+    json.dumps(schema)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"split": {"threshold": 3}}, "less than 1"),
+        ({"split": {"treshold": 0.3}}, "Extra inputs are not permitted"),
+        ({"name": "my films"}, "should match pattern"),
+        ({"partitioning": "weekly"}, "'batch', 'daily' or 'hourly'"),
+    ],
+)
+def test_component_rejects_what_no_parameter_allows(attributes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        VideoCurationComponent(source="in", root="out", **attributes)
+
+
+def test_component_rejects_days_without_saying_where_paths_name_them() -> None:
+    with pytest.raises(ValueError, match="partitioning=daily requires windows"):
+        _ = VideoCurationComponent(source="in", root="out", partitioning="daily").curation
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The example project, in which there is a package called `stages` too."""
+    project = tmp_path / "example"
+    shutil.copytree(EXAMPLE, project)
+    (project / "stages").mkdir()
+    (project / "stages" / "__init__.py").write_text('raise RuntimeError("the wrong one")\n')
+    (project / "stages" / "errors.py").write_text("THEIRS = 1\n")
+    (project / "stages" / "lights.py").write_text("COUNT = 3\n")
+    definitions = project / "src" / "film_clips" / "definitions.py"
+    definitions.write_text(f"{definitions.read_text()}\n\nfrom stages.lights import COUNT  # noqa: E402\n")
+    return project
+
+
+def dg_command(project: Path, *words: str) -> str:
+    home = project / ".dagster"
+    home.mkdir(exist_ok=True)
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    path = os.pathsep.join([str(project), str(project / "src")])
+    done = subprocess.run(
+        [DG, *words],
+        cwd=project,
+        env={**os.environ, "DAGSTER_HOME": str(home), "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_example_project_loads_beside_a_package_called_stages(project: Path) -> None:
+    assert "All definitions loaded successfully" in dg_command(project, "check", "defs")
+
+
+@pytest.mark.long
+def test_example_project_makes_a_dataset(project: Path) -> None:
+    (project / "videos").mkdir()
+    video = noisy_video(project / "videos" / "a.mp4", 75)
+    os.utime(video, (0, 0))
+    listed = dg_command(project, "list", "defs", "--json")
+    assert {asset["key"] for asset in json.loads(listed[listed.index("{") :])["assets"]} >= {"videos", "dataset"}
+    dg_command(project, "launch", "--job", "find_videos")
+    (members,) = (project / "curated" / "partitions").glob("*.parquet")
+    dg_command(project, "launch", "--assets", "*", "--partition", members.stem)
+    assert list((project / "curated" / "manifests" / "dataset" / members.stem).rglob("1.json"))

@@ -1,0 +1,42 @@
+"""A driver that joins a Ray by its address, in a process of its own, as tests start it.
+
+Prints, as JSON, on which nodes it worked.
+"""
+
+import json
+import sys
+
+import ray
+
+from stages.base import WorkerMetadata
+from stages.executors.ray import RayExecutor
+from stages.params import ExecutorParams
+from tests.faults.poison import Step, loads, run
+
+
+class Where(Step):
+    """Its row says on which node it was made."""
+
+    def setup(self, worker_metadata: WorkerMetadata) -> None:
+        self.name = f"{worker_metadata.node.node_id} "
+
+
+def nodes_of_a_run(address: str) -> list[str]:
+    """On which nodes a run worked that joined the Ray at an address, and left it."""
+    pool = RayExecutor(ExecutorParams(address=address))
+    try:
+        done = run(pool, [Where("where", seconds=0.3)], loads(*"123456789"))
+    finally:
+        pool.close()
+    return sorted({rows[0]["way"].split()[0] for (rows,) in done.outcomes.values()})
+
+
+def main() -> None:
+    """Work on the Ray that the command line names, twice: join it, then take the connection that is there."""
+    address = sys.argv[1]
+    joined = nodes_of_a_run(address)
+    assert not ray.is_initialized()
+    ray.init(address, log_to_driver=False)
+    connected = nodes_of_a_run("connected")
+    assert ray.is_initialized(), "a connection of others is left open"
+    print(json.dumps({"joined": joined, "connected": connected}))  # noqa: T201 - read by the test

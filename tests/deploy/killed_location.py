@@ -1,0 +1,38 @@
+"""A code location whose first run is killed half-way: its process ends as if the system had run out of memory."""
+
+import os
+import signal
+from pathlib import Path
+
+import dagster as dg
+
+from curator_dagster.curation import Curation
+from curator_dagster.definitions import curation_definitions
+from curator_dagster.resources import RayPool, Storage
+from stages import registry
+from stages.pipeline import Pipeline
+from stages.tasks import Failed, Rejected, VideoTask
+from tests.curator_dagster import tiny_phases
+
+
+class KilledOnce(tiny_phases.Touch):
+    """Ends its process where the file that an environment variable names is there, and takes that away."""
+
+    def process(self, task: VideoTask) -> VideoTask | Rejected | Failed:
+        mark = Path(os.environ["KILL_ONCE"])
+        if mark.exists():
+            mark.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().process(task)
+
+
+class Filter(tiny_phases.Filter):
+    """The phase in which that happens."""
+
+    def pipeline(self) -> Pipeline:
+        return Pipeline("filter", [KilledOnce("filter")], collect=tiny_phases.rows_of)
+
+
+registry.TABLE.update(tiny_phases.TABLE)
+registry.TABLE["phase", "filter"] = f"{__name__}:Filter"
+defs = curation_definitions(Curation(), RayPool(mode="local"), Storage(root=dg.EnvVar("CURATOR_ROOT")))

@@ -1,0 +1,32 @@
+"""Nodes of a Ray on this machine, each started as a person starts one, and ended by its process id."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.faults.waiting import wait_for
+
+READY_S = 90.0
+STARTED = "Ray runtime started"
+
+
+@contextmanager
+def running_node(log: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Iterator[None]:
+    """`ray start` with these arguments until the end of the block; nothing of that node is left then."""
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--disable-usage-stats", *arguments]
+    with open(log, "wb") as output:
+        node = subprocess.Popen(
+            command, env={**os.environ, **(env or {})}, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        wait_for(node, lambda: STARTED in log.read_text(errors="replace"), limit_s=READY_S)
+        yield
+    finally:
+        node.terminate()  # drains the node, and ends its processes
+        try:
+            node.wait(timeout=READY_S)
+        finally:
+            node.kill()
