@@ -14,6 +14,7 @@ class LossyProxy:
     Attributes:
         url: to be used in place of the server's.
         lost: answers that never arrived.
+        num_bytes: passed on, both ways.
     """
 
     def __init__(self, url: str) -> None:
@@ -22,6 +23,7 @@ class LossyProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.lost = 0
+        self.num_bytes = 0
         self._is_to_lose = False
 
     def __enter__(self) -> Self:
@@ -49,6 +51,7 @@ class LossyProxy:
     def _requests(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := client.recv(1 << 16):
+                self.num_bytes += len(data)
                 server.sendall(data)
         _end(server)
 
@@ -59,6 +62,7 @@ class LossyProxy:
                     self._is_to_lose = False
                     self.lost += 1
                     break
+                self.num_bytes += len(data)
                 client.sendall(data)
         _end(client)
         client.close()
