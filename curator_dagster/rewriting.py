@@ -187,7 +187,7 @@ def _requests(
         for _, alike in groupby(stretch, key=lambda key: json.dumps(params[key], sort_keys=True)):
             keys = list(alike)
             yield dg.RunRequest(
-                run_key=f"{decided.digest[:12]}:{keys[0]}:{keys[-1]}",
+                run_key=f"{decided.number}:{decided.digest[:12]}:{keys[0]}:{keys[-1]}",
                 run_config={"ops": {curation.op_name("dataset"): {"config": params[keys[0]]}}},
                 tags=partition_tags(keys),
             )

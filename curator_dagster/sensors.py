@@ -1,12 +1,14 @@
 """What watches the bucket: a sensor, and a schedule for those who would rather look once an hour."""
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
 
 from curator_dagster.curation import Curation
 from curator_dagster.partitions import add_partitions, portions
-from curator_dagster.watching import REGISTERED_TAG, SOURCES_TAG, Cursor, Look, look
+from curator_dagster.watching import Cursor, Look, look
 from stages.retry import Backoff, using
 
 _TRIES = Backoff(2, 1.0, 1.0)
@@ -57,10 +59,12 @@ def new_videos_schedule(curation: Curation, job: Any) -> dg.ScheduleDefinition:
     )
     def new_videos_on_schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         kept = _KeptCursor(context.instance, curation)
-        found = _look(curation, context, kept.read())
+        began = kept.read()
+        found = _look(curation, context, began)
         add_partitions(context.instance, curation.scoped("sources"), found.new_partitions)
-        kept.write(found.cursor)
-        return found.requests or dg.SkipReason(found.summary)
+        kept.write(began, found)
+        requests = [request for request in found.requests if not kept.has_run(str(request.run_key))]
+        return requests or dg.SkipReason(found.summary)
 
     return new_videos_on_schedule
 
@@ -79,21 +83,29 @@ def _look(
 class _KeptCursor:
     """The cursor of a schedule, which Dagster keeps for sensors alone.
 
-    What was requested is read from the runs that are there, since runs are launched after the schedule has returned.
+    Runs are launched after the schedule has returned, and a run key says nothing to a later look of it. So each look
+    finds out whether the runs are there that the one before asked for, and asks for those that are not.
     """
 
     def __init__(self, instance: dg.DagsterInstance, curation: Curation) -> None:
         self._instance = instance
-        self._sources = curation.scoped("sources")
-        self._key = f"curator/{self._sources}/new_videos_on_schedule"
+        self._key = f"curator/{curation.scoped('sources')}/new_videos_on_schedule"
 
     def read(self) -> Cursor:
-        """Where the last look ended."""
+        """Where the last look ended of which all runs are there, and how far the listing has come since."""
         text = self._instance.daemon_cursor_storage.get_cursor_values({self._key}).get(self._key)
-        kept = Cursor.parse(text)
-        asked = self._instance.get_runs(dg.RunsFilter(tags={SOURCES_TAG: self._sources}), limit=1)
-        return Cursor(kept.position, kept.seen, int(asked[0].tags[REGISTERED_TAG]) if asked else 0)
+        kept = json.loads(text or "{}")
+        began, ended = Cursor.parse(kept.get("began")), Cursor.parse(kept.get("ended"))
+        if all(map(self.has_run, kept.get("asked", []))):
+            return ended
+        return replace(ended, requested=began.requested, registration=began.registration)
 
-    def write(self, cursor: Cursor) -> None:
+    def write(self, began: Cursor, found: Look) -> None:
         """For the next look."""
-        self._instance.daemon_cursor_storage.set_cursor_values({self._key: cursor.text()})
+        asked = [request.run_key for request in found.requests]
+        kept = {"began": began.text(), "ended": found.cursor.text(), "asked": asked}
+        self._instance.daemon_cursor_storage.set_cursor_values({self._key: json.dumps(kept)})
+
+    def has_run(self, run_key: str) -> bool:
+        """True where a run was launched with this key."""
+        return bool(self._instance.get_run_ids(dg.RunsFilter(tags={"dagster/run_key": run_key}), limit=1))

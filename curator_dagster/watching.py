@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 
 import dagster as dg
+from pydantic import TypeAdapter, ValidationError
 
 from curator_dagster.curation import Curation
 from curator_dagster.partitions import partition_tags, stretches
@@ -25,9 +26,6 @@ from stages.sources import Entry, Register, Source, list_pages, register_batches
 
 SOURCES_TAG = "curator/sources"
 """On a run that was asked for here: whose sources they are."""
-
-REGISTERED_TAG = "curator/registered"
-"""On the same: the number of the newest registration for which all runs are asked for with this one."""
 
 _GROUPS_AT_ONCE = 200
 """Partitions' worth of new videos after which a look stops listing and registers them."""
@@ -41,23 +39,28 @@ class Cursor:
         position: of the listing, which is longer than a look; empty at its beginning.
         seen: by video id, since when a video is known whose store does not say when it changed.
         requested: number of the newest registration that a run was asked for.
+        registration: how that one is marked; another root has another one under the number.
     """
 
     position: str = ""
     seen: dict[str, float] = field(default_factory=lambda: {})
     requested: int = 0
+    registration: str = ""
 
     @classmethod
     def parse(cls, text: str | None) -> "Cursor":
         """From what `text` wrote; a lost or foreign one begins anew, which does nothing twice."""
         try:
-            return cls(**json.loads(text or "{}"))
-        except (ValueError, TypeError):
+            return _CURSOR.validate_json(text or "{}")
+        except ValidationError:
             return cls()
 
     def text(self) -> str:
         """As Dagster keeps it."""
         return json.dumps(asdict(self))
+
+
+_CURSOR = TypeAdapter(Cursor)
 
 
 @dataclass(frozen=True)
@@ -103,10 +106,19 @@ def _look(
     known = curation.partitions_def.get_partition_keys(dynamic_partitions_store=instance)
     there = set(known)
     missing = [] if is_by_time else [key for key in register.members if key not in there]
-    requests, requested = _requests(curation, source, register, [*known, *missing], cursor.requested)
+    # A root that is another one, or was made anew, has had no runs.
+    is_of_this = cursor.registration and cursor.registration == _registration(register, cursor.requested)
+    after = cursor.requested if is_of_this else 0
+    requests, requested = _requests(curation, source, register, [*known, *missing], after)
     position = cursor.position if left else found.position
     summary = f"{found.summary} {len(found.ready) - len(left)} registered, {len(requests)} runs asked for."
-    return Look(missing, requests, Cursor(position, found.seen, requested), not left and not position, summary)
+    ended = Cursor(position, found.seen, requested, _registration(register, requested))
+    return Look(missing, requests, ended, not left and not position, summary)
+
+
+def _registration(register: Register, number: int) -> str:
+    """How the entry with this number is marked; empty where there is none."""
+    return next((each.registration for each in register.entries_after(number - 1)[:1] if each.number == number), "")
 
 
 _REGISTERS: dict[str, Register] = {}
@@ -140,16 +152,25 @@ def _list(curation: Curation, storage: Storage, source: SourceBucket, register: 
     enough = _GROUPS_AT_ONCE * read.partition_size
     stops_at = time.monotonic() + source.tick_s / 2
     new: list[Source] = []
-    files, position = 0, ""
+    files, videos, elsewhere, position = 0, 0, 0, ""
     for page in list_pages(source.location, read, after=cursor.position, outside=storage.root):
         files += page.num_files
-        new.extend(register.unregistered(page.sources))
+        videos += len(page.sources)
+        unregistered = register.unregistered(page.sources)
+        taken = [each for each in unregistered if curation.partitioning.takes(each.path)]
+        new.extend(taken)
+        elsewhere += len(unregistered) - len(taken)
         if time.monotonic() > stops_at or len(new) >= enough:
             position = page.position
             break
     now = time.time()
     settled = settle(new, now=now, settle_s=source.settle_s, seen=cursor.seen)
-    summary = f"{files} files listed{', more to list' if position else ''}; {len(new)} new"
+    summary = f"{files} files listed{', more to list' if position else ''}"
+    if others := files - videos:
+        summary += f", {others} left out (read.include, exclude, limit)"
+    if elsewhere:
+        summary += f", {elsewhere} whose path names no window that is over"
+    summary += f"; {len(new)} new"
     if changing := len(new) - len(settled.ready):
         summary += f", of which {changing} may still be written (settle_s={source.settle_s:g})"
     if settled.ready and not position and not _is_worth_it(settled.ready, read, source, now):
@@ -159,11 +180,13 @@ def _list(curation: Curation, storage: Storage, source: SourceBucket, register: 
 
 
 def _is_worth_it(ready: Sequence[Source], read: ReadParams, source: SourceBucket, now: float) -> bool:
-    """They fill a partition, or one of them has waited long enough for others."""
+    """They fill a partition, or one of them has waited long enough for others, or will not be seen to."""
     is_full = len(ready) >= read.partition_size or (
         read.partition_by == "bytes" and sum(each.size_bytes for each in ready) >= read.partition_gb * 1e9
     )
-    return is_full or any(each.modified is None or now - each.modified >= source.fill_wait_s for each in ready)
+    return is_full or any(
+        each.modified is None or each.modified > now or now - each.modified >= source.fill_wait_s for each in ready
+    )
 
 
 def _register_new(curation: Curation, register: Register, ready: list[Source], ends_at: float) -> list[Source]:
@@ -189,16 +212,15 @@ def _requests(
     same whenever this is asked.
     """
     requests: list[dg.RunRequest] = []
+    there = set(known)  # a root that was used otherwise before may have partitions that are no window of this one
     for entries in _cut(register.entries_after(after), source.partitions_per_run):
         if len(requests) >= source.runs_per_tick:
             break
         wanted = {key for entry in entries for key in entry.touched}
         if not (curation.automated and isinstance(curation.partitioning, Batches)):  # else made by automation
             wanted.update(entry.partition for entry in entries if entry.partition is not None)
-        cut = stretches(known, wanted)
-        for keys in cut:
-            covered = entries[-1].number if keys is cut[-1] else after
-            requests.append(_request(curation.scoped("sources"), entries, keys, covered))
+        for keys in stretches(known, wanted & there):
+            requests.append(_request(curation.scoped("sources"), entries, keys))
         after = entries[-1].number
     return requests, after
 
@@ -210,9 +232,10 @@ def _cut(entries: Sequence[Entry], size: int) -> Iterator[list[Entry]]:
             yield group[start : start + size]
 
 
-def _request(sources: str, entries: Sequence[Entry], keys: list[str], covered: int) -> dg.RunRequest:
+def _request(sources: str, entries: Sequence[Entry], keys: list[str]) -> dg.RunRequest:
     digest = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:10]
+    first, last = entries[0], entries[-1]
     return dg.RunRequest(
-        run_key=f"{sources}:{entries[0].number}-{entries[-1].number}:{digest}",
-        tags={**partition_tags(keys), SOURCES_TAG: sources, REGISTERED_TAG: str(covered)},
+        run_key=f"{sources}:{first.registration}:{first.number}-{last.number}:{digest}",
+        tags={**partition_tags(keys), SOURCES_TAG: sources},
     )

@@ -1,16 +1,21 @@
 """How sources become partitions: batches of what is new, or the days or hours that their paths name."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 
 from stages.params import Params, ReadParams
 from stages.sources import Register, list_pages, register_windows, window_of
 from stages.storage import Storage
+
+_COARSE = {"daily": "Ymdjy", "hourly": "YmdjyH"}
+"""Directives of a pattern that are the same for all sources of a window."""
 
 
 class Partitioning(ABC):
@@ -20,6 +25,10 @@ class Partitioning(ABC):
     def definition(self, name: str) -> dg.PartitionsDefinition:
         """The keys as Dagster counts them; `name` is that of keys which are added one by one."""
 
+    @abstractmethod
+    def takes(self, path: str) -> bool:
+        """True where a source of this path below the source's folder may get a partition now."""
+
 
 @dataclass(frozen=True)
 class Batches(Partitioning):
@@ -28,6 +37,10 @@ class Batches(Partitioning):
     def definition(self, name: str) -> dg.PartitionsDefinition:
         """Keys that are added as sources are found."""
         return dg.DynamicPartitionsDefinition(name=name)
+
+    def takes(self, path: str) -> bool:
+        """Any does."""
+        return True
 
 
 @dataclass(frozen=True)
@@ -52,6 +65,10 @@ class Windows(Partitioning):
             return dg.DailyPartitionsDefinition(start_date=self.start, timezone=self.timezone)
         return dg.HourlyPartitionsDefinition(start_date=self.start, timezone=self.timezone)
 
+    def takes(self, path: str) -> bool:
+        """One that names a window which is over does."""
+        return self.closed_window_of(path) is not None
+
     @property
     def _keys(self) -> dg.TimeWindowPartitionsDefinition:
         return self.definition("")  # type: ignore[return-value]
@@ -61,6 +78,10 @@ class Windows(Partitioning):
         begins = window_of(path, self.pattern)
         if begins is None:
             return None
+        if self.every == "hourly":
+            begins = begins.replace(minute=0, second=0, tzinfo=ZoneInfo(self.timezone))
+            # An hour that the clock leaves out in spring is the one after it.
+            begins = datetime.fromtimestamp(begins.timestamp(), begins.tzinfo)
         key = begins.strftime(self._keys.fmt)
         return key if self._keys.has_partition_key(key) else None
 
@@ -79,6 +100,6 @@ class Windows(Partitioning):
         register_windows(Register(storage), listed)
 
     def _prefix_of(self, key: str) -> str:
-        """What the paths of a window's sources begin with."""
-        begins = datetime.strptime(key, self._keys.fmt)  # noqa: DTZ007 - a key has no zone of its own
-        return begins.strftime(self.pattern.partition("*")[0])
+        """What the paths of all sources of a window begin with."""
+        same = re.match(rf"(?:%%|%-?[{_COARSE[self.every]}]|[^%*])*", self.pattern)
+        return self._keys.time_window_for_partition_key(key).start.strftime(same[0] if same else "")

@@ -65,15 +65,18 @@ def list_pages(
         outside: a folder or URL below which nothing is listed, such as the root that the clips are written to.
 
     Raises:
-        ParamsError: the folder does not exist, its protocol is unknown, a name in it is not UTF-8, or `after` is no
-            position.
+        ParamsError: the folder does not exist or lies in the one outside of which is listed, its protocol is unknown,
+            a name in it is not UTF-8, or `after` is no position.
         StorageError: the store does not answer.
     """
     location = normalize(location)
     num_sources, end = _read_position(after)
     below, hidden = location.rstrip("/") + "/", f"{normalize(outside)}/" if outside else None
     if hidden and below.startswith(hidden):
-        return
+        raise ParamsError(
+            f"SOURCE must not be the root or lie inside it, where no file is a source, got {location!r} under "
+            f"{outside!r}. Choose a root beside the sources, or below them."
+        )
     left = params.limit - num_sources if params.limit else None
     if left is not None and left <= 0:
         return

@@ -131,6 +131,7 @@ class Session:
             return
         pipeline = phase.pipeline().build()
         logger.info("%s", pipeline.describe())
+        yield None  # tells of the phase before the seconds that Ray takes to start
         yield from self._workers().run(pipeline, itertools.chain([first], tasks), stats)
 
     def _workers(self) -> Executor:
@@ -242,7 +243,7 @@ class _PhaseRun:
             self._settle(run)
 
     def take(self, result: ItemResult | None) -> None:
-        """Account for one result, or for half a second without one."""
+        """Account for one result, or for a while without one."""
         for run in self._open.values():
             run.writer.flush_if_due()
         if result is None:

@@ -6,6 +6,7 @@ registration that dies half-way is finished by the next.
 
 import math
 import re
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ __all__ = [
     "window_of",
 ]
 
-_SAFE_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_-]{0,99}")
+_SAFE_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_+-]{0,99}")
 
 
 def registered_partitions(storage: Storage) -> list[str]:
@@ -114,14 +115,14 @@ def register_windows(
         until: as in `register_batches`.
 
     Raises:
-        ParamsError: a key holds more than letters, digits, "-", "_" and ":".
+        ParamsError: a key holds more than letters, digits, "-", "_", "+" and ":".
         ManifestError: a file of the register is missing or damaged.
         StorageError: the store does not answer; what is registered stays.
     """
     wrong = [key for key in windows if not _SAFE_KEY.fullmatch(key)]
     if wrong:
         raise ParamsError(
-            f"Keys of partitions must be letters, digits, '-', '_' and ':', got {wrong[:3]}. Write times as in "
+            f"Keys of partitions must be letters, digits, '-', '_', '+' and ':', got {wrong[:3]}. Write times as in "
             f"{WINDOW_KEYS['daily']}."
         )
     sources = {source.video_id: source for members in windows.values() for source in members}
@@ -161,7 +162,8 @@ def _register(
     register: Register, sources: Sequence[Source], groups: Callable[[Sequence[Source]], list[_Group]], until: float
 ) -> list[Source]:
     listed = register.unregistered(sources)
-    token = digest(str(register.last + 1), *(source.video_id for source in listed), length=12)
+    # Of this call alone, so that a root which is made anew from the same sources is known from the one before.
+    token = secrets.token_hex(6)
     _relist(register, listed, token)
     while work := groups(new := [source for source in listed if source.video_id not in register.holder]):
         if not _append(register, work, token, until):

@@ -252,9 +252,12 @@ def _worker_environment() -> dict[str, Any]:
 
 
 def _job_environment() -> dict[str, Any] | None:
-    """What each worker does first where the current folder, which Ray lets it search first, has another `stages`."""
-    other = Path.cwd() / "stages"
-    if not other.is_dir() or other == Path(__file__).resolve().parent.parent:
+    """What each worker does first where a folder that it may search before ours has another `stages`."""
+    ours = Path(__file__).resolve().parent.parent
+    # The folder of the script and the current one come first in a worker; an empty entry is the current one.
+    searched = [Path.cwd(), Path(sys.argv[0]).resolve().parent, *map(Path, sys.path)]
+    others = [folder / "stages" for folder in searched if (folder / "stages").is_dir()]
+    if all(other.samefile(ours) for other in others):
         return None
     return {"worker_process_setup_hook": "curator_dagster.own_stages.import_stages"}
 

@@ -1,4 +1,5 @@
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,6 @@ from curator_dagster.curation import Curation
 from curator_dagster.definitions import curation_definitions
 from curator_dagster.resources import Storage
 from curator_dagster.source import SourceBucket
-from curator_dagster.watching import REGISTERED_TAG
 from curator_dagster.windows import Windows
 from stages.errors import ParamsError
 from stages.manifest import read_manifest
@@ -134,8 +134,6 @@ def test_other_content_under_a_known_name_runs_both_partitions(watched: Watched)
     second = watched.tick(cursor)
     tags = [request.tags.get("dagster/partition") for request in second.run_requests or []]
     assert tags == [added(first)[0], *added(second)]
-    # only the last run says that all is asked for
-    assert [request.tags[REGISTERED_TAG] for request in second.run_requests or []] == ["2", "3"]
 
 
 def test_a_removed_video_asks_for_nothing(watched: Watched) -> None:
@@ -180,20 +178,49 @@ def test_a_listing_longer_than_a_tick_goes_on_in_the_next(watched: Watched) -> N
     assert len(watched.instance.get_dynamic_partitions("sources")) == 2
 
 
-def test_schedule_does_as_the_sensor_and_asks_once(watched: Watched, tmp_path: Path) -> None:
+def test_another_root_or_one_made_anew_has_runs_of_its_own(watched: Watched) -> None:
+    first = watched.tick()
+    cursor = watched.apply(first)
+    other = replace(watched, storage=Storage(root=f"{watched.storage.root}-2"))
+    shutil.rmtree(watched.storage.root)
+    keys = [keys_of(root.tick(cursor)) for root in (other, watched)]
+    assert len({keys_of(first)[0], *(key for (key,) in keys)}) == 3
+
+
+@pytest.mark.parametrize("cursor", ["5", "[]", '{"position": []}', '{"seen": {"a": "b"}}', '{"requested": 1000}'])
+def test_a_cursor_of_something_else_begins_anew(watched: Watched, cursor: str) -> None:
+    assert len(keys_of(watched.tick(cursor))) == 1
+
+
+def test_a_video_with_a_time_in_the_future_is_taken_up_once_it_was_seen_to_settle(watched: Watched) -> None:
+    cursor = watched.apply(watched.tick())
+    put(watched.folder, "d.mp4", age_s=-1e6)
+    waiting = watched.tick(cursor)
+    assert "1 new, of which 1 may still be written" in told(waiting)
+    assert len(added(replace(watched, settings={"settle_s": 0.0}).tick(watched.apply(waiting)))) == 1
+
+
+def test_schedule_asks_for_each_run_until_it_is_there_and_once(watched: Watched, tmp_path: Path) -> None:
     watched = replace(watched, instance=dg.DagsterInstance.local_temp(str(tmp_path)))
+    watched = replace(watched, settings={"partitions_per_run": 1})
     schedule = watched.defs.resolve_schedule_def("new_videos_on_schedule")
     resources = {"storage": watched.storage, "source": watched.source}
-    first, second = (
-        schedule.evaluate_tick(dg.build_schedule_context(instance=watched.instance, resources=resources))
-        for _ in range(2)
-    )
-    (request,) = first.run_requests or []
-    assert [each.run_key for each in second.run_requests or []] == [request.run_key]  # no run is there yet
-    job = watched.defs.resolve_job_def("curate")
-    job.execute_in_process(instance=watched.instance, run_config=QUIET, tags=request.tags)
-    third = schedule.evaluate_tick(dg.build_schedule_context(instance=watched.instance, resources=resources))
-    assert not third.run_requests
+
+    def asked() -> list[Any]:
+        context = dg.build_schedule_context(instance=watched.instance, resources=resources)
+        return list(schedule.evaluate_tick(context).run_requests or [])
+
+    first, second = asked()
+    assert [each.run_key for each in asked()] == [first.run_key, second.run_key]  # no run is there yet
+    runs = []
+    for request, left in ((second, [first.run_key]), (first, [])):
+        tags = {**request.tags, "dagster/run_key": request.run_key}
+        runs.append(watched.instance.create_run_for_job(watched.defs.resolve_job_def("curate"), tags=tags))
+        assert [each.run_key for each in asked()] == left
+    assert asked() == []
+    for run in runs:
+        watched.instance.delete_run(run.run_id)
+    assert asked() == []
 
 
 def test_days_of_a_bucket_are_partitions_and_late_files_open_theirs_again(watched: Watched) -> None:
@@ -212,6 +239,49 @@ def test_days_of_a_bucket_are_partitions_and_late_files_open_theirs_again(watche
     (request,) = second.run_requests or []
     assert request.tags["dagster/partition"] == "2026-01-02"
     assert len(read_members(watched.storage.open(), "2026-01-02")) == 2
+
+
+def test_what_names_no_day_that_is_over_is_told_and_left(watched: Watched) -> None:
+    watched.apply(watched.tick())  # partitions of the same root that are no days
+    dated = replace(
+        watched, curation=replace(watched.curation, partitioning=Windows("daily", "2026-01-01", "%Y/%m/%d/"))
+    )
+    shutil.rmtree(dated.folder)
+    put(dated.folder, "2999/01/01/never.mp4", "undated.mp4")
+    assert told(dated.tick()) == (
+        "2 files listed, 2 whose path names no window that is over; 0 new. 0 registered, 0 runs asked for."
+    )
+
+
+BERLIN = {"timezone": "Europe/Berlin"}
+
+
+@pytest.mark.parametrize(
+    ("windows", "path", "key"),
+    [
+        (Windows("daily", "2025-01-01", "%Y/%m/%d/%H/"), "2025/01/02/05/a.mp4", "2025-01-02"),
+        (Windows("hourly", "2025-01-01-00:00", "%Y-%m-%d_%H%M%S"), "2025-01-02_051730.mp4", "2025-01-02-05:00"),
+        (Windows("hourly", "2025-01-01-00:00", "%Y%m%d/%H/", **BERLIN), "20251026/02/a.mp4", "2025-10-26-02:00"),
+        (Windows("hourly", "2025-01-01-00:00", "%Y%m%d/%H/", **BERLIN), "20250330/02/a.mp4", "2025-03-30-03:00"),
+        (Windows("hourly", "2025-01-01-00:00", "%Y%m%d/%H/", **BERLIN), "20240101/02/a.mp4", None),
+    ],
+)
+def test_window_of_a_path_is_one_that_dagster_knows(windows: Windows, path: str, key: str | None) -> None:
+    assert windows.closed_window_of(path) == key
+    assert key is None or key in windows.definition("").get_partition_keys()
+
+
+def test_windows_are_listed_whole_where_paths_are_finer_and_in_the_hour_that_comes_twice(watched: Watched) -> None:
+    storage = watched.storage.open()
+    daily = Windows("daily", "2025-01-01", "%Y/%m/%d/%H/")
+    put(watched.folder, "2025/10/26/02/b.mp4", "2025/10/26/05/c.mp4")
+    daily.take_up(["2025-10-26"], storage, str(watched.folder), ReadParams())
+    assert len(read_members(storage, "2025-10-26")) == 2
+    hourly = Windows("hourly", "2025-10-26-00:00", "%Y/%m/%d/%H/", **BERLIN)
+    twice = ["2025-10-26-02:00", "2025-10-26-02:00+0100"]
+    other = Storage(root=f"{watched.storage.root}-2").open()
+    hourly.take_up(twice, other, str(watched.folder), ReadParams())
+    assert [len(read_members(other, key)) for key in twice] == [1, 0]
 
 
 def test_a_day_is_listed_by_its_own_step(watched: Watched) -> None:
