@@ -19,11 +19,16 @@ def account(reports: Mapping[str, PhaseReport]) -> str:
     items, reused, redecided, computed = (
         sum(getattr(report, name) for report in each) for name in ("items", "reused", "redecided", "computed")
     )
-    partitions = f"{len(each)} partition{'s' if len(each) > 1 else ''}" if ALL not in reports else "all partitions"
-    line = f"{each[0].phase}: {partitions}, {items} items: {reused} reused, {redecided} redecided, {computed} computed"
+    partitions = _counted(len(each), "partition") if ALL not in reports else "all partitions"
+    done = f"{reused} reused, {redecided} redecided, {computed} computed"
+    line = f"{each[0].phase}: {partitions}, {_counted(items, 'item')}: {done}"
     undone = Counter(change for report in each for change in why(report))
     words = [change if times == len(each) else f"{change} (in {times})" for change, times in undone.items()]
     return f"{line} because {' and '.join(words)}" if words else line
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def why(report: PhaseReport) -> list[str]:

@@ -59,9 +59,17 @@ class WindowSettings(dg.Model, dg.Resolvable):
     timezone: Text = Field(default="UTC", description="IANA name of the zone that the paths are written in.")
 
 
+_NAME: Any = Field(
+    default="",
+    pattern="^([A-Za-z_][A-Za-z0-9_]*)?$",
+    description="Sets this curation apart from another of the project; empty for an only one.",
+)
+
+
 class CurationScaffoldParams(BaseModel):
     """What `dg scaffold defs` asks for."""
 
+    name: str = _NAME
     source: str = Field(default="videos", description="Folder or fsspec URL of the videos.")
     root: str = Field(default="curated", description="Folder or fsspec URL that everything is written to.")
 
@@ -71,23 +79,20 @@ class CurationScaffolder(dg.Scaffolder[CurationScaffoldParams]):
 
     @classmethod
     def get_scaffold_params(cls) -> type[CurationScaffoldParams]:
-        """Places of the sources and of the root."""
+        """Its name, and places of the sources and of the root."""
         return CurationScaffoldParams
 
     def scaffold(self, request: dg.ScaffoldRequest[CurationScaffoldParams]) -> None:
-        """Write `defs.yaml`."""
-        dg.scaffold_component(request, {"source": request.params.source, "root": request.params.root})
+        """Write `defs.yaml`, with what is given or has a default."""
+        given = request.params.model_dump().items()
+        dg.scaffold_component(request, {attribute: value for attribute, value in given if value})
 
 
 @dg.scaffold_with(CurationScaffolder)
 class VideoCurationComponent(dg.Component, dg.Model, dg.Resolvable):
-    """Long videos in, clean captioned clips out: seven assets with their checks, a job, a sensor and a schedule."""
+    """Long videos in, clean captioned clips out: seven assets with their checks, jobs, sensors and a schedule."""
 
-    name: Text = Field(
-        default="",
-        pattern="^([A-Za-z_][A-Za-z0-9_]*)?$",
-        description="Sets this curation apart from another of the project; empty for an only one.",
-    )
+    name: Text = _NAME
     source: Text = Field(description="Folder or fsspec URL of the videos, which the sensor watches.")
     root: Text = Field(description="Folder or fsspec URL that everything is written to.")
     read: Annotated[Any, _group(ReadParams)] = ReadParams()

@@ -32,7 +32,7 @@ class Curation:
         ray_key: the project's resource that connects to Ray; this curation has a `RayPool` of its own without one.
         executor: workers on a Ray that a resource of another kind than `RayPool` has connected to.
         look_at: cron expression of the schedule that looks for new videos.
-        checks: what is checked of each table, and how grave a failure is.
+        checks: what is checked of each table, and how severe a failure is.
         automated: a partition that is added is made up to the dataset by itself, see `automation`.
         fresh_within_hours: by asset, after how many hours without a materialization it is overdue.
         owners: of every asset.

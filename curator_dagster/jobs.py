@@ -6,10 +6,11 @@ from typing import Any
 import dagster as dg
 
 from curator_dagster.curation import Curation
+from curator_dagster.cursor import Cursor
 from curator_dagster.partitions import add_partitions
 from curator_dagster.resources import Storage
 from curator_dagster.source import SourceBucket
-from curator_dagster.watching import Cursor, look
+from curator_dagster.watching import look
 
 
 def curation_job(curation: Curation, assets: Sequence[dg.AssetsDefinition]) -> Any:
@@ -17,7 +18,7 @@ def curation_job(curation: Curation, assets: Sequence[dg.AssetsDefinition]) -> A
     return dg.define_asset_job(
         curation.job_name,
         selection=dg.AssetSelection.assets(*assets),
-        # The work is in Ray. A process per step would cost 4 s each, and 10 s more for a Ray of its own.
+        # The work is in Ray. A process per step would cost 4 s each, and 7 s more for a Ray of its own.
         executor_def=dg.in_process_executor,
         description="From source videos to a dataset: all phases, for the partitions of the run.",
     )
@@ -34,7 +35,7 @@ def find_videos_job(curation: Curation) -> dg.JobDefinition:
         while not is_over:
             found = look(curation, storage, source, context.instance, cursor)
             add_partitions(context.instance, curation.scoped("sources"), found.new_partitions)
-            context.log.info(found.summary)
+            context.log.info(found.taken_up)
             cursor, is_over = found.cursor, found.is_over
 
     @dg.job(

@@ -8,7 +8,7 @@ from pydantic import Field
 
 import stages.storage
 from stages.manifest import ManifestRef
-from stages.params import ExecutorParams
+from stages.params import ExecutorParams, rule_of
 from stages.run import Session, open_session
 
 
@@ -24,6 +24,11 @@ class RayPool(ExecutorParams, dg.ConfigurableResource[Session]):
         """One session for all steps of the run; its workers end with it, whatever happens."""
         with open_session(ExecutorParams.model_validate(self.model_dump())) as session:
             yield session
+
+
+_RULES = ExecutorParams.model_json_schema()["properties"]
+for _name, _field in RayPool.model_fields.items():  # of bounds Dagster shows what a description says
+    _field.description = f"{_field.description} [{rule_of(_RULES[_name])}]"
 
 
 def session_on(ray_key: str, executor: ExecutorParams | None = None) -> dg.ResourceDefinition:

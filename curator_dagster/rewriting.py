@@ -19,9 +19,11 @@ from typing import Any, NamedTuple
 import dagster as dg
 
 from curator_dagster.curation import Curation
+from curator_dagster.in_progress import STATUSES
 from curator_dagster.partitions import partition_tags, stretches
 from stages.manifest import ALL, Commit, ManifestRef, last_commit, read_commit
 from stages.params import WriteParams
+from stages.retry import A_LOOK, using
 from stages.sources import registered_partitions
 from stages.storage import Storage
 
@@ -34,14 +36,6 @@ _ABOUT = """Writes partitions again whose clips dedup decides otherwise by now.
 Waits until no run is writing, and leaves alone what was never written. Only clips that came back are cut; the files of
 those that went are removed.
 """
-
-_IN_PROGRESS = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 class Cursor(NamedTuple):
@@ -131,6 +125,10 @@ def rewrite_sensor(curation: Curation, job: Any) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING if curation.automated else dg.DefaultSensorStatus.STOPPED,
     )
     def changed_decisions(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        with using(A_LOOK):
+            return look(context)
+
+    def look(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         storage: Storage = getattr(context.resources, curation.scoped("storage")).open()
         decided = last_commit(storage, _unique_clips(storage))
         cursor = Cursor.parse(context.cursor)
@@ -172,7 +170,7 @@ def _is_being_written(instance: dg.DagsterInstance, curation: Curation, rewrite_
     whole = {curation.job_name, rewrite_job_name}
     return any(
         run.job_name in whole if run.asset_selection is None else dataset in run.asset_selection
-        for run in instance.get_runs(dg.RunsFilter(statuses=_IN_PROGRESS))
+        for run in instance.get_runs(dg.RunsFilter(statuses=STATUSES))
     )
 
 

@@ -7,12 +7,10 @@ from typing import Any
 import dagster as dg
 
 from curator_dagster.curation import Curation
+from curator_dagster.cursor import Cursor
 from curator_dagster.partitions import add_partitions, portions
-from curator_dagster.watching import Cursor, Look, look
-from stages.retry import Backoff, using
-
-_TRIES = Backoff(2, 1.0, 1.0)
-"""A look has a minute; a store that is away is asked again by the next one."""
+from curator_dagster.watching import Look, look
+from stages.retry import A_LOOK, using
 
 _ABOUT = """Finds new videos, groups them into partitions, adds those, and asks for runs that curate them.
 
@@ -36,7 +34,7 @@ def new_videos_sensor(curation: Curation, job: Any) -> dg.SensorDefinition:
         found = _look(curation, context, Cursor.parse(context.cursor))
         return dg.SensorResult(
             run_requests=found.requests,
-            skip_reason=None if found.requests else found.summary,
+            skip_reason=None if found.requests else f"{found.taken_up} {found.asked}",
             dynamic_partitions_requests=[
                 dg.AddDynamicPartitionsRequest(curation.scoped("sources"), keys)
                 for keys in portions(found.new_partitions)
@@ -64,7 +62,7 @@ def new_videos_schedule(curation: Curation, job: Any) -> dg.ScheduleDefinition:
         add_partitions(context.instance, curation.scoped("sources"), found.new_partitions)
         kept.write(began, found)
         requests = [request for request in found.requests if not kept.has_run(str(request.run_key))]
-        return requests or dg.SkipReason(found.summary)
+        return requests or dg.SkipReason(f"{found.taken_up} {found.asked}")
 
     return new_videos_on_schedule
 
@@ -74,9 +72,9 @@ def _look(
 ) -> Look:
     storage = getattr(context.resources, curation.scoped("storage"))
     source = getattr(context.resources, curation.scoped("source"))
-    with using(_TRIES):
+    with using(A_LOOK):
         found = look(curation, storage, source, context.instance, cursor)
-    context.log.info(found.summary)
+    context.log.info(f"{found.taken_up} {found.asked}")
     return found
 
 

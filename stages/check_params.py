@@ -1,4 +1,4 @@
-"""Parameters of the checks on every table: how grave a failure is, and from where on it is one."""
+"""Parameters of the checks on every table: how severe a failure is, and from where on it is one."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from stages.knobs import knob
 
-Gravity = Literal["off", "warn", "error"]
+Severity = Literal["off", "warn", "error"]
 """What a failed check means: nothing, since it is not taken; a warning; an error, with which some stop the run."""
 
 
@@ -15,26 +15,26 @@ class CheckParams(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    no_row_lost: Gravity = knob(
+    no_row_lost: Severity = knob(
         "error", "none", "Every item has a row, and every row a fate. As an error it stops what follows in the run."
     )
-    table_schema: Gravity = knob(
+    table_schema: Severity = knob(
         "error",
         "none",
         "The table has its columns and types, no key is null or there twice, spans lie inside their video, embeddings "
         "have unit length. As an error it stops what follows in the run.",
     )
-    written_clips: Gravity = knob(
+    written_clips: Severity = knob(
         "error",
         "none",
         "dataset: every file that a row names is there with its size, and a sample of clips opens and has its frames. "
         "As an error it stops what follows in the run.",
     )
-    failed_share: Gravity = knob("warn", "none", "At most failed_max of the rows failed.")
-    score_drift: Gravity = knob(
+    failed_share: Severity = knob("warn", "none", "At most failed_max of the rows failed.")
+    score_drift: Severity = knob(
         "warn", "none", "filtered_clips: scores are distributed as in the partitions before, see drift_max."
     )
-    caption_text: Gravity = knob("warn", "none", "captions: none is empty, and none is repeated too often.")
+    caption_text: Severity = knob("warn", "none", "captions: none is empty, and none is repeated too often.")
     failed_max: float = knob(
         0.05, "none", "failed_share: largest share of failed rows in a partition. Lower is stricter.", ge=0, le=1
     )

@@ -48,10 +48,16 @@ def is_in_process(location: str) -> bool:
 
 
 def normalize(location: str | os.PathLike[str]) -> str:
-    """An absolute local path, or the URL without a trailing slash. The form in which locations are stored."""
+    """An absolute local path, or the URL without a trailing slash. The form in which locations are stored.
+
+    Raises:
+        ParamsError: the location is empty, which would be the current folder.
+    """
     text = os.fspath(location)
     for scheme in _LOCAL_SCHEMES:
         text = text.removeprefix(scheme)
+    if not text:
+        raise ParamsError("A place must be a folder, a file or a URL, got an empty text. Name it.")
     if is_url(text):
         return text.rstrip("/")
     return os.path.abspath(os.path.expanduser(text))

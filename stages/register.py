@@ -175,6 +175,9 @@ class Register:
     def _follow(self, numbers: range) -> bool:
         """Take in what stands under these numbers; False where nothing does."""
         entries = read_entries(self.storage, numbers)
+        # Numbers are taken in order: what is missing below another was deleted, or taken after it was looked for.
+        missed = [number for number in numbers if number < max(entries, default=0) and number not in entries]
+        entries.update(read_entries(self.storage, missed))
         for rows in read_entry_rows(self.storage, entries):
             self._take(rows)
         self.last = max(entries, default=self.last)

@@ -34,6 +34,9 @@ class Backoff:
         return (self.wait_s(failures) for failures in range(1, self.tries))
 
 
+A_LOOK = Backoff(2, 1.0, 1.0)
+"""Of what is done again soon and has a minute: a store that is away is asked again the next time."""
+
 _current = Backoff()
 
 

@@ -31,6 +31,9 @@ __all__ = ["Inputs", "PhaseReport", "Progress", "Session", "check_phases", "chec
 
 logger = logging.getLogger(__name__)
 
+_TOLD_FROM = 0.05
+"""Share of the work; the seconds in which workers start would make hours of less."""
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -59,8 +62,8 @@ class Progress:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds left at the rate so far; None before the first item."""
-        return self.seconds * (1 - self.share) / self.share if self.share else None
+        """Seconds left at the rate so far; None before `_TOLD_FROM` of the work is done."""
+        return self.seconds * (1 - self.share) / self.share if self.share >= _TOLD_FROM else None
 
 
 class Session:

@@ -5,6 +5,7 @@ from collections import Counter
 import pyarrow.compute as pc
 
 from curator_dagster.checks.verdict import Subject, Verdict
+from curator_dagster.text import visible
 
 _SHOWN_CHARS = 200
 
@@ -33,6 +34,8 @@ def caption_text(subject: Subject) -> Verdict:
         "empty": empty,
         "texts": len(texts),
         "largest_share": round(share, 4),
-        "most_frequent": text[:_SHOWN_CHARS],
+        "most_frequent": visible(text, _SHOWN_CHARS),
     }
-    return Verdict(not empty and not is_repeated, told, figures, excess=max(share, float(empty)))
+    beyond = share - params.caption_repeat_max
+    excess = float(empty) or (beyond if is_repeated else min(beyond, 0.0))
+    return Verdict(not empty and not is_repeated, told, figures, excess=excess)

@@ -18,7 +18,7 @@ from curator_dagster.checks.score_drift import score_drift
 from curator_dagster.checks.table_schema import table_schema
 from curator_dagster.checks.verdict import Subject, Verdict
 from curator_dagster.checks.written_clips import written_clips
-from stages.check_params import CheckParams, Gravity
+from stages.check_params import CheckParams, Severity
 from stages.schemas import ASSETS
 
 
@@ -46,8 +46,8 @@ class Check:
         """Also of its parameter."""
         return self.judge.__name__
 
-    def gravity(self, params: CheckParams) -> Gravity:
-        """How grave a failure is."""
+    def severity(self, params: CheckParams) -> Severity:
+        """What a failure means: nothing where it is off, a warning, or an error."""
         return getattr(params, self.name)
 
 
@@ -95,7 +95,7 @@ CHECKS = (
 
 def checks_of(asset: str, params: CheckParams) -> list[Check]:
     """The checks of an asset that are not turned off."""
-    return [check for check in CHECKS if asset in check.assets and check.gravity(params) != "off"]
+    return [check for check in CHECKS if asset in check.assets and check.severity(params) != "off"]
 
 
 def check_specs(asset: str, spec: dg.AssetSpec, params: CheckParams) -> list[dg.AssetCheckSpec]:

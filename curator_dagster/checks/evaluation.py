@@ -132,7 +132,7 @@ def _result(check: Check, params: CheckParams, verdicts: Verdicts) -> dg.AssetCh
     """Of one partition its own; of several that of the worst, with a table of all."""
     ordered = worst_first(verdicts)
     _, worst = ordered[0]
-    is_error = check.gravity(params) == "error" and worst.is_known
+    is_error = check.severity(params) == "error" and worst.is_known
     return dg.AssetCheckResult(
         passed=worst.passed,
         check_name=check.name,

@@ -14,7 +14,7 @@ def no_row_lost(subject: Subject) -> Verdict:
         "items_without_row": report.missing,
         "rows_without_fate": undecided,
     }
-    told = f"{report.items} items have {report.rows} rows."
+    told = f"Items without a row: 0 of {report.items}. Rows: {report.rows}."
     if lost:
         told = (
             f"Every item must have a row and every row a fate, got {report.missing} items without a row and "

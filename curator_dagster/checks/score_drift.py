@@ -22,7 +22,7 @@ def score_drift(subject: Subject) -> Verdict:
         if (theirs := [sketches[name] for sketches in before if name in sketches])
     ]
     if not details:
-        told = "No scores of earlier partitions to compare with."
+        told = f"Nothing to compare: {len(ours)} scores here, {len(before)} earlier partitions with scores."
         return Verdict(True, told, {"partitions_before": len(before)}, excess=-1.0)
     worst = max(details, key=_excess)
     drifted = sorted(str(each["score"]) for each in details if _excess(each) > 0)

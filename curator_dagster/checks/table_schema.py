@@ -37,7 +37,7 @@ def table_schema(subject: Subject) -> Verdict:
     ]
     rows = sum(int(each["rows"]) for each in broken)
     figures = {"rows": len(table), "columns": table.num_columns, "promises_broken": len(broken)}
-    told = f"{len(table)} rows with {table.num_columns} columns keep what {asset} promises."
+    told = f"Broken promises of {asset}: 0. Rows: {len(table)}, columns: {table.num_columns}."
     if broken:
         told = (
             f"{'; '.join(str(each['promise']) for each in broken[:3])}: not so in {rows} rows, as "

@@ -66,8 +66,8 @@ class Verdict:
         told: what was found, in a sentence; where it failed also what to do.
         figures: the numbers behind it.
         details: further numbers, as a table.
-        excess: how far it is beyond what is allowed, below 0 where it is not; of several failed ones the largest is
-            the worst.
+        excess: how far it is beyond what is allowed, 0 or less where it is not; of several failed ones the largest
+            is the worst.
         is_known: it could be evaluated.
     """
 

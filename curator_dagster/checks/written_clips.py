@@ -18,11 +18,11 @@ def written_clips(subject: Subject) -> Verdict:
     opened = sample(kept, subject.params.clips_opened)
     damage = list(_damage(subject, kept, opened))
     figures = {"clips": len(kept), "opened": len(opened), "damaged": len(damage)}
-    told = f"{len(kept)} clips are there; {len(opened)} were opened."
+    told = f"Damaged clips: 0 of {len(kept)}, {len(opened)} of them opened."
     if damage:
         told = (
-            f"Not so in {len(damage)} files of {len(kept)} clips: {damage[0]} Delete what is damaged and materialize "
-            "the partition again: only what is not there is cut anew."
+            f"Damaged files: {len(damage)}, of clips: {len(kept)}. The first: {damage[0]} Delete what is damaged and "
+            "materialize the partition again: only what is not there is cut anew."
         )
     return Verdict(not damage, told, figures, [{"damage": each} for each in damage[:_SHOWN]], len(damage))
 

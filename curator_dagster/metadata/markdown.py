@@ -13,31 +13,25 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 
+from curator_dagster.text import visible
 from stages.gallery import Budget, Exhibit, Picture
 
 MAX_BYTES = 64 * 1024
-"""Of all Markdown of one materialization. Dagster's history holds it about four times."""
+"""Of all Markdown of one materialization. Dagster on SQLite stores it twice, on PostgreSQL once."""
 SHOWN_AT_ONCE = 1000
 """Dagster's page shows shorter Markdown in place, and longer behind a click."""
 BUDGET = Budget(total_bytes=32 * 1024, small_bytes=520)
 """Base64 makes four bytes of three; the rest is left to text."""
 
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
-"""Controls, line breaks, and marks that turn the direction of writing."""
 _LINK_JOINTS = re.compile(r"(?<=:)(?=/)|(?<=[wW])(?=\.)|(?<=@)")
 """Where GitHub's Markdown sees a bare address: in http://, www. and name@. A word joiner there keeps it text."""
 _WORD_JOINER = "\u2060"
 _NO_PICTURE = "*no picture*"
 
 
-def visible(text: str) -> str:
-    """The text on one line, without letters that are not seen and change how others are."""
-    return _UNSEEN.sub(" ", text).strip()
-
-
 def escape(text: str) -> str:
-    """Markdown that shows exactly this text, on one line."""
+    """Markdown that shows this text on one line, as `visible` writes it, and does nothing else."""
     return _PUNCTUATION.sub(r"\\\1", _LINK_JOINTS.sub(_WORD_JOINER, visible(text)))
 
 

@@ -11,6 +11,7 @@ from curator_dagster.metadata.figures import Amount, amount_of, rates
 from curator_dagster.metadata.markdown import BUDGET, markdown_of
 from curator_dagster.metadata.tables import reasons_table, stages_detail, stages_table
 from curator_dagster.resources import Storage
+from curator_dagster.text import visible
 from stages import gallery
 from stages.errors import CurationError
 from stages.manifest import ALL, ManifestRef
@@ -58,7 +59,7 @@ def _amounts(reports: Reports, refs: Mapping[str, ManifestRef]) -> dict[str, Amo
     try:
         found = pool.map(lambda partition: amount_of(reports[partition], refs[partition]), reports)
         return dict(zip(reports, found, strict=True))
-    except CurationError as error:
+    except (CurationError, OSError) as error:
         logger.warning("Hours of video, decodes and examples are not shown: %s", error)
         return {}
     finally:
@@ -97,11 +98,11 @@ def _pictures(report: PhaseReport, ref: ManifestRef) -> dict[str, dg.MetadataVal
 
 
 def _no_pictures(partitions: int) -> dict[str, dg.MetadataValue]:
-    why = (
+    told = (
         f"Shown for {PICTURED_PARTITIONS} of the {partitions} partitions of this run. "
         "Materialize this partition alone to see its own; nothing is computed again for that."
     )
-    return {"pictures": dg.MetadataValue.text(why)}
+    return {"pictures": dg.MetadataValue.text(told)}
 
 
 def _origin(report: PhaseReport, ref: ManifestRef) -> dict[str, dg.MetadataValue]:
@@ -109,7 +110,7 @@ def _origin(report: PhaseReport, ref: ManifestRef) -> dict[str, dg.MetadataValue
     count = dg.MetadataValue.int
     location = f"{ref.root}/{ref.folder}"
     shown: dict[str, dg.MetadataValue] = {
-        "manifest": dg.MetadataValue.url(location) if is_url(location) else dg.MetadataValue.path(location),
+        "manifest": dg.MetadataValue.url(visible(location)) if is_url(location) else dg.MetadataValue.path(location),
         "commit": dg.MetadataValue.text(str(report.commit)),  # a number would be one more plot
         "items": count(report.items),
         "items_reused": count(report.reused),

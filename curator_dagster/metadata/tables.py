@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from curator_dagster.metadata.markdown import visible
+from curator_dagster.text import visible
 from stages.run import PhaseReport
 
 MAX_EXAMPLE_CHARS = 200
@@ -37,7 +37,7 @@ def reasons_table(report: PhaseReport, examples: Mapping[str, str]) -> dg.TableM
                 "reason": visible(reason),
                 "rows": rows,
                 "percent": round(100 * rows / report.rows, 1),
-                "example": visible(examples.get(reason, "")[:MAX_EXAMPLE_CHARS]),
+                "example": visible(examples.get(reason, ""), MAX_EXAMPLE_CHARS),
             }
         )
         for reason, rows in report.reasons.items()

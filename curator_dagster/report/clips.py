@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from curator_dagster.report.fates import Fate
 from curator_dagster.report.tables import Made
-from curator_dagster.report.text import visible
+from curator_dagster.text import visible
 
 Row = dict[str, Any]
 

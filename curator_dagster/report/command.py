@@ -14,7 +14,7 @@ from curator_dagster.report.pictures import pick_pictures
 from curator_dagster.report.sample import fair_order
 from curator_dagster.report.scores import histograms
 from curator_dagster.report.tables import read_all
-from curator_dagster.report.text import visible
+from curator_dagster.text import visible
 from stages.errors import ParamsError
 from stages.storage import Storage, is_url, normalize
 

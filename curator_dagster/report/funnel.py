@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Any
 
 from curator_dagster.report.tables import Made
-from curator_dagster.report.text import visible
+from curator_dagster.text import visible
 from stages.schemas import ASSETS, STATUSES
 
 _LONGEST_REASON = 200

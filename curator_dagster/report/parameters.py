@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from curator_dagster.report.tables import Made
-from curator_dagster.report.text import visible
+from curator_dagster.text import visible
 from stages.params import PHASES
 
 _LONGEST_VALUE = 1000

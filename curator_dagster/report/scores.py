@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curator_dagster.report.text import visible
+from curator_dagster.text import visible
 
 BINS = 28
 _MANY_TIMES = 50

@@ -23,6 +23,8 @@ KEPT, REJECTED, LIMIT, TEXT = "#48f", "#e83", "#c4a", "#78a"
 BINS = 20
 BIN_PX = 13
 TOP_PX, BOTTOM_PX = 16, 66
+DIGIT_PX = 6
+"""Width of a letter of an axis's number, about."""
 LOG_FROM = 50.0
 """Largest over smallest value from which on the axis is logarithmic."""
 
@@ -79,6 +81,7 @@ def draw(histogram: Histogram) -> bytes:
     axis = _axis(np.concatenate([kept, rejected]), [limit.value for limit in histogram.thresholds])
     bins = [np.histogram(np.clip(axis.places(values), 0, 1), BINS, (0, 1))[0] for values in (kept, rejected)]
     highest = max(1, int((bins[0] + bins[1]).max()))
+    high = _number(axis.high)
     parts = [
         _text(0, 11, f"{len(kept)} kept", KEPT),
         _area(REJECTED, (bins[0] + bins[1]) / highest) if len(rejected) else "",
@@ -87,7 +90,7 @@ def draw(histogram: Histogram) -> bytes:
         _limits(axis, histogram.thresholds),
         _text(0, BOTTOM_PX + 12, _number(axis.low)),
         _text(105, BOTTOM_PX + 12, "log") if axis.is_log else "",
-        _text(BINS * BIN_PX - 28, BOTTOM_PX + 12, _number(axis.high)),
+        _text(BINS * BIN_PX + 8 - DIGIT_PX * len(high), BOTTOM_PX + 12, high),
     ]
     size = f'width="{BINS * BIN_PX + 10}" height="{BOTTOM_PX + 15}"'
     style = f'style="font:11px sans-serif" fill="{TEXT}"'

@@ -143,6 +143,21 @@ def test_look_asks_for_the_partition_that_changed_with_the_parameters_it_was_mad
     assert not look().run_requests
 
 
+def test_look_asks_again_where_a_decision_that_was_taken_before_is_taken_again(
+    run: Run, partitions: list[str], look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(partitions)
+    keys = set()
+    for eps, harmless in ((0.1, {"dedup"}), (0.2, set()), (0.1, {"dedup"})):
+        monkeypatch.setattr(tiny_phases, "HARMLESS", harmless)
+        run([], ["unique_clips"], unique_clips={"eps": eps})
+        look()
+        (request,) = look().run_requests
+        look.launch(request)
+        keys.add(request.run_key)
+    assert len(keys) == 3
+
+
 def test_look_waits_for_a_run_that_writes_and_leaves_alone_what_was_never_written(
     run: Run, look: Look, partitions: list[str], instance: dg.DagsterInstance
 ) -> None:

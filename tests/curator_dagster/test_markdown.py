@@ -4,6 +4,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from curator_dagster.metadata.markdown import BUDGET, MAX_BYTES, SHOWN_AT_ONCE, escape, markdown_of
+from curator_dagster.text import visible
 from stages.gallery import SVG, WEBP, Exhibit, Picture
 
 HOSTILE = [
@@ -38,14 +39,17 @@ def test_escape_shows_the_text_itself(text: str) -> None:
     tokens = tokens_of(escape(text))
     assert {token.type for token in tokens} <= {"paragraph_open", "inline", "paragraph_close", "text", "text_special"}
     rendered = "".join(token.content for token in tokens if token.type in ("text", "text_special"))
-    visible = [letter for letter in text if letter.isprintable() and letter != " "]
-    assert [letter for letter in rendered if letter not in " \u2060"] == visible
+    assert [letter for letter in rendered if letter not in " \u2060"] == [*visible(text).replace(" ", "")]
 
 
 @pytest.mark.parametrize("text", ["http://evil.example", "HTTPS://e.x", "www.evil.example", "me@evil.example"])
 def test_escape_breaks_bare_addresses(text: str) -> None:
     assert "\u2060" in escape(text)
     assert escape(text).replace("\u2060", "").replace("\\", "") == text
+
+
+def test_escape_leaves_out_name_and_password_of_an_address() -> None:
+    assert "secret" not in escape("ftp://me:secret@host/a.mp4 is damaged")
 
 
 @pytest.mark.parametrize("text", HOSTILE)

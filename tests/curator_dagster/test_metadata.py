@@ -96,6 +96,14 @@ def test_metadata_survives_a_table_that_cannot_be_read(storage: Storage) -> None
     assert "hours_of_video" not in found
 
 
+def test_metadata_survives_a_file_that_cannot_be_opened(videos_and_clips: Storage) -> None:
+    (file,) = Path(videos_and_clips.root, f"manifests/clips/{PARTITION}").glob("*.parquet")
+    file.unlink()
+    file.mkdir()
+    found = shown({PARTITION: report("clips")}, videos_and_clips)[PARTITION]
+    assert (found["kept"], "hours_of_video" in found) == (2, False)
+
+
 def test_metadata_shows_pictures_of_some_of_many_partitions(storage: Storage) -> None:
     names = [f"p{number}" for number in range(40)]
     for name in names:
@@ -114,8 +122,9 @@ def test_sample_is_spread_evenly(partitions: list[str], chosen: list[str]) -> No
     assert sample(partitions, 3) == chosen
 
 
-def test_metadata_links_a_manifest_in_a_bucket(storage: Storage) -> None:
-    ((_, found),) = metadata_by_partition({PARTITION: report("clips")}, Storage(root="memory://bucket"))
+@pytest.mark.parametrize("account", ["", "me:secret@"])
+def test_metadata_links_a_manifest_in_a_bucket(account: str) -> None:
+    ((_, found),) = metadata_by_partition({PARTITION: report("clips")}, Storage(root=f"memory://{account}bucket"))
     assert found["manifest"] == dg.MetadataValue.url(f"memory://bucket/manifests/clips/{PARTITION}")
 
 

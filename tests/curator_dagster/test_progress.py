@@ -10,6 +10,7 @@ from stages.run import Progress, Session
     [
         (Progress("split", 0, 0, 8, 2.0, 0.0), "split: 0 of 8 items, 2 s"),
         (Progress("split", 2, 1, 8, 4.0, 0.25), "split: 2 of 8 items, 1 failed, 30.0 items/min, 4 s, about 12 s left"),
+        (Progress("split", 2, 0, 3, 30.0, 0.02), "split: 2 of 3 items, 4.0 items/min, 30 s"),
         (
             Progress("split", 3_000, 0, 9_000, 2_000.0, 0.25),
             "split: 3000 of 9000 items, 1.5 items/s, 33 min, about 1 h 40 min left",

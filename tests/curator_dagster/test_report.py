@@ -11,7 +11,7 @@ from curator_dagster.report.pictures import pick_pictures
 from curator_dagster.report.sample import fair_order
 from curator_dagster.report.scores import bin_edges, histograms, score_of
 from curator_dagster.report.tables import read_all
-from curator_dagster.report.text import visible
+from curator_dagster.text import visible
 from stages.storage import Storage
 from stages.tasks import Row
 from tests.curator_dagster.made_roots import CLIP_ASSETS, JPEG, WEBP, clip, commit, write_frames, write_root

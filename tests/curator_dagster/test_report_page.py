@@ -13,7 +13,7 @@ from curator_dagster import report
 from curator_dagster.cli import app
 from curator_dagster.report.command import contents, write_report
 from curator_dagster.report.page import page, script_json
-from curator_dagster.report.text import visible
+from curator_dagster.text import visible
 from stages.errors import ParamsError
 from stages.storage import Storage
 from stages.tasks import Row

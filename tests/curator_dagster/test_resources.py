@@ -14,6 +14,11 @@ def test_every_field_is_described(resource: type[dg.ConfigurableResource[object]
     assert all(field.description for field in resource.model_fields.values())
 
 
+def test_ray_pool_says_the_bounds_of_its_fields() -> None:
+    assert str(RayPool.model_fields["max_tries"].description).endswith("[1 <= integer <= 100]")
+    assert "[" not in str(ExecutorParams.model_fields["max_tries"].description)
+
+
 @pytest.mark.usefixtures("_tiny_phases")
 def test_ray_pool_is_one_session_for_all_steps_and_closed_after_them(storage: Storage, partitions: list[str]) -> None:
     seen: list[Session] = []

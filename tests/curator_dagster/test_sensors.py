@@ -96,7 +96,14 @@ def test_a_tick_adds_partitions_and_asks_for_one_run_of_them(watched: Watched) -
     cursor = watched.apply(result)
     again = watched.tick(cursor)
     assert (keys_of(again), added(again)) == ([], [])
-    assert told(again) == "3 files listed; 0 new. 0 registered, 0 runs asked for."
+    assert told(again) == "3 files listed; 0 new. 0 registered. 0 runs asked for."
+
+
+def test_a_tick_tells_of_files_that_it_leaves_out(watched: Watched) -> None:
+    put(watched.folder, "notes.txt")
+    cursor = watched.apply(watched.tick())
+    said = "4 files listed, 1 left out (read.include, exclude, limit); 0 new."
+    assert told(watched.tick(cursor)).startswith(said)
 
 
 def test_what_the_sensor_asks_for_makes_a_dataset(watched: Watched) -> None:
@@ -200,15 +207,21 @@ def test_a_video_with_a_time_in_the_future_is_taken_up_once_it_was_seen_to_settl
     assert len(added(replace(watched, settings={"settle_s": 0.0}).tick(watched.apply(waiting)))) == 1
 
 
-def test_schedule_asks_for_each_run_until_it_is_there_and_once(watched: Watched, tmp_path: Path) -> None:
-    watched = replace(watched, instance=dg.DagsterInstance.local_temp(str(tmp_path)))
-    watched = replace(watched, settings={"partitions_per_run": 1})
+@pytest.fixture
+def lasting(watched: Watched, tmp_path: Path) -> Iterator[Watched]:
+    """With an instance that keeps cursors of daemons."""
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        yield replace(watched, instance=instance)
+
+
+def test_schedule_asks_for_each_run_until_it_is_there_and_once(lasting: Watched) -> None:
+    watched = replace(lasting, settings={"partitions_per_run": 1})
     schedule = watched.defs.resolve_schedule_def("new_videos_on_schedule")
     resources = {"storage": watched.storage, "source": watched.source}
 
     def asked() -> list[Any]:
-        context = dg.build_schedule_context(instance=watched.instance, resources=resources)
-        return list(schedule.evaluate_tick(context).run_requests or [])
+        with dg.build_schedule_context(instance=watched.instance, resources=resources) as context:
+            return list(schedule.evaluate_tick(context).run_requests or [])
 
     first, second = asked()
     assert [each.run_key for each in asked()] == [first.run_key, second.run_key]  # no run is there yet
@@ -249,7 +262,7 @@ def test_what_names_no_day_that_is_over_is_told_and_left(watched: Watched) -> No
     shutil.rmtree(dated.folder)
     put(dated.folder, "2999/01/01/never.mp4", "undated.mp4")
     assert told(dated.tick()) == (
-        "2 files listed, 2 whose path names no window that is over; 0 new. 0 registered, 0 runs asked for."
+        "2 files listed, 2 whose path names no window that is over; 0 new. 0 registered. 0 runs asked for."
     )
 
 
@@ -284,6 +297,31 @@ def test_windows_are_listed_whole_where_paths_are_finer_and_in_the_hour_that_com
     assert [len(read_members(other, key)) for key in twice] == [1, 0]
 
 
+def test_a_partition_that_a_run_works_on_waits_for_its_end(watched: Watched) -> None:
+    cursor = watched.apply(watched.tick())
+    put(watched.folder, "a.mp4", content="other content")
+    first = watched.instance.get_dynamic_partitions("sources")[0]
+    running = watched.instance.create_run_for_job(
+        watched.defs.resolve_job_def("curate"),
+        tags={"dagster/partition": first},
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    waiting = watched.tick(cursor)
+    assert told(waiting).endswith("0 runs asked for. The next wait for a run that works on the same partitions.")
+    watched.instance.delete_run(running.run_id)
+    assert len(keys_of(watched.tick(watched.apply(waiting)))) == 2
+
+
+def test_changes_of_one_source_are_asked_for_one_after_the_other(watched: Watched) -> None:
+    cursor = watched.apply(watched.tick())
+    for content in ("second", "third"):
+        put(watched.folder, "a.mp4", content=content)
+        watched.tick()  # of which nothing comes
+    asked = watched.tick(cursor)
+    again = watched.tick(watched.apply(asked))
+    assert (len(keys_of(asked)), len(keys_of(again))) == (2, 2)
+
+
 def test_a_day_is_listed_by_its_own_step(watched: Watched) -> None:
     curation = replace(watched.curation, partitioning=Windows("daily", "2026-01-01", "%Y/%m/%d/"))
     dated = replace(watched, curation=curation)
@@ -306,9 +344,10 @@ def test_automated_curations_leave_new_partitions_to_their_conditions(watched: W
     assert request.tags["dagster/partition"] == added(first)[0]
 
 
-def test_sensor_rejects_a_folder_that_is_not_there(watched: Watched) -> None:
-    with pytest.raises(ParamsError, match="does not exist"):
-        replace(watched, folder=watched.folder / "elsewhere").tick()
+@pytest.mark.parametrize(("folder", "message"), [("elsewhere", "does not exist"), ("", "got an empty text")])
+def test_sensor_rejects_a_folder_that_is_not_there(watched: Watched, folder: str, message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        replace(watched, folder=folder).tick()  # type: ignore[arg-type]  # as the environment has it
 
 
 def test_find_videos_adds_every_partition_and_runs_none(watched: Watched) -> None:

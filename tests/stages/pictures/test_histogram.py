@@ -32,6 +32,13 @@ def test_histogram_reaches_out_to_a_threshold_that_is_near() -> None:
     assert lines_at(svg) == [1]
 
 
+@pytest.mark.parametrize("highest", [10.0, 1280.0, 0.000942, 2.79e-05])
+def test_histogram_ends_its_axis_inside_the_picture(highest: float) -> None:
+    svg = ElementTree.fromstring(draw(Histogram("s", np.array([0.0, highest]), NONE)))
+    *_, last = svg.iter("{http://www.w3.org/2000/svg}text")
+    assert float(last.attrib["x"]) + 6.2 * len(last.text or "") <= float(svg.attrib["width"])
+
+
 def test_histogram_of_values_far_apart_is_logarithmic() -> None:
     svg = draw(Histogram("s", np.array([1.0, 10.0, 10_000.0]), NONE, (Threshold(100.0, "min"),)))
     assert "log" in texts(svg)

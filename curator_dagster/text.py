@@ -1,6 +1,7 @@
-"""Text from outside (file names, captions, messages) as the page may show it."""
+"""Text from outside (file names, captions, messages) as a page may show it: the report's, and those of Dagster."""
 
 import re
+import sys
 import unicodedata
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
@@ -10,12 +11,12 @@ _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Controls, formats (which turn the direction of text around), halves of surrogates, line and paragraph separators."""
 
 
-def visible(text: str, longest: int) -> str:
+def visible(text: str, longest: int = sys.maxsize) -> str:
     """The text on one line, at most so long, with what cannot be seen written out: ``⟨U+202E⟩``.
 
-    Name and password of a URL are left out: a report is handed on.
+    Name and password of a URL are left out: pages are handed on.
     """
-    plain = _CREDENTIALS.sub("", text)
+    plain = _CREDENTIALS.sub("", text).strip()
     cut = plain if len(plain) <= longest else plain[: longest - 1] + "…"
     return cut if cut.isprintable() else "".join(map(_shown, cut.replace("\r\n", "\n")))
 
