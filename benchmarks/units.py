@@ -14,8 +14,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from curator_dagster.launch import plan, run_plan
-from curator_dagster.requests import requested_params
+from curator_dagster.commands.launch import plan, run_plan
+from curator_dagster.commands.requests import requested_params
 from stages.manifest import read_manifest
 from stages.params import PHASES
 from stages.run import open_session

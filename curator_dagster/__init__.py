@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from curator_dagster.curation import Curation
     from curator_dagster.definitions import curation_definitions, defs
     from curator_dagster.resources import RayPool, Storage
-    from curator_dagster.source import SourceBucket
+    from curator_dagster.watch.source import SourceBucket
 
 __all__ = [
     "Curation",
@@ -30,7 +30,7 @@ import_stages()
 _MODULES = {
     "Curation": "curation",
     "RayPool": "resources",
-    "SourceBucket": "source",
+    "SourceBucket": "watch.source",
     "Storage": "resources",
     "VideoCurationComponent": "component",
     "curation_definitions": "definitions",

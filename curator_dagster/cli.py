@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from curator_dagster.exit_codes import EXIT_FAILED, EXIT_WRONG_REQUEST
-from curator_dagster.requests import ASSET_NAMES, parameter_lines, requested_params, retry_params
+from curator_dagster.commands.exit_codes import EXIT_FAILED, EXIT_WRONG_REQUEST
+from curator_dagster.commands.requests import ASSET_NAMES, parameter_lines, requested_params, retry_params
 from stages.errors import FAILED_REASONS, CurationError, ManifestError, ParamsError, StorageError
 from stages.params import GROUPS
 
@@ -65,7 +65,7 @@ def run(
         params = requested_params(config, assignments)
         if until not in ASSET_NAMES:
             raise ParamsError(f"--until must be one of {', '.join(ASSET_NAMES)}, got {until!r}.")
-        from curator_dagster.run_command import run_and_report
+        from curator_dagster.commands.run import run_and_report
 
         code = run_and_report(source, root, params, until=until)
     except ParamsError as error:
@@ -92,7 +92,7 @@ def retry(
     """
     try:
         asked = retry_params(config, assignments)
-        from curator_dagster.run_command import retry_and_report
+        from curator_dagster.commands.run import retry_and_report
 
         code = retry_and_report(root, asked, assets=asset, reasons=reason)
     except (ParamsError, ManifestError) as error:
@@ -117,7 +117,7 @@ def show(
     ] = None,
 ) -> None:
     """Print the rows of an asset, how a clip came to be, or the reasons of all assets in one table."""
-    from curator_dagster.show import print_lineage, print_reasons, print_rows
+    from curator_dagster.commands.show import print_lineage, print_reasons, print_rows
 
     try:
         if asset is None and lineage is None:

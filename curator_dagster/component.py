@@ -9,9 +9,9 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, field_va
 from curator_dagster.curation import Curation
 from curator_dagster.definitions import curation_definitions
 from curator_dagster.resources import RayPool, Storage
-from curator_dagster.source import SourceBucket, WatchParams
 from curator_dagster.specs import asset_spec
-from curator_dagster.windows import Batches, Partitioning, Windows
+from curator_dagster.watch.source import SourceBucket, WatchParams
+from curator_dagster.watch.windows import Batches, Partitioning, Windows
 from stages.errors import ParamsError
 from stages.params import (
     GROUPS,

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from curator_dagster.windows import Batches, Partitioning, Windows
+from curator_dagster.watch.windows import Batches, Partitioning, Windows
 from stages.errors import ParamsError
 from stages.params import PHASES, CheckParams, ExecutorParams, Params
 

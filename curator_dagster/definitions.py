@@ -13,13 +13,13 @@ import dagster as dg
 
 from curator_dagster.assets import SpecOf, curation_assets
 from curator_dagster.automation import automation_sensor
+from curator_dagster.commands.requests import requested_params
 from curator_dagster.curation import Curation
 from curator_dagster.jobs import curation_job, find_videos_job
-from curator_dagster.requests import requested_params
 from curator_dagster.resources import RayPool, Storage
 from curator_dagster.rewriting import rewrite_job, rewrite_sensor
-from curator_dagster.sensors import new_videos_schedule, new_videos_sensor
-from curator_dagster.source import SourceBucket
+from curator_dagster.watch.sensors import new_videos_schedule, new_videos_sensor
+from curator_dagster.watch.source import SourceBucket
 from stages.params import PHASES
 
 

@@ -14,9 +14,9 @@ from curator_dagster.metadata import metadata_by_partition
 from curator_dagster.partitions import complete_partitions
 from curator_dagster.progress import lines, reported
 from curator_dagster.resources import Storage
-from curator_dagster.source import SourceBucket
 from curator_dagster.specs import ABOUT
-from curator_dagster.windows import Windows
+from curator_dagster.watch.source import SourceBucket
+from curator_dagster.watch.windows import Windows
 from stages.errors import CurationError, ManifestError
 from stages.manifest import ALL
 from stages.params import Params

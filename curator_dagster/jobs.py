@@ -6,11 +6,11 @@ from typing import Any
 import dagster as dg
 
 from curator_dagster.curation import Curation
-from curator_dagster.cursor import Cursor
 from curator_dagster.partitions import add_partitions
 from curator_dagster.resources import Storage
-from curator_dagster.source import SourceBucket
-from curator_dagster.watching import look
+from curator_dagster.watch.cursor import Cursor
+from curator_dagster.watch.look import look
+from curator_dagster.watch.source import SourceBucket
 
 
 def curation_job(curation: Curation, assets: Sequence[dg.AssetsDefinition]) -> Any:

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import dagster as dg
 
 from curator_dagster.curation import Curation
-from curator_dagster.in_progress import STATUSES
 from curator_dagster.partitions import partition_tags, stretches
+from curator_dagster.watch.in_progress import STATUSES
 from stages.manifest import ALL, Commit, ManifestRef, last_commit, read_commit
 from stages.params import WriteParams
 from stages.retry import A_LOOK, using

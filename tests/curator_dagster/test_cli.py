@@ -8,7 +8,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from curator_dagster.cli import app
-from curator_dagster.show import write_table
+from curator_dagster.commands.show import write_table
 from stages import registry
 from stages.manifest import read_manifest
 from stages.params import GROUPS

@@ -15,7 +15,7 @@ from dagster.components.testing.utils import DefsFolderSandbox, create_defs_fold
 from pydantic import ValidationError
 
 from curator_dagster import VideoCurationComponent
-from curator_dagster.source import WatchParams
+from curator_dagster.watch.source import WatchParams
 from stages.params import GROUPS, rule_of
 from tests.videos import noisy_video
 

@@ -4,7 +4,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from curator_dagster.launch import Plan, dagster_instance, passes, plan, run_plan, wanted_assets
+from curator_dagster.commands.launch import Plan, dagster_instance, passes, plan, run_plan, wanted_assets
 from curator_dagster.partitions import known_partitions
 from curator_dagster.resources import Storage
 from stages.errors import ParamsError

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from curator_dagster.requests import parameter_lines, parse_assignments, read_config, requested_params
+from curator_dagster.commands.requests import parameter_lines, parse_assignments, read_config, requested_params
 from stages.errors import ParamsError
 from stages.params import GROUPS
 

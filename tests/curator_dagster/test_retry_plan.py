@@ -6,10 +6,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from curator_dagster.launch import Plan, run_plan, wanted_assets
+from curator_dagster.commands.launch import Plan, run_plan, wanted_assets
+from curator_dagster.commands.retry_plan import plan_retry
 from curator_dagster.partitions import sync_partitions
 from curator_dagster.resources import Storage
-from curator_dagster.retry_plan import plan_retry
 from stages.params import ExecutorParams, ReadParams, validate_all
 from stages.run import open_session
 from stages.sources import list_sources, register_sources

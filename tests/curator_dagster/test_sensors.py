@@ -12,8 +12,8 @@ import pytest
 from curator_dagster.curation import Curation
 from curator_dagster.definitions import curation_definitions
 from curator_dagster.resources import Storage
-from curator_dagster.source import SourceBucket
-from curator_dagster.windows import Windows
+from curator_dagster.watch.source import SourceBucket
+from curator_dagster.watch.windows import Windows
 from stages.errors import ParamsError
 from stages.manifest import read_manifest
 from stages.params import ReadParams

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from curator_dagster.launch import dagster_instance, plan, run_plan
-from curator_dagster.requests import requested_params
+from curator_dagster.commands.launch import dagster_instance, plan, run_plan
+from curator_dagster.commands.requests import requested_params
 from stages.run import Session, open_session
 
 PROJECT = Path(__file__).parents[2]

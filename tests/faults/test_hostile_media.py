@@ -21,7 +21,7 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from curator_dagster.show import write_csv, write_table
+from curator_dagster.commands.show import write_csv, write_table
 from stages.errors import CorruptStream, ParamsError
 from stages.manifest import ManifestRef, commit_table
 from stages.media.container import MAX_PIXELS, open_video

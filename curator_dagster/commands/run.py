@@ -5,11 +5,11 @@ from typing import Any
 import dagster as dg
 
 from curator_dagster.account import account, why
-from curator_dagster.console import messages, output, progress_display, reasons_of_runs, summary
-from curator_dagster.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
-from curator_dagster.launch import Plan, dagster_instance, plan, run_plan
-from curator_dagster.requests import Config
-from curator_dagster.retry_plan import plan_retry
+from curator_dagster.commands.console import messages, output, progress_display, reasons_of_runs, summary
+from curator_dagster.commands.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
+from curator_dagster.commands.launch import Plan, dagster_instance, plan, run_plan
+from curator_dagster.commands.requests import Config
+from curator_dagster.commands.retry_plan import plan_retry
 from stages.errors import CurationError, ParamsError, StorageError
 from stages.params import ExecutorParams
 from stages.retry import using

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from curator_dagster.commands.launch import Plan, wanted_assets
 from curator_dagster.curation import SPANNING_ASSETS
-from curator_dagster.launch import Plan, wanted_assets
 from stages.errors import FAILED_REASONS, ManifestError, ParamsError
 from stages.manifest import ALL, Commit, ManifestRef, committed_partitions, last_commit
 from stages.params import PHASES, CheckParams, ExecutorParams, validate

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 
 from curator_dagster.curation import Curation
-from curator_dagster.in_progress import Busy
 from curator_dagster.partitions import partition_tags, stretches
-from curator_dagster.source import SourceBucket
-from curator_dagster.windows import Batches
+from curator_dagster.watch.in_progress import Busy
+from curator_dagster.watch.source import SourceBucket
+from curator_dagster.watch.windows import Batches
 from stages.sources import Entry
 
 SOURCES_TAG = "curator/sources"

@@ -7,9 +7,9 @@ from typing import Any
 import dagster as dg
 
 from curator_dagster.curation import Curation
-from curator_dagster.cursor import Cursor
 from curator_dagster.partitions import add_partitions, portions
-from curator_dagster.watching import Look, look
+from curator_dagster.watch.cursor import Cursor
+from curator_dagster.watch.look import Look, look
 from stages.retry import A_LOOK, using
 
 _ABOUT = """Finds new videos, groups them into partitions, adds those, and asks for runs that curate them.

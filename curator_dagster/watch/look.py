@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import dagster as dg
 
 from curator_dagster.curation import Curation
-from curator_dagster.cursor import Cursor
-from curator_dagster.in_progress import busy
-from curator_dagster.new_sources import list_new, register_new
 from curator_dagster.resources import Storage
-from curator_dagster.run_requests import run_requests
-from curator_dagster.source import SourceBucket
-from curator_dagster.windows import Windows
+from curator_dagster.watch.cursor import Cursor
+from curator_dagster.watch.in_progress import busy
+from curator_dagster.watch.new_sources import list_new, register_new
+from curator_dagster.watch.run_requests import run_requests
+from curator_dagster.watch.source import SourceBucket
+from curator_dagster.watch.windows import Windows
 from stages.sources import Register
 
 

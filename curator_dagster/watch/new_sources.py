@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from curator_dagster.curation import Curation
-from curator_dagster.cursor import Cursor
-from curator_dagster.source import SourceBucket
-from curator_dagster.windows import Windows
+from curator_dagster.watch.cursor import Cursor
+from curator_dagster.watch.source import SourceBucket
+from curator_dagster.watch.windows import Windows
 from stages.params import ReadParams
 from stages.sources import Register, Source, list_pages, register_batches, register_windows, settle
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
 
-from curator_dagster.console import PROSE, messages, output, safe, table_of
+from curator_dagster.commands.console import PROSE, messages, output, safe, table_of
 from stages.errors import TRANSIENT_REASONS, ManifestError
 from stages.manifest import committed_partitions, lineage_of, read_manifest
 from stages.schemas import ASSETS, STATUSES

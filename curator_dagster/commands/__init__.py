@@ -1,0 +1,1 @@
+"""What the commands of `curator` do, once their parameters are read."""
