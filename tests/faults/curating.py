@@ -17,7 +17,8 @@ from typing import Any
 
 from rich.console import Console
 
-from curator_dagster import cli, run_command
+from curator_dagster import cli
+from curator_dagster.commands import run as run_command
 from curator_dagster.progress import Report
 from stages.executors.guardian import Process, processes_of
 from stages.run import Progress
