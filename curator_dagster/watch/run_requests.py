@@ -45,10 +45,18 @@ def run_requests(
 
 
 def _cut(entries: Sequence[Entry], size: int) -> Iterator[list[Entry]]:
+    """What one call registered, in portions of so many partitions, those included whose videos were superseded."""
     for _, together in itertools.groupby(entries, key=lambda entry: entry.registration):
-        group = list(together)
-        for start in range(0, len(group), size):
-            yield group[start : start + size]
+        portion: list[Entry] = []
+        keys: set[str] = set()
+        for entry in together:
+            added = {key for key in (entry.partition, *entry.touched) if key is not None}
+            if portion and len(keys | added) > size:
+                yield portion
+                portion, keys = [], set()
+            portion.append(entry)
+            keys |= added
+        yield portion
 
 
 def _request(sources: str, entries: Sequence[Entry], keys: list[str]) -> dg.RunRequest:

@@ -177,6 +177,18 @@ def test_runs_are_cut_and_spread_over_ticks(watched: Watched) -> None:
     assert not set(keys_of(first)) & set(keys_of(second))
 
 
+def test_superseded_partitions_count_in_a_run(watched: Watched) -> None:
+    names = [f"{number}.mp4" for number in range(5)]
+    put(watched.folder, *names)
+    careful = replace(watched, settings={"partitions_per_run": 3, "runs_per_tick": 1})
+    cursor = watched.apply(watched.tick())  # four partitions of two
+    put(watched.folder, *names, content="other content")
+    first = careful.tick(cursor)
+    asked = [request.tags for request in first.run_requests]
+    assert (len(added(first)), len(asked)) == (3, 2)  # a new one and the one that it touches
+    assert len(keys_of(careful.tick(careful.apply(first)))) == 2
+
+
 def test_a_listing_longer_than_a_tick_goes_on_in_the_next(watched: Watched) -> None:
     hasty = replace(watched, settings={"tick_s": 0.001})
     cursor: str | None = None
