@@ -12,10 +12,11 @@ from stages.base import ProcessingStage, WorkerMetadata
 from stages.errors import Reason, StageError
 from stages.knobs import knob
 from stages.manifest import ManifestRef
+from stages.members import members_path, read_members_file
 from stages.params import ReadParams
 from stages.phase import Phase
 from stages.pipeline import Pipeline
-from stages.sources import Source, read_members, register_sources
+from stages.sources import Source, register_sources
 from stages.storage import Storage
 from stages.tasks import Failed, Rejected, Row, Task, Video, VideoTask
 
@@ -51,7 +52,7 @@ class ToyPhase(Phase[ReadParams]):
     log: ClassVar[str] = ""
 
     def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
-        return read_members(self.storage(), output.partition)
+        return read_members_file(self.storage(), members_path(output.partition, None))
 
     def task(self, item: Row, task_id: str) -> VideoTask:
         return VideoTask(task_id, data=Video(item["video_id"], item["uri"], "p", columns=item))
@@ -105,7 +106,7 @@ class ScaledPhase(Phase[ScaledParams]):
     pause_s: ClassVar[float] = 0.0
 
     def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
-        return read_members(self.storage(), output.partition)
+        return read_members_file(self.storage(), members_path(output.partition, None))
 
     def task(self, item: Row, task_id: str) -> VideoTask:
         return VideoTask(task_id, data=Video(item["video_id"], item["uri"], "p", columns=item))
