@@ -31,23 +31,23 @@ class Snapshot:
 
     Attributes:
         number: of the last one.
-        rows: with `ROWS_SCHEMA`, in the order of the log.
+        rows: with `ROWS_SCHEMA`, or the columns of it that were asked for, in the order of the log.
     """
 
     number: int
     rows: pa.Table
 
 
-def newest_snapshot(storage: Storage, listing: LogListing) -> Snapshot:
-    """The newest one that was made from the log as it is there; without one, that of no entry."""
+def newest_snapshot(storage: Storage, listing: LogListing, columns: list[str] | None = None) -> Snapshot:
+    """The newest one that was made from the log as it is there; without one, that of no entry. All columns or some."""
     for path, number in listing.snapshots.items():
-        rows = _read(storage, path, listing.digest(number))
+        rows = _read(storage, path, listing.digest(number), columns)
         if rows is not None:
             return Snapshot(number, rows)
-    return Snapshot(0, ROWS_SCHEMA.empty_table())
+    return Snapshot(0, ROWS_SCHEMA.empty_table().select(columns or ROWS_SCHEMA.names))
 
 
-def _read(storage: Storage, path: str, log_digest: str) -> pa.Table | None:
+def _read(storage: Storage, path: str, log_digest: str, columns: list[str] | None) -> pa.Table | None:
     try:
         data = storage.read_bytes(path)
     except FileNotFoundError:  # a newer one replaced it
@@ -56,11 +56,12 @@ def _read(storage: Storage, path: str, log_digest: str) -> pa.Table | None:
         logger.warning("%s is damaged; it is passed over and made anew later.", storage.location(path))
         return None
     try:
-        rows = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
+        file = pq.ParquetFile(pa.BufferReader(data))
+        schema, rows = file.schema_arrow, file.read(columns, use_threads=False)
     except DAMAGE as error:
         logger.warning("%s cannot be read and is passed over: %s.", storage.location(path), error)
         return None
-    if (rows.schema.metadata or {}).get(b"log") != log_digest.encode() or not rows.schema.equals(ROWS_SCHEMA):
+    if (schema.metadata or {}).get(b"log") != log_digest.encode() or not schema.equals(ROWS_SCHEMA):
         logger.info("%s is of another log, or of another version, and is passed over.", storage.location(path))
         return None
     return rows.replace_schema_metadata()

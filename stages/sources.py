@@ -52,7 +52,7 @@ _SAFE_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_+-]{0,99}")
 def registered_partitions(storage: Storage) -> list[str]:
     """Partition keys in the order of their registration."""
     listing = list_log(storage)
-    snapshot = newest_snapshot(storage, listing)
+    snapshot = newest_snapshot(storage, listing, ["partition"])
     entries = read_entries(storage, range(snapshot.number + 1, max(listing.tags, default=0) + 1))
     recent = [entry["partition"] for entry in entries.values() if "partition" in entry]
     known = [key for key in snapshot.rows["partition"].unique().to_pylist() if key is not None]
