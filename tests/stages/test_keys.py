@@ -1,0 +1,107 @@
+"""Keys of fixed rows, as the roots of users hold them: a change of code that is no change of rows keeps them.
+
+A key that changes here makes every user's rows be computed again. Where that is meant, raise the phase's
+`code_version` and put the new keys in.
+"""
+
+from typing import Any
+
+import pytest
+
+from stages import registry
+from stages.media.frame_store import frames_key
+from stages.params import PHASES
+
+SPAN = {
+    "partition": "0001",
+    "video_id": "5f2a",
+    "uri": "/videos/a b.mp4",
+    "etag": "12-34",
+    "clip_id": "5f2a-0-90000",
+    "start_pts": 0,
+    "end_pts": 90000,
+    "time_base": "1/90000",
+    "start_frame": 0,
+    "end_frame": 25,
+    "shot_start_pts": 0,
+    "shot_end_pts": 180000,
+    "frames_key": "c0ffee",
+    "frames_fps": 2.0,
+    "frames_max_px": 448,
+    "start_s": 0.0,
+    "end_s": 1.0,
+    "size_bytes": 12,
+    "width": 640,
+    "height": 360,
+    "rotation": 0,
+    "codec": "h264",
+    "audio_codec": None,
+    "method": "shots",
+    "starts_at_cut": True,
+    "ends_at_cut": False,
+    "start_probability": 0.75,
+    "end_probability": None,
+    "start_is_keyframe": True,
+    "end_is_keyframe": False,
+    "flow_mean": 0.125,
+    "flow_p95": 0.5,
+    "vectors_mean": 0.25,
+    "vectors_patch_min": 0.0625,
+}
+ROWS: dict[str, dict[str, Any]] = {
+    "read": {"uri": "/videos/a b.mp4", "etag": "12-34", "superseded": False, "relistings": 0},
+    "split": SPAN,
+    "filter": SPAN,
+    "embed": SPAN,
+    "caption": {**SPAN, "read_by_captioner": '{"duration_s": 1.0}'},
+    "dedup": {"clips_digest": "feed", "earlier": "0"},
+    "write": {
+        **SPAN,
+        "scores": {"black": 0.5},
+        "caption": "A cat.",
+        "caption_model": "m",
+        "windows": [{"caption": "A cat.", "model": "m"}],
+    },
+}
+OTHER: dict[str, dict[str, Any]] = {
+    "read": {"partition_size": 5},
+    "split": {"method": "fixed_stride", "stride_s": 4.0},
+    "filter": {"filters": ["size", "duration"], "width_min_px": 80},
+    "embed": {"frames_per_clip": 3},
+    "caption": {"prompt": "Say what happens."},
+    "dedup": {"eps": 0.2},
+    "write": {"encoder": "vp9", "quality": 30, "require_caption": True},
+}
+
+
+def keys(phase: str, values: dict[str, Any]) -> tuple[str, str]:
+    """Row key of the fixed row, and decision key."""
+    built = registry.load("phase", phase)(PHASES[phase].model_validate(values), "/nowhere")
+    return built.row_key(ROWS[phase]), built.decision_key()
+
+
+EXPECTED: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
+    "read": (("824f15ac4ddb75ecca46", "0aac79cebe5c7a3fefbe"), ("824f15ac4ddb75ecca46", "0aac79cebe5c7a3fefbe")),
+    "split": (("c39a10efafdaef93e01c", "686fb5b8cfe4a4c4eda1"), ("6bf78f99c935f58877b6", "686fb5b8cfe4a4c4eda1")),
+    "filter": (("6b880efbc2beca839e28", "5d9f0fe55597ef69639a"), ("b9d3003a0e9a588531fd", "ca6c73e95490b56aeb8d")),
+    "embed": (("358505ca9f6791dedcd6", "d2f2f2c1ac796c91f379"), ("b5b4022ffd99dcae6057", "d2f2f2c1ac796c91f379")),
+    "caption": (("d903d8db44fb2f6503ee", "54508d74b4e8e388bb32"), ("e42b999ebb904cec7970", "54508d74b4e8e388bb32")),
+    "dedup": (("c6a4abf798ace40a83eb-0", "784b82ffdc60feebc995"), ("c47c3ff4a3a2727ade78-0", "784b82ffdc60feebc995")),
+    "write": (("4382fdef8cfc47b4a00f", "984def025085db37d61a"), ("a887ea025e0be137b5ea", "d0285b76cb77726edf5b")),
+}
+"""Row key and decision key, with the defaults and with `OTHER`."""
+
+
+@pytest.mark.parametrize("phase", list(PHASES))
+def test_keys_of_a_fixed_row_stay(phase: str) -> None:
+    assert (keys(phase, {}), keys(phase, OTHER[phase])) == EXPECTED[phase]
+
+
+@pytest.mark.parametrize("phase", list(PHASES))
+def test_the_fixed_row_holds_every_column_of_its_key(phase: str) -> None:
+    built = registry.load("phase", phase)(PHASES[phase](), "/nowhere")
+    assert set(built.key_columns) <= set(ROWS[phase])
+
+
+def test_name_of_a_frame_store_stays() -> None:
+    assert frames_key("5f2a", 2.0, 448) == "0c8536d4c2ad8ee37081"
