@@ -13,13 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.base import NodeInfo, WorkerMetadata
 from stages.errors import CorruptStream, SourceError
-from stages.media.container import open_video, video_stream
-from stages.media.decode import UprightScaler, decode_frames
+from stages.media import UprightScaler, decode_frames, open_video, video_stream
 from stages.params import SplitParams, validate
-from stages.spans import Timeline
+from stages.split import Timeline
 from stages.split.shots import PICTURE_SIZE, ShotSplitter
+from stages.stage import NodeInfo, WorkerMetadata
 
 BATCH = 50
 

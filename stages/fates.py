@@ -1,7 +1,7 @@
 """What an exception means for the task that raised it."""
 
 from stages.errors import Reason, SourceChanged, SourceError, SourceGone, StageError, StorageError
-from stages.store_calls import STORE_CLIENTS, is_lasting
+from stages.storage import STORE_CLIENTS, is_lasting
 from stages.tasks import Failed
 
 _CV2_NO_MEMORY = -4

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from stages.base import CompositeStage, ProcessingStage
 from stages.errors import ParamsError
+from stages.stage import CompositeStage, ProcessingStage
 from stages.tasks import Failed, Rejected, Row, Task
 
 AnyStage = ProcessingStage[Any, Any]

@@ -22,6 +22,11 @@ class Size:
     height: int
 
 
+def exact(seconds: float) -> Fraction:
+    """The fraction that a float was written as: 0.1 is 1/10."""
+    return Fraction(repr(float(seconds)))
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """A half-open stretch [start, end) of one stream, in PTS.

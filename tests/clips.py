@@ -7,11 +7,10 @@ from typing import Any
 import av
 import numpy as np
 
-from stages.base import NodeInfo, WorkerMetadata
 from stages.manifest import ManifestRef, RowWriter, commit_table
-from stages.media.clip_task import clip_task
-from stages.media.frame_store import frames_key
+from stages.media import clip_task, frames_key
 from stages.sources import Source
+from stages.stage import NodeInfo, WorkerMetadata
 from stages.storage import Storage, digest, stat_source
 from stages.tasks import Clip, Frames, Row, Span, VideoTask
 from tests.videos import Picture

@@ -8,15 +8,15 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from stages.base import ProcessingStage, WorkerMetadata
 from stages.errors import Reason, StageError
-from stages.knobs import knob
 from stages.manifest import ManifestRef
-from stages.members import members_path, read_members_file
 from stages.params import ReadParams
+from stages.params.base import parameter
 from stages.phase import Phase
 from stages.pipeline import Pipeline
 from stages.sources import Source, register_sources
+from stages.sources.members import members_path, read_members_file
+from stages.stage import ProcessingStage, WorkerMetadata
 from stages.storage import Storage
 from stages.tasks import Failed, Rejected, Row, Task, Video, VideoTask
 
@@ -74,10 +74,10 @@ def register_names(root: Path | str, names: list[str], *, partition_size: int = 
 
 
 class ScaledParams(ReadParams):
-    """A knob that the work reads, and one that only decides."""
+    """A parameter that the work reads, and one that only decides."""
 
-    factor: int = knob(1, "work", "Widths are multiplied by this.", ge=1)
-    least_px: int = knob(0, "decision", "Least width of a kept row. Higher is stricter.", ge=0)
+    factor: int = parameter(1, "work", "Widths are multiplied by this.", ge=1)
+    least_px: int = parameter(0, "decision", "Least width of a kept row. Higher is stricter.", ge=0)
 
 
 class ScaledStage(ProcessingStage[VideoTask, VideoTask]):
@@ -100,7 +100,7 @@ class ScaledStage(ProcessingStage[VideoTask, VideoTask]):
 
 
 class ScaledPhase(Phase[ScaledParams]):
-    """Stands in for read: each source has a width by its id and the work knob, and a fate by the decision knob."""
+    """Stands in for read: each source has a width by its id and the work parameter, a fate by the decision parameter."""
 
     key_columns: ClassVar[tuple[str, ...]] = ("uri", "etag")
     pause_s: ClassVar[float] = 0.0

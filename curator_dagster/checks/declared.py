@@ -18,7 +18,7 @@ from curator_dagster.checks.score_drift import score_drift
 from curator_dagster.checks.table_schema import table_schema
 from curator_dagster.checks.verdict import Subject, Verdict
 from curator_dagster.checks.written_clips import written_clips
-from stages.check_params import CheckParams, Severity
+from stages.params import CheckParams, Severity
 from stages.schemas import ASSETS
 
 

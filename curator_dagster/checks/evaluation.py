@@ -18,8 +18,8 @@ from curator_dagster.checks.history import ScoreHistory
 from curator_dagster.checks.shown import shown, worst_first
 from curator_dagster.checks.verdict import Subject, Verdict
 from stages import retry
-from stages.check_params import CheckParams
 from stages.errors import CurationError, StorageError
+from stages.params import CheckParams
 from stages.run import PhaseReport
 from stages.storage import Storage
 

@@ -7,9 +7,9 @@ from functools import cached_property
 import pyarrow as pa
 
 from curator_dagster.checks.history import ScoreHistory
-from stages.check_params import CheckParams
 from stages.errors import ManifestError
 from stages.manifest import Commit, ManifestRef, load_commit, read_commit
+from stages.params import CheckParams
 from stages.run import PhaseReport
 from stages.storage import Storage
 

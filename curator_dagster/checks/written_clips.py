@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 
 from curator_dagster.checks.verdict import Subject, Verdict
 from stages.tasks import Row
-from stages.written import missing_files, sample, unreadable_clips
+from stages.write import missing_files, sample, unreadable_clips
 
 _COLUMNS = ["clip_id", "status", "path", "preview_path", "metadata_path", "bytes", "num_frames"]
 _SHOWN = 20

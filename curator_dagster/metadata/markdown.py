@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 
 from curator_dagster.text import visible
-from stages.gallery import Budget, Exhibit, Picture
+from stages.pictures import Budget, Exhibit, Picture
 
 MAX_BYTES = 64 * 1024
 """Of all Markdown of one materialization. Dagster on SQLite stores it twice, on PostgreSQL once."""

@@ -12,9 +12,9 @@ from curator_dagster.metadata.markdown import BUDGET, markdown_of
 from curator_dagster.metadata.tables import reasons_table, stages_detail, stages_table
 from curator_dagster.resources import Storage
 from curator_dagster.text import visible
-from stages import gallery
 from stages.errors import CurationError
 from stages.manifest import ALL, ManifestRef
+from stages.pictures import exhibits as pictures_of
 from stages.run import PhaseReport
 from stages.schemas import STATUSES
 from stages.storage import is_url
@@ -93,7 +93,7 @@ def _floats(values: Mapping[str, float]) -> dict[str, dg.MetadataValue]:
 
 
 def _pictures(report: PhaseReport, ref: ManifestRef) -> dict[str, dg.MetadataValue]:
-    exhibits = gallery.exhibits(ref, report.commit, BUDGET)
+    exhibits = pictures_of(ref, report.commit, BUDGET)
     return {name: dg.MetadataValue.md(markdown) for name, markdown in markdown_of(exhibits)}
 
 

@@ -1,1 +1,5 @@
-"""The caption phase."""
+"""Caption: a text for each window of a clip, from its stored pictures."""
+
+from stages.caption.phase import CaptionPhase
+
+__all__ = ["CaptionPhase"]

@@ -12,9 +12,8 @@ from stages.caption.stage import CaptionStage, no_windows, pictures_for
 from stages.caption.windows import windows
 from stages.errors import ParamsError
 from stages.manifest import ManifestRef
-from stages.media.clip_task import PICTURE_COLUMNS, PICTURE_KEYS, PROVIDES, clip_task
-from stages.media.load import LoadFramesStage
-from stages.models.captioner import Captioner
+from stages.media import PICTURE_COLUMNS, PICTURE_KEYS, PROVIDES, LoadFramesStage, clip_task
+from stages.models import Captioner
 from stages.params import CaptionParams
 from stages.phase import Phase
 from stages.pipeline import Pipeline

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from stages import registry
-from stages.base import Fields, ProcessingStage, WorkerMetadata
 from stages.caption.windows import MIN_FRAMES, pictures_in, pictures_of, windows
 from stages.errors import Reason, StageError
-from stages.media.clip_task import with_clip
-from stages.models.captioner import Captioner, Said, Shown, storable
-from stages.models.embedder import ModelIdentity, require_same
+from stages.media import with_clip
+from stages.models import Captioner, ModelIdentity, Said, Shown, require_same, storable
 from stages.params import CaptionParams
+from stages.stage import Fields, ProcessingStage, WorkerMetadata
 from stages.tasks import Clip, Failed, Rejected, VideoTask, Window
 
 Outcome = VideoTask | list[VideoTask] | Rejected | Failed

@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from stages.media.clip_task import spread
+from stages.media import spread
 
 MIN_FRAMES = 4
 """A clip of fewer frames has no window; NeMo Curator's value."""

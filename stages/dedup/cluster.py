@@ -8,7 +8,7 @@ and a clip may be removed because of one that is itself removed: `nearest` is th
 import numpy as np
 from numpy.typing import NDArray
 
-from stages import counters, heartbeat
+from stages import heartbeat
 from stages.dedup.clips import DIGITS, Clips, Decisions, Places, Vectors, unit
 from stages.dedup.kmeans import kmeans
 from stages.dedup.ranking import preference
@@ -49,7 +49,7 @@ def pairwise(ranked: Vectors) -> tuple[NDArray[np.float64], Places]:
         places[start : start + len(block)] = values.argmax(axis=1)
         scores[start : start + len(block)] = values.max(axis=1)
         heartbeat.beat()
-        counters.count("dedup_lookups", len(block))
+        heartbeat.count("dedup_lookups", len(block))
     scores[:1] = 0.0
     return scores, places
 

@@ -10,7 +10,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from stages import counters, heartbeat
+from stages import heartbeat
 from stages.dedup.clips import DIGITS, Places, Vectors, unit
 
 MARGIN = 1e-5
@@ -181,4 +181,4 @@ def _root(parent: Places, place: int) -> int:
 
 def _progress(looked_up: int) -> None:
     heartbeat.beat()
-    counters.count("dedup_lookups", looked_up)
+    heartbeat.count("dedup_lookups", looked_up)

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from stages import counters, heartbeat, registry
-from stages.base import ProcessingStage, WorkerMetadata
+from stages import heartbeat, lazy
 from stages.dedup.clips import Clips, Decisions
 from stages.dedup.ranking import ranks
 from stages.errors import Reason, StageError
 from stages.manifest import ALL, ManifestRef, load_commit, read_commit
 from stages.params import DedupParams
 from stages.schemas import ASSETS
+from stages.stage import ProcessingStage, WorkerMetadata
 from stages.storage import Storage
 from stages.tasks import Row, Task
 
@@ -71,8 +71,8 @@ class DedupStage(ProcessingStage[DedupTask, DedupedTask]):
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         """Import faiss and bound its threads."""
-        self._decide = registry.load("deduper", self.params.mode)
-        registry.load("deduper", "stages.dedup.similarity:use_threads")(worker_metadata.num_threads)
+        self._decide = lazy.load(f"stages.dedup.{self.params.mode}:decide")
+        lazy.load("stages.dedup.similarity:use_threads")(worker_metadata.num_threads)
 
     def process(self, task: DedupTask) -> DedupedTask:
         """The table, with one row for each clip of the task.
@@ -88,8 +88,8 @@ class DedupStage(ProcessingStage[DedupTask, DedupedTask]):
         table = _table(rows, clips, decided, self.params)
         if sorted(table["clip_id"].to_pylist()) != sorted(task.embedding_keys):
             raise StageError(f"unique_clips must have one row for each of {len(task.embedding_keys)} clips.")
-        counters.count("dedup_clips", len(ids))
-        counters.count("dedup_decisions_standing", int((~standing.is_open).sum()))
+        heartbeat.count("dedup_clips", len(ids))
+        heartbeat.count("dedup_decisions_standing", int((~standing.is_open).sum()))
         return DedupedTask(task.task_id, task.group, table=table)
 
     def _read(self, task: DedupTask) -> tuple[pa.Table, np.ndarray]:

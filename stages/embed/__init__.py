@@ -1,1 +1,5 @@
-"""The embed phase."""
+"""Embed: one vector a clip, from its stored pictures."""
+
+from stages.embed.phase import EmbedPhase
+
+__all__ = ["EmbedPhase"]

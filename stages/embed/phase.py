@@ -9,9 +9,8 @@ import pyarrow as pa
 from stages import registry
 from stages.embed.stage import EmbedStage
 from stages.manifest import ManifestRef
-from stages.media.clip_task import PICTURE_COLUMNS, PICTURE_KEYS, PROVIDES, clip_task
-from stages.media.load import LoadFramesStage
-from stages.models.embedder import ModelIdentity
+from stages.media import PICTURE_COLUMNS, PICTURE_KEYS, PROVIDES, LoadFramesStage, clip_task
+from stages.models import ModelIdentity
 from stages.params import EmbedParams
 from stages.phase import Phase
 from stages.pipeline import Pipeline

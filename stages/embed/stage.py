@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages import registry
-from stages.base import Fields, ProcessingStage, WorkerMetadata
 from stages.errors import StageError
-from stages.media.clip_task import with_clip
-from stages.models.embedder import ModelIdentity, require_same
+from stages.media import with_clip
+from stages.models import ModelIdentity, require_same
 from stages.params import EmbedParams
 from stages.resources import Resources
+from stages.stage import Fields, ProcessingStage, WorkerMetadata
 from stages.tasks import Failed, Frames, Rejected, VideoTask
 
 

@@ -4,13 +4,13 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from stages import counters, heartbeat
-from stages.base import NodeInfo, WorkerMetadata
+from stages import heartbeat
 from stages.errors import StageError, StorageError
 from stages.fates import failure_of
 from stages.params import ExecutorParams
 from stages.pipeline import AnyStage, Collect, Rows
 from stages.retry import Backoff
+from stages.stage import NodeInfo, WorkerMetadata
 from stages.tasks import Failed, Rejected, Task
 
 StageResult = list[Task] | Rejected | Failed
@@ -67,7 +67,7 @@ def run_batch(stage: AnyStage, tasks: list[Task]) -> BatchResult:
 
     Only here is every exception caught: it becomes the failed row of the task that raised it.
     """
-    counters.drain()
+    heartbeat.take_counts()
     started = time.perf_counter()
     heartbeat.beat()
     results: list[StageResult]
@@ -80,7 +80,7 @@ def run_batch(stage: AnyStage, tasks: list[Task]) -> BatchResult:
     except Exception:  # noqa: BLE001 - tried again one by one, where the error is kept
         results = [_run_alone(stage, task) for task in tasks]
     heartbeat.beat()
-    return BatchResult(results, time.perf_counter() - started, counters.drain())
+    return BatchResult(results, time.perf_counter() - started, heartbeat.take_counts())
 
 
 def _whole_batch(stage: AnyStage, tasks: list[Task]) -> Sequence[object]:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import ray
 
 from stages import heartbeat, retry
-from stages.base import NodeInfo, WorkerMetadata
 from stages.executors.memory import private_bytes
 from stages.executors.scratch import Scratch, fault_file
 from stages.executors.work import collect_rows, run_batch
 from stages.pipeline import AnyStage, Collect, Rows
+from stages.stage import NodeInfo, WorkerMetadata
 from stages.tasks import Failed, Rejected, Task
 
 logger = logging.getLogger(__name__)

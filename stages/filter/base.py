@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from stages.base import WorkerMetadata
+from stages.stage import WorkerMetadata
 from stages.tasks import Clip
 
 Scores = Mapping[str, float | None]

@@ -11,7 +11,7 @@ from stages.errors import ParamsError
 from stages.filter.base import Filter, first_miss
 from stages.filter.score import FilterClips
 from stages.manifest import ManifestRef
-from stages.media.clip_task import PROVIDES, clip_task
+from stages.media import PROVIDES, clip_task
 from stages.params import FilterParams
 from stages.phase import Phase
 from stages.pipeline import Pipeline

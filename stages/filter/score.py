@@ -4,10 +4,9 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from stages.base import CompositeStage, Fields, ProcessingStage, WorkerMetadata
 from stages.filter.base import Filter, Scores
-from stages.media.clip_task import with_clip
-from stages.media.load import LoadFramesStage
+from stages.media import LoadFramesStage, with_clip
+from stages.stage import CompositeStage, Fields, ProcessingStage, WorkerMetadata
 from stages.tasks import VideoTask
 
 BATCH_CLIPS = 16

@@ -7,7 +7,7 @@ import numpy as np
 
 from stages import heartbeat
 from stages.errors import Reason, SourceChanged, StageError
-from stages.media.clip_task import shot_of, spread
+from stages.media.clip_tasks import shot_of, spread
 from stages.media.frames import FrameStore, frames_key, read_store, rebuild_store
 from stages.media.load import Pick
 from stages.storage import Storage, stat_source

@@ -13,19 +13,13 @@ import cv2
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages import counters
+from stages import heartbeat
 from stages.errors import CorruptStream, StageError
 from stages.media.container import open_video, video_stream
-from stages.media.decode import (
-    DecodedFrame,
-    UprightScaler,
-    decode_frames,
-    displayed_size,
-    fit,
-)
+from stages.media.decode import DecodedFrame, UprightScaler, decode_frames, displayed_size, fit
 from stages.media.frame_store import FOOTER_KEY, FrameStore, frames_key, parse_store, read_store, store_path
+from stages.media.sampling import NearestSampler
 from stages.schemas import FRAME_STORE_SCHEMA
-from stages.spans import NearestSampler
 from stages.storage import Storage
 
 __all__ = ["FrameStore", "StoreWriter", "frames_key", "read_store", "rebuild_store", "sampled", "store_path"]
@@ -126,7 +120,7 @@ def rebuild_store(storage: Storage, uri: str, partition: str, video_id: str, *, 
         SourceError: the source cannot be opened, or nothing of it decodes.
     """
     key, path = frames_key(video_id, fps, max_px), store_path(partition, video_id)
-    counters.count("rebuilt_frame_stores")
+    heartbeat.count("rebuilt_frame_stores")
     with open_video(uri) as container:
         stream = video_stream(container)
         sampler = NearestSampler(fps, stream.time_base or Fraction(1, 1))
@@ -143,7 +137,7 @@ def rebuild_store(storage: Storage, uri: str, partition: str, video_id: str, *, 
 def _until_broken(frames: Iterator[DecodedFrame]) -> Iterator[DecodedFrame]:
     try:
         for decoded in frames:
-            counters.count("decoded_frames")
+            heartbeat.count("decoded_frames")
             yield decoded
     except CorruptStream as error:
         if error.pts is None:

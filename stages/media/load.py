@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from stages import registry
-from stages.base import Fields, ProcessingStage, WorkerMetadata
+from stages import lazy
 from stages.errors import SourceError
 from stages.fates import failure_of
-from stages.media.clip_task import with_frames
+from stages.media.clip_tasks import with_frames
+from stages.stage import Fields, ProcessingStage, WorkerMetadata
 from stages.tasks import Clip, Failed, Rejected, VideoTask
 
 Pick = Callable[[Clip, Sequence[int]], list[int]]
@@ -49,7 +49,9 @@ class LoadFramesStage(ProcessingStage[VideoTask, VideoTask]):
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         """Open the storage."""
-        self._loader = registry.load("media", "frame_loader")(self.root, max_frames=self.max_frames, pick=self.pick)
+        self._loader = lazy.load("stages.media.frame_loader:FrameLoader")(
+            self.root, max_frames=self.max_frames, pick=self.pick
+        )
 
     def process(self, task: VideoTask) -> VideoTask:
         """The task with pictures.

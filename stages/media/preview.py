@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from stages import heartbeat
-from stages.media.clip_task import spread
+from stages.media.clip_tasks import spread
 from stages.tasks import Frames, Span
 
 WEBP_QUALITY = 75

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.base import WorkerMetadata
 from stages.models.embedder import ModelIdentity
 from stages.params import CaptionParams
+from stages.stage import WorkerMetadata
 from stages.tasks import Failed
 
 

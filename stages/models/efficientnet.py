@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stages import registry
-from stages.base import WorkerMetadata
+from stages import lazy
 from stages.models.embedder import ModelIdentity, pooled
 from stages.models.weights import file_hash, package_file
 from stages.params import EmbedParams
+from stages.stage import WorkerMetadata
 from stages.tasks import Frames
 
 NAME = "efficientnet-lite0"
@@ -44,7 +44,7 @@ class EfficientNetLite0:
     """
 
     def __init__(self, device: str = "cpu", num_threads: int = 1) -> None:
-        self._network = registry.load("network", NAME)(str(weights_path()), device, num_threads)
+        self._network = lazy.load("stages.models.efficientnet_network:load")(str(weights_path()), device, num_threads)
 
     def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Pooled features, float32 ``[N, 1280]``, of RGB pictures, uint8 ``[N, H, W, 3]``."""

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.base import WorkerMetadata
 from stages.errors import ParamsError, StageError
 from stages.params import EmbedParams
+from stages.stage import WorkerMetadata
 from stages.tasks import Frames
 
 

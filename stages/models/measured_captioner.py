@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages import registry
-from stages.base import WorkerMetadata
 from stages.models.captioner import Said, Shown
-from stages.models.efficientnet import weights_hash
+from stages.models.efficientnet import EfficientNetLite0, weights_hash
 from stages.models.embedder import ModelIdentity
 from stages.params import CaptionParams
+from stages.stage import WorkerMetadata
 from stages.tasks import Failed
 
 CLASSES = Path(__file__).parent / "data" / "imagenet_classes.tsv"
@@ -83,8 +82,7 @@ class MeasuredCaptioner:
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         """Load the classifier and its names."""
-        load = registry.load("captioner", "stages.models.efficientnet:EfficientNetLite0")
-        self._network = load(worker_metadata.device, worker_metadata.num_threads)
+        self._network = EfficientNetLite0(worker_metadata.device, worker_metadata.num_threads)
         self._vocabulary = read_vocabulary()
 
     def caption(self, windows: Sequence[Shown]) -> list[Said | Failed]:

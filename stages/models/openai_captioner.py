@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from stages import counters, heartbeat
-from stages.base import WorkerMetadata
+from stages import heartbeat
 from stages.errors import ParamsError, Reason
 from stages.models.bounded_http import post
 from stages.models.captioner import Said, Shown
 from stages.models.embedder import ModelIdentity
 from stages.params import CaptionParams
+from stages.stage import WorkerMetadata
 from stages.tasks import Failed
 
 KEY_VARIABLE = "CURATOR_CAPTION_API_KEY"
@@ -84,7 +84,7 @@ class OpenAICaptioner:
             except _Unavailable as problem:
                 error = str(problem)
             if pause is not None:
-                counters.count("caption_retries")
+                heartbeat.count("caption_retries")
                 time.sleep(pause)
         tries = len(WAITS_S) + 1
         return Failed(Reason.SERVICE, f"{self._params.base_url} must answer, and did not in {tries} tries: {error}")

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages import registry
-from stages.base import WorkerMetadata
+from stages import lazy
 from stages.errors import ParamsError
 from stages.models.embedder import ModelIdentity, pooled
 from stages.models.weights import file_hash
 from stages.params import EmbedParams
+from stages.stage import WorkerMetadata
 from stages.storage import digest
 from stages.tasks import Frames
 
@@ -60,7 +60,7 @@ class TransformersEmbedder:
             snapshot = repository(model) / "snapshots" / revision
             is_whole = (snapshot / "preprocessor_config.json").is_file() and any(snapshot.glob("*.safetensors"))
             model = str(snapshot) if is_whole else model
-        load = registry.load("network", "transformers")
+        load = lazy.load("stages.models.transformers_network:load", wanted_by="network 'transformers'")
         self._encoder = load(model, revision, worker_metadata.device, worker_metadata.num_threads)
 
     def embed(self, clips: Sequence[Frames]) -> NDArray[np.float32]:

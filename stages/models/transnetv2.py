@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stages import heartbeat
-from stages.base import WorkerMetadata
+from stages.stage import WorkerMetadata
 
 WINDOW, STEP, CONTEXT = 100, 50, 25
 """Frames the network sees at once, frames it is moved by, and frames before the first that it answers for."""

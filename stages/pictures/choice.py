@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.media.clip_task import spread
+from stages.media import spread
 
 
 def some_kept(table: pa.Table, wanted: int) -> pa.Table:

@@ -8,8 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.errors import ParamsError
-from stages.filter.base import Limit
-from stages.filter.phase import build_filters
+from stages.filter import Limit, build_filters
 from stages.manifest import Commit
 from stages.params import FilterParams, validate
 from stages.pictures import labels

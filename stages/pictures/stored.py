@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stages.errors import StorageError
-from stages.media.frame_store import store_path
+from stages.media import store_path
 from stages.storage import Storage
 from stages.tasks import Row
 

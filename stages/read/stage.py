@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from stages import registry
-from stages.base import Fields, ProcessingStage, WorkerMetadata
+from stages import media
 from stages.errors import Reason, UnreadableSource
+from stages.stage import Fields, ProcessingStage, WorkerMetadata
 from stages.storage import stat_source
 from stages.tasks import Rejected, Row, VideoTask
 
@@ -28,7 +28,7 @@ class ProbeStage(ProcessingStage[VideoTask, VideoTask]):
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         """Load FFmpeg."""
-        self._probe = registry.load("media", "probe")
+        self._probe = media.probe
 
     def process(self, task: VideoTask) -> VideoTask | Rejected:
         """The task with the facts, or rejected as superseded.

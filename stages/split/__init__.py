@@ -1,1 +1,11 @@
-"""The split phase."""
+"""Split: from videos to clips, which are spans until they are written.
+
+In: kept rows of `videos`. Out: rows of `clips`, and the frame store of each video, all from one decode. A `Splitter` of
+one's own is handed small pictures of every frame and returns pieces of the `Timeline`.
+"""
+
+from stages.split.phase import SplitPhase
+from stages.split.spans import Piece, Timeline
+from stages.split.splitter import Splitter
+
+__all__ = ["Piece", "SplitPhase", "Splitter", "Timeline"]

@@ -1,6 +1,6 @@
 """Clips at regular times, whatever the video shows."""
 
-from stages.spans import Piece, Shot, Timeline, fixed_stride, snap_inward
+from stages.split.spans import Piece, Shot, Timeline, fixed_stride, snap_inward
 from stages.split.splitter import Splitter
 
 

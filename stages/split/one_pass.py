@@ -16,17 +16,29 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from stages import counters, heap, registry
-from stages.base import WorkerMetadata
+from stages import heartbeat, registry
 from stages.errors import CorruptStream, Reason
-from stages.media.container import open_video, video_stream
-from stages.media.decode import MAX_PTS, DecodedFrame, UprightScaler, decode_frames, displayed_size
-from stages.media.frames import StoreWriter, frames_key, store_path
-from stages.media.motion import FlowTrack, VectorTrack
+from stages.media import (
+    MAX_PTS,
+    DecodedFrame,
+    FlowTrack,
+    NearestSampler,
+    StoreWriter,
+    UprightScaler,
+    VectorTrack,
+    decode_frames,
+    displayed_size,
+    frames_key,
+    open_video,
+    store_path,
+    video_stream,
+)
 from stages.params import SplitParams
-from stages.spans import NearestSampler, Piece, Timeline
+from stages.split import heap
 from stages.split.rows import clip_of, video_columns
+from stages.split.spans import Piece, Timeline
 from stages.split.splitter import Splitter
+from stages.stage import WorkerMetadata
 from stages.storage import Storage, stat_source
 from stages.tasks import Clip, Rejected, Row, Size, Span, Video
 
@@ -81,7 +93,7 @@ class OnePass:
             scan = _Scan(self._params, stream, writer, feeder)
             fault = scan.take(itertools.chain([first], frames))
             writer.close()
-        counters.count("decoded_frames", len(scan.pts))
+        heartbeat.count("decoded_frames", len(scan.pts))
         timeline = scan.timeline()
         pieces = self._splitter.pieces(timeline)
         clips = [scan.measured(clip_of(video, piece, timeline)) for piece in self._capped(pieces)]

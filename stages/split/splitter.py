@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.base import WorkerMetadata
 from stages.params import SplitParams
-from stages.spans import Piece, Timeline, keyframe_boundaries
+from stages.split.spans import Piece, Timeline, keyframe_boundaries
+from stages.stage import WorkerMetadata
 from stages.tasks import Size
 
 

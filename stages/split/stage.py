@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from stages import registry
-from stages.base import Fields, ProcessingStage, WorkerMetadata
+from stages import lazy
 from stages.params import SplitParams
 from stages.resources import Resources
+from stages.stage import Fields, ProcessingStage, WorkerMetadata
 from stages.tasks import Rejected, VideoTask
 
 
@@ -32,7 +32,7 @@ class SplitStage(ProcessingStage[VideoTask, VideoTask]):
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         """Load the splitter and its model."""
-        self._pass = registry.load("media", "one_pass")(self.params, self.root, worker_metadata)
+        self._pass = lazy.load("stages.split.one_pass:OnePass")(self.params, self.root, worker_metadata)
 
     def process(self, task: VideoTask) -> VideoTask | Rejected:
         """The task with the video's clips; rejected where no clip comes of it.

@@ -5,7 +5,7 @@ from array import array
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.spans import Timeline
+from stages.split.spans import Timeline
 
 STILL_S = 1.0
 """A slide stands this long before and after its change; parts of an animated title follow each other faster."""

@@ -6,12 +6,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from stages import counters
+from stages import heartbeat
 from stages.errors import Reason, SourceChanged, SourceError, StorageUnavailable
-from stages.media.cut import Cut, CutJob, NotCopyable, cut_clip, read_cut
-from stages.media.encode import Encoding, check_encoder
-from stages.media.frame_loader import FrameLoader
-from stages.media.preview import encode_preview, shown_times
+from stages.media import (
+    Cut,
+    CutJob,
+    Encoding,
+    FrameLoader,
+    NotCopyable,
+    check_encoder,
+    cut_clip,
+    encode_preview,
+    read_cut,
+    shown_times,
+)
 from stages.params import WriteParams
 from stages.storage import Storage, stat_source
 from stages.tasks import Clip, Frames, Rejected, Row, Span, Video
@@ -58,9 +66,9 @@ class ClipWriter:
         cut = self._known_cut(path)
         if cut is None:
             cut = self._cut(video, path)
-            counters.count("copied_clips" if cut.how == "copy" else "encoded_clips")
+            heartbeat.count("copied_clips" if cut.how == "copy" else "encoded_clips")
         else:
-            counters.count("reused_files")
+            heartbeat.count("reused_files")
         return {
             "path": path,
             "bytes": stat_source(self._storage.location(path)).size_bytes,

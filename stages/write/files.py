@@ -7,9 +7,8 @@ from contextlib import suppress
 import pyarrow as pa
 
 from stages.errors import ManifestError
-from stages.manifest import CommittedFile, ManifestRef, last_commit, load_commit, read_commit
-from stages.row_files import read_at_once, read_rows
-from stages.storage import Storage
+from stages.manifest import CommittedFile, ManifestRef, last_commit, load_commit, read_commit, read_rows
+from stages.storage import Storage, read_at_once
 from stages.tasks import Row
 from stages.write.index import write_index
 from stages.write.paths import PATH_COLUMNS, folder

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from stages.errors import ManifestError, Reason
 from stages.manifest import CommittedFile, ManifestRef
-from stages.media.clip_task import PROVIDES, clip_task
+from stages.media import PROVIDES, clip_task
 from stages.params import WriteParams
 from stages.phase import Phase
 from stages.pipeline import Pipeline

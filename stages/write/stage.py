@@ -3,13 +3,13 @@
 from dataclasses import replace
 from typing import Any
 
-from stages import registry
-from stages.base import Fields, ProcessingStage, WorkerMetadata
+from stages import lazy
 from stages.errors import Reason, SourceError, StageError
 from stages.fates import failure_of
-from stages.media.clip_task import with_clip
+from stages.media import with_clip
 from stages.params import WriteParams
 from stages.resources import Resources
+from stages.stage import Fields, ProcessingStage, WorkerMetadata
 from stages.tasks import Failed, Rejected, Row, VideoTask
 
 
@@ -41,7 +41,7 @@ class WriteClips(ProcessingStage[VideoTask, VideoTask]):
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         """Load FFmpeg and try the encoder."""
-        self._writer = registry.load("media", "clip_writer")(self.root, self.params)
+        self._writer = lazy.load("stages.write.clips:ClipWriter")(self.root, self.params)
 
     def process(self, task: VideoTask) -> VideoTask | Rejected | Failed:
         """The task with the clip's files; a clip that needs a caption and has none is not cut."""

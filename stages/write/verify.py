@@ -3,7 +3,7 @@
 from av.error import FFmpegError
 
 from stages.errors import CorruptStream, UnreadableSource
-from stages.media.container import open_video, video_stream
+from stages.media import open_video, video_stream
 
 
 def count_frames(location: str) -> int:

@@ -10,9 +10,9 @@ from curator_dagster.curation import Curation
 from curator_dagster.definitions import curation_definitions
 from curator_dagster.partitions import sync_partitions
 from curator_dagster.resources import Storage
-from stages import registry
 from stages.params import ExecutorParams, ReadParams
 from stages.run import Session, open_session
+from stages.run.phases import PHASE_CLASSES
 from stages.sources import list_sources, register_sources
 from tests.curator_dagster import tiny_phases
 
@@ -21,8 +21,8 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @pytest.fixture
 def _tiny_phases(monkeypatch: pytest.MonkeyPatch) -> None:
-    for key, name in tiny_phases.TABLE.items():
-        monkeypatch.setitem(registry.TABLE, key, name)
+    for name, phase in tiny_phases.PHASES.items():
+        monkeypatch.setitem(PHASE_CLASSES, name, phase)
 
 
 def write_sources(folder: Path) -> Path:

@@ -9,9 +9,9 @@ from typer.testing import CliRunner, Result
 
 from curator_dagster.cli import app
 from curator_dagster.commands.show import write_table
-from stages import registry
 from stages.manifest import read_manifest
 from stages.params import GROUPS
+from stages.run.phases import PHASE_CLASSES
 from tests.curator_dagster import tiny_phases
 from tests.curator_dagster.conftest import write_sources
 
@@ -39,8 +39,8 @@ def finished_root(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A root with all seven tables, for tests that only read."""
     folder = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patch:
-        for key, name in tiny_phases.TABLE.items():
-            patch.setitem(registry.TABLE, key, name)
+        for name, phase in tiny_phases.PHASES.items():
+            patch.setitem(PHASE_CLASSES, name, phase)
         patch.delenv("DAGSTER_HOME", raising=False)
         arguments = ["run", str(write_sources(folder / "sources")), "--root", str(folder / "root"), *LOCAL]
         assert CliRunner().invoke(app, arguments).exit_code == 0

@@ -5,7 +5,7 @@ from markdown_it.token import Token
 
 from curator_dagster.metadata.markdown import BUDGET, MAX_BYTES, SHOWN_AT_ONCE, escape, markdown_of
 from curator_dagster.text import visible
-from stages.gallery import SVG, WEBP, Exhibit, Picture
+from stages.pictures import SVG, WEBP, Exhibit, Picture
 
 HOSTILE = [
     "![x](javascript:alert(1))",

@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from stages.base import ProcessingStage
 from stages.errors import Reason, UnreadableSource
 from stages.manifest import ManifestRef
 from stages.params import Params
@@ -17,15 +16,10 @@ from stages.phase import Phase
 from stages.pipeline import Pipeline
 from stages.schemas import ASSETS
 from stages.sources import read_members
+from stages.stage import ProcessingStage
 from stages.storage import Storage
 from stages.tasks import Failed, Rejected, Row, Task, Video, VideoTask
 from tests.videos import noise_shot, write_video
-
-TABLE = {
-    ("phase", name): f"tests.curator_dagster.tiny_phases:{name.capitalize()}"
-    for name in ("read", "split", "filter", "embed", "caption", "dedup", "write")
-}
-
 
 HARMLESS: set[str] = set()
 """Phases in which nothing is unreadable any more."""
@@ -131,3 +125,6 @@ class Write(_Next):
 
     def pipeline(self) -> Pipeline:
         return Pipeline("write", [Touch("write")], collect=partial(written_rows, self.root))
+
+
+PHASES = {kind.__name__.lower(): kind for kind in (Read, Split, Filter, Embed, Caption, Dedup, Write)}

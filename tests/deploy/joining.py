@@ -8,9 +8,9 @@ import sys
 
 import ray
 
-from stages.base import WorkerMetadata
 from stages.executors.ray import RayExecutor
 from stages.params import ExecutorParams
+from stages.stage import WorkerMetadata
 from tests.faults.poison import Step, loads, run
 
 

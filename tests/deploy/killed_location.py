@@ -9,8 +9,8 @@ import dagster as dg
 from curator_dagster.curation import Curation
 from curator_dagster.definitions import curation_definitions
 from curator_dagster.resources import RayPool, Storage
-from stages import registry
 from stages.pipeline import Pipeline
+from stages.run.phases import PHASE_CLASSES
 from stages.tasks import Failed, Rejected, VideoTask
 from tests.curator_dagster import tiny_phases
 
@@ -33,6 +33,5 @@ class Filter(tiny_phases.Filter):
         return Pipeline("filter", [KilledOnce("filter")], collect=tiny_phases.rows_of)
 
 
-registry.TABLE.update(tiny_phases.TABLE)
-registry.TABLE["phase", "filter"] = f"{__name__}:Filter"
+PHASE_CLASSES.update(tiny_phases.PHASES, filter=Filter)
 defs = curation_definitions(Curation(), RayPool(mode="local"), Storage(root=dg.EnvVar("CURATOR_ROOT")))

@@ -16,8 +16,8 @@ from curator_dagster.curation import Curation
 from curator_dagster.definitions import curation_definitions
 from curator_dagster.partitions import sync_partitions
 from curator_dagster.resources import Storage
-from stages import registry
 from stages.params import ExecutorParams
+from stages.run.phases import PHASE_CLASSES
 from tests.curator_dagster import tiny_phases
 from tests.curator_dagster.conftest import QUIET
 from tests.faults.ray_of_the_tests import wait_for_free_cpus
@@ -44,7 +44,7 @@ RESOURCES = {
 
 def main() -> None:
     """Run all phases for the first partition of the root that the command line names, on the named resource."""
-    registry.TABLE.update(tiny_phases.TABLE)
+    PHASE_CLASSES.update(tiny_phases.PHASES)
     storage, ray_pool = Storage(root=sys.argv[1]), RESOURCES[sys.argv[2]]
     curation = Curation(executor=ExecutorParams(num_workers=2))
     job = curation_definitions(curation, ray_pool, storage).resolve_job_def("curate")

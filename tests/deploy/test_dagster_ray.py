@@ -18,8 +18,8 @@ from curator_dagster.curation import Curation
 from curator_dagster.definitions import curation_definitions
 from curator_dagster.partitions import sync_partitions
 from curator_dagster.resources import Storage
+from stages.manifest.row_files import read_footer
 from stages.params import ExecutorParams
-from stages.row_files import read_footer
 from tests.curator_dagster.conftest import QUIET
 from tests.faults.command import ended, start
 from tests.faults.ray_of_the_tests import wait_for_free_cpus

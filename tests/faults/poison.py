@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages import counters, heartbeat
-from stages.base import ProcessingStage, WorkerMetadata
+from stages import heartbeat
 from stages.errors import Reason
 from stages.executors.ray import RayExecutor
 from stages.params import ExecutorParams
 from stages.pipeline import AnyStage, Collect, ItemResult, Pipeline, RunStats
 from stages.resources import Resources
+from stages.stage import ProcessingStage, WorkerMetadata
 from stages.tasks import Failed, Rejected, Row, Task
 from tests.faults.ray_of_the_tests import wait_for_free_cpus
 
@@ -50,7 +50,7 @@ class Step(ProcessingStage[Load, Load]):
         self.seconds = seconds
 
     def process(self, task: Load) -> Load | list[Load] | Rejected | Failed:
-        counters.count(f"{self.name}_tasks")
+        heartbeat.count(f"{self.name}_tasks")
         time.sleep(self.seconds)
         load = np.zeros(self.made_bytes, np.uint8) if self.made_bytes else None
         made = [replace(task, way=f"{task.way}{self.name}{index}", load=load) for index in range(self.fan_out)]

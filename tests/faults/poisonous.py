@@ -1,7 +1,7 @@
 """A splitter of somebody else's that does to its worker what the length of a video says."""
 
 from stages.params import SplitParams
-from stages.spans import Piece, Timeline
+from stages.split import Piece, Timeline
 from stages.split.fixed_stride import FixedStrideSplitter
 from tests.faults.poison import HARM
 

@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from stages import registry, row_writer
-from stages.manifest import ManifestRef, read_manifest
+from stages.manifest import ManifestRef, read_manifest, row_writer
 from stages.params import ExecutorParams
 from stages.run import open_session
+from stages.run.phases import PHASE_CLASSES
 from stages.sources import registered_partitions
 from stages.storage import Storage
 from tests.faults.waiting import wait_until
@@ -58,7 +58,7 @@ def main(request: dict[str, Any]) -> None:
 
     With "of", so many processes begin each root together; each registers "names", and pauses by its "seed".
     """
-    registry.TABLE["phase", "read"] = "tests.phases:ScaledPhase"
+    PHASE_CLASSES["read"] = ScaledPhase
     row_writer.FLUSH_ITEMS = request.get("flush_items", row_writer.FLUSH_ITEMS)
     chance = random.Random(request.get("seed"))
     for number, root in enumerate(request["roots"]):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stages.errors import TRANSIENT_REASONS
 from stages.manifest import Commit, ManifestRef, committed_partitions, last_commit, load_commit, read_manifest
-from stages.row_files import read_footer
+from stages.manifest.row_files import read_footer
 from stages.schemas import ASSETS
 from stages.storage import Storage
 from stages.tasks import Row

@@ -24,8 +24,8 @@ from rich.console import Console
 from curator_dagster.commands.show import write_csv, write_table
 from stages.errors import CorruptStream, ParamsError
 from stages.manifest import ManifestRef, commit_table
-from stages.media.container import MAX_PIXELS, open_video
-from stages.media.decode import decode_frames
+from stages.media import decode_frames, open_video
+from stages.media.container import MAX_PIXELS
 from stages.params import ExecutorParams, SplitParams
 from stages.run import open_session
 from stages.storage import Storage

@@ -20,8 +20,8 @@ import pytest
 
 from stages.executors.guardian import LAST_WORDS
 from stages.manifest import committed_partitions
+from stages.manifest.row_writer import FLUSH_ITEMS
 from stages.params import PHASES
-from stages.row_writer import FLUSH_ITEMS
 from stages.storage import Storage
 from tests.faults.curating import Curation, Step, begun, done_by_phase, undisturbed_tables
 from tests.faults.figures import note

@@ -22,8 +22,7 @@ from curator_dagster.cli import app
 from stages import retry
 from stages.errors import SourceError, StorageError, StorageUnavailable
 from stages.manifest import ManifestRef, read_manifest
-from stages.media.container import open_video
-from stages.media.decode import decode_frames
+from stages.media import decode_frames, open_video
 from stages.params import ExecutorParams, ReadParams
 from stages.phase import PhaseReport
 from stages.retry import Backoff

@@ -14,15 +14,16 @@ from typing import Any
 
 import pytest
 
-from stages import registry
-from stages.manifest import ManifestRef, count_rows, read_commit, read_manifest
+from stages.manifest import ManifestRef, read_commit, read_manifest
+from stages.manifest.commits import count_rows
+from stages.run.phases import PHASE_CLASSES
 from stages.sources import Register
 from stages.storage import Storage
 from stages.tasks import Row
 from tests.faults import scaled_run
 from tests.faults.figures import note
 from tests.faults.tables import check_files_whole, versions
-from tests.phases import register_names
+from tests.phases import ScaledPhase, register_names
 
 PLAIN: dict[str, Any] = {}
 DECIDED: dict[str, Any] = {"least_px": 300}
@@ -44,7 +45,7 @@ def registered(root: str | Path) -> str:
 
 @pytest.fixture(autouse=True)
 def toy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry.TABLE, ("phase", "read"), "tests.phases:ScaledPhase")
+    monkeypatch.setitem(PHASE_CLASSES, "read", ScaledPhase)
 
 
 def run_at_once(folder: Path, roots: list[str], runs: list[dict[str, Any]], *, seed: int = 0) -> list[dict[str, Any]]:

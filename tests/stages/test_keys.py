@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from stages import registry
-from stages.media.frame_store import frames_key
+from stages.media import frames_key
 from stages.params import PHASES
+from stages.run.phases import PHASE_CLASSES
 
 SPAN = {
     "partition": "0001",
@@ -76,7 +76,7 @@ OTHER: dict[str, dict[str, Any]] = {
 
 def keys(phase: str, values: dict[str, Any]) -> tuple[str, str]:
     """Row key of the fixed row, and decision key."""
-    built = registry.load("phase", phase)(PHASES[phase].model_validate(values), "/nowhere")
+    built = PHASE_CLASSES[phase](PHASES[phase].model_validate(values), "/nowhere")
     return built.row_key(ROWS[phase]), built.decision_key()
 
 
@@ -99,7 +99,7 @@ def test_keys_of_a_fixed_row_stay(phase: str) -> None:
 
 @pytest.mark.parametrize("phase", list(PHASES))
 def test_the_fixed_row_holds_every_column_of_its_key(phase: str) -> None:
-    built = registry.load("phase", phase)(PHASES[phase](), "/nowhere")
+    built = PHASE_CLASSES[phase](PHASES[phase](), "/nowhere")
     assert set(built.key_columns) <= set(ROWS[phase])
 
 

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from stages.base import CompositeStage, Fields, ProcessingStage
 from stages.errors import ParamsError, PhaseError
 from stages.executors.local import LocalExecutor
 from stages.params import ExecutorParams
 from stages.pipeline import AnyStage, ItemResult, Pipeline, RunStats
+from stages.stage import CompositeStage, Fields, ProcessingStage
 from stages.tasks import Failed, Rejected, Row, Task
 
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from stages.base import WorkerMetadata
 from stages.errors import Reason
-from stages.models.captioner import Said, Shown
-from stages.models.embedder import ModelIdentity
+from stages.models import ModelIdentity, Said, Shown
 from stages.params import CaptionParams
+from stages.stage import WorkerMetadata
 from stages.tasks import Failed
 
 

@@ -9,9 +9,9 @@ from stages.embed.phase import EmbedPhase
 from stages.embed.stage import EmbedStage
 from stages.errors import ParamsError, StageError
 from stages.manifest import ManifestRef, read_manifest
-from stages.media.load import LoadFramesStage
+from stages.media import LoadFramesStage
+from stages.models import ModelIdentity
 from stages.models.efficientnet import EfficientNetLite0Embedder
-from stages.models.embedder import ModelIdentity
 from stages.params import EmbedParams, ExecutorParams
 from stages.phase import PhaseReport
 from stages.run import open_session

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from stages.base import WorkerMetadata
 from stages.errors import PhaseError
 from stages.executors.ray import RayExecutor
 from stages.pipeline import RunStats
 from stages.resources import Resources
+from stages.stage import WorkerMetadata
 from stages.tasks import Failed, Rejected
 from tests.faults.poison import Load, Step, executor, loads, pipeline, run
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from stages.base import ProcessingStage
 from stages.errors import Reason, StorageError
 from stages.executors.work import collect_rows, run_batch
 from stages.fates import failure_of
+from stages.stage import ProcessingStage
 from stages.tasks import Failed, Rejected, Task
 
 

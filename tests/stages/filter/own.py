@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from stages.base import WorkerMetadata
 from stages.filter.base import Filter, Limit
+from stages.stage import WorkerMetadata
 from stages.tasks import Clip
 
 

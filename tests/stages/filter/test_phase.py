@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from stages import registry
 from stages.errors import ParamsError
 from stages.filter.phase import CARRIED, FilterPhase, build_filters
 from stages.manifest import ManifestRef, read_manifest
 from stages.params import PHASES, ExecutorParams, FilterParams
 from stages.phase import PhaseReport
 from stages.run import open_session
+from stages.run.phases import PHASE_CLASSES
 from stages.tasks import Row
 from tests.clips import PARTITION, clip_row, commit_rows
 from tests.stages.filter.pictures import ordinary
@@ -152,7 +152,7 @@ def test_build_filters_rejects_what_it_cannot_build(values: dict[str, Any], mess
 
 @pytest.mark.parametrize("phase", ["filter", "embed"])
 def test_stages_of_the_phase_cross_to_workers(phase: str, tmp_path: Path) -> None:
-    built = registry.load("phase", phase)(PHASES[phase](), str(tmp_path)).pipeline().build()
+    built = PHASE_CLASSES[phase](PHASES[phase](), str(tmp_path)).pipeline().build()
     stages, collect = pickle.loads(pickle.dumps((built.stages, built.collect)))
     assert [stage.name for stage in stages] == [stage.name for stage in built.stages]
     assert callable(collect)
@@ -161,8 +161,8 @@ def test_stages_of_the_phase_cross_to_workers(phase: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("phase", ["filter", "embed"])
 def test_building_the_phase_imports_no_codec_and_no_network(phase: str) -> None:
     code = (
-        "import sys; from stages import registry; from stages.params import PHASES;"
-        f"registry.load('phase', '{phase}')(PHASES['{phase}'](), '.').pipeline().build();"
+        "import sys; from stages.run.phases import PHASE_CLASSES; from stages.params import PHASES;"
+        f"PHASE_CLASSES['{phase}'](PHASES['{phase}'](), '.').pipeline().build();"
         "print([name for name in ('torch', 'av', 'cv2', 'transformers', 'faiss', 'ray') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

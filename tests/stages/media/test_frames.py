@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from stages import counters
+from stages import heartbeat
 from stages.errors import CorruptStream, Reason, StageError
 from stages.media.container import open_video
 from stages.media.decode import decode_frames
@@ -24,12 +24,12 @@ def rebuild(root: Path, path: Path, *, fps: float = 2, max_px: int = 448) -> Fra
 
 
 def test_rebuild_store_samples_the_whole_source(tmp_path: Path) -> None:
-    counters.drain()
+    heartbeat.take_counts()
     store = rebuild(tmp_path, three_shots(tmp_path / "a.mp4"))
     # 9 s at 25 fps: steps of 12.5 frames, ties to the left; the step at frame 225 takes the last frame.
     assert store.frame.tolist() == [25 * step // 2 for step in range(18)] + [224]
     assert store.pts.tolist() == [512 * frame for frame in store.frame]
-    assert counters.drain() == {"rebuilt_frame_stores": 1.0, "decoded_frames": 225.0}
+    assert heartbeat.take_counts() == {"rebuilt_frame_stores": 1.0, "decoded_frames": 225.0}
     again = read_store(Storage(tmp_path), "p", "v")
     assert again is not None
     assert (again.key, again.jpegs) == (frames_key("v", 2, 448), store.jpegs)

@@ -6,12 +6,12 @@ import pytest
 import torch
 from efficientnet_lite_pytorch import EfficientNet
 
-from stages.base import WorkerMetadata
 from stages.errors import StageError
 from stages.models.efficientnet import EfficientNetLite0, EfficientNetLite0Embedder, weights_hash, weights_path
 from stages.models.efficientnet_network import prepared
 from stages.models.embedder import pooled
 from stages.params import EmbedParams
+from stages.stage import WorkerMetadata
 from stages.tasks import Frames
 from tests.clips import WORKER
 from tests.videos import noise_shot

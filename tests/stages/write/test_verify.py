@@ -5,12 +5,11 @@ from typing import Any
 import pytest
 
 from stages.errors import CorruptStream, SourceError, SourceGone, UnreadableSource
-from stages.media.cut import CutJob, cut_clip
-from stages.media.encode import Encoding
+from stages.media import CutJob, Encoding, cut_clip
 from stages.storage import Storage
 from stages.tasks import Span
 from stages.write.verify import count_frames
-from stages.written import missing_files, sample, unreadable_clips
+from stages.write.written import missing_files, sample, unreadable_clips
 from tests.videos import noise_shot, write_video
 
 NUM_FRAMES = 12

@@ -1,0 +1,105 @@
+"""Writing row files: whole or not at all, at the latest `FLUSH_ITEMS` items or `FLUSH_S` after the first row in one."""
+
+import hashlib
+import io
+import json
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stages.errors import ManifestError
+from stages.manifest.row_files import CommittedFile, ManifestRef
+from stages.schemas import ASSETS
+from stages.storage import Storage
+from stages.tasks import Row
+
+FLUSH_ITEMS = 64
+FLUSH_S = 5.0
+"""A row file is written after so many items or seconds, so that this is the most that a kill can cost."""
+
+
+class RowWriter:
+    """Collects the rows of finished items and writes them as row files, an item always whole in one.
+
+    Args:
+        storage: where.
+        ref: which table.
+        decision_key: of all rows that it is given.
+        lineage: goes into each file's footer.
+    """
+
+    def __init__(self, storage: Storage, ref: ManifestRef, *, decision_key: str, lineage: Mapping[str, Any]) -> None:
+        self._storage = storage
+        self._ref = ref
+        self._decision_key = decision_key
+        self._lineage = dict(lineage)
+        self._run = uuid.uuid4().hex[:12]
+        self._tables: list[pa.Table] = []
+        self._items: list[str] = []
+        self._transient: list[str] = []
+        self._failed: dict[str, list[str]] = {}
+        self._first_at = 0.0
+        self.files: list[CommittedFile] = []
+
+    def append(self, row_key: str, rows: list[Row] | pa.Table, *, is_passing: bool = False) -> None:
+        """Take the whole rows of one item; may write a file. The next run tries again what is passing."""
+        schema = ASSETS[self._ref.asset].schema
+        table = pa.Table.from_pylist(rows, schema=schema) if isinstance(rows, list) else rows
+        if not len(table):
+            raise ManifestError(f"Item {row_key} of {self._ref.asset} must have at least one row, got none.")
+        if not self._items:
+            self._first_at = time.monotonic()
+        self._tables.append(table if table.schema == schema else table.select(schema.names).cast(schema))
+        self._items.append(row_key)
+        if is_passing:
+            self._transient.append(row_key)
+        reasons = failures(table)
+        if any(reasons):
+            self._failed[row_key] = reasons
+        self.flush_if_due()
+
+    def flush_if_due(self) -> None:
+        """Write what waits once there is enough of it or it has waited long enough."""
+        if self._items and (len(self._items) >= FLUSH_ITEMS or time.monotonic() - self._first_at >= FLUSH_S):
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits as one row file."""
+        if not self._items:
+            return
+        footer = {
+            "decision_key": self._decision_key,
+            "items": self._items,
+            "transient": self._transient,
+            "failed": self._failed,
+            "lineage": self._lineage,
+        }
+        table = pa.concat_tables(self._tables).replace_schema_metadata({"curator": json.dumps(footer)})
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
+        data = buffer.getvalue()
+        path = f"{self._ref.folder}/rows-{self._run}-{len(self.files):05d}.parquet"
+        self._storage.write_bytes(path, data)
+        self.files.append(
+            CommittedFile(
+                path,
+                hashlib.sha256(data).hexdigest(),
+                self._decision_key,
+                self._items,
+                transient=self._transient,
+                failed=self._failed,
+                size_bytes=len(data),
+                num_items=len(self._items),
+            )
+        )
+        self._tables, self._items, self._transient, self._failed = [], [], [], {}
+
+
+def failures(table: pa.Table) -> list[str]:
+    """Of each row, in order, the reason that it failed for; empty where it did not."""
+    fates = zip(table["status"].to_pylist(), table["reason"].to_pylist(), strict=True)
+    return [str(reason) if status == "failed" else "" for status, reason in fates]

@@ -1,0 +1,70 @@
+"""Which frames of a video are taken at a steady rate, in exact time. Pure arithmetic: no codec."""
+
+import math
+from fractions import Fraction
+from typing import NamedTuple
+
+from stages.tasks import exact
+
+
+class Picks(NamedTuple):
+    """Which frames a sampler takes.
+
+    Attributes:
+        previous: the frame before the one just told of.
+        current: the one just told of.
+    """
+
+    previous: bool
+    current: bool
+
+
+class NearestSampler:
+    """Picks, while frames go by, those nearest to t0, t0 + 1/fps, t0 + 2/fps, ...; ties go to the earlier frame.
+
+    The times end half a step after the last frame, so that it is picked where the steps come close to it. No frame is
+    picked twice.
+
+    Args:
+        fps: samples a second.
+        time_base: of the PTS.
+    """
+
+    def __init__(self, fps: float, time_base: Fraction) -> None:
+        self._step = 1 / (exact(fps) * time_base)
+        self._origin = 0
+        self._previous: int | None = None
+        self._previous_taken = False
+        self._next = 0
+
+    def push(self, pts: int) -> Picks:
+        """Tell of the next frame. Time must rise.
+
+        Raises:
+            ValueError: it does not.
+        """
+        if self._previous is None:
+            self._origin, self._previous, self._previous_taken, self._next = pts, pts, True, 1
+            return Picks(False, True)
+        if pts <= self._previous:
+            raise ValueError(f"pts must rise, got {pts} after {self._previous}.")
+        middle = Fraction(self._previous + pts, 2)
+        take_previous = self._due(middle) and not self._previous_taken
+        self._next = max(self._next, self._steps_until(middle))
+        take_current = self._due(Fraction(pts))
+        self._next = max(self._next, self._steps_until(Fraction(pts)))
+        self._previous, self._previous_taken = pts, take_current
+        return Picks(take_previous, take_current)
+
+    def finish(self) -> bool:
+        """True where the last frame is picked by the times after it."""
+        if self._previous is None or self._previous_taken:
+            return False
+        return self._origin + self._next * self._step < self._previous + self._step / 2
+
+    def _due(self, time: Fraction) -> bool:
+        return self._origin + self._next * self._step <= time
+
+    def _steps_until(self, time: Fraction) -> int:
+        """The number of the first step after this time."""
+        return math.floor((time - self._origin) / self._step) + 1

@@ -1,0 +1,48 @@
+"""Parameters of caption."""
+
+from typing import ClassVar
+
+from stages.params.base import Params, parameter
+
+
+class CaptionParams(Params):
+    """A text for each window of a clip."""
+
+    phase: ClassVar[str] = "caption"
+    asset: ClassVar[str] = "captions"
+    code_version: ClassVar[str] = "1"
+
+    captioner: str = parameter(
+        "measured",
+        "work",
+        "'measured' (a plain sentence from measurements), 'openai' (any OpenAI-compatible server), "
+        "or a class of your own.",
+    )
+    prompt: str = parameter(
+        "Describe what happens in this video clip in one or two plain sentences.",
+        "work",
+        "What the captioner is asked; the embedded captioner 'measured' does not read it.",
+    )
+    window_frames: int = parameter(256, "work", "Length of a window in frames of the source.", ge=4)
+    window_remainder_frames: int = parameter(
+        128,
+        "work",
+        "A remainder of at least so many frames becomes a window; a shorter one joins the last.",
+        ge=1,
+    )
+    max_frames: int = parameter(8, "work", "Pictures of a window that the captioner is shown, at most.", ge=1, le=768)
+    max_tokens: int = parameter(256, "work", "openai: longest answer.", ge=1)
+    temperature: float = parameter(0.0, "work", "openai: 0 repeats itself, higher varies.", ge=0, le=2)
+    model: str = parameter("", "work", "openai: the model's name on the server.")
+    base_url: str = parameter(
+        "http://127.0.0.1:8000/v1",
+        "none",
+        "openai: where the server is. The key is read from CURATOR_CAPTION_API_KEY.",
+    )
+    requests_in_flight: int = parameter(8, "none", "openai: requests at once per worker.", ge=1, le=1024)
+    request_timeout_s: float = parameter(120.0, "none", "openai: longest wait for one whole answer.", gt=0)
+    batch_size: int = parameter(8, "none", "Clips of one video handed to the captioner at once.", ge=1, le=4096)
+
+    def unread(self) -> set[str]:
+        """The embedded captioner has no server. Another prompt asks every captioner anew."""
+        return {"max_tokens", "temperature", "model"} if self.captioner == "measured" else set()

@@ -1,0 +1,61 @@
+"""Parameters of dedup."""
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import model_validator
+
+from stages.params.base import Params, parameter
+
+
+class DedupParams(Params):
+    """Finding near-duplicates over all partitions, and choosing which stays."""
+
+    phase: ClassVar[str] = "dedup"
+    asset: ClassVar[str] = "unique_clips"
+    code_version: ClassVar[str] = "1"
+
+    mode: Literal["neighbors", "cluster"] = parameter(
+        "neighbors",
+        "work",
+        "'neighbors' compares with every clip; 'cluster' only inside k-means clusters, as NeMo Curator does.",
+    )
+    eps: float = parameter(
+        0.07,
+        "work",
+        "Clips whose cosine similarity is at least 1 - eps are near-duplicates. Higher removes more.",
+        ge=0,
+        le=2,
+    )
+    keep: Literal["farthest", "nearest", "random", "rank"] = parameter(
+        "farthest",
+        "work",
+        "Which of a group stays: farthest from or nearest to the group's mean, by seed and id, or by rank_by.",
+    )
+    rank_by: list[str] = parameter(
+        [],
+        "work",
+        "keep=rank: columns or scores in order of weight, each 'name' (highest first) or '-name' (lowest first).",
+    )
+    seed: int = parameter(42, "work", "For keep=random and k-means.", ge=0)
+    num_clusters: int = parameter(8, "work", "cluster: clusters, at most one a clip.", ge=1)
+    rebuild: bool = parameter(
+        False,
+        "none",
+        "Decide all clips anew instead of letting earlier decisions stand. It enters no key, and yet changes rows: "
+        "those of the run that it is given to.",
+    )
+
+    @model_validator(mode="after")
+    def _rank_has_columns(self) -> Self:
+        if self.keep == "rank" and not self.rank_by:
+            raise ValueError("keep='rank' requires rank_by to name at least one column")
+        return self
+
+    def unread(self) -> set[str]:
+        """What only another mode or another rule reads."""
+        reads = {
+            "seed": self.keep == "random" or self.mode == "cluster",
+            "num_clusters": self.mode == "cluster",
+            "rank_by": self.keep == "rank",
+        }
+        return {name for name, is_read in reads.items() if not is_read}

@@ -1,0 +1,88 @@
+"""Parameters of filter."""
+
+from typing import Any, ClassVar, Self
+
+from pydantic import model_validator
+
+from stages.params.base import Params, parameter
+
+
+class FilterParams(Params):
+    """Scoring clips and deciding which to keep."""
+
+    phase: ClassVar[str] = "filter"
+    asset: ClassVar[str] = "filtered_clips"
+    code_version: ClassVar[str] = "1"
+
+    filters: list[str] = parameter(
+        ["size", "duration", "motion", "black", "frozen", "letterbox", "sharpness", "exposure"],
+        "work",
+        "Filters that score each clip, in this order; the first that a clip fails is its reason. Also "
+        "'motion_vectors', or classes of your own as 'package.module:Class'. Of a clip with more than 256 pictures "
+        "in the frame store they see 256, spread evenly.",
+    )
+    custom: list[dict[str, Any]] = parameter(
+        [],
+        "work",
+        "Arguments of your own filters: {'filter': 'package.module:Class', ...}, passed to its constructor.",
+    )
+    score_only: list[str] = parameter([], "decision", "Filters that score but never reject; 'all' for every one.")
+    width_min_px: int = parameter(64, "decision", "size: least displayed width.", ge=1)
+    height_min_px: int = parameter(64, "decision", "size: least displayed height.", ge=1)
+    duration_min_s: float = parameter(0.0, "decision", "duration: shortest clip.", ge=0)
+    duration_max_s: float = parameter(86_400.0, "decision", "duration: longest clip.", gt=0)
+    motion_min: float = parameter(
+        0.0005,
+        "decision",
+        "motion: least mean optical flow, in picture diagonals a second. Higher is stricter.",
+        ge=0,
+    )
+    motion_max: float = parameter(
+        100.0, "decision", "motion: most mean optical flow, in picture diagonals a second.", gt=0
+    )
+    motion_vectors_mean_min: float = parameter(
+        0.00098,
+        "decision",
+        "motion_vectors: least mean length of the codec's vectors, as a share of height plus width. Clips whose codec "
+        "hands out none are not judged.",
+        ge=0,
+    )
+    motion_vectors_patch_min: float = parameter(
+        0.000001,
+        "decision",
+        "motion_vectors: least mean length in the stillest patch of 256 pixels.",
+        ge=0,
+    )
+    black_max: float = parameter(
+        0.5, "decision", "black: largest share of black pictures. Lower is stricter.", ge=0, le=1
+    )
+    frozen_max: float = parameter(
+        0.9,
+        "decision",
+        "frozen: largest share of pictures equal to the one before (noise apart). Lower is stricter.",
+        ge=0,
+        le=1,
+    )
+    letterbox_max: float = parameter(
+        0.35, "decision", "letterbox: largest share of the picture taken by black bars. Lower is stricter.", ge=0, le=1
+    )
+    sharpness_min: float = parameter(
+        5.0,
+        "decision",
+        "sharpness: least variance of the Laplacian of the sharper half of the pictures. Higher is stricter.",
+        ge=0,
+    )
+    exposure_max: float = parameter(
+        0.9,
+        "decision",
+        "exposure: largest share of pixels, bars left out, crushed to black or blown to white. Lower is stricter.",
+        ge=0,
+        le=1,
+    )
+
+    @model_validator(mode="after")
+    def _bounds_agree(self) -> Self:
+        for low, high in (("duration_min_s", "duration_max_s"), ("motion_min", "motion_max")):
+            if getattr(self, low) > getattr(self, high):
+                raise ValueError(f"{low} must be at most {high}, got {getattr(self, low)} > {getattr(self, high)}")
+        return self

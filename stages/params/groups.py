@@ -1,0 +1,67 @@
+"""The parameters of every group by name, and how they are built from a user's values."""
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from stages.errors import ParamsError
+from stages.params.base import Params
+from stages.params.caption import CaptionParams
+from stages.params.checks import CheckParams
+from stages.params.dedup import DedupParams
+from stages.params.embed import EmbedParams
+from stages.params.executor import ExecutorParams
+from stages.params.filter import FilterParams
+from stages.params.messages import explain
+from stages.params.read import ReadParams
+from stages.params.split import SplitParams
+from stages.params.write import WriteParams
+
+PHASES: dict[str, type[Params]] = {
+    params.phase: params
+    for params in (
+        ReadParams,
+        SplitParams,
+        FilterParams,
+        EmbedParams,
+        CaptionParams,
+        DedupParams,
+        WriteParams,
+    )
+}
+"""Parameters by phase, in the order of the phases."""
+
+GROUPS: dict[str, type[BaseModel]] = {**PHASES, "executor": ExecutorParams, "checks": CheckParams}
+"""Everything that can stand before the dot in ``split.threshold``."""
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def validate(model: type[M], group: str, values: dict[str, Any]) -> M:
+    """Build parameters from values.
+
+    Raises:
+        ParamsError: names each wrong field with its value and the rule it broke.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ParamsError(explain(error, group, list(model.model_fields))) from error
+
+
+def validate_all(config: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Build the parameters of every group from ``{group: {field: value}}``; what is not named has its default.
+
+    Raises:
+        ParamsError: names every wrong group and field of all groups at once.
+    """
+    problems = [f"{group} must be one of {list(GROUPS)}, got {group!r}." for group in config if group not in GROUPS]
+    built: dict[str, Any] = {}
+    for group, model in GROUPS.items():
+        try:
+            built[group] = validate(model, group, config.get(group) or {})
+        except ParamsError as error:
+            problems.append(str(error))
+    if problems:
+        raise ParamsError("\n".join(problems))
+    return built

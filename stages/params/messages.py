@@ -1,0 +1,44 @@
+"""Rules and mistakes of parameters in words."""
+
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+
+def rule_of(field: dict[str, Any]) -> str:
+    """The bounds of a field of a JSON schema in words: "0 <= x < 1", "one of stride, truncate"."""
+    options = [field, *field.get("anyOf", [])]
+    for option in options:
+        if "enum" in option:
+            return "one of " + ", ".join(str(value) for value in option["enum"])
+        if "const" in option:
+            return f"only {option['const']}"
+    low = next((f"{o['minimum']} <= " for o in options if "minimum" in o), "") or next(
+        (f"{o['exclusiveMinimum']} < " for o in options if "exclusiveMinimum" in o), ""
+    )
+    high = next((f" <= {o['maximum']}" for o in options if "maximum" in o), "") or next(
+        (f" < {o['exclusiveMaximum']}" for o in options if "exclusiveMaximum" in o), ""
+    )
+    kinds = [o["type"] for o in options if "type" in o and o["type"] != "null"]
+    kind = kinds[0] if kinds else "value"
+    return f"{low}{kind}{high}" if low or high else kind
+
+
+def explain(error: ValidationError, group: str, known: list[str]) -> str:
+    """What is wrong with the parameters of a group, a line a problem: field, rule, value."""
+    lines: list[str] = []
+    for problem in error.errors():
+        name = ".".join([group, *(str(part) for part in problem["loc"])])
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{name} is no parameter. {group} has: {', '.join(known)}.")
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"{name}: {message}, got {_short(problem['input'])}.")
+    return "\n".join(lines)
+
+
+def _short(value: object) -> str:
+    if isinstance(value, BaseModel):
+        return type(value).__name__
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

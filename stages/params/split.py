@@ -1,0 +1,89 @@
+"""Parameters of split."""
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import model_validator
+
+from stages.params.base import Params, parameter
+
+
+class SplitParams(Params):
+    """Decoding a video once, and cutting it into clips."""
+
+    phase: ClassVar[str] = "split"
+    asset: ClassVar[str] = "clips"
+    code_version: ClassVar[str] = "1"
+
+    method: str = parameter(
+        "shots",
+        "work",
+        "How a video is cut: 'shots' at shot changes, 'fixed_stride' at regular times, "
+        "or a class of your own as 'package.module:Class'.",
+    )
+    clip_length_s: float = parameter(10.0, "work", "fixed_stride: length of a clip.", gt=0)
+    stride_s: float | None = parameter(
+        None,
+        "work",
+        "fixed_stride: from the start of a clip to the start of the next; empty for clip_length_s.",
+        gt=0,
+    )
+    min_length_s: float = parameter(2.0, "work", "Shorter clips are not made. Higher is stricter.", ge=0)
+    max_length_s: float = parameter(10.0, "work", "shots: a longer shot is shortened, see max_length_mode.", gt=0)
+    max_length_mode: Literal["stride", "truncate"] = parameter(
+        "stride",
+        "work",
+        "shots: a shot longer than max_length_s becomes several clips (stride) or its beginning (truncate).",
+    )
+    crop_s: float = parameter(0.5, "work", "shots: left out at each end of a clip that lies at a shot change.", ge=0)
+    threshold: float = parameter(
+        0.4,
+        "work",
+        "shots: transition probability above which a frame belongs to a shot change. Lower finds more changes.",
+        gt=0,
+        lt=1,
+    )
+    static_threshold: float = parameter(
+        3.0,
+        "work",
+        "shots: also cut where a still picture is replaced by another (slides, screens): smallest mean change "
+        "of the small frame, in grey levels of 255, while the second before and after stands still; 0 turns it off.",
+        ge=0,
+        le=255,
+    )
+    max_clips: int = parameter(0, "work", "Keep the first so many clips of a video; 0 for all.", ge=0)
+    snap_to_keyframes: bool = parameter(
+        False,
+        "work",
+        "Move the ends of each clip inward to keyframes, so that it can be cut without encoding.",
+    )
+    compat: Literal["none", "nemo"] = parameter(
+        "none", "work", "'nemo' repeats NeMo Curator's rules for scenes, lengths and cropping."
+    )
+    frames_fps: float = parameter(
+        2.0, "work", "Pictures a second kept in the frame store for later phases.", gt=0, le=60
+    )
+    frames_max_px: int = parameter(448, "work", "Longest side of a picture in the frame store.", ge=16, le=4096)
+    signals: list[str] = parameter(
+        ["flow", "vectors"],
+        "work",
+        "Motion measured during the decode: 'flow' (optical flow, any codec), 'vectors' (the codec's own).",
+    )
+
+    @model_validator(mode="after")
+    def _lengths_agree(self) -> Self:
+        if self.method == "shots" and self.min_length_s > self.max_length_s:
+            raise ValueError(
+                f"min_length_s must be at most max_length_s, got {self.min_length_s} > {self.max_length_s}"
+            )
+        unknown = set(self.signals) - {"flow", "vectors"}
+        if unknown:
+            raise ValueError(f"signals must be among 'flow' and 'vectors', got {sorted(unknown)}")
+        return self
+
+    def unread(self) -> set[str]:
+        """What only the other method reads; with ``compat=nemo`` still pictures are not looked for either."""
+        if self.method == "fixed_stride":
+            return {"max_length_s", "max_length_mode", "crop_s", "threshold", "static_threshold", "compat"}
+        if self.method == "shots":
+            return {"clip_length_s", "stride_s", *(["static_threshold"] if self.compat == "nemo" else [])}
+        return set()

@@ -1,0 +1,43 @@
+"""Parameters of write."""
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import model_validator
+
+from stages.params.base import Params, parameter
+
+MAX_H264_QUALITY = 51
+"""Above it H.264 has no quantizer; VP9 and AV1 go to 63."""
+
+
+class WriteParams(Params):
+    """Cutting the surviving clips and writing the dataset."""
+
+    phase: ClassVar[str] = "write"
+    asset: ClassVar[str] = "dataset"
+    code_version: ClassVar[str] = "1"
+
+    mode: Literal["auto", "copy", "encode"] = parameter(
+        "auto",
+        "work",
+        "'copy' only without encoding (else rejected), 'encode' always, 'auto' copies where the span allows it.",
+    )
+    encoder: Literal["h264", "vp9", "av1", "h264_nvenc"] = parameter(
+        "h264", "work", "What clips are encoded with where they are not copied."
+    )
+    quality: int = parameter(
+        20, "work", "Constant rate factor of the encoder. Lower is better and larger.", ge=0, le=63
+    )
+    require_caption: bool = parameter(
+        False, "decision", "Reject a clip without a caption instead of writing it with an empty one."
+    )
+    preview_fps: float = parameter(1.0, "work", "Pictures a second of the WebP preview; 0 for none.", ge=0, le=60)
+    preview_height_px: int = parameter(240, "work", "Height of the preview.", ge=16, le=2160)
+
+    @model_validator(mode="after")
+    def _quality_fits_the_encoder(self) -> Self:
+        if self.encoder.startswith("h264") and self.quality > MAX_H264_QUALITY:
+            raise ValueError(
+                f"quality must be at most {MAX_H264_QUALITY} with encoder={self.encoder!r}, got {self.quality}"
+            )
+        return self

@@ -1,0 +1,16 @@
+"""Sessions: what `curator_dagster` calls to bring the tables of a phase up to date.
+
+    with open_session(ExecutorParams()) as session:
+        reports = session.run_phase(params, inputs, outputs)
+
+In: parameters, tables to read, tables to make. Out: committed tables, and a report of each. A session keeps its workers
+between phases. Work starts when there is some: a phase whose rows are all there already starts nothing.
+"""
+
+from stages.phase import PhaseReport
+from stages.run.inputs import Inputs
+from stages.run.phases import check_phases, check_reachable
+from stages.run.progress import Progress
+from stages.run.session import Session, open_session
+
+__all__ = ["Inputs", "PhaseReport", "Progress", "Session", "check_phases", "check_reachable", "open_session"]

@@ -1,0 +1,127 @@
+"""A session: phases run in it one after another, on workers that stay between them."""
+
+import itertools
+import logging
+import uuid
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from stages import executors, retry
+from stages.errors import PhaseError
+from stages.manifest import ManifestRef
+from stages.params import ExecutorParams, Params
+from stages.phase import Phase, PhaseReport
+from stages.pipeline import Executor, ItemResult, RunStats
+from stages.run.inputs import Inputs, InputTables
+from stages.run.phase_run import PhaseRun
+from stages.run.phases import build_phase, check_reachable
+from stages.run.progress import Progress
+from stages.tasks import Task
+
+logger = logging.getLogger(__name__)
+
+
+class Session:
+    """Runs phases on one set of workers.
+
+    Attributes:
+        executor_params: what it was opened with.
+        on_progress: called at least once a second while a phase works.
+        run_id: stands in the lineage of all that it writes.
+        reports: of each phase that was run in it, in order, what was committed by partition; of a stopped one too.
+    """
+
+    def __init__(self, executor: ExecutorParams, on_progress: Callable[[Progress], None] | None = None) -> None:
+        self.executor_params = executor
+        self.on_progress = on_progress
+        self.run_id = uuid.uuid4().hex
+        self.reports: list[dict[str, PhaseReport]] = []
+        self._executor: Executor | None = None
+        self._made: dict[tuple[str, str], int] = {}
+
+    def run_phase(self, params: Params, inputs: Inputs, outputs: list[ManifestRef]) -> dict[str, PhaseReport]:
+        """Bring the tables of one phase up to date and return what was done, by partition.
+
+        Each partition is committed as soon as its last item is done, so that those before an error stay.
+
+        Raises:
+            ManifestError: an input was never committed.
+            PhaseError: of several partitions one lacks an input, and the others are done; a stage cannot be set
+                up; or, after all is committed, more than `max_failed_fraction` of the rows failed. Its
+                `reports` hold what was committed.
+            StorageError: the root did not answer, however often it was asked.
+        """
+        check_reachable(outputs[0].root, self.executor_params)
+        with retry.using(self.executor_params.backoff):
+            return self._run_phase(params, inputs, outputs)
+
+    def _run_phase(self, params: Params, inputs: Inputs, outputs: list[ManifestRef]) -> dict[str, PhaseReport]:
+        phase = build_phase(params, outputs[0].root)
+        tables = InputTables(phase, inputs, self._made)
+        run = PhaseRun(phase, tables, run_id=self.run_id, transient=self.executor_params.transient)
+        results = self._results(phase, run.tasks(outputs), run.stats)
+        try:
+            for result in results:
+                run.take(result)
+                if self.on_progress is not None:
+                    self.on_progress(run.progress())
+        except PhaseError as error:
+            error.reports = run.reports
+            raise
+        finally:
+            results.close()  # ends the work of an executor that was interrupted
+            try:
+                run.flush()
+            finally:  # a root that takes no rows keeps what was committed before
+                run.describe()
+                self.reports.append(run.reports)
+                self._made.update({(made.asset, key): made.commit for key, made in run.reports.items()})
+        run.check_planned()
+        _check_failed_fraction(params, run.reports)
+        return run.reports
+
+    def _results(
+        self, phase: Phase[Any], tasks: Iterator[Task], stats: RunStats
+    ) -> Generator[ItemResult | None, None, None]:
+        """Results of the tasks; starts an executor only where there is a first task."""
+        first = next(tasks, None)
+        if first is None:
+            return
+        pipeline = phase.pipeline().build()
+        logger.info("%s", pipeline.describe())
+        yield None  # tells of the phase before the seconds that Ray takes to start
+        yield from self._workers().run(pipeline, itertools.chain([first], tasks), stats)
+
+    def _workers(self) -> Executor:
+        if self._executor is None:
+            self._executor = executors.build_executor(self.executor_params)
+        return self._executor
+
+    def close(self) -> None:
+        """End the workers, and Ray where this session started it."""
+        if self._executor is not None:
+            self._executor.close()
+            self._executor = None
+
+
+@contextmanager
+def open_session(executor: ExecutorParams, on_progress: Callable[[Progress], None] | None = None) -> Iterator[Session]:
+    """A session that is closed whatever happens. Ray starts at the first work, not here."""
+    session = Session(executor, on_progress)
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+def _check_failed_fraction(params: Params, reports: dict[str, PhaseReport]) -> None:
+    rows = sum(report.rows for report in reports.values())
+    failed = sum(report.counts.get("failed", 0) for report in reports.values())
+    if rows and failed / rows > params.max_failed_fraction:
+        raise PhaseError(
+            f"{params.phase}: failed rows must be at most {params.max_failed_fraction:.0%} "
+            f"({params.phase}.max_failed_fraction), got {failed} of {rows}. All rows are committed; "
+            f"`curator show ROOT {params.asset} --status failed` tells why each failed.",
+            dict(reports),
+        )

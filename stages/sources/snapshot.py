@@ -1,0 +1,83 @@
+"""Snapshots of the register: all entries up to a number with their members, in one file instead of two an entry.
+
+    {root}/partitions/_order/upto-{n}.{hash of the file}.parquet
+
+A cache that may be deleted. One that is damaged, or was made from another log than the one that is there (an entry was
+deleted by hand, the root was copied), is passed over.
+"""
+
+import hashlib
+import io
+import itertools
+import logging
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stages.manifest import DAMAGE
+from stages.sources.register_log import LOG_FOLDER, ROWS_SCHEMA, LogListing
+from stages.storage import Storage
+
+logger = logging.getLogger(__name__)
+
+_KEPT = 2
+"""Snapshots that stay, since a reader may have listed the last but one."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All entries up to a number.
+
+    Attributes:
+        number: of the last one.
+        rows: with `ROWS_SCHEMA`, or the columns of it that were asked for, in the order of the log.
+    """
+
+    number: int
+    rows: pa.Table
+
+
+def newest_snapshot(storage: Storage, listing: LogListing, columns: list[str] | None = None) -> Snapshot:
+    """The newest one that was made from the log as it is there; without one, that of no entry. All columns or some."""
+    for path, number in listing.snapshots.items():
+        rows = _read(storage, path, listing.digest(number), columns)
+        if rows is not None:
+            return Snapshot(number, rows)
+    return Snapshot(0, ROWS_SCHEMA.empty_table().select(columns or ROWS_SCHEMA.names))
+
+
+def _read(storage: Storage, path: str, log_digest: str, columns: list[str] | None) -> pa.Table | None:
+    try:
+        data = storage.read_bytes(path)
+    except FileNotFoundError:  # a newer one replaced it
+        return None
+    if _hash(data) != path.split(".")[-2]:
+        logger.warning("%s is damaged; it is passed over and made anew later.", storage.location(path))
+        return None
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data))
+        schema, rows = file.schema_arrow, file.read(columns, use_threads=False)
+    except DAMAGE as error:
+        logger.warning("%s cannot be read and is passed over: %s.", storage.location(path), error)
+        return None
+    if (schema.metadata or {}).get(b"log") != log_digest.encode() or not schema.equals(ROWS_SCHEMA):
+        logger.info("%s is of another log, or of another version, and is passed over.", storage.location(path))
+        return None
+    return rows.replace_schema_metadata()
+
+
+def write_snapshot(storage: Storage, listing: LogListing, snapshot: Snapshot) -> None:
+    """The snapshot is there, and of the older ones the last stays."""
+    buffer = io.BytesIO()
+    table = snapshot.rows.replace_schema_metadata({"log": listing.digest(snapshot.number)})
+    pq.write_table(table, buffer, compression="zstd")
+    path = f"{LOG_FOLDER}/upto-{snapshot.number}.{_hash(buffer.getvalue())}.parquet"
+    storage.write_bytes(path, buffer.getvalue())
+    older = [each for each, number in listing.snapshots.items() if number < snapshot.number]
+    for each in itertools.islice(older, _KEPT - 1, None):
+        storage.delete(each)
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]

@@ -1,0 +1,115 @@
+from pathlib import Path
+
+import pytest
+
+from stages.manifest import ALL, ManifestRef
+from stages.pictures.gallery import SVG, Budget, Exhibit, exhibits
+from tests.stages.pictures.stores import PARTITION, clip_row, commit, jpeg, noise, write_store
+
+BUDGET = Budget(32_000, 520)
+
+
+def shown(ref: ManifestRef, budget: Budget = BUDGET) -> dict[str, Exhibit]:
+    return {exhibit.name: exhibit for exhibit in exhibits(ref, 1, budget)}
+
+
+def lines_of(exhibit: Exhibit) -> list[list[tuple[str, ...]]]:
+    return [[picture.lines for picture in row] for row in exhibit.rows]
+
+
+@pytest.fixture
+def filtered(tmp_path: Path) -> ManifestRef:
+    """Two kept clips and one rejected one, of two videos."""
+    for video_id in "ab":
+        write_store(tmp_path, video_id, {pts: jpeg(10 * pts) for pts in range(20)})
+    lost = {"status": "rejected", "reason": "motion", "error": "motion must be at least 0.1, got 0.05."}
+    rows = [
+        clip_row("a", 0, 5, scores={"motion": 0.3, "own": 1.0}),
+        clip_row("a", 5, 10, scores={"motion": 0.05}, **lost),
+        clip_row("b", 70, 80, scores={"motion": 0.4}),
+    ]
+    return commit(tmp_path, "filtered_clips", rows, filters=["motion"], motion_min=0.1)
+
+
+def test_filtered_clips_show_scores_with_thresholds_and_both_fates(filtered: ManifestRef) -> None:
+    found = shown(filtered)
+    assert list(found) == ["histogram_motion", "histogram_own", "kept_clips", "rejected_clips"]
+    assert "≥ 0.1 ≤ 100".encode() in found["histogram_motion"].rows[0][0].data
+    assert found["histogram_own"].rows[0][0].media_type == SVG
+    (rejected,) = lines_of(found["rejected_clips"])[0]
+    assert rejected == ("motion", "motion must be at least 0.1, got 0.05.", "a.mp4", "00:05.0-00:10.0 a-5")
+
+
+def test_an_exhibit_says_which_pictures_are_missing_and_why(filtered: ManifestRef) -> None:
+    kept = shown(filtered)["kept_clips"]
+    assert kept.note == "2 of 2 kept. 1 without picture: the frame store holds no picture of the clip."
+    assert [bool(picture.data) for picture in kept.rows[0]] == [True, False]
+    assert lines_of(kept)[0][1][0] == "b.mp4"
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        (lambda store: store.unlink(), "the frame store is gone, or was never made"),
+        (lambda store: store.write_bytes(b"PAR1"), "the frame store cannot be read"),
+        (lambda store: write_store(store.parents[2], "a", {2: b"no JPEG"}), "the picture in the frame store is broken"),
+    ],
+)
+def test_damaged_frame_stores_cost_pictures_alone(filtered: ManifestRef, damage: object, why: str) -> None:
+    assert callable(damage)
+    damage(Path(filtered.root) / f"frames/{PARTITION}/a.parquet")
+    assert f"1 without picture: {why}." in shown(filtered)["kept_clips"].note
+
+
+def test_exhibits_say_that_a_table_cannot_be_read(filtered: ManifestRef) -> None:
+    for rows in Path(filtered.root).rglob("rows-*.parquet"):
+        rows.unlink()
+    (only,) = exhibits(filtered, 1, BUDGET)
+    assert only.name == "pictures"
+    assert only.note.startswith("No pictures: ")
+    assert not only.rows
+
+
+def test_pictures_of_noise_stay_within_the_budget(tmp_path: Path) -> None:
+    write_store(tmp_path, "v", {pts: noise(pts) for pts in range(12)})
+    ref = commit(tmp_path, "clips", [clip_row("v", pts, pts + 1) for pts in range(12)])
+    budget = Budget(9_000, 300)
+    pictures = [picture for each in exhibits(ref, 1, budget) for row in each.rows for picture in row]
+    assert sum(len(picture.data) for picture in pictures) <= budget.total_bytes
+    assert all(len(picture.small) <= budget.small_bytes for picture in pictures if picture.media_type != SVG)
+
+
+def test_dedup_shows_the_largest_groups_side_by_side(filtered: ManifestRef) -> None:
+    def row(clip: str, pts: int, **columns: object) -> dict[str, object]:
+        return {"partition": PARTITION, "video_id": clip, "uri": f"/{clip}.mp4", "clip_id": f"{clip}-{pts}", **columns}
+
+    group = {"group_id": "a-0", "group_size": 2}
+    rows = [
+        row("a", 5, **group, status="rejected", rank=1, similarity=0.98),
+        row("a", 0, **group, status="kept", rank=0, similarity=0.5),
+        row("b", 70, group_id="b-70", group_size=1, status="kept", rank=0),
+    ]
+    found = shown(commit(Path(filtered.root), "unique_clips", rows, partition=ALL, eps=0.07))
+    assert "≥ 0.93".encode() in found["histogram_similarity"].rows[0][0].data
+    assert lines_of(found["largest_groups"]) == [
+        [("kept, 1 of 2 clips", "a.mp4", "00:00.0-00:05.0 a-0"), ("similarity 0.980", "a.mp4", "00:05.0-00:10.0 a-5")]
+    ]
+    assert all(picture.data for picture in found["largest_groups"].rows[0])
+
+
+def test_captions_show_five_clips_each_with_its_text(filtered: ManifestRef) -> None:
+    source = {"partition": PARTITION, "video_id": "a", "uri": "/a.mp4", "status": "kept"}
+    rows = [
+        {**source, "clip_id": f"a-{clip}", "window_index": window, "caption": f"text {clip}\n{window}"}
+        for clip in range(9)
+        for window in (0, 1)
+    ]
+    captions = shown(commit(Path(filtered.root), "captions", rows))["captions"]
+    assert captions.note.startswith("5 of 9 captioned clips;")
+    assert [picture.lines[0] for (picture,) in captions.rows] == [f"text {clip} 0" for clip in (0, 2, 4, 6, 8)]
+
+
+@pytest.mark.parametrize("asset", ["videos", "clips", "filtered_clips", "embeddings", "captions", "dataset"])
+def test_a_table_without_a_kept_row_shows_no_pictures(tmp_path: Path, asset: str) -> None:
+    row = {"partition": PARTITION, "video_id": "v", "uri": "/v.mp4", "status": "failed", "reason": "unreadable"}
+    assert not [row for each in exhibits(commit(tmp_path, asset, [row]), 1, BUDGET) for row in each.rows]

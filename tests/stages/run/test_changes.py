@@ -1,0 +1,40 @@
+from typing import Any
+
+import pytest
+
+from stages.params import CaptionParams, FilterParams, Params, SplitParams
+from stages.run.changes import changes
+
+
+def made_with(params: Params, **more: Any) -> dict[str, Any]:
+    return {"code_version": params.code_version, "params": params.model_dump(mode="json"), "identity": {}, **more}
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "expected"),
+    [
+        (SplitParams(threshold=0.3), SplitParams(), ["split.threshold changed from 0.4 to 0.3"]),
+        (FilterParams(motion_min=0.1), FilterParams(), ["filter.motion_min changed from 0.0005 to 0.1"]),
+        (SplitParams(max_failed_fraction=0.1), SplitParams(), []),
+        (SplitParams(clip_length_s=5), SplitParams(), []),  # not read by the method that is chosen
+        (
+            CaptionParams(prompt="x" * 99),
+            CaptionParams(prompt="?"),
+            [f"caption.prompt changed from '?' to '{'x' * 56}..."],
+        ),
+    ],
+)
+def test_changes_names_what_undoes_rows(now: Params, before: Params, expected: list[str]) -> None:
+    assert changes(now, {}, made_with(before)) == expected
+
+
+def test_changes_of_code_and_model() -> None:
+    before = made_with(SplitParams(), code_version="0", identity={"model": "a", "weights_hash": "1"})
+    assert changes(SplitParams(), {"model": "b", "weights_hash": "1"}, before) == [
+        "split's code changed from version 0 to 1",
+        "split: model changed from 'a' to 'b'",
+    ]
+
+
+def test_changes_of_a_new_table_are_none() -> None:
+    assert changes(SplitParams(), {}, None) == []

@@ -1,0 +1,34 @@
+"""Which version of its inputs a phase reads."""
+
+from pathlib import Path
+
+import pytest
+
+from stages.manifest import ManifestRef, RowWriter, commit_table
+from stages.params import SplitParams
+from stages.run.inputs import InputTables
+from stages.split import SplitPhase
+from stages.storage import Storage
+
+VIDEOS, CLIPS = "videos", "clips"
+
+
+def commit(root: Path, name: str) -> int:
+    """A version of the videos of partition p with one row."""
+    ref = ManifestRef(str(root), VIDEOS, "p")
+    writer = RowWriter(Storage(root), ref, decision_key="d", lineage={})
+    writer.append(name, [{"partition": "p", "video_id": name, "uri": name, "status": "kept", "row_key": name}])
+    writer.flush()
+    return commit_table(Storage(root), ref, writer.files, {}).number
+
+
+@pytest.mark.parametrize(
+    ("made", "read"), [({}, "other's"), ({(VIDEOS, "p"): 1}, "ours"), ({(CLIPS, "p"): 1}, "other's")]
+)
+def test_run_goes_on_from_the_version_that_it_made(tmp_path: Path, made: dict[tuple[str, str], int], read: str) -> None:
+    assert [commit(tmp_path, "ours"), commit(tmp_path, "other's")] == [1, 2]
+    phase = SplitPhase(SplitParams(), str(tmp_path))
+    tables = InputTables(phase, {VIDEOS: [ManifestRef(str(tmp_path), VIDEOS, "p")]}, made)
+    kept = tables.of(ManifestRef(str(tmp_path), CLIPS, "p"))[VIDEOS]
+    assert kept["video_id"].to_pylist() == [read]
+    assert tables.versions == {VIDEOS: {"p": 1 if read == "ours" else 2}}
