@@ -100,7 +100,7 @@ class ScaledStage(ProcessingStage[VideoTask, VideoTask]):
 
 
 class ScaledPhase(Phase[ScaledParams]):
-    """Stands in for read: each source has a width by its id and the work parameter, a fate by the decision parameter."""
+    """Stands in for read: each source has a width by its id and `factor`, an outcome by `least_px`."""
 
     key_columns: ClassVar[tuple[str, ...]] = ("uri", "etag")
     pause_s: ClassVar[float] = 0.0

@@ -33,6 +33,14 @@ def test_phases_are_built_without_codecs_or_models() -> None:
     assert not (HEAVY | {"ray", "dagster"}) & modules_after(code)
 
 
+def test_every_package_of_stages_is_entered_without_codecs_models_or_ray() -> None:
+    code = (
+        "import importlib, pkgutil, stages\n"
+        "for module in pkgutil.iter_modules(stages.__path__, 'stages.'): importlib.import_module(module.name)"
+    )
+    assert not (HEAVY | {"ray", "dagster"}) & modules_after(code)
+
+
 def test_no_module_of_stages_imports_dagster() -> None:
     code = (
         "import importlib, pkgutil, sys, stages\n"

@@ -1,0 +1,58 @@
+import ast
+import importlib
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import stages
+from stages import lazy
+from stages.errors import ParamsError
+
+PACKAGES = [module.name for module in pkgutil.iter_modules(stages.__path__, "stages.") if module.ispkg]
+
+
+def test_load_imports_what_is_named() -> None:
+    assert lazy.load("fractions:Fraction").__name__ == "Fraction"
+
+
+@pytest.mark.parametrize(
+    ("dotted", "missing"), [("nowhere.at_all:Name", "No module named 'nowhere'"), ("fractions:Nothing", "'Nothing'")]
+)
+def test_load_rejects_what_is_not_there(dotted: str, missing: str) -> None:
+    with pytest.raises(ParamsError, match=f"A test requires {dotted}, which cannot be imported: .*{missing}"):
+        lazy.load(dotted, wanted_by="A test")
+
+
+def test_names_rejects_a_name_that_the_package_does_not_give_out() -> None:
+    with pytest.raises(ImportError, match="cannot import name 'nothing'"):
+        from stages.media import nothing  # noqa: F401  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_public_name_of_a_package_is_there(package: str) -> None:
+    module = importlib.import_module(package)
+    assert module.__all__, package
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_public_name_is_called_like_a_module_of_its_package(package: str) -> None:
+    """Importing the module would put it in the place of the name."""
+    module = importlib.import_module(package)
+    assert not set(module.__all__) & {each.name for each in pkgutil.iter_modules(module.__path__)}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_type_checkers_see_the_names_that_are_imported_late(package: str) -> None:
+    """An ``if TYPE_CHECKING`` of a package names what its ``__getattr__`` gives out, from the same modules."""
+    source = importlib.import_module(package).__file__
+    assert source is not None
+    branches = [node for node in ast.parse(Path(source).read_text()).body if isinstance(node, ast.If)]
+    for branch in branches:
+        imports = [node for node in branch.body if isinstance(node, ast.ImportFrom)]
+        (call,) = [node for node in ast.walk(ast.Module(branch.orelse, [])) if isinstance(node, ast.Call)]
+        modules = {f"{package}.{keyword.arg}": ast.literal_eval(keyword.value) for keyword in call.keywords}
+        assert {each.module: tuple(alias.name for alias in each.names) for each in imports} == modules
+    assert bool(branches) == (package in ("stages.media", "stages.models"))
