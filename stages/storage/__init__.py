@@ -8,12 +8,13 @@ from stages.storage.calls import STORE_CLIENTS, is_lasting, try_again
 from stages.storage.locations import FileInfo, file_info, is_in_process, is_url, local_info, normalize, open_filesystem
 from stages.storage.parallel import READERS, read_at_once
 from stages.storage.source_files import open_source, stat_source
-from stages.storage.store import Storage, digest, numbers_of
+from stages.storage.store import FileReplaced, Storage, digest, numbers_of
 
 __all__ = [
     "READERS",
     "STORE_CLIENTS",
     "FileInfo",
+    "FileReplaced",
     "Storage",
     "digest",
     "file_info",

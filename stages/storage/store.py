@@ -34,6 +34,7 @@ from stages.storage.source_files import open_source, read_range, stat_source
 
 __all__ = [
     "FileInfo",
+    "FileReplaced",
     "Storage",
     "digest",
     "file_info",
@@ -50,6 +51,11 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+
+class FileReplaced(OSError):
+    """The file is not the one any more that was opened."""
+
 
 _TEMPORARY = ".tmp-"
 """Names of files that are being written begin so; no listing shows them."""
@@ -111,22 +117,45 @@ class Storage:
 
     @contextlib.contextmanager
     def open(self, path: str) -> Iterator[IO[bytes]]:
-        """The file, seekable, read by ranges.
+        """The file, seekable, read by ranges, all of them of the file that was opened.
 
         Raises:
             FileNotFoundError: it is not there.
+            FileReplaced: while reading; the file was replaced or deleted since it was opened. Not on a local disk,
+                where an open file stays.
         """
         full = self._full(path)
         if self.is_local:
             with open(full, "rb") as handle:
                 yield handle
             return
+        self._fs.invalidate_cache()
+        tag = self._tag(path)
         remote = self._call(f"opening {path}", lambda: self._fs.open(full, "rb", cache_type="none"))
 
         def fetch(start: int, end: int) -> bytes:
-            return self._call(f"reading {path}", lambda: read_range(remote, start, end))
+            told = f"{self.location(path)} was replaced or deleted while it was read"
+            try:
+                data = self._call(f"reading {path}", lambda: read_range(remote, start, end))
+                now = self._tag(path)
+            except OSError as error:
+                # FileExpired is of s3fs, which need not be installed.
+                if isinstance(error, FileNotFoundError) or type(error).__name__ == "FileExpired":
+                    raise FileReplaced(told) from error
+                raise
+            if now != tag:
+                raise FileReplaced(told)
+            return data
 
         yield RangedFile(fetch, remote.seek(0, 2))  # type: ignore[misc]  # typeshed's RawIOBase is no IO
+
+    def _tag(self, path: str) -> str:
+        """Names the bytes of a file of a store that reads no range on condition of them, as S3 does; else empty."""
+        if "s3" in self._fs.protocol:
+            return ""
+        full = self._full(path)
+        self._fs.invalidate_cache()
+        return self._call(f"looking at {path}", lambda: file_info(full, self._fs.info(full))).etag
 
     def list(self, prefix: str = "") -> list[FileInfo]:
         """Every file below a folder, however deep, sorted by path; empty where the folder is missing."""
