@@ -12,8 +12,7 @@ import pytest
 
 from stages.errors import ParamsError
 from stages.manifest import ManifestRef, RowWriter, commit_table, read_manifest
-from stages.media import frames_key
-from stages.media.frames import open_store
+from stages.media import frames_key, open_store
 from stages.params import ExecutorParams, SplitParams
 from stages.phase import PhaseReport
 from stages.run import open_session

@@ -13,8 +13,7 @@ from curator_dagster.cli import app
 from stages import heartbeat, retry
 from stages.errors import SourceChanged, StorageError
 from stages.manifest import Commit, CommittedFile, ManifestRef, RowWriter, commit_table, read_manifest
-from stages.media import store_path
-from stages.media.frame_store import StoreDamaged, StoreReplaced, open_store
+from stages.media import StoreDamaged, StoreReplaced, open_store, store_path
 from stages.params import ReadParams
 from stages.pictures.stored import UNREADABLE, stored_picture
 from stages.retry import Backoff
