@@ -25,8 +25,8 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from stages.errors import PoolError
-from stages.executors import guardian
-from stages.executors.scratch import Scratch
+from stages.executors import cleanup_process
+from stages.executors.scratch_folder import Scratch
 from stages.resources import Resources
 
 logger = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class Cluster:
         if not self.is_joined:
             ray.shutdown()
             ray._private.worker._worker_logs_enabled = True
-        self._guardian.communicate(guardian.FAREWELL)
+        self._guardian.communicate(cleanup_process.FAREWELL)
         # A private Ray turns token authentication on for the whole process, where later connections may not want it.
         for name, value in self._environment.items() if not self.is_joined else ():
             os.environ.pop(name, None)
@@ -163,14 +163,14 @@ class Cluster:
 def _start(folder: str, scratch: str) -> None:
     """A private Ray, whose processes carry its folder in their environment, for the guardian."""
     spilling = {} if SPILLING & os.environ.keys() else {"object_spilling_directory": scratch}
-    before = os.environ.get(guardian.VARIABLE)
-    os.environ[guardian.VARIABLE] = folder
+    before = os.environ.get(cleanup_process.VARIABLE)
+    os.environ[cleanup_process.VARIABLE] = folder
     try:
         _connect("local", include_dashboard=False, _temp_dir=folder, _system_config=_PRIVATE, **spilling)
     finally:
-        os.environ.pop(guardian.VARIABLE)
+        os.environ.pop(cleanup_process.VARIABLE)
         if before is not None:
-            os.environ[guardian.VARIABLE] = before
+            os.environ[cleanup_process.VARIABLE] = before
 
 
 def _connect(address: str, **started: Any) -> None:
@@ -235,7 +235,7 @@ def _new_scratch(folder: str) -> str:
 
 def _start_guardian(*folders: str) -> subprocess.Popen[bytes]:
     """The process that ends the Ray of the first folder, and removes all, however this one ends, or its input."""
-    command = [sys.executable, "-I", guardian.__file__, *folders]
+    command = [sys.executable, "-I", cleanup_process.__file__, *folders]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from stages.base import NodeInfo, WorkerMetadata
 from stages.errors import PhaseError
-from stages.executors.work import RetryRule, StageResult, batches, collect_rows, run_batch, set_up
+from stages.executors.batch_runner import RetryRule, StageResult, batches, collect_rows, run_batch, set_up
 from stages.params import ExecutorParams
 from stages.pipeline import AnyStage, ItemResult, Pipeline, Rows, RunStats, StageStats
 from stages.tasks import Failed, Rejected, Task

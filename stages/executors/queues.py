@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import ray
 
-from stages.executors.deaths import Death
+from stages.executors.exit_reasons import Death
 from stages.executors.worker import Outcome
 from stages.pipeline import ItemResult
 from stages.tasks import Task

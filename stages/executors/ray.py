@@ -5,8 +5,8 @@ from collections.abc import Generator, Iterable
 
 from stages.errors import PoolError
 from stages.executors.cluster import Cluster, Shape
-from stages.executors.crew import Crew
-from stages.executors.pool import PoolRun
+from stages.executors.scheduler import PoolRun
+from stages.executors.worker_pool import Crew
 from stages.params import ExecutorParams
 from stages.pipeline import ItemResult, Pipeline, RunStats
 from stages.tasks import Task

@@ -11,9 +11,9 @@ import ray
 
 from stages import heartbeat, retry
 from stages.base import NodeInfo, WorkerMetadata
-from stages.executors.memory import private_bytes
-from stages.executors.scratch import Scratch, fault_file
-from stages.executors.work import collect_rows, run_batch
+from stages.executors.batch_runner import collect_rows, run_batch
+from stages.executors.process_memory import private_bytes
+from stages.executors.scratch_folder import Scratch, fault_file
 from stages.pipeline import AnyStage, Collect, Rows
 from stages.tasks import Failed, Rejected, Task
 

@@ -6,7 +6,7 @@ from typing import Any
 from stages import registry
 from stages.base import Fields, ProcessingStage, WorkerMetadata
 from stages.errors import SourceError
-from stages.fates import failure_of
+from stages.failures import failure_of
 from stages.media.clip_task import with_frames
 from stages.tasks import Clip, Failed, Rejected, VideoTask
 

@@ -6,7 +6,7 @@ from typing import Any
 from stages import registry
 from stages.base import Fields, ProcessingStage, WorkerMetadata
 from stages.errors import Reason, SourceError, StageError
-from stages.fates import failure_of
+from stages.failures import failure_of
 from stages.media.clip_task import with_clip
 from stages.params import WriteParams
 from stages.resources import Resources

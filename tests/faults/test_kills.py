@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.executors.guardian import LAST_WORDS
+from stages.executors.cleanup_process import LAST_WORDS
 from stages.manifest import committed_partitions
 from stages.params import PHASES
 from stages.row_writer import FLUSH_ITEMS

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stages import heap
-from stages.executors.memory import private_bytes
+from stages.executors.process_memory import private_bytes
 
 BLOCK_BYTES = 64 << 10
 """Small enough that glibc takes it from its heap."""

@@ -9,8 +9,8 @@ from fsspec.exceptions import FSTimeoutError
 
 from stages import heartbeat, retry
 from stages.errors import Reason, SourceChanged, SourceError, SourceGone, StorageError, StorageUnavailable
-from stages.executors.work import RetryRule
-from stages.fates import failure_of
+from stages.executors.batch_runner import RetryRule
+from stages.failures import failure_of
 from stages.locations import open_filesystem
 from stages.retry import Backoff
 from stages.store_calls import may_pass, try_again

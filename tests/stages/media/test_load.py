@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from stages.executors.work import BatchResult, run_batch
+from stages.executors.batch_runner import BatchResult, run_batch
 from stages.media.frame_store import read_store, store_path
 from stages.media.frames import rebuild_store
 from stages.media.load import LoadFramesStage

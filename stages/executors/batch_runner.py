@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from stages import counters, heartbeat
 from stages.base import NodeInfo, WorkerMetadata
 from stages.errors import StageError, StorageError
-from stages.fates import failure_of
+from stages.failures import failure_of
 from stages.params import ExecutorParams
 from stages.pipeline import AnyStage, Collect, Rows
 from stages.retry import Backoff

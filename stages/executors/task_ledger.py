@@ -4,11 +4,11 @@ import logging
 
 from ray.exceptions import RayError
 
-from stages.executors.deaths import Death, fate_of, is_condemned, is_last_chance, verdict
-from stages.executors.hand import Call
+from stages.executors.batch_runner import RetryRule
+from stages.executors.exit_reasons import Death, fate_of, is_condemned, is_last_chance, verdict
 from stages.executors.queues import MIN_TASK_BYTES, Bench, Item, Parcel, StageQueue, Unit
-from stages.executors.work import RetryRule
 from stages.executors.worker import BatchReport, Child
+from stages.executors.worker_handle import Call
 from stages.params import ExecutorParams
 from stages.pipeline import Pipeline, RunStats, StageStats
 from stages.tasks import Failed, Task

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.executors.scratch import Scratch
+from stages.executors.scratch_folder import Scratch
 from stages.tasks import Failed, Rejected
 from tests.faults.poison import Load, Step, executor, loads, run
 

@@ -15,7 +15,7 @@ from ray.exceptions import (
 )
 
 from stages.errors import Reason
-from stages.fates import failure_of
+from stages.failures import failure_of
 from stages.tasks import Failed
 
 EVICTIONS_PER_DEATH = 2

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from stages.executors import guardian
+from stages.executors import cleanup_process
 
 SLEEP = [sys.executable, "-c", "print(flush=True); import time; time.sleep(60)"]
 READ = [sys.executable, "-c", "import sys, time; held = open(sys.argv[1]); print(flush=True); time.sleep(60)"]
@@ -34,11 +34,11 @@ def test_guardian_ends_what_carries_its_folder_and_nobody_else(tmp_path: Path) -
     log.touch()
     with ExitStack() as stack:
         users = [stack.enter_context(running(command)) for command in ([*SLEEP, str(folder)], [*READ, str(log)])]
-        ours = [stack.enter_context(running(SLEEP, **{guardian.VARIABLE: str(folder)}))]
+        ours = [stack.enter_context(running(SLEEP, **{cleanup_process.VARIABLE: str(folder)}))]
         ours.append(stack.enter_context(running([*WRITE, str(log)])))
-        users.append(stack.enter_context(running(SLEEP, **{guardian.VARIABLE: f"{folder}2"})))
-        command = [sys.executable, "-I", guardian.__file__, str(folder), str(scratch)]
-        subprocess.run(command, input=guardian.FAREWELL, check=True, timeout=30)
+        users.append(stack.enter_context(running(SLEEP, **{cleanup_process.VARIABLE: f"{folder}2"})))
+        command = [sys.executable, "-I", cleanup_process.__file__, str(folder), str(scratch)]
+        subprocess.run(command, input=cleanup_process.FAREWELL, check=True, timeout=30)
         assert [process.wait(timeout=10) for process in ours] == [-9, -9]
         assert [process.poll() for process in users] == [None] * 3
     assert list(tmp_path.iterdir()) == []

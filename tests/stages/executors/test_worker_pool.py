@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from stages.executors import crew as of_crew
+from stages.executors import worker_pool
 from stages.executors.cluster import Cluster, Shape
-from stages.executors.crew import POLL_S, Crew
-from stages.executors.hand import Call, Doing, Hand
+from stages.executors.worker_handle import Call, Doing, Hand
+from stages.executors.worker_pool import POLL_S, Crew
 from stages.params import ExecutorParams
 
 pytestmark = [pytest.mark.usefixtures("ray_cluster"), pytest.mark.timeout(60)]
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.usefixtures("ray_cluster"), pytest.mark.timeout(60)]
 def crew(monkeypatch: pytest.MonkeyPatch) -> Iterator[Crew]:
     """One that has little patience, and one worker."""
     for limit in ("START_LIMIT_S", "LEAVE_LIMIT_S"):
-        monkeypatch.setattr(of_crew, limit, 1.0)
+        monkeypatch.setattr(worker_pool, limit, 1.0)
     cluster = Cluster("auto")
     ready = Crew(cluster, ExecutorParams(num_workers=1))
     ready.start(Shape(1, 0))

@@ -9,8 +9,8 @@ import torch
 
 from stages.base import ProcessingStage
 from stages.errors import Reason, StorageError
-from stages.executors.work import collect_rows, run_batch
-from stages.fates import failure_of
+from stages.executors.batch_runner import collect_rows, run_batch
+from stages.failures import failure_of
 from stages.tasks import Failed, Rejected, Task
 
 

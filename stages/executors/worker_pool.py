@@ -12,11 +12,11 @@ from ray.exceptions import RayError
 
 from stages.errors import Reason
 from stages.executors.cluster import Cluster, Shape
-from stages.executors.deaths import Death
-from stages.executors.hand import Call, Doing, Hand
-from stages.executors.memory import private_bytes
-from stages.executors.scratch import fault_file
+from stages.executors.exit_reasons import Death
+from stages.executors.process_memory import private_bytes
+from stages.executors.scratch_folder import fault_file
 from stages.executors.worker import Birth, Worker
+from stages.executors.worker_handle import Call, Doing, Hand
 from stages.params import ExecutorParams
 from stages.resources import GIB
 

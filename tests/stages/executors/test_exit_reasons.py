@@ -12,7 +12,7 @@ from ray.exceptions import (
 )
 
 from stages.errors import Reason, StageError
-from stages.executors.deaths import Death, death_of, fate_of, is_condemned, is_last_chance, verdict
+from stages.executors.exit_reasons import Death, death_of, fate_of, is_condemned, is_last_chance, verdict
 
 CRASH = Death(Reason.WORKER_DIED, "its process crashed")
 EVICTION = Death(Reason.OUT_OF_MEMORY, "Ray's memory monitor ended its worker", is_eviction=True)

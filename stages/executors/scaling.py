@@ -5,8 +5,8 @@ import time
 from collections import Counter
 
 from stages.executors.cluster import Shape
-from stages.executors.crew import Crew
-from stages.executors.hand import Doing
+from stages.executors.worker_handle import Doing
+from stages.executors.worker_pool import Crew
 
 logger = logging.getLogger(__name__)
 

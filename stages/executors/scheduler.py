@@ -16,15 +16,15 @@ import ray
 from ray.exceptions import RayError
 
 from stages.errors import PhaseError, PoolError, Reason
-from stages.executors.board import Board
 from stages.executors.cluster import Shape
-from stages.executors.crew import Crew
-from stages.executors.deaths import Death, cause_text, death_of
-from stages.executors.hand import Call, Doing, Hand
+from stages.executors.exit_reasons import Death, cause_text, death_of
 from stages.executors.metrics import PoolMetrics
 from stages.executors.queues import Unit
-from stages.executors.staffing import Staffing
+from stages.executors.scaling import Staffing
+from stages.executors.task_ledger import Board
 from stages.executors.worker import Duty
+from stages.executors.worker_handle import Call, Doing, Hand
+from stages.executors.worker_pool import Crew
 from stages.params import ExecutorParams
 from stages.pipeline import ItemResult, Pipeline, RunStats
 from stages.resources import GIB
