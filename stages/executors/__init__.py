@@ -1,1 +1,1 @@
-"""What runs a pipeline: this process, or pools of Ray actors."""
+"""Executors, which run a pipeline in this process or on a pool of Ray actors."""

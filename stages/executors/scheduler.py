@@ -1,8 +1,8 @@
-"""One pipeline run by a crew: the scheduling loop.
+"""The scheduler: one run of a pipeline on a worker pool.
 
-Every turn draws tasks, gives idle workers the deepest batch that may go, waits for answers, and, five times a second,
-ends workers that hang or hold too much and starts those that are wanted. What an answer or a death means for the tasks
-is the board's business.
+Every turn of its loop reads tasks from the source, gives idle workers batches, those of the last stages first, and
+waits for results. Five times a second it ends workers beyond a limit of time or memory, and scales the pool. The task
+ledger decides what a result or the death of a worker means for the tasks.
 """
 
 import contextlib
@@ -17,14 +17,14 @@ from ray.exceptions import RayError
 
 from stages.errors import PhaseError, PoolError, Reason
 from stages.executors.cluster import Shape
-from stages.executors.exit_reasons import Death, cause_text, death_of
-from stages.executors.metrics import PoolMetrics
-from stages.executors.queues import Unit
-from stages.executors.scaling import Staffing
-from stages.executors.task_ledger import Board
-from stages.executors.worker import Duty
-from stages.executors.worker_handle import Call, Doing, Hand
-from stages.executors.worker_pool import Crew
+from stages.executors.exit_reasons import ExitReason, cause_text, exit_reason_of
+from stages.executors.metrics import PipelineMetrics
+from stages.executors.queues import PendingTask
+from stages.executors.scaling import WorkerScaler
+from stages.executors.task_ledger import TaskLedger
+from stages.executors.worker import StageAssignment
+from stages.executors.worker_handle import CallKind, RemoteCall, WorkerHandle
+from stages.executors.worker_pool import WorkerPool
 from stages.params import ExecutorParams
 from stages.pipeline import ItemResult, Pipeline, RunStats
 from stages.resources import GIB
@@ -33,111 +33,111 @@ from stages.tasks import Task
 logger = logging.getLogger(__name__)
 
 TURN_S = 0.2
-QUIET_S = 0.4
+MAX_SILENCE_S = 0.4
 """Longest wait for a result before the caller is given None."""
-MAX_LOST = 3
-"""Workers that may be lost in a row while they start, or while they set up one stage."""
-MAX_BENCH = 1000
-"""Tasks that may wait for another try before no new ones are drawn; where a store is away, all come to wait."""
+MAX_CONSECUTIVE_DEATHS = 3
+"""Workers that may die in a row while they start, or while they set up one stage."""
+MAX_WAITING_RETRIES = 1000
+"""Tasks in the retry queue at which no new ones are read; where a store is away, all tasks come to wait."""
 
 
-class PoolRun:
+class Scheduler:
     """One run of a pipeline, from the first task to the last result."""
 
-    def __init__(self, pipeline: Pipeline, crew: Crew, params: ExecutorParams, shapes: list[Shape]) -> None:
+    def __init__(self, pipeline: Pipeline, pool: WorkerPool, params: ExecutorParams, shapes: list[Shape]) -> None:
         self._pipeline = pipeline
-        self._crew = crew
+        self._pool = pool
         self._params = params
-        self._id = uuid.uuid4().hex[:12]
+        self._run_id = uuid.uuid4().hex[:12]
         self._shapes = shapes
-        self._duties = _sent(self._id, pipeline)
-        self._board = Board(pipeline, params)
-        self._metrics = PoolMetrics(pipeline.name)
-        self._staffing = Staffing(crew, shapes)
-        self._tended_at = 0.0
-        self._queues = self._board.queues
-        self._limit = params.queue_memory_gb * GIB / max(1, len(shapes) - 1)
-        self._lost_starts: list[Death] = []
-        self._lost_setups: dict[int, list[Death]] = {}
-        self._is_drawn = False
+        self._assignments = _put_assignments(self._run_id, pipeline)
+        self._ledger = TaskLedger(pipeline, params)
+        self._metrics = PipelineMetrics(pipeline.name)
+        self._scaler = WorkerScaler(pool, shapes)
+        self._maintained_at = 0.0
+        self._queues = self._ledger.queues
+        self._max_queue_bytes = params.queue_memory_gb * GIB / max(1, len(shapes) - 1)
+        self._start_deaths: list[ExitReason] = []
+        self._setup_deaths: dict[int, list[ExitReason]] = {}
+        self._is_source_exhausted = False
         self._last_group = ""
 
     def results(self, tasks: Iterable[Task], stats: RunStats) -> Iterator[ItemResult | None]:
-        """Yield what became of each task as it is finished, and None when nothing was for `QUIET_S`.
+        """Yield the result of each task as it is finished, and None after `MAX_SILENCE_S` without one.
 
         Raises:
             PhaseError: a stage cannot be set up.
             PoolError: workers cannot be started.
         """
-        self._board.stats = stats
+        self._ledger.stats = stats
         source = iter(tasks)
-        spoke_at = time.monotonic()
+        yielded_at = time.monotonic()
         while True:
-            self._draw(source)
-            if self._is_drawn and self._board.is_done:
+            self._read_tasks(source)
+            if self._is_source_exhausted and self._ledger.is_done:
                 return
-            self._crew.check()
+            self._pool.check_health()
             self._dispatch()
-            self._tend()
-            for hand in self._crew.answered(TURN_S):
-                self._take(hand)
-            self._crew.dismiss_parting()
-            finished = self._board.take_finished()
+            self._maintain_pool()
+            for worker in self._pool.wait_for_calls(TURN_S):
+                self._on_call_ended(worker)
+            self._pool.shut_down_drained()
+            finished = self._ledger.pop_finished()
             for item in finished:
                 yield item.result()
             if finished:
-                spoke_at = time.monotonic()
-            elif time.monotonic() - spoke_at > QUIET_S - TURN_S:
+                yielded_at = time.monotonic()
+            elif time.monotonic() - yielded_at > MAX_SILENCE_S - TURN_S:
                 yield None
-                spoke_at = time.monotonic()
+                yielded_at = time.monotonic()
 
     def stop(self) -> None:
         """End the workers that still hold a batch; the others stay for the next run."""
-        for hand in self._crew.busy():
-            self._crew.kill(hand)
-        for hand in self._crew.idle():
-            self._crew.count_idle(hand)
-        self._publish()
+        for worker in self._pool.busy():
+            self._pool.kill(worker)
+        for worker in self._pool.idle():
+            self._pool.count_idle_time(worker)
+        self._publish_metrics()
 
-    def _publish(self) -> None:
-        """Bring the figures up to date, and tell Ray."""
+    def _publish_metrics(self) -> None:
+        """Bring the statistics up to date, and publish them as metrics of Ray."""
         for stage in range(len(self._queues)):
-            self._board.figures(stage).idle_s = self._crew.idle_s[self._id, stage]
-        held = {self._name(stage): queue.held_bytes for stage, queue in enumerate(self._queues)}
-        self._metrics.publish(self._board.stats, held)
+            self._ledger.stage_stats(stage).idle_s = self._pool.idle_s[self._run_id, stage]
+        held = {self._stage_name(stage): queue.held_bytes for stage, queue in enumerate(self._queues)}
+        self._metrics.publish(self._ledger.stats, held)
 
-    def _draw(self, source: Iterator[Task]) -> None:
-        """Keep so many tasks waiting for the first stage that no worker waits for the source."""
+    def _read_tasks(self, source: Iterator[Task]) -> None:
+        """Keep enough tasks queued for the first stage that no worker waits for the source."""
         queue = self._queues[0]
-        wanted = (self._crew.capacity + 1) * queue.batch_size
+        wanted = (self._pool.max_workers + 1) * queue.batch_size
         until = time.monotonic() + TURN_S
         while (
-            not self._is_drawn
+            not self._is_source_exhausted
             and queue.num_waiting < wanted
-            and self._board.num_benched < MAX_BENCH
+            and self._ledger.num_waiting_retries < MAX_WAITING_RETRIES
             and time.monotonic() < until
         ):
             task = next(source, None)
             if task is None:
-                self._is_drawn = True
+                self._is_source_exhausted = True
                 return
             self._last_group = task.group
-            self._board.add(task)
+            self._ledger.add(task)
 
     def _dispatch(self) -> None:
-        """Give idle workers what may go: the deepest full batch first, then what would leave a worker idle."""
-        held = [unit for hand in self._crew.busy() if hand.call for unit in hand.call.units]
-        if any(unit.is_outcast for unit in held):
+        """Give idle workers batches: the last stage's full ones first, then smaller ones if workers are still idle."""
+        running = [task for worker in self._pool.busy() if worker.call for task in worker.call.tasks]
+        if any(task.is_quarantined for task in running):
             return
-        for may_grow in (self._may_grow, _never):
-            for stage in self._order():
-                while self._may_go(stage) and self._serve(stage, may_grow):
+        for may_grow in (self._may_grow, _never_grows):
+            for stage in self._stage_order():
+                while self._has_output_room(stage) and self._dispatch_batch(stage, may_grow):
                     pass
-        if not self._crew.busy():
-            self._serve_outcast()
+        if not self._pool.busy():
+            self._dispatch_quarantined()
 
-    def _order(self) -> Sequence[int]:
-        """Stages by who may take a worker first: downstream first, or only the first that is not done."""
+    def _stage_order(self) -> Sequence[int]:
+        """Stages by priority: the last one first when streaming, else only the first that is not done."""
         stages = range(len(self._queues))
         if self._params.mode == "streaming":
             return stages[::-1]
@@ -145,144 +145,157 @@ class PoolRun:
 
     def _may_grow(self, stage: int, group: str) -> bool:
         """Whether more tasks of a group may still reach a stage."""
-        if not self._is_drawn and group == self._last_group:
+        if not self._is_source_exhausted and group == self._last_group:
             return True
-        return any(queue.has_open(group) for queue in self._queues[:stage])
+        return any(queue.has_pending(group) for queue in self._queues[:stage])
 
-    def _may_go(self, stage: int) -> bool:
-        """Whether there is room for what a stage would make; one batch may always wait ahead."""
+    def _has_output_room(self, stage: int) -> bool:
+        """Whether the next queue has room for the children of one more batch; it may always hold one batch."""
         if self._params.mode != "streaming" or stage + 1 == len(self._queues):
             return True
-        after = self._queues[stage + 1]
-        in_flight = sum(hand.call is not None and hand.call.stage == stage for hand in self._crew.busy())
-        if not after.num_waiting and not in_flight:
+        following = self._queues[stage + 1]
+        in_flight = sum(worker.call is not None and worker.call.stage == stage for worker in self._pool.busy())
+        if not following.num_waiting and not in_flight:
             return True
-        return after.held_bytes + self._board.child_bytes[stage] * (in_flight + 1) <= self._limit
+        return following.held_bytes + self._ledger.child_bytes[stage] * (in_flight + 1) <= self._max_queue_bytes
 
-    def _serve(self, stage: int, may_grow: Callable[[int, str], bool]) -> bool:
-        """Give one batch of a stage to a worker, or let one set the stage up; False if neither can be."""
+    def _dispatch_batch(self, stage: int, may_grow: Callable[[int, str], bool]) -> bool:
+        """Give a worker one batch of a stage, or let one set the stage up; False if neither is possible."""
         queue = self._queues[stage]
-        units = queue.choose(lambda group: may_grow(stage, group))
-        idle = [hand for hand in self._crew.idle() if hand.shape == self._shapes[stage]]
-        if not units or not idle:
+        tasks = queue.select(lambda group: may_grow(stage, group))
+        idle = [worker for worker in self._pool.idle() if worker.shape == self._shapes[stage]]
+        if not tasks or not idle:
             return False
-        for hand in idle:
-            if hand.is_ready(self._id, stage):
-                self._submit(hand, stage, queue.take(units))
+        for worker in idle:
+            if worker.is_ready(self._run_id, stage):
+                self._submit_batch(worker, stage, queue.pop_batch(tasks))
                 return True
-        return self._set_up(idle[0], stage, queue.num_batches)
+        return self._submit_setup(idle[0], stage, queue.num_batches)
 
-    def _set_up(self, hand: Hand, stage: int, batches: int) -> bool:
-        calls = [hand.call for hand in self._crew.hands if hand.is_at(Doing.SET_UP)]
-        if sum(call is not None and call.stage == stage and call.run == self._id for call in calls) >= batches:
+    def _submit_setup(self, worker: WorkerHandle, stage: int, max_setups: int) -> bool:
+        calls = [worker.call for worker in self._pool.workers if worker.is_in(CallKind.SET_UP)]
+        if (
+            sum(call is not None and call.stage == stage and call.run_id == self._run_id for call in calls)
+            >= max_setups
+        ):
             return False
-        answer = hand.actor.set_up.remote(self._duties[stage])
-        self._crew.assign(hand, Call(Doing.SET_UP, answer, run=self._id, stage=stage))
+        result = worker.actor.set_up.remote(self._assignments[stage])
+        self._pool.begin_call(worker, RemoteCall(CallKind.SET_UP, result, run_id=self._run_id, stage=stage))
         return True
 
-    def _serve_outcast(self) -> None:
+    def _dispatch_quarantined(self) -> None:
         for stage, queue in enumerate(self._queues):
-            for hand in self._crew.idle():
-                if queue.outcasts and hand.shape == self._shapes[stage]:
-                    if hand.is_ready(self._id, stage):
-                        self._submit(hand, stage, [queue.outcasts.popleft()])
+            for worker in self._pool.idle():
+                if queue.quarantine and worker.shape == self._shapes[stage]:
+                    if worker.is_ready(self._run_id, stage):
+                        self._submit_batch(worker, stage, [queue.quarantine.popleft()])
                     else:
-                        self._set_up(hand, stage, 1)
+                        self._submit_setup(worker, stage, 1)
                     return
 
-    def _submit(self, hand: Hand, stage: int, units: list[Unit]) -> None:
-        parcels = list(dict.fromkeys(unit.parcel for unit in units))
-        picks = [(parcels.index(unit.parcel), unit.place) for unit in units]
-        answer, children = hand.actor.process.remote(stage, picks, *(parcel.tasks for parcel in parcels))
-        self._crew.assign(hand, Call(Doing.BATCH, answer, run=self._id, stage=stage, units=units, children=children))
+    def _submit_batch(self, worker: WorkerHandle, stage: int, tasks: list[PendingTask]) -> None:
+        blocks = list(dict.fromkeys(task.block for task in tasks))
+        positions = [(blocks.index(task.block), task.index) for task in tasks]
+        result, children = worker.actor.process.remote(stage, positions, *(block.tasks for block in blocks))
+        self._pool.begin_call(
+            worker,
+            RemoteCall(CallKind.BATCH, result, run_id=self._run_id, stage=stage, tasks=tasks, children_ref=children),
+        )
 
-    def _tend(self) -> None:
-        """End workers that hang or hold too much, and see to it that there are enough of each shape."""
-        if time.monotonic() - self._tended_at < TURN_S:
+    def _maintain_pool(self) -> None:
+        """End workers beyond a limit, requeue retries that are due, and scale the pool; at most once in `TURN_S`."""
+        if time.monotonic() - self._maintained_at < TURN_S:
             return
-        self._tended_at = time.monotonic()
-        for hand, death in list(self._crew.overdue()):
-            self._bury(hand, self._crew.release(hand), death)
-        self._crew.drop_dead()
+        self._maintained_at = time.monotonic()
+        for worker, exit_reason in list(self._pool.check_limits()):
+            self._on_worker_death(worker, self._pool.end_call(worker), exit_reason)
+        self._pool.remove_dead_idle()
         if self._metrics.is_due():
-            self._publish()
-        self._board.wake()
+            self._publish_metrics()
+        self._ledger.requeue_due()
         batches = [0] * len(self._queues)
-        for stage in self._order():
-            batches[stage] = self._queues[stage].num_batches if self._may_go(stage) else 0
-        if not self._crew.busy():
-            batches = [count + len(queue.outcasts) for count, queue in zip(batches, self._queues, strict=True)]
-        self._staffing.tend(batches)
+        for stage in self._stage_order():
+            batches[stage] = self._queues[stage].num_batches if self._has_output_room(stage) else 0
+        if not self._pool.busy():
+            batches = [count + len(queue.quarantine) for count, queue in zip(batches, self._queues, strict=True)]
+        self._scaler.scale(batches)
 
-    def _take(self, hand: Hand) -> None:
-        """Take in the answer of a worker."""
-        call = self._crew.release(hand)
+    def _on_call_ended(self, worker: WorkerHandle) -> None:
+        """Read the result of a worker's call."""
+        call = self._pool.end_call(worker)
         try:
-            answer = ray.get(call.answer)
+            result = ray.get(call.result_ref)
         except RayError as error:
-            self._take_error(hand, call, error)
+            self._on_call_error(worker, call, error)
             return
-        if call.doing is Doing.START:
-            self._lost_starts.clear()
-            self._crew.welcome(hand, answer)
-        elif call.doing is Doing.LEAVE:
-            self._crew.kill(hand)
-        elif call.run == self._id and call.doing is Doing.SET_UP:
-            self._lost_setups.pop(call.stage, None)
-            hand.note_ready(call.run, call.stage)
-        elif call.run == self._id:
-            self._board.settle(call, answer)
+        if call.kind is CallKind.START:
+            self._start_deaths.clear()
+            self._pool.on_worker_started(worker, result)
+        elif call.kind is CallKind.SHUT_DOWN:
+            self._pool.kill(worker)
+        elif call.run_id == self._run_id and call.kind is CallKind.SET_UP:
+            self._setup_deaths.pop(call.stage, None)
+            worker.mark_ready(call.run_id, call.stage)
+        elif call.run_id == self._run_id:
+            self._ledger.on_batch_done(call, result)
 
-    def _take_error(self, hand: Hand, call: Call, error: RayError) -> None:
-        if call.children is not None:
-            with contextlib.suppress(RayError):  # it holds the same error, which Ray would log as one nobody asked for
-                ray.get(call.children)
-        death = death_of(error, self._crew.last_words(hand))
-        if death is not None or call.doing in (Doing.START, Doing.LEAVE):
-            self._bury(hand, call, death or Death(Reason.WORKER_DIED, cause_text(error)))
-        elif call.run == self._id and call.doing is Doing.SET_UP:
-            raise PhaseError(f"Stage {self._name(call.stage)} cannot be set up: {cause_text(error)}") from error
-        elif call.run == self._id:
-            self._board.refuse(call, error)
+    def _on_call_error(self, worker: WorkerHandle, call: RemoteCall, error: RayError) -> None:
+        if call.children_ref is not None:
+            with contextlib.suppress(RayError):  # it holds the same error, which Ray logs unless somebody reads it
+                ray.get(call.children_ref)
+        exit_reason = exit_reason_of(error, self._pool.crash_text(worker))
+        if exit_reason is not None or call.kind in (CallKind.START, CallKind.SHUT_DOWN):
+            self._on_worker_death(worker, call, exit_reason or ExitReason(Reason.WORKER_DIED, cause_text(error)))
+        elif call.run_id == self._run_id and call.kind is CallKind.SET_UP:
+            raise PhaseError(f"Stage {self._stage_name(call.stage)} cannot be set up: {cause_text(error)}") from error
+        elif call.run_id == self._run_id:
+            self._ledger.on_batch_error(call, error)
 
-    def _bury(self, hand: Hand, call: Call, death: Death) -> None:
-        """Take leave of a worker, and decide what its death means for what it was at."""
-        self._crew.kill(hand)
-        if call.doing is Doing.START:
-            self._lost_starts.append(death)
-            if len(self._lost_starts) >= MAX_LOST:
-                raise PoolError(f"Workers must start, but {MAX_LOST} in a row did not: {_told(self._lost_starts)}.")
-        elif call.run == self._id and call.doing is Doing.SET_UP:
-            lost = self._lost_setups.setdefault(call.stage, [])
-            lost.append(death)
-            if len(lost) >= MAX_LOST:
-                name = self._name(call.stage)
-                raise PhaseError(f"Stage {name} cannot be set up, it ended {MAX_LOST} workers in a row: {_told(lost)}.")
-        elif call.run == self._id and call.doing is Doing.BATCH:
-            self._board.mourn(call, death)
+    def _on_worker_death(self, worker: WorkerHandle, call: RemoteCall, exit_reason: ExitReason) -> None:
+        """Remove a worker, and decide what its death means for its call."""
+        self._pool.kill(worker)
+        if call.kind is CallKind.START:
+            deaths = self._start_deaths
+            deaths.append(exit_reason)
+            if len(deaths) >= MAX_CONSECUTIVE_DEATHS:
+                raise PoolError(
+                    f"Workers must start, but {MAX_CONSECUTIVE_DEATHS} in a row did not: {_joined_texts(deaths)}."
+                )
+        elif call.run_id == self._run_id and call.kind is CallKind.SET_UP:
+            deaths = self._setup_deaths.setdefault(call.stage, [])
+            deaths.append(exit_reason)
+            if len(deaths) >= MAX_CONSECUTIVE_DEATHS:
+                name = self._stage_name(call.stage)
+                raise PhaseError(
+                    f"Stage {name} cannot be set up, it ended {MAX_CONSECUTIVE_DEATHS} workers in a row: "
+                    f"{_joined_texts(deaths)}."
+                )
+        elif call.run_id == self._run_id and call.kind is CallKind.BATCH:
+            self._ledger.on_worker_death(call, exit_reason)
 
-    def _name(self, stage: int) -> str:
+    def _stage_name(self, stage: int) -> str:
         return self._pipeline.stages[stage].name
 
 
-def _sent(run: str, pipeline: Pipeline) -> "list[ray.ObjectRef[Duty]]":
-    """The stages, put where every worker can fetch them once."""
-    sent: list[ray.ObjectRef[Duty]] = []
+def _put_assignments(run_id: str, pipeline: Pipeline) -> "list[ray.ObjectRef[StageAssignment]]":
+    """The stages in the object store, where every worker can fetch them once."""
+    assignments: list[ray.ObjectRef[StageAssignment]] = []
     last = len(pipeline.stages) - 1
     for index, stage in enumerate(pipeline.stages):
         try:
-            sent.append(ray.put(Duty(run, index, stage, pipeline.collect if index == last else None)))
+            collect = pipeline.collect if index == last else None
+            assignments.append(ray.put(StageAssignment(run_id, index, stage, collect)))
         except (TypeError, AttributeError, pickle.PicklingError) as error:
             raise PhaseError(
                 f"Stage {stage.name} must be picklable to reach a worker, got {type(error).__name__}: {error}. "
                 "Make in setup() what cannot travel."
             ) from error
-    return sent
+    return assignments
 
 
-def _never(stage: int, group: str) -> bool:
+def _never_grows(stage: int, group: str) -> bool:
     return False
 
 
-def _told(deaths: list[Death]) -> str:
-    return "; ".join(dict.fromkeys(death.text for death in deaths))
+def _joined_texts(exit_reasons: list[ExitReason]) -> str:
+    return "; ".join(dict.fromkeys(exit_reason.text for exit_reason in exit_reasons))

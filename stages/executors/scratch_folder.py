@@ -1,4 +1,4 @@
-"""Where the files lie that workers need for a while: clips being cut, frame stores, hundreds of MB each."""
+"""Folders for temporary files of workers: clips being cut, frame stores, hundreds of MB each."""
 
 import os
 import tempfile
@@ -7,31 +7,31 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
-class Scratch:
-    """The folder of a session's workers, in the folder for temporary files of each machine.
+class ScratchFolder:
+    """The scratch folder of a session's workers, inside the folder for temporary files of each machine.
 
     Attributes:
-        path: on the driver's machine; its name is no other session's.
-        node_id: of that machine.
+        path: on the driver's machine; no other session has a folder of this name.
+        node_id: of the driver's machine.
     """
 
     path: str
     node_id: str
 
-    def on(self, node_id: str) -> Path:
-        """The folder on the machine where this is called, made if it is missing.
+    def path_on(self, node_id: str) -> Path:
+        """The folder on the machine of this process, whose node id is given; made if it is missing.
 
-        On the driver's machine it is the driver's, which goes with the session, unless it is closed to this process
-        (of another user, or in another container).
+        On the driver's machine it is the driver's, which is removed with the session, unless this process cannot write
+        there (another user, or another container).
         """
         given = Path(self.path)
         if node_id == self.node_id and os.access(given, os.W_OK | os.X_OK):
             return given
-        here = Path(tempfile.gettempdir(), given.name)
-        here.mkdir(mode=0o700, exist_ok=True)
-        return here
+        own = Path(tempfile.gettempdir(), given.name)
+        own.mkdir(mode=0o700, exist_ok=True)
+        return own
 
 
 def fault_file(folder: str | Path, worker_id: str) -> Path:
-    """Where a worker says which signal ended it."""
+    """The file in which faulthandler writes the signal that ended a worker."""
     return Path(folder) / f"{worker_id}.fault"

@@ -1,41 +1,47 @@
-"""The tasks of one run: what each waits for, what becomes of it when a worker answers or dies, and the figures."""
+"""The task ledger: queues, retries, outcomes and statistics of all tasks of one run."""
 
 import logging
 
 from ray.exceptions import RayError
 
-from stages.executors.batch_runner import RetryRule
-from stages.executors.exit_reasons import Death, fate_of, is_condemned, is_last_chance, verdict
-from stages.executors.queues import MIN_TASK_BYTES, Bench, Item, Parcel, StageQueue, Unit
-from stages.executors.worker import BatchReport, Child
-from stages.executors.worker_handle import Call
+from stages.executors.batch_runner import RetryPolicy
+from stages.executors.exit_reasons import (
+    ExitReason,
+    failure_after_deaths,
+    failure_of_ray_error,
+    is_death_limit_reached,
+    needs_quarantine,
+)
+from stages.executors.queues import MIN_TASK_BYTES, Item, PendingTask, RetryQueue, StageQueue, TaskBlock
+from stages.executors.worker import BatchReport, ChildInfo
+from stages.executors.worker_handle import RemoteCall
 from stages.params import ExecutorParams
 from stages.pipeline import Pipeline, RunStats, StageStats
 from stages.tasks import Failed, Task
 
 logger = logging.getLogger(__name__)
 
-COOL_S = 1.0
-"""How long a task waits after an eviction, which often comes to several workers at once, idle ones too."""
+EVICTION_DELAY_S = 1.0
+"""Wait of a task after an eviction, which often hits several workers at once, idle ones too."""
 
 
-class Board:
-    """Where every task of a run stands.
+class TaskLedger:
+    """The state of every task of a run.
 
     Attributes:
-        queues: what waits for each stage, in order.
-        stats: figures of the run so far, by stage.
-        child_bytes: of the children of the last batch, by the stage that made them.
+        queues: one a stage, in order.
+        stats: statistics of the run so far, by stage.
+        child_bytes: size of the children of the last batch, by the stage that made them.
     """
 
     def __init__(self, pipeline: Pipeline, params: ExecutorParams) -> None:
         self.queues = [StageQueue(stage.batch_size) for stage in pipeline.stages]
         self.stats = RunStats()
         self.child_bytes = [0] * len(pipeline.stages)
-        self._names = [stage.name for stage in pipeline.stages]
-        self._retry = RetryRule.of(params)
+        self._stage_names = [stage.name for stage in pipeline.stages]
+        self._retry_policy = RetryPolicy.from_params(params)
         self._max_deaths = params.max_item_deaths
-        self._bench = Bench()
+        self._retry_queue = RetryQueue()
         self._finished: list[Item] = []
 
     @property
@@ -44,107 +50,107 @@ class Board:
         return all(queue.is_done for queue in self.queues)
 
     @property
-    def num_benched(self) -> int:
-        """Tasks that wait for the time of their next try."""
-        return len(self._bench)
+    def num_waiting_retries(self) -> int:
+        """Tasks in the retry queue."""
+        return len(self._retry_queue)
 
-    def figures(self, stage: int) -> StageStats:
-        """What a stage did so far."""
-        return self.stats.stage(self._names[stage])
+    def stage_stats(self, stage: int) -> StageStats:
+        """Statistics of a stage so far."""
+        return self.stats.stage(self._stage_names[stage])
 
     def add(self, task: Task) -> None:
-        """Let a task from the driver wait for the first stage."""
-        self.queues[0].push(Unit(Item(task.task_id), (), Parcel([task], 0, 1), 0, task.group))
+        """Queue a task from the driver for the first stage."""
+        self.queues[0].push(PendingTask(Item(task.task_id), (), TaskBlock([task], 0, 1), 0, task.group))
 
-    def take_finished(self) -> list[Item]:
-        """Items of which everything has an outcome, since the last call."""
+    def pop_finished(self) -> list[Item]:
+        """Items whose last outcome arrived since the last call."""
         finished, self._finished = self._finished, []
         return finished
 
-    def wake(self) -> None:
-        """Let the tasks wait for a worker whose time for another try has come."""
-        for stage, unit in self._bench.take_due():
-            self.queues[stage].push_again(unit)
+    def requeue_due(self) -> None:
+        """Queue the tasks again whose next try is due."""
+        for stage, task in self._retry_queue.pop_due():
+            self.queues[stage].requeue(task)
 
-    def settle(self, call: Call, report: BatchReport) -> None:
-        """Account for a batch that is done, and let its children wait for the next stage."""
-        figures = self.figures(call.stage)
-        figures.add_batch(len(call.units), report.seconds, report.counters)
-        figures.peak_memory_bytes = max(figures.peak_memory_bytes, call.peak_bytes, report.memory_bytes)
-        parcel = self._parcel(call, report)
-        place = 0
-        for unit, entries in zip(call.units, report.entries, strict=True):
-            if any(self._retry.admits(entry, unit.failures) for entry in entries):
-                self._try_again(call.stage, unit)
+    def on_batch_done(self, call: RemoteCall, report: BatchReport) -> None:
+        """Record the results of a batch, and queue its children for the next stage."""
+        stats = self.stage_stats(call.stage)
+        stats.add_batch(len(call.tasks), report.seconds, report.counters)
+        stats.peak_memory_bytes = max(stats.peak_memory_bytes, call.peak_bytes, report.memory_bytes)
+        block = self._add_child_block(call, report)
+        block_index = 0
+        for task, results in zip(call.tasks, report.results, strict=True):
+            if any(self._retry_policy.should_retry(result, task.num_failures) for result in results):
+                self._retry_later(call.stage, task)
                 continue
-            for index, entry in enumerate(entries):
-                path = (*unit.path, index)
-                if isinstance(entry, Child):
-                    self.queues[call.stage + 1].push(Unit(unit.item, path, parcel, place, entry.group))
-                    unit.item.open += 1
-                    place += 1
+            for index, result in enumerate(results):
+                path = (*task.path, index)
+                if isinstance(result, ChildInfo):
+                    self.queues[call.stage + 1].push(PendingTask(task.item, path, block, block_index, result.group))
+                    task.item.num_pending += 1
+                    block_index += 1
                 else:
-                    unit.item.outcomes[path] = entry
-            self._close(call.stage, unit)
+                    task.item.outcomes[path] = result
+            self._mark_done(call.stage, task)
 
-    def refuse(self, call: Call, error: RayError) -> None:
-        """Account for a batch where other than the stage raised (a result that cannot be pickled); the worker lives."""
-        if len(call.units) > 1:
-            self._put_back(call)
+    def on_batch_error(self, call: RemoteCall, error: RayError) -> None:
+        """Record an error that the stage did not raise (a result that cannot be pickled); the worker lives."""
+        if len(call.tasks) > 1:
+            self._requeue(call)
             return
-        (unit,) = call.units
-        fate = fate_of(error)
-        if self._retry.admits(fate, unit.failures):
-            self._try_again(call.stage, unit)
+        (task,) = call.tasks
+        outcome = failure_of_ray_error(error)
+        if self._retry_policy.should_retry(outcome, task.num_failures):
+            self._retry_later(call.stage, task)
         else:
-            self._finish(call.stage, unit, fate)
+            self._fail(call.stage, task, outcome)
 
-    def mourn(self, call: Call, death: Death) -> None:
-        """Try the tasks of a lost worker again, each alone, except one that has ended enough of them alone."""
-        name, figures = self._names[call.stage], self.figures(call.stage)
-        figures.deaths[death.reason] = figures.deaths.get(death.reason, 0) + 1
-        figures.peak_memory_bytes = max(figures.peak_memory_bytes, call.peak_bytes)
-        logger.warning("A worker was lost at stage %s with %d tasks: %s", name, len(call.units), death.text)
-        if len(call.units) == 1:
-            (unit,) = call.units
-            unit.deaths.append(death)
-            if is_condemned(unit.deaths, self._max_deaths):
-                self._finish(call.stage, unit, verdict(unit.deaths))
+    def on_worker_death(self, call: RemoteCall, exit_reason: ExitReason) -> None:
+        """Requeue the tasks of a dead worker, each alone; fail a task that was alone and has reached the limit."""
+        name, stats = self._stage_names[call.stage], self.stage_stats(call.stage)
+        stats.deaths[exit_reason.row_reason] = stats.deaths.get(exit_reason.row_reason, 0) + 1
+        stats.peak_memory_bytes = max(stats.peak_memory_bytes, call.peak_bytes)
+        logger.warning("A worker was lost at stage %s with %d tasks: %s", name, len(call.tasks), exit_reason.text)
+        if len(call.tasks) == 1:
+            (task,) = call.tasks
+            task.exit_reasons.append(exit_reason)
+            if is_death_limit_reached(task.exit_reasons, self._max_deaths):
+                self._fail(call.stage, task, failure_after_deaths(task.exit_reasons))
                 return
-            unit.is_outcast = is_last_chance(unit.deaths, self._max_deaths)
-        if death.is_eviction:
-            self._bench.put(call.stage, call.units, COOL_S)
+            task.is_quarantined = needs_quarantine(task.exit_reasons, self._max_deaths)
+        if exit_reason.is_eviction:
+            self._retry_queue.put(call.stage, call.tasks, EVICTION_DELAY_S)
         else:
-            self._put_back(call)
+            self._requeue(call)
 
-    def _parcel(self, call: Call, report: BatchReport) -> Parcel:
-        """What holds the children of a batch, accounted for at the next stage."""
-        children = [entry for entries in report.entries for entry in entries if isinstance(entry, Child)]
+    def _add_child_block(self, call: RemoteCall, report: BatchReport) -> TaskBlock:
+        """The block of a batch's children, its bytes counted at the next stage."""
+        children = [result for results in report.results for result in results if isinstance(result, ChildInfo)]
         nbytes = sum(max(child.nbytes, MIN_TASK_BYTES) for child in children)
-        parcel = Parcel(call.children, nbytes, len(children))
+        block = TaskBlock(call.children_ref, nbytes, len(children))
         if children:
             self.child_bytes[call.stage] = nbytes
             queue = self.queues[call.stage + 1]
-            queue.add_parcel(parcel)
-            self.figures(call.stage + 1).peak_queue_bytes = queue.peak_bytes
-        return parcel
+            queue.add_block(block)
+            self.stage_stats(call.stage + 1).peak_queue_bytes = queue.peak_bytes
+        return block
 
-    def _try_again(self, stage: int, unit: Unit) -> None:
-        """Let a task wait, longer each time, that failed for a reason that may pass."""
-        unit.failures += 1
-        self.figures(stage).retries += 1
-        self._bench.put(stage, [unit], self._retry.backoff.wait_s(unit.failures))
+    def _retry_later(self, stage: int, task: PendingTask) -> None:
+        """Queue a task that failed for a reason that may pass for another try; waits get longer each time."""
+        task.num_failures += 1
+        self.stage_stats(stage).retries += 1
+        self._retry_queue.put(stage, [task], self._retry_policy.backoff.wait_s(task.num_failures))
 
-    def _put_back(self, call: Call) -> None:
-        for unit in call.units:
-            self.queues[call.stage].push_again(unit)
+    def _requeue(self, call: RemoteCall) -> None:
+        for task in call.tasks:
+            self.queues[call.stage].requeue(task)
 
-    def _finish(self, stage: int, unit: Unit, fate: Failed) -> None:
-        unit.item.outcomes[unit.path] = fate
-        self._close(stage, unit)
+    def _fail(self, stage: int, task: PendingTask, outcome: Failed) -> None:
+        task.item.outcomes[task.path] = outcome
+        self._mark_done(stage, task)
 
-    def _close(self, stage: int, unit: Unit) -> None:
-        self.queues[stage].close(unit)
-        unit.item.open -= 1
-        if not unit.item.open:
-            self._finished.append(unit.item)
+    def _mark_done(self, stage: int, task: PendingTask) -> None:
+        self.queues[stage].mark_done(task)
+        task.item.num_pending -= 1
+        if not task.item.num_pending:
+            self._finished.append(task.item)

@@ -1,4 +1,4 @@
-"""One worker as the driver sees it: what it was told to do, and what it is ready for."""
+"""The driver's view of one worker: its current call, the stages set up in it, its last progress."""
 
 import time
 from dataclasses import dataclass, field
@@ -8,94 +8,94 @@ from typing import Any
 import ray
 
 from stages.executors.cluster import Shape
-from stages.executors.queues import Unit
+from stages.executors.queues import PendingTask
 
 
-class Doing(Enum):
-    """What a worker was last told to do."""
+class CallKind(Enum):
+    """Purpose of a call to a worker."""
 
     START = auto()
     SET_UP = auto()
     BATCH = auto()
-    LEAVE = auto()
+    SHUT_DOWN = auto()
 
 
 @dataclass(eq=False, slots=True)
-class Call:
-    """Something that a worker is at.
+class RemoteCall:
+    """A call to a worker that is in flight.
 
     Attributes:
-        doing: what.
-        answer: resolves when it is done.
-        since: when it began, by the monotonic clock.
-        run: the run of a pipeline that it is for.
+        kind: its purpose.
+        result_ref: resolves when the call is done.
+        started_at: by the monotonic clock.
+        run_id: the run of a pipeline that it is for.
         stage: index in the pipeline.
-        units: the batch.
-        children: the second value of `Worker.process`.
-        peak_bytes: most private memory seen meanwhile.
+        tasks: the batch.
+        children_ref: the second value of `Worker.process`.
+        peak_bytes: largest private memory seen during the call.
     """
 
-    doing: Doing
-    answer: "ray.ObjectRef[Any]"
-    since: float = field(default_factory=time.monotonic)
-    run: str = ""
+    kind: CallKind
+    result_ref: "ray.ObjectRef[Any]"
+    started_at: float = field(default_factory=time.monotonic)
+    run_id: str = ""
     stage: int = -1
-    units: list[Unit] = field(default_factory=lambda: [])
-    children: "ray.ObjectRef[Any] | None" = None
+    tasks: list[PendingTask] = field(default_factory=lambda: [])
+    children_ref: "ray.ObjectRef[Any] | None" = None
     peak_bytes: int = 0
 
 
 @dataclass(eq=False, slots=True)
-class Hand:
+class WorkerHandle:
     """The driver's view of one worker.
 
     Attributes:
         worker_id: unique within the session.
-        shape: what it takes of the cluster.
+        shape: CPUs and GPUs that it holds.
         actor: Ray's handle.
-        call: what it is at; None while it is idle.
-        ready: index of each stage that is set up in it, of the run `ready_run`.
-        pid: of its process, where it can be seen from here.
-        idle_since: when it finished its last call.
-        idle_after: run and stage of that call, where it was a batch.
-        beats: heartbeats when last asked.
-        progress_at: when that figure last moved.
-        is_parting: it is to leave after the batch that it is at.
-        question: a `poll` on its way, about the call that it is at.
-        asked_at: when the last one was put.
+        call: the call in flight; None while the worker is idle.
+        ready_stages: index of each stage that is set up in it, of the run `ready_run_id`.
+        pid: of its process, where this machine sees it.
+        idle_since: when its last call ended.
+        idle_after: run and stage of that call, if it was a batch.
+        beats: heartbeats at the last poll.
+        progress_at: when that figure last changed.
+        is_draining: it shuts down after its current batch.
+        pending_poll: a call of `Worker.poll` in flight, made during the current call.
+        polled_at: when the last one was made.
     """
 
     worker_id: str
     shape: Shape
     actor: Any
-    call: Call | None
-    ready: set[int] = field(default_factory=lambda: set())
-    ready_run: str = ""
+    call: RemoteCall | None
+    ready_stages: set[int] = field(default_factory=lambda: set())
+    ready_run_id: str = ""
     pid: int | None = None
     idle_since: float = 0.0
     idle_after: tuple[str, int] | None = None
     beats: int = 0
     progress_at: float = 0.0
-    is_parting: bool = False
-    question: "ray.ObjectRef[Any] | None" = None
-    asked_at: float = 0.0
+    is_draining: bool = False
+    pending_poll: "ray.ObjectRef[Any] | None" = None
+    polled_at: float = 0.0
 
-    def is_at(self, doing: Doing) -> bool:
-        """Whether this is what it was last told and has not finished."""
-        return self.call is not None and self.call.doing is doing
+    def is_in(self, kind: CallKind) -> bool:
+        """Whether a call of this kind is in flight."""
+        return self.call is not None and self.call.kind is kind
 
-    def wait_longer(self, seconds: float, now: float) -> None:
-        """Give it so many seconds more for what it is at, as if that had begun later."""
+    def extend_deadlines(self, seconds: float, now: float) -> None:
+        """Move all time limits of the current call by so many seconds, as if it had begun later."""
         self.progress_at = min(now, self.progress_at + seconds)
         if self.call is not None:
-            self.call.since = min(now, self.call.since + seconds)
+            self.call.started_at = min(now, self.call.started_at + seconds)
 
-    def is_ready(self, run: str, stage: int) -> bool:
+    def is_ready(self, run_id: str, stage: int) -> bool:
         """Whether a stage of a run is set up in it."""
-        return self.ready_run == run and stage in self.ready
+        return self.ready_run_id == run_id and stage in self.ready_stages
 
-    def note_ready(self, run: str, stage: int) -> None:
-        """Note that a stage is set up in it, and that those of other runs are not any more."""
-        if self.ready_run != run:
-            self.ready_run, self.ready = run, set()
-        self.ready.add(stage)
+    def mark_ready(self, run_id: str, stage: int) -> None:
+        """Note that a stage is set up in it, which tore down the stages of other runs."""
+        if self.ready_run_id != run_id:
+            self.ready_run_id, self.ready_stages = run_id, set()
+        self.ready_stages.add(stage)

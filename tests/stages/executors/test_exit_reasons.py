@@ -1,4 +1,4 @@
-"""What errors of a worker mean: which deaths there are, and when a task is condemned for them."""
+"""Errors of a worker: which mean that it died, and after which deaths its task fails."""
 
 import pytest
 from ray.exceptions import (
@@ -12,10 +12,17 @@ from ray.exceptions import (
 )
 
 from stages.errors import Reason, StageError
-from stages.executors.exit_reasons import Death, death_of, fate_of, is_condemned, is_last_chance, verdict
+from stages.executors.exit_reasons import (
+    ExitReason,
+    exit_reason_of,
+    failure_after_deaths,
+    failure_of_ray_error,
+    is_death_limit_reached,
+    needs_quarantine,
+)
 
-CRASH = Death(Reason.WORKER_DIED, "its process crashed")
-EVICTION = Death(Reason.OUT_OF_MEMORY, "Ray's memory monitor ended its worker", is_eviction=True)
+CRASH = ExitReason(Reason.WORKER_DIED, "its process crashed")
+EVICTION = ExitReason(Reason.OUT_OF_MEMORY, "Ray's memory monitor ended its worker", is_eviction=True)
 
 
 def raised(cause: Exception) -> RayTaskError:
@@ -24,22 +31,22 @@ def raised(cause: Exception) -> RayTaskError:
 
 
 @pytest.mark.parametrize(
-    ("error", "death"),
+    ("error", "exit_reason"),
     [
-        (ActorDiedError(), Death(Reason.WORKER_DIED, "last words")),
-        (ActorUnavailableError("gone", b"0" * 16), Death(Reason.WORKER_DIED, "last words")),
+        (ActorDiedError(), ExitReason(Reason.WORKER_DIED, "crash text")),
+        (ActorUnavailableError("gone", b"0" * 16), ExitReason(Reason.WORKER_DIED, "crash text")),
         (OutOfMemoryError("threshold"), EVICTION),
-        (raised(MemoryError("1 TiB")), Death(Reason.OUT_OF_MEMORY, "MemoryError: 1 TiB")),
+        (raised(MemoryError("1 TiB")), ExitReason(Reason.OUT_OF_MEMORY, "MemoryError: 1 TiB")),
         (raised(ValueError("no")), None),
         (ObjectLostError("ab" * 14, None, ""), None),
     ],
 )
-def test_death_of_tells_workers_that_died_from_those_that_live(error: RayError, death: Death | None) -> None:
-    assert death_of(error, "last words") == death
+def test_exit_reason_of_tells_dead_workers_from_living_ones(error: RayError, exit_reason: ExitReason | None) -> None:
+    assert exit_reason_of(error, "crash text") == exit_reason
 
 
 @pytest.mark.parametrize(
-    ("deaths", "condemned", "last_chance"),
+    ("exit_reasons", "is_reached", "is_next"),
     [
         ([], False, False),
         ([CRASH] * 2, False, False),
@@ -50,18 +57,18 @@ def test_death_of_tells_workers_that_died_from_those_that_live(error: RayError, 
         ([EVICTION] * 5 + [CRASH] * 2, False, True),
     ],
 )
-def test_evictions_condemn_a_task_later_than_its_own_deaths(
-    deaths: list[Death], condemned: bool, last_chance: bool
+def test_evictions_reach_the_limit_later_than_other_deaths(
+    exit_reasons: list[ExitReason], is_reached: bool, is_next: bool
 ) -> None:
-    assert is_condemned(deaths, 3) == condemned
-    assert is_last_chance(deaths, 3) == last_chance
+    assert is_death_limit_reached(exit_reasons, 3) == is_reached
+    assert needs_quarantine(exit_reasons, 3) == is_next
 
 
-def test_verdict_says_what_happened_each_time() -> None:
-    fate = verdict([CRASH, Death(Reason.STALLED, "it made no progress for 2 s"), CRASH])
-    assert fate.reason is Reason.WORKER_DIED
-    assert "3 workers were lost" in fate.error
-    assert "2 times its process crashed; once it made no progress for 2 s" in fate.error
+def test_failure_after_deaths_says_what_happened_each_time() -> None:
+    outcome = failure_after_deaths([CRASH, ExitReason(Reason.STALLED, "it made no progress for 2 s"), CRASH])
+    assert outcome.reason is Reason.WORKER_DIED
+    assert "3 workers were lost" in outcome.error
+    assert "2 times its process crashed; once it made no progress for 2 s" in outcome.error
 
 
 @pytest.mark.parametrize(
@@ -73,5 +80,5 @@ def test_verdict_says_what_happened_each_time() -> None:
         (ObjectLostError("ab" * 14, None, ""), Reason.WORKER_DIED),
     ],
 )
-def test_fate_of_keeps_passing_faults_passing(error: RayError, reason: Reason) -> None:
-    assert fate_of(error).reason is reason
+def test_failure_of_ray_error_keeps_transient_reasons(error: RayError, reason: Reason) -> None:
+    assert failure_of_ray_error(error).reason is reason
