@@ -1,1 +1,1 @@
-"""Executors, which run a pipeline in this process or on a pool of Ray actors."""
+"""What runs a pipeline: this process, or pools of Ray actors."""

@@ -1,4 +1,4 @@
-"""ScratchFolder folders of workers, on the driver's machine and on others."""
+"""Scratch folders of workers, on the driver's machine and on others."""
 
 import tempfile
 from pathlib import Path
