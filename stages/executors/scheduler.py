@@ -1,36 +1,29 @@
 """The scheduler: one run of a pipeline on a worker pool.
 
-Every turn of its loop reads tasks from the source, gives idle workers batches, those of the last stages first, and
-waits for results. Five times a second it ends workers beyond a limit of time or memory, and scales the pool. The task
-ledger decides what a result or the death of a worker means for the tasks.
+Every turn of its loop reads tasks from the source, lets the dispatcher give batches to idle workers, and waits for
+results. Five times a second it ends workers beyond a limit of time or memory, and scales the pool. The task ledger
+decides what a result or the death of a worker means for the tasks.
 """
 
 import contextlib
-import logging
-import pickle
 import time
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import ray
 from ray.exceptions import RayError
 
 from stages.errors import PhaseError, PoolError, Reason
 from stages.executors.cluster import Shape
+from stages.executors.dispatcher import Dispatcher
 from stages.executors.exit_reasons import ExitReason, cause_text, exit_reason_of
 from stages.executors.metrics import PipelineMetrics
-from stages.executors.queues import PendingTask
 from stages.executors.scaling import WorkerScaler
 from stages.executors.task_ledger import TaskLedger
-from stages.executors.worker import StageAssignment
 from stages.executors.worker_handle import CallKind, RemoteCall, WorkerHandle
 from stages.executors.worker_pool import WorkerPool
 from stages.params import ExecutorParams
 from stages.pipeline import ItemResult, Pipeline, RunStats
-from stages.resources import GIB
 from stages.tasks import Task
-
-logger = logging.getLogger(__name__)
 
 TURN_S = 0.2
 MAX_SILENCE_S = 0.4
@@ -47,16 +40,13 @@ class Scheduler:
     def __init__(self, pipeline: Pipeline, pool: WorkerPool, params: ExecutorParams, shapes: list[Shape]) -> None:
         self._pipeline = pipeline
         self._pool = pool
-        self._params = params
-        self._run_id = uuid.uuid4().hex[:12]
-        self._shapes = shapes
-        self._assignments = _put_assignments(self._run_id, pipeline)
         self._ledger = TaskLedger(pipeline, params)
+        self._dispatcher = Dispatcher(pipeline, pool, self._ledger, params, shapes)
+        self._run_id = self._dispatcher.run_id
         self._metrics = PipelineMetrics(pipeline.name)
         self._scaler = WorkerScaler(pool, shapes)
         self._maintained_at = 0.0
         self._queues = self._ledger.queues
-        self._max_queue_bytes = params.queue_memory_gb * GIB / max(1, len(shapes) - 1)
         self._start_deaths: list[ExitReason] = []
         self._setup_deaths: dict[int, list[ExitReason]] = {}
         self._is_source_exhausted = False
@@ -77,7 +67,7 @@ class Scheduler:
             if self._is_source_exhausted and self._ledger.is_done:
                 return
             self._pool.check_health()
-            self._dispatch()
+            self._dispatcher.dispatch(None if self._is_source_exhausted else self._last_group)
             self._maintain_pool()
             for worker in self._pool.wait_for_calls(TURN_S):
                 self._on_call_ended(worker)
@@ -124,84 +114,6 @@ class Scheduler:
             self._last_group = task.group
             self._ledger.add(task)
 
-    def _dispatch(self) -> None:
-        """Give idle workers batches: the last stage's full ones first, then smaller ones if workers are still idle."""
-        running = [task for worker in self._pool.busy() if worker.call for task in worker.call.tasks]
-        if any(task.is_quarantined for task in running):
-            return
-        for may_grow in (self._may_grow, _never_grows):
-            for stage in self._stage_order():
-                while self._has_output_room(stage) and self._dispatch_batch(stage, may_grow):
-                    pass
-        if not self._pool.busy():
-            self._dispatch_quarantined()
-
-    def _stage_order(self) -> Sequence[int]:
-        """Stages by priority: the last one first when streaming, else only the first that is not done."""
-        stages = range(len(self._queues))
-        if self._params.mode == "streaming":
-            return stages[::-1]
-        return [stage for stage in stages if not self._queues[stage].is_done][:1]
-
-    def _may_grow(self, stage: int, group: str) -> bool:
-        """Whether more tasks of a group may still reach a stage."""
-        if not self._is_source_exhausted and group == self._last_group:
-            return True
-        return any(queue.has_pending(group) for queue in self._queues[:stage])
-
-    def _has_output_room(self, stage: int) -> bool:
-        """Whether the next queue has room for the children of one more batch; it may always hold one batch."""
-        if self._params.mode != "streaming" or stage + 1 == len(self._queues):
-            return True
-        following = self._queues[stage + 1]
-        in_flight = sum(worker.call is not None and worker.call.stage == stage for worker in self._pool.busy())
-        if not following.num_waiting and not in_flight:
-            return True
-        return following.held_bytes + self._ledger.child_bytes[stage] * (in_flight + 1) <= self._max_queue_bytes
-
-    def _dispatch_batch(self, stage: int, may_grow: Callable[[int, str], bool]) -> bool:
-        """Give a worker one batch of a stage, or let one set the stage up; False if neither is possible."""
-        queue = self._queues[stage]
-        tasks = queue.select(lambda group: may_grow(stage, group))
-        idle = [worker for worker in self._pool.idle() if worker.shape == self._shapes[stage]]
-        if not tasks or not idle:
-            return False
-        for worker in idle:
-            if worker.is_ready(self._run_id, stage):
-                self._submit_batch(worker, stage, queue.pop_batch(tasks))
-                return True
-        return self._submit_setup(idle[0], stage, queue.num_batches)
-
-    def _submit_setup(self, worker: WorkerHandle, stage: int, max_setups: int) -> bool:
-        calls = [worker.call for worker in self._pool.workers if worker.is_in(CallKind.SET_UP)]
-        if (
-            sum(call is not None and call.stage == stage and call.run_id == self._run_id for call in calls)
-            >= max_setups
-        ):
-            return False
-        result = worker.actor.set_up.remote(self._assignments[stage])
-        self._pool.begin_call(worker, RemoteCall(CallKind.SET_UP, result, run_id=self._run_id, stage=stage))
-        return True
-
-    def _dispatch_quarantined(self) -> None:
-        for stage, queue in enumerate(self._queues):
-            for worker in self._pool.idle():
-                if queue.quarantine and worker.shape == self._shapes[stage]:
-                    if worker.is_ready(self._run_id, stage):
-                        self._submit_batch(worker, stage, [queue.quarantine.popleft()])
-                    else:
-                        self._submit_setup(worker, stage, 1)
-                    return
-
-    def _submit_batch(self, worker: WorkerHandle, stage: int, tasks: list[PendingTask]) -> None:
-        blocks = list(dict.fromkeys(task.block for task in tasks))
-        positions = [(blocks.index(task.block), task.index) for task in tasks]
-        result, children = worker.actor.process.remote(stage, positions, *(block.tasks for block in blocks))
-        self._pool.begin_call(
-            worker,
-            RemoteCall(CallKind.BATCH, result, run_id=self._run_id, stage=stage, tasks=tasks, children_ref=children),
-        )
-
     def _maintain_pool(self) -> None:
         """End workers beyond a limit, requeue retries that are due, and scale the pool; at most once in `TURN_S`."""
         if time.monotonic() - self._maintained_at < TURN_S:
@@ -213,12 +125,7 @@ class Scheduler:
         if self._metrics.is_due():
             self._publish_metrics()
         self._ledger.requeue_due()
-        batches = [0] * len(self._queues)
-        for stage in self._stage_order():
-            batches[stage] = self._queues[stage].num_batches if self._has_output_room(stage) else 0
-        if not self._pool.busy():
-            batches = [count + len(queue.quarantine) for count, queue in zip(batches, self._queues, strict=True)]
-        self._scaler.scale(batches)
+        self._scaler.scale(self._dispatcher.count_ready_batches())
 
     def _on_call_ended(self, worker: WorkerHandle) -> None:
         """Read the result of a worker's call."""
@@ -275,26 +182,6 @@ class Scheduler:
 
     def _stage_name(self, stage: int) -> str:
         return self._pipeline.stages[stage].name
-
-
-def _put_assignments(run_id: str, pipeline: Pipeline) -> "list[ray.ObjectRef[StageAssignment]]":
-    """The stages in the object store, where every worker can fetch them once."""
-    assignments: list[ray.ObjectRef[StageAssignment]] = []
-    last = len(pipeline.stages) - 1
-    for index, stage in enumerate(pipeline.stages):
-        try:
-            collect = pipeline.collect if index == last else None
-            assignments.append(ray.put(StageAssignment(run_id, index, stage, collect)))
-        except (TypeError, AttributeError, pickle.PicklingError) as error:
-            raise PhaseError(
-                f"Stage {stage.name} must be picklable to reach a worker, got {type(error).__name__}: {error}. "
-                "Make in setup() what cannot travel."
-            ) from error
-    return assignments
-
-
-def _never_grows(stage: int, group: str) -> bool:
-    return False
 
 
 def _joined_texts(exit_reasons: list[ExitReason]) -> str:
