@@ -5,7 +5,7 @@ from typing import Any
 
 from stages import lazy
 from stages.errors import SourceError
-from stages.fates import failure_of
+from stages.failures import failure_of
 from stages.media.clip_tasks import with_frames
 from stages.stage import Fields, ProcessingStage, WorkerMetadata
 from stages.tasks import Clip, Failed, Rejected, VideoTask

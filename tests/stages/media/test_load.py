@@ -10,7 +10,7 @@ import pytest
 
 from stages import heartbeat
 from stages.errors import Reason, StageError
-from stages.executors.work import BatchResult, run_batch
+from stages.executors.batch_runner import BatchResult, run_batch
 from stages.media.frame_loader import FrameLoader
 from stages.media.frame_store import open_store, store_path
 from stages.media.frames import rebuild_store

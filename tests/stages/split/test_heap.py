@@ -5,7 +5,7 @@ import platform
 import numpy as np
 import pytest
 
-from stages.executors.memory import private_bytes
+from stages.executors.process_memory import private_bytes
 from stages.split import heap
 
 BLOCK_BYTES = 64 << 10
