@@ -7,9 +7,10 @@ import numpy as np
 
 from stages import heartbeat
 from stages.errors import Reason, SourceChanged, StageError
-from stages.media.clip_tasks import shot_of, spread
+from stages.media.clip_tasks import evenly_spaced_indices as spread
+from stages.media.clip_tasks import shot_of
 from stages.media.frames import FrameStore, frames_key, read_store, rebuild_store
-from stages.media.load import Pick
+from stages.media.load_frames import Pick
 from stages.storage import Storage, stat_source
 from stages.tasks import Clip, Frames, Video
 

@@ -21,11 +21,11 @@ from stages.errors import CorruptStream, Reason
 from stages.media import (
     MAX_PTS,
     DecodedFrame,
-    FlowTrack,
+    FlowRecorder,
     NearestSampler,
     StoreWriter,
     UprightScaler,
-    VectorTrack,
+    VectorRecorder,
     decode_frames,
     displayed_size,
     frames_key,
@@ -148,8 +148,8 @@ class _Scan:
         self._feeder = feeder
         self._sampler = NearestSampler(params.frames_fps, self._time_base)
         aspect = stream.sample_aspect_ratio
-        self._flow = FlowTrack(self._time_base, aspect) if "flow" in params.signals else None
-        self._vectors = VectorTrack(self._rate) if "vectors" in params.signals else None
+        self._flow = FlowRecorder(self._time_base, aspect) if "flow" in params.signals else None
+        self._vectors = VectorRecorder(self._rate) if "vectors" in params.signals else None
         self._previous: DecodedFrame | None = None
         self._previous_sampled = False
         self.pts = array("q")
@@ -206,8 +206,8 @@ class _Scan:
         return replace(clip, columns={**clip.columns, **self._motion(clip.span)})
 
     def _motion(self, span: Span) -> Row:
-        flow = self._flow.of(span) if self._flow is not None else None
-        vectors = self._vectors.of(span) if self._vectors is not None else None
+        flow = self._flow.statistics(span) if self._flow is not None else None
+        vectors = self._vectors.statistics(span) if self._vectors is not None else None
         return {
             "flow_mean": flow.mean if flow else None,
             "flow_p95": flow.p95 if flow else None,
