@@ -39,7 +39,7 @@ class ShotSplitter(Splitter):
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         """Load the network."""
-        load = models.nemo_detectors if self.params.compat == "nemo" else models.padded_detectors
+        load = models.nemo_detector_factory if self.params.compat == "nemo" else models.padded_detector_factory
         self._new_detector = load(package_file(PACKAGE, WEIGHTS), worker_metadata)
 
     def begin(self) -> None:
