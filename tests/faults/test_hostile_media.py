@@ -39,7 +39,7 @@ HALVES = SplitParams(method="fixed_stride", clip_length_s=0.5, min_length_s=0, m
 PROGRAM = """
 import json, re, sys, time
 from stages.errors import SourceError
-from stages.media.probe import probe
+from stages.media import probe
 
 def peak_mb():  # ru_maxrss would be that of the parent
     return int(re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())[1]) / 1024
