@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 
 from curator_dagster.checks.verdict import Subject, Verdict
 from stages.tasks import Row
-from stages.write import missing_files, sample, unreadable_clips
+from stages.write import missing_files, sample_clips, unreadable_clips
 
 _COLUMNS = ["clip_id", "status", "path", "preview_path", "metadata_path", "bytes", "num_frames"]
 _SHOWN = 20
@@ -15,7 +15,7 @@ _SHOWN = 20
 def written_clips(subject: Subject) -> Verdict:
     """Passes where every file of a kept row is there with its size, and each clip of a sample opens with its frames."""
     kept = subject.table(_COLUMNS).filter(pc.field("status") == "kept").to_pylist()
-    opened = sample(kept, subject.params.clips_opened)
+    opened = sample_clips(kept, subject.params.clips_opened)
     damage = list(_damage(subject, kept, opened))
     figures = {"clips": len(kept), "opened": len(opened), "damaged": len(damage)}
     told = f"Damaged clips: 0 of {len(kept)}, {len(opened)} of them opened."

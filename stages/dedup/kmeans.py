@@ -1,4 +1,7 @@
-"""k-means with faiss for the assignment step. It beats in each step: one long faiss call would look like a hang."""
+"""k-means with faiss for the assignment step.
+
+A heartbeat follows each block of vectors, since one faiss call for all of them would look like a hang.
+"""
 
 import faiss
 import numpy as np
