@@ -71,7 +71,7 @@ def test_motion_vector_filter_drops_what_the_thresholds_of_curator_drop(
         assert scores["motion_vectors_mean"] is None
 
 
-def test_first_miss_is_the_first_in_order() -> None:
+def test_first_violation_is_the_first_in_order() -> None:
     columns = {"width": 1, "height": 1, "flow_mean": 0.0}
     scores, _ = decided([SIZE, MOTION], **columns)
     violations = [first_violation([SIZE, MOTION], scores), first_violation([MOTION, SIZE], scores)]
@@ -81,7 +81,7 @@ def test_first_miss_is_the_first_in_order() -> None:
 @pytest.mark.parametrize(
     ("score_only", "reason"), [([], "size"), (["size"], "motion"), (["size", "motion"], None), (["all"], None)]
 )
-def test_first_miss_passes_over_filters_that_only_score(score_only: list[str], reason: str | None) -> None:
+def test_first_violation_skips_filters_that_only_score(score_only: list[str], reason: str | None) -> None:
     scores, _ = decided([SIZE, MOTION], width=1, height=1, flow_mean=0.0)
     violation = first_violation([SIZE, MOTION], scores, score_only)
     assert (violation.filter if violation else None) == reason
