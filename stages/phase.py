@@ -136,17 +136,19 @@ class Phase(ABC, Generic[P]):
         work = _canonical(self.params.affecting("work"))
         return digest(self.params.phase, self.params.code_version, work, _canonical(self.identity()))
 
-    def lost_row(self, item: Row, fate: Rejected | Failed) -> Row:
+    def lost_row(self, item: Row, outcome: Rejected | Failed) -> Row:
         """The one row of an item without result: the item's own columns, as far as the table has them."""
         names = ASSETS[self.params.asset].schema.names
         row: Row = dict.fromkeys(names)
         row.update((name, value) for name, value in item.items() if name in row)
-        if isinstance(fate, Failed):
+        if isinstance(outcome, Failed):
             # A message may carry bytes of a file's name that are no text; a table holds text.
-            row.update(status="failed", reason=str(fate.reason), error=fate.error.encode(errors="replace").decode())
+            row.update(
+                status="failed", reason=str(outcome.reason), error=outcome.error.encode(errors="replace").decode()
+            )
         else:
-            row.update(fate.columns)
-            row.update(status="rejected", reason=str(fate.reason), error=fate.detail or None)
+            row.update(outcome.columns)
+            row.update(status="rejected", reason=str(outcome.reason), error=outcome.detail or None)
         return row
 
     def storage(self) -> Storage:
