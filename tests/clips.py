@@ -8,12 +8,13 @@ import av
 import numpy as np
 
 from stages.base import NodeInfo, WorkerMetadata
-from stages.manifest import ManifestRef, RowWriter, commit_table
+from stages.manifest import ManifestRef
 from stages.media.clip_task import clip_task
 from stages.media.frame_store import frames_key
 from stages.sources import Source
-from stages.storage import Storage, digest, stat_source
+from stages.storage import digest, stat_source
 from stages.tasks import Clip, Frames, Row, Span, VideoTask
+from tests.made_tables import commit_items
 from tests.videos import Picture
 
 PARTITION = "p"
@@ -65,14 +66,8 @@ def video_task(row: Row) -> VideoTask:
 
 def commit_rows(root: Path, asset: str, rows: list[Row]) -> ManifestRef:
     """Make these rows the asset's table of the test partition, one item each."""
-    storage = Storage(root)
-    ref = ManifestRef(storage.root, asset, PARTITION)
-    writer = RowWriter(storage, ref, decision_key="test", lineage={})
-    for row in rows:
-        key = digest(*(str(value) for value in row.values()))
-        writer.append(key, [{**row, "row_key": key, "decision_key": "test"}])
-    writer.flush()
-    commit_table(storage, ref, writer.files, {})
+    ref = ManifestRef(str(root), asset, PARTITION)
+    commit_items(ref, ((digest(*(str(value) for value in row.values())), [row]) for row in rows))
     return ref
 
 

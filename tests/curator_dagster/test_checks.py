@@ -22,7 +22,7 @@ from curator_dagster.checks.written_clips import written_clips
 from curator_dagster.curation import Curation
 from curator_dagster.definitions import curation_definitions
 from curator_dagster.resources import Storage as StorageResource
-from stages.manifest import ManifestRef, RowWriter, commit_table
+from stages.manifest import ManifestRef
 from stages.params import CheckParams
 from stages.run import PhaseReport, Session
 from stages.schemas import ASSETS
@@ -31,6 +31,7 @@ from stages.tasks import Row
 from tests.curator_dagster import tiny_phases
 from tests.curator_dagster.conftest import QUIET
 from tests.curator_dagster.test_assets import range_of
+from tests.made_tables import commit_items
 from tests.phases import register_names
 
 
@@ -54,14 +55,8 @@ def row(number: int = 0, **values: Any) -> Row:
 
 def commit(root: Path, asset: str, rows: list[Row], partition: str = "p") -> PhaseReport:
     """These rows are the table; returned is what a phase would report of it."""
-    storage = Storage(root)
-    ref = ManifestRef(storage.root, asset, partition)
-    writer = RowWriter(storage, ref, decision_key="d", lineage={})
-    for number, each in enumerate(rows):
-        key = f"{partition}{number}{each.get('scores')}"
-        writer.append(key, [{"row_key": key, "decision_key": "d", **each}])
-    writer.flush()
-    made = commit_table(storage, ref, writer.files, {})
+    items = ((f"{partition}{number}{each.get('scores')}", [each]) for number, each in enumerate(rows))
+    made = commit_items(ManifestRef(str(root), asset, partition), items)
     return PhaseReport("x", asset, partition, items=len(rows), rows=len(rows), counts=made.counts, commit=made.number)
 
 
