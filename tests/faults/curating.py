@@ -119,7 +119,7 @@ class Curation:
             told=lambda: (
                 [_command_line(process.pid)[:120] for process in self.processes()] + list(self.temporary.rglob("*"))[:9]
             ),
-            every_s=0.05,
+            every_s=0.1,
         )
 
 

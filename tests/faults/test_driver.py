@@ -103,7 +103,7 @@ def wait_until_gone(folders: list[Path], temporary: Path) -> float:
     def left() -> list[Process | Path]:
         return [process for folder in folders for process in processes_of(str(folder))] + list(temporary.iterdir())
 
-    return wait_until(lambda: not left(), told=left)
+    return wait_until(lambda: not left(), told=left, every_s=0.1)
 
 
 NO_PATIENCE = """
