@@ -7,6 +7,7 @@
 5. A stage that cannot be set up stops the run, by name, and never loops.
 """
 
+import math
 import os
 import time
 from pathlib import Path
@@ -25,8 +26,8 @@ LETHAL = {
     "segfault": (Reason.WORKER_DIED, "2 times its process crashed: Segmentation fault"),
     "sigkill": (Reason.WORKER_DIED, "2 times its process ended without a word"),
     "exit": (Reason.WORKER_DIED, "2 times its process ended"),
-    "hang": (Reason.STALLED, "2 times it made no progress for 2 s"),
-    "regex": (Reason.STALLED, "2 times it made no progress for 2 s"),
+    "hang": (Reason.STALLED, "2 times it made no progress for {stall_s:g} s"),
+    "regex": (Reason.STALLED, "2 times it made no progress for {stall_s:g} s"),
     "eat": (Reason.OUT_OF_MEMORY, "2 times its private memory went above 0.5 GiB"),
     "memory": (Reason.OUT_OF_MEMORY, "2 times MemoryError: cannot allocate 1 TiB"),
 }
@@ -39,21 +40,30 @@ HEALTHY = [f"healthy-{index}" for index in range(6)]
 
 
 @pytest.fixture(scope="module")
-def aftermath(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Done:
+def stall_s(ray_cluster: None) -> float:
+    """After how long a worker is held to hang: longer than starting one takes, so that the load stalls no other."""
+    began = time.monotonic()
+    with executor(num_workers=1) as pool:
+        run(pool, [Step("a")], loads("1"))
+    return max(2.0, math.ceil(time.monotonic() - began))
+
+
+@pytest.fixture(scope="module")
+def aftermath(stall_s: float, tmp_path_factory: pytest.TempPathFactory) -> Done:
     """One run of all kinds of poison among healthy tasks, through two stages."""
     poisonous = [f"{kind}-0" for kind in (*LETHAL, *HARMLESS)]
     tasks = loads("sigkill-0-once", *HEALTHY[:3], *poisonous, *HEALTHY[3:], "slow-0")
-    with executor(stall_timeout_s=2.0, worker_memory_gb=0.5, max_item_deaths=2) as pool:
+    with executor(stall_timeout_s=stall_s, worker_memory_gb=0.5, max_item_deaths=2) as pool:
         return run(pool, [Poison(marks=tmp_path_factory.mktemp("marks")), Step("after")], tasks)
 
 
 @pytest.mark.parametrize("kind", [*LETHAL, *HARMLESS])
-def test_poison_is_failed_with_its_cause(aftermath: Done, kind: str) -> None:
+def test_poison_is_failed_with_its_cause(aftermath: Done, stall_s: float, kind: str) -> None:
     reason, text = {**LETHAL, **HARMLESS}[kind]
     (fate,) = aftermath.outcomes[f"{kind}-0"]
     assert isinstance(fate, Failed)
     assert fate.reason is reason
-    assert text in fate.error
+    assert text.format(stall_s=stall_s) in fate.error
 
 
 @pytest.mark.parametrize("task_id", [*HEALTHY, "sigkill-0-once", "slow-0"])
