@@ -36,9 +36,8 @@ types: $(VENV)/dev.installed
 contracts: $(VENV)/dev.installed
 	$(BIN)/lint-imports --no-cache
 
-tests: $(VENV)/dev.installed  # the fault tests measure times, so nothing runs beside them
-	$(PYTEST) -n 2 --dist loadfile --ignore tests/faults
-	$(PYTEST) tests/faults
+tests: $(VENV)/dev.installed
+	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder
 
 test-faults: $(VENV)/dev.installed  ## The long versions of the fault tests
 	$(PYTEST) -m long

@@ -7,12 +7,13 @@ from typing import Any
 import av
 import numpy as np
 
-from stages.manifest import ManifestRef, RowWriter, commit_table
+from stages.manifest import ManifestRef
 from stages.media import clip_task, frames_key
 from stages.sources import Source
 from stages.stage import NodeInfo, WorkerMetadata
-from stages.storage import Storage, digest, stat_source
+from stages.storage import digest, stat_source
 from stages.tasks import Clip, Frames, Row, Span, VideoTask
+from tests.made_tables import commit_items
 from tests.videos import Picture
 
 PARTITION = "p"
@@ -64,14 +65,8 @@ def video_task(row: Row) -> VideoTask:
 
 def commit_rows(root: Path, asset: str, rows: list[Row]) -> ManifestRef:
     """Make these rows the asset's table of the test partition, one item each."""
-    storage = Storage(root)
-    ref = ManifestRef(storage.root, asset, PARTITION)
-    writer = RowWriter(storage, ref, decision_key="test", lineage={})
-    for row in rows:
-        key = digest(*(str(value) for value in row.values()))
-        writer.append(key, [{**row, "row_key": key, "decision_key": "test"}])
-    writer.flush()
-    commit_table(storage, ref, writer.files, {})
+    ref = ManifestRef(str(root), asset, PARTITION)
+    commit_items(ref, ((digest(*(str(value) for value in row.values())), [row]) for row in rows))
     return ref
 
 

@@ -3,14 +3,33 @@
 import importlib
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.object_store import ObjectStore, running_server
 
 SHARED = Path(__file__).parents[2] / "shared"
+
+
+def pytest_configure() -> None:
+    """What holds for all tests.
+
+    A shell that runs them in the background lets them ignore SIGINT, and all that they start would too. How long an
+    example of hypothesis takes hangs on what else the machine does.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("any machine")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest come first, lest one process of two is left with them at the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/faults/"))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

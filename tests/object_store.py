@@ -6,13 +6,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.faults.waiting import wait_for, wait_for_end
+
 KEY, SECRET = "test", "testsecret"
-READY_S = 30
 
 
 class ObjectStore:
@@ -45,17 +45,13 @@ class ObjectStore:
         """Run, and answer."""
         with open(self._log, "ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log, start_new_session=True)
-        limit = time.monotonic() + READY_S
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > limit:
-                raise RuntimeError(f"the S3 server must be ready within {READY_S} s: {self._log.read_text()[-2000:]}")
-            time.sleep(0.05)
+        wait_for(self._process, self._answers)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """End the process; from now on connections are refused."""
         if self._process is not None:
             self._process.send_signal(how)
-            self._process.wait(timeout=READY_S)
+            wait_for_end(self._process)
             self._process = None
 
     @contextmanager

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import pyarrow as pa
 
@@ -45,17 +45,25 @@ class ToyStage(ProcessingStage[VideoTask, VideoTask]):
         return task
 
 
-class ToyPhase(Phase[ReadParams]):
-    """Stands in for read: one item a source, kept unless wider than max_failed_fraction * 1000."""
+P = TypeVar("P", bound=ReadParams)
+
+
+class RegisteredPhase(Phase[P]):
+    """Stands in for read: one item a source of the partition."""
 
     key_columns: ClassVar[tuple[str, ...]] = ("uri", "etag")
-    log: ClassVar[str] = ""
 
     def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
         return read_members_file(self.storage(), members_path(output.partition, None))
 
     def task(self, item: Row, task_id: str) -> VideoTask:
         return VideoTask(task_id, data=Video(item["video_id"], item["uri"], "p", columns=item))
+
+
+class ToyPhase(RegisteredPhase[ReadParams]):
+    """Keeps a source unless its name says otherwise."""
+
+    log: ClassVar[str] = ""
 
     def pipeline(self) -> Pipeline:
         return Pipeline("toy", [ToyStage(self.log)], collect=collect_toy)
@@ -99,17 +107,10 @@ class ScaledStage(ProcessingStage[VideoTask, VideoTask]):
         return replace(task, data=replace(task.data, columns={**columns, "width": width}))
 
 
-class ScaledPhase(Phase[ScaledParams]):
-    """Stands in for read: each source has a width by its id and `factor`, an outcome by `least_px`."""
+class ScaledPhase(RegisteredPhase[ScaledParams]):
+    """Each source has a width by its id and `factor`, an outcome by `least_px`."""
 
-    key_columns: ClassVar[tuple[str, ...]] = ("uri", "etag")
     pause_s: ClassVar[float] = 0.0
-
-    def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
-        return read_members_file(self.storage(), members_path(output.partition, None))
-
-    def task(self, item: Row, task_id: str) -> VideoTask:
-        return VideoTask(task_id, data=Video(item["video_id"], item["uri"], "p", columns=item))
 
     def pipeline(self) -> Pipeline:
         return Pipeline("scaled", [ScaledStage(self.params.factor, self.pause_s)], collect=collect_toy)

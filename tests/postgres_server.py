@@ -11,10 +11,9 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from tests.faults.waiting import wait_for
+from tests.faults.waiting import stopped, wait_for
 from tests.object_store import free_port
 
-READY_S = 30.0
 DEBIAN = Path("/usr/lib/postgresql")
 """Debian lays each version into a folder of its own, which no PATH names."""
 
@@ -35,14 +34,12 @@ def running_server() -> Iterator[dict[str, str]]:
         server = subprocess.Popen([programs / "postgres", *options], user=user, cwd=folder, stdout=log, stderr=log)
     place = {"HOST": "127.0.0.1", "PORT": str(port), "DATABASE": "postgres", "USER": "curator", "PASSWORD": "any"}
     try:
-        wait_for(server, lambda: _answers(port), limit_s=READY_S)
+        wait_for(server, lambda: _answers(port))
         yield {f"DAGSTER_PG_{name}": value for name, value in place.items()}
     finally:
-        server.terminate()
         try:
-            server.wait(timeout=READY_S)
+            stopped(server)
         finally:
-            server.kill()
             shutil.rmtree(folder)
 
 

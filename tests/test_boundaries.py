@@ -1,10 +1,11 @@
 """What importing one half must not pull in, each tried in a clean process."""
 
 import json
-import subprocess
 import sys
 
 import pytest
+
+from tests.faults.waiting import finished
 
 HEAVY = {"av", "torch", "cv2", "PIL", "transformers", "faiss"}
 
@@ -12,7 +13,7 @@ HEAVY = {"av", "torch", "cv2", "PIL", "transformers", "faiss"}
 def modules_after(code: str) -> set[str]:
     """Top-level modules that a fresh interpreter holds after the code."""
     script = f"{code}\nimport json, sys\nprint(json.dumps(sorted({{name.split('.')[0] for name in sys.modules}})))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    done = finished([sys.executable, "-c", script])
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 

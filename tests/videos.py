@@ -1,5 +1,7 @@
 """Small real videos, each described by what it shows and where its cuts are."""
 
+import functools
+import tempfile
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -58,8 +60,16 @@ def noisy_video(path: Path, num_frames: int, *, seed: int = 1, width: int = 128,
 
 def three_shots(path: Path, *, rate: int = 25) -> Path:
     """Three sliding shots of 75 frames: cuts at frames 75 and 150, 9 seconds at 25 fps."""
+    path.write_bytes(_three_shots(path.suffix, rate))
+    return path
+
+
+@functools.cache
+def _three_shots(suffix: str, rate: int) -> bytes:
+    """Encoded once a process: many tests begin with it."""
     pictures = [picture for seed in (1, 2, 6) for picture in noise_shot(seed, 75)]
-    return write_video(path, pictures, rate=rate, options={"g": "50"})
+    with tempfile.TemporaryDirectory() as folder:
+        return write_video(Path(folder, f"three{suffix}"), pictures, rate=rate, options={"g": "50"}).read_bytes()
 
 
 Maker = Callable[[Path], Path]

@@ -13,11 +13,8 @@ from pathlib import Path
 import dagster as dg
 
 from tests.faults.command import PROJECT
-from tests.faults.waiting import wait_for
+from tests.faults.waiting import stopped, wait_for
 from tests.object_store import free_port
-
-READY_S = 120.0
-STOPPED_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -70,14 +67,10 @@ def running_server(folder: Path) -> Iterator[Server]:
     with open(folder / "server.log", "wb") as log:
         process = subprocess.Popen(command, cwd=PROJECT, env=env, stdout=log, stderr=log, start_new_session=True)
     try:
-        wait_for(process, lambda: _answers(server.url), limit_s=READY_S)
+        wait_for(process, lambda: _answers(server.url))
         yield server
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=STOPPED_S)
-        finally:
-            process.kill()
+        stopped(process)
 
 
 def _answers(url: str) -> bool:

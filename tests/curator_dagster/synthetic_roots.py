@@ -7,11 +7,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.manifest import ALL, ManifestRef, RowWriter, commit_table
+from stages.manifest import ALL, ManifestRef
 from stages.params import PHASES
 from stages.schemas import ASSETS, FRAME_STORE_SCHEMA
 from stages.storage import Storage, digest
 from stages.tasks import Row
+from tests.made_tables import commit_items
 
 JPEG = b"\xff\xd8\xff\xe0 a picture \xff\xd9"
 WEBP = b"RIFF a preview WEBP"
@@ -22,13 +23,9 @@ def commit(storage: Storage, asset: str, partition: str, rows: list[Row]) -> Non
     phase = next(name for name, kind in PHASES.items() if kind.asset == asset)
     params = PHASES[phase]().model_dump(mode="json")
     lineage = {"phase": phase, "code_version": "1", "params": params, "identity": {}, "packages": {"av": "18"}}
-    ref = ManifestRef(storage.root, asset, partition)
-    writer = RowWriter(storage, ref, decision_key="", lineage=lineage)
-    for number, row in enumerate(rows):
-        key = digest(str(number), str(row))  # another row is another item, else the table would be the one before
-        writer.append(key, [{"status": "kept", **row, "row_key": key, "decision_key": ""}])
-    writer.flush()
-    commit_table(storage, ref, writer.files, lineage)
+    # Another row is another item, else the table would be the one before.
+    items = ((digest(str(number), str(row)), [{"status": "kept", **row}]) for number, row in enumerate(rows))
+    commit_items(ManifestRef(storage.root, asset, partition), items, decision_key="", made_with=lineage)
 
 
 def clip(number: int, **columns: Any) -> Row:

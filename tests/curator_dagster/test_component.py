@@ -1,7 +1,6 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from pydantic import ValidationError
 from curator_dagster import VideoCurationComponent
 from curator_dagster.watch.source import WatchParams
 from stages.params import GROUPS, rule_of
+from tests.faults.waiting import finished
 from tests.videos import noisy_video
 
 TYPE = "curator_dagster.VideoCurationComponent"
@@ -155,16 +155,7 @@ def dg_command(project: Path, *words: str) -> str:
     home.mkdir(exist_ok=True)
     (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
     path = os.pathsep.join([str(project), str(project / "src")])
-    done = subprocess.run(
-        [DG, *words],
-        cwd=project,
-        env={**os.environ, "DAGSTER_HOME": str(home), "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = finished([DG, *words], cwd=project, env={**os.environ, "DAGSTER_HOME": str(home), "PYTHONPATH": path})
     return done.stdout + done.stderr
 
 

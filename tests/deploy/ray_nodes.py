@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.faults.waiting import wait_for
+from tests.faults.waiting import stopped, wait_for
 
-READY_S = 90.0
 STARTED = "Ray runtime started"
 
 
@@ -22,11 +21,7 @@ def running_node(log: Path, *arguments: str, env: Mapping[str, str] | None = Non
             command, env={**os.environ, **(env or {})}, stdout=output, stderr=output, start_new_session=True
         )
     try:
-        wait_for(node, lambda: STARTED in log.read_text(errors="replace"), limit_s=READY_S)
+        wait_for(node, lambda: STARTED in log.read_text(errors="replace"))
         yield
     finally:
-        node.terminate()  # drains the node, and ends its processes
-        try:
-            node.wait(timeout=READY_S)
-        finally:
-            node.kill()
+        stopped(node)  # drains the node, and ends its processes

@@ -21,11 +21,10 @@ from curator_dagster.resources import Storage
 from stages.manifest.row_files import read_footer
 from stages.params import ExecutorParams
 from tests.curator_dagster.conftest import QUIET
-from tests.faults.command import ended, start
+from tests.faults.command import ran
 from tests.faults.ray_of_the_tests import wait_for_free_cpus
 from tests.faults.tables import row_files
 
-LIMIT_S = 120
 CURATION = Curation(executor=ExecutorParams(num_workers=2))
 
 
@@ -60,8 +59,7 @@ def test_run_works_on_the_ray_that_a_resource_connected(storage: Storage, key: s
 
 
 def test_run_rejects_a_resource_that_does_not_connect(storage: Storage, partitions: list[str]) -> None:
-    unconnected = start([storage.root, "unconnected"], module="tests.deploy.local_ray")
-    code, printed = ended(unconnected, limit_s=LIMIT_S)
+    code, printed = ran([storage.root, "unconnected"], module="tests.deploy.local_ray")
     assert code == 1
     assert "executor.address=connected requires that this process is connected to a Ray, and it is not" in printed
 
@@ -69,8 +67,7 @@ def test_run_rejects_a_resource_that_does_not_connect(storage: Storage, partitio
 @pytest.mark.long
 def test_run_works_on_local_ray_of_dagster_ray(storage: Storage, partitions: list[str], ray_cluster: None) -> None:
     there = {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}
-    process = start([storage.root, "LocalRay"], module="tests.deploy.local_ray", env=there)
-    code, printed = ended(process, limit_s=LIMIT_S)
+    code, printed = ran([storage.root, "LocalRay"], module="tests.deploy.local_ray", env=there)
     assert code == 0, printed
     assert json.loads(printed.splitlines()[-1]) == {"is_connected": True, "events": 7}
     assert len(sessions(storage)) == 1

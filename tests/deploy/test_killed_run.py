@@ -21,9 +21,8 @@ from stages.manifest import last_commit
 from tests.deploy.conftest import DEPLOY
 from tests.faults.command import PROJECT
 from tests.faults.figures import note
-from tests.faults.waiting import wait_until
+from tests.faults.waiting import finished, stopped, wait_until
 
-LIMIT_S = 200.0
 LOCATION = ["-m", "tests.deploy.killed_location"]
 
 
@@ -39,7 +38,6 @@ def home(tmp_path: Path, postgres: dict[str, str], storage: Storage, monkeypatch
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
 def test_killed_run_is_followed_by_one_that_goes_on(
     tmp_path: Path, home: dict[str, str], storage: Storage, partitions: list[str]
 ) -> None:
@@ -47,7 +45,7 @@ def test_killed_run_is_followed_by_one_that_goes_on(
         sync_partitions(instance, storage.open())
         launch = [_program("dagster"), "job", "launch", *LOCATION, "-j", "curate"]
         tags = ["--tags", json.dumps({"dagster/partition": partitions[0]})]
-        subprocess.run([*launch, *tags], env=home, check=True, capture_output=True, timeout=LIMIT_S)
+        finished([*launch, *tags], env=home)
         with open(tmp_path / "daemon.log", "wb") as log:
             command = [_program("dagster-daemon"), "run", *LOCATION]
             # A new session, or it would share the fate of signals that this process ignores.
@@ -55,15 +53,16 @@ def test_killed_run_is_followed_by_one_that_goes_on(
         try:
             seconds = wait_until(
                 lambda: statuses(instance) == ["FAILURE", "SUCCESS"],
-                limit_s=LIMIT_S,
                 told=lambda: (statuses(instance), (tmp_path / "daemon.log").read_text()[-2000:]),
+                pid=daemon.pid,
                 every_s=0.5,
             )
         finally:
-            daemon.terminate()
-            daemon.wait(timeout=60)
-            with contextlib.suppress(ProcessLookupError):  # a code server may outlive the daemon
-                os.killpg(daemon.pid, signal.SIGKILL)
+            try:
+                stopped(daemon)
+            finally:
+                with contextlib.suppress(ProcessLookupError):  # a code server may outlive the daemon
+                    os.killpg(daemon.pid, signal.SIGKILL)
     made = {asset: last_commit(storage.open(), storage.ref(asset, partitions[0])) for asset in ("clips", "dataset")}
     assert {asset: commit and commit.number for asset, commit in made.items()} == {"clips": 1, "dataset": 1}
     note("killed run of a daemon", seconds=round(seconds, 1))

@@ -16,11 +16,10 @@ import pytest
 
 from stages.manifest import read_manifest
 from tests.deploy.ray_nodes import running_node
-from tests.faults.command import PROJECT, arguments, ended, start
+from tests.faults.command import PROJECT, arguments, ran
 from tests.object_store import free_port
 from tests.videos import noise_shot, three_shots, write_video
 
-LIMIT_S = 240
 ENVIRONMENT = {"RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(PROJECT)}
 """Alike for nodes and drivers: who starts Ray on this machine alone turns authentication on for all that follows."""
 
@@ -62,8 +61,7 @@ def alive_and_free(address: str) -> tuple[set[str], float]:
 def test_run_works_on_every_node_and_leaves_them(way: str, nodes: Nodes) -> None:
     there, free = alive_and_free(nodes.address)
     assert len(there) == free == 2
-    driver = start([getattr(nodes, way)], module="tests.deploy.joining", env=ENVIRONMENT)
-    code, printed = ended(driver, limit_s=LIMIT_S)
+    code, printed = ran([getattr(nodes, way)], module="tests.deploy.joining", env=ENVIRONMENT)
     assert code == 0, printed
     worked = json.loads(printed.splitlines()[-1])
     assert worked == {"joined": sorted(there), "connected": sorted(there)}
@@ -77,7 +75,7 @@ def test_curate_on_two_nodes_by_address(nodes: Nodes, tmp_path: Path) -> None:
     three_shots(sources / "three.mp4")
     write_video(sources / "one.mp4", noise_shot(9, 100))
     command = arguments(sources, tmp_path / "root", {"executor.address": nodes.address})
-    code, printed = ended(start(command, env=ENVIRONMENT), limit_s=LIMIT_S)
+    code, printed = ran(command, env=ENVIRONMENT)
     assert code == 0, printed
     made = [row for row in read_manifest(str(tmp_path / "root"), "dataset").to_pylist() if row["status"] == "kept"]
     assert made

@@ -3,13 +3,15 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from curator_dagster.commands.cli_params import parse_params
 from curator_dagster.commands.run_plan import dagster_instance, execute_plan, plan_run
 from stages.run import Session, open_session
+from tests.faults.waiting import wait_for_end
 
 PROJECT = Path(__file__).parents[2]
 OWN = ("DAGSTER_HOME", "CURATOR_ROOT")
@@ -24,14 +26,15 @@ def arguments(
     return given + [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
 
 
-def start(
+@contextmanager
+def started(
     arguments: list[str],
     *,
     module: str = "curator_dagster.cli",
     env: Mapping[str, str] | None = None,
     **popen: Any,
-) -> subprocess.Popen[str]:
-    """A process that runs `main` of a module, its output and its errors in one pipe.
+) -> Iterator[subprocess.Popen[str]]:
+    """A process that runs `main` of a module, its output and its errors in one pipe; it is gone after the block.
 
     Args:
         arguments: of the command.
@@ -40,7 +43,7 @@ def start(
         popen: further arguments of `subprocess.Popen`.
     """
     inherited = {name: value for name, value in os.environ.items() if name not in OWN}
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", f"from {module} import main; main()", *arguments],
         cwd=PROJECT,
         env={**inherited, **(env or {})},
@@ -48,17 +51,23 @@ def start(
         stderr=subprocess.STDOUT,
         text=True,
         **popen,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
-def ended(process: subprocess.Popen[str], *, limit_s: float) -> tuple[int, str]:
-    """Exit code, and all that it printed, once it ended; one that takes longer is killed, and the test fails."""
-    try:
-        printed = process.communicate(timeout=limit_s)[0]
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Exit code, and all that it printed, once it ended."""
+    printed = wait_for_end(process)[0]
     return process.returncode, printed
+
+
+def ran(arguments: list[str], **options: Any) -> tuple[int, str]:
+    """Exit code, and all that it printed, of a process as `started` starts it."""
+    with started(arguments, **options) as process:
+        return ended(process)
 
 
 def curate_here(source: Path, root: Path, settings: Mapping[str, Any], *, until: str = "dataset") -> Session:

@@ -22,12 +22,11 @@ from curator_dagster.commands import run_and_retry
 from curator_dagster.progress import ProgressCallback
 from stages.executors.cleanup_process import Process, processes_of
 from stages.run import Progress
-from tests.faults.command import arguments, curate_here, ended, start
+from tests.faults.command import arguments, curate_here, ended, started
 from tests.faults.tables import Tables, tables
 from tests.faults.temporary import temporary_folder
 from tests.faults.waiting import wait_for, wait_until
 
-LIMIT_S = 240.0
 VICTIMS = {"raylet": "raylet/raylet", "gcs_server": "gcs/gcs_server", "worker": "ray::Worker"}
 """What the command line of a process of Ray holds."""
 
@@ -83,7 +82,7 @@ class Curation:
 
     def wait_for(self, reached: Callable[[], bool]) -> None:
         """Return when the moment has come."""
-        wait_for(self.process, reached, limit_s=LIMIT_S)
+        wait_for(self.process, reached)
 
     def wait_for_phase(self, phase: str, done: int) -> None:
         """Return when a phase has finished so many items."""
@@ -111,17 +110,16 @@ class Curation:
 
     def end(self) -> tuple[int, str]:
         """Exit code, and all that it printed, once it ended."""
-        return ended(self.process, limit_s=LIMIT_S)
+        return ended(self.process)
 
-    def seconds_until_gone(self, limit_s: float) -> float:
+    def seconds_until_gone(self) -> float:
         """Seconds until no process of its Ray is left, nor a file of it; from now on."""
         return wait_until(
             lambda: not self.processes() and not list(self.temporary.glob("curator-*")),
-            limit_s=limit_s,
             told=lambda: (
                 [_command_line(process.pid)[:120] for process in self.processes()] + list(self.temporary.rglob("*"))[:9]
             ),
-            every_s=0.05,
+            every_s=0.1,
         )
 
 
@@ -144,12 +142,8 @@ def begun(sources: Path, root: Path, settings: Mapping[str, Any]) -> Iterator[Cu
     with temporary_folder() as temporary:
         trace = root.parent / f"{root.name}-{temporary.name}.trace"
         given = [str(trace), *arguments(sources, root, settings)]
-        process = start(given, module=__name__, env={"TMPDIR": str(temporary)})
-        try:
+        with started(given, module=__name__, env={"TMPDIR": str(temporary)}) as process:
             yield Curation(process, temporary, trace)
-        finally:
-            process.kill()
-            process.communicate()
 
 
 def main() -> None:

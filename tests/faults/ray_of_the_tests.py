@@ -4,8 +4,6 @@ import ray
 
 from tests.faults.waiting import wait_until
 
-FREE_LIMIT_S = 60.0
-
 
 def free_cpus() -> float:
     """CPUs that nobody holds."""
@@ -14,9 +12,4 @@ def free_cpus() -> float:
 
 def wait_for_free_cpus() -> float:
     """Return once nobody holds a CPU, with the seconds that it took; fails where that Ray has ended."""
-    return wait_until(
-        lambda: free_cpus() == ray.cluster_resources()["CPU"],
-        limit_s=FREE_LIMIT_S,
-        told=ray.available_resources,
-        every_s=0.05,
-    )
+    return wait_until(lambda: free_cpus() == ray.cluster_resources()["CPU"], told=free_cpus, every_s=0.05)

@@ -21,8 +21,6 @@ from tests.faults.waiting import wait_until
 from tests.phases import ScaledParams, ScaledPhase, register_names
 
 LONGEST_PAUSE_S = 0.003
-MEET_LIMIT_S = 100.0
-"""The others start, or come out of a run, on a machine that does something else too; one that died never comes."""
 
 
 def peak_bytes() -> int:
@@ -32,12 +30,11 @@ def peak_bytes() -> int:
 
 
 def meet(place: Path, *, of: int) -> None:
-    """Return when so many processes have come to this place."""
+    """Return when so many processes have come to this place; one that died never comes."""
     place.mkdir(exist_ok=True)
     (place / str(os.getpid())).touch()
     wait_until(
         lambda: len(list(place.iterdir())) >= of,
-        limit_s=MEET_LIMIT_S,
         told=lambda: f"{len(list(place.iterdir()))} of {of} came to {place}",
         every_s=0.001,
     )

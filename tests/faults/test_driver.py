@@ -8,19 +8,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stages.executors.cleanup_process import Process, processes_of
+from tests.faults.command import PROJECT
 from tests.faults.figures import note
 from tests.faults.temporary import temporary_folder
-from tests.faults.waiting import wait_for, wait_until
-
-pytestmark = pytest.mark.timeout(90)
-
-LIMIT_S = 60.0
-"""Until Ray is there and a worker at its task."""
-GONE_LIMIT_S = 15.0
+from tests.faults.waiting import finished, wait_for, wait_for_end, wait_until
 
 USER_STAGE = """
 import os, signal, time
@@ -64,43 +60,41 @@ finally:
 """
 
 
-def test_driver_prints_data_only_and_leaves_nothing_when_interrupted(tmp_path: Path) -> None:
-    own, elsewhere = tmp_path / "own", tmp_path / "elsewhere"
-    own.mkdir()
-    elsewhere.mkdir()
-    (own / "user_stage.py").write_text(USER_STAGE)
-    program = DRIVER.format(own=str(own), project=str(Path(__file__).parents[2]))
-    environment = {**os.environ, "MARK": f"{tmp_path}/mark-"}
-    driver = subprocess.Popen(
-        [sys.executable, "-c", program], cwd=elsewhere, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    try:
-        wait_for(driver, lambda: any(tmp_path.glob("mark-*")), limit_s=LIMIT_S)
-        driver.send_signal(signal.SIGINT)
-        out, err = driver.communicate(timeout=30)
-    finally:
-        driver.kill()
-    assert sorted(out.decode().splitlines()) == ["1 list", "2 list", "crash Failed"]
-    assert "KeyboardInterrupt" in err.decode()
-    assert "(raylet)" not in err.decode()
-    workers = [Path("/proc", mark.name.removeprefix("mark-")) for mark in tmp_path.glob("mark-*")]
-    wait_until(lambda: not any(map(Path.exists, workers)), limit_s=GONE_LIMIT_S, told=lambda: workers)
-
-
 @contextmanager
-def own_driver(own: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """A driver that hangs in its second task, and its folder for temporary files."""
+def own_driver(own: Path, **popen: Any) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """A driver that hangs in its second task, and its folder for temporary files; both are gone after the block."""
+    own.mkdir(exist_ok=True)
     (own / "user_stage.py").write_text(USER_STAGE)
-    program = DRIVER.format(own=str(own), project=str(Path(__file__).parents[2]))
-    command, quiet = [sys.executable, "-c", program], subprocess.DEVNULL
+    program = DRIVER.format(own=str(own), project=str(PROJECT))
     with temporary_folder() as temporary:
         environment = {**os.environ, "MARK": f"{own}/mark-", "TMPDIR": str(temporary)}
-        driver = subprocess.Popen(command, cwd=own, env=environment, stdout=quiet, stderr=quiet)
-        try:
-            yield driver, temporary
-        finally:
-            driver.kill()
-            driver.wait()
+        given: dict[str, Any] = {
+            "cwd": own,
+            "stdout": subprocess.DEVNULL,
+            "stderr": subprocess.DEVNULL,
+            "text": True,
+            **popen,
+        }
+        with subprocess.Popen([sys.executable, "-c", program], env=environment, **given) as driver:
+            try:
+                yield driver, temporary
+            finally:
+                driver.kill()
+
+
+def test_driver_prints_data_only_and_leaves_nothing_when_interrupted(tmp_path: Path) -> None:
+    own, pipe = tmp_path / "own", subprocess.PIPE
+    with own_driver(own, cwd=tmp_path, stdout=pipe, stderr=pipe) as (driver, temporary):
+        wait_for(driver, lambda: any(own.glob("mark-*")))
+        folders = list(temporary.iterdir())
+        driver.send_signal(signal.SIGINT)
+        out, err = wait_for_end(driver)
+        wait_until_gone(folders, temporary)
+    assert sorted(out.splitlines()) == ["1 list", "2 list", "crash Failed"]
+    assert "KeyboardInterrupt" in err
+    assert "(raylet)" not in err
+    workers = [Path("/proc", mark.name.removeprefix("mark-")) for mark in own.glob("mark-*")]
+    wait_until(lambda: not any(map(Path.exists, workers)), told=lambda: list(filter(Path.exists, workers)))
 
 
 def wait_until_gone(folders: list[Path], temporary: Path) -> float:
@@ -109,7 +103,7 @@ def wait_until_gone(folders: list[Path], temporary: Path) -> float:
     def left() -> list[Process | Path]:
         return [process for folder in folders for process in processes_of(str(folder))] + list(temporary.iterdir())
 
-    return wait_until(lambda: not left(), limit_s=GONE_LIMIT_S, told=left)
+    return wait_until(lambda: not left(), told=left, every_s=0.1)
 
 
 NO_PATIENCE = """
@@ -125,17 +119,17 @@ except PoolError as error:
 
 
 def test_driver_says_plainly_that_ray_did_not_start() -> None:
-    command = [sys.executable, "-c", NO_PATIENCE, str(Path(__file__).parents[2])]
+    command = [sys.executable, "-c", NO_PATIENCE, str(PROJECT)]
     with temporary_folder() as temporary:
         environment = {**os.environ, "TMPDIR": str(temporary), "RAY_gcs_server_port_wait_time_s": "0"}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=LIMIT_S)
+        done = finished(command, env=environment)
         assert list(temporary.iterdir()) == []
     assert done.stdout.startswith("Ray must start on this machine, got RuntimeError: Timed out waiting for file")
 
 
 def test_killed_driver_leaves_no_process_and_no_file_of_its_ray(tmp_path: Path) -> None:
     with own_driver(tmp_path) as (driver, temporary):
-        wait_for(driver, lambda: any(tmp_path.glob("mark-*")), limit_s=LIMIT_S)
+        wait_for(driver, lambda: any(tmp_path.glob("mark-*")))
         folders = list(temporary.iterdir())
         assert len(list(processes_of(str(folders[0])))) >= 6, "gcs, raylet, agents and workers"
         driver.kill()
@@ -147,11 +141,11 @@ def test_killed_driver_leaves_no_process_and_no_file_of_its_ray(tmp_path: Path) 
 def test_driver_ended_while_ray_starts_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
     with own_driver(tmp_path) as (driver, temporary):
         started = "curator-*/session_*/logs/raylet.out"
-        wait_for(driver, lambda: any(temporary.glob(started)), limit_s=LIMIT_S)
+        wait_for(driver, lambda: any(temporary.glob(started)))
         folders = list(temporary.iterdir())
         driver.send_signal(number)
         began = time.monotonic()
-        driver.wait(timeout=30)
+        wait_for_end(driver)
         ended_s = time.monotonic() - began
         gone_s = wait_until_gone(folders, temporary)
         note(f"{number.name} while Ray starts", seconds=round(ended_s, 1), seconds_until_gone=round(gone_s, 1))

@@ -12,7 +12,6 @@ import io
 import json
 import re
 import socket
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +31,7 @@ from stages.storage import Storage
 from tests.faults.figures import note
 from tests.faults.hostile import MANY_STREAMS, Hostile, huge_h264, patched
 from tests.faults.trial import Broken, Tally, Trial
+from tests.faults.waiting import finished
 from tests.videos import noise_shot, write_video
 
 MANY = 1_000_000
@@ -108,8 +108,7 @@ def accepted(listener: socket.socket) -> int:
 
 def watched_probe(path: Path) -> dict[str, float | str]:
     """What probing tells, its CPU time and how much memory it took, in a process of its own."""
-    done = subprocess.run([sys.executable, "-c", PROGRAM, str(path)], capture_output=True, check=True, timeout=60)
-    return json.loads(done.stdout)
+    return json.loads(finished([sys.executable, "-c", PROGRAM, str(path)]).stdout)
 
 
 @pytest.mark.parametrize("side", [16_000, 65_520])

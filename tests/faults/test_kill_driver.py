@@ -8,6 +8,7 @@
 import signal
 import subprocess
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -15,15 +16,13 @@ import ray
 
 from stages.manifest import committed_partitions
 from stages.storage import Storage
-from tests.faults.command import arguments, ended, start
+from tests.faults.command import arguments, ended, started
 from tests.faults.curating import undisturbed_tables
 from tests.faults.figures import note
 from tests.faults.ray_of_the_tests import free_cpus, wait_for_free_cpus
 from tests.faults.tables import Tables, lasting_rows, row_files, tables
 from tests.faults.waiting import wait_for
 from tests.videos import noise_shot, three_shots, write_video
-
-LIMIT_S = 120
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +37,9 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def begin(sources: Path, root: Path) -> subprocess.Popen[str]:
+def begun(sources: Path, root: Path) -> AbstractContextManager[subprocess.Popen[str]]:
     """`curator run` as a person starts it, on the Ray of the test session."""
-    return start(arguments(sources, root, {"executor.address": ray.get_runtime_context().gcs_address}))
+    return started(arguments(sources, root, {"executor.address": ray.get_runtime_context().gcs_address}))
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +56,9 @@ def kill_when(process: subprocess.Popen[str], reached: Callable[[], bool]) -> li
         free.append(free_cpus())
         return reached()
 
-    wait_for(process, is_reached, limit_s=LIMIT_S)
+    wait_for(process, is_reached)
     process.send_signal(signal.SIGKILL)
-    ended(process, limit_s=LIMIT_S)
+    ended(process)
     return free
 
 
@@ -75,13 +74,15 @@ def test_killed_driver_resumes_to_equal_tables(
     moment: str, sources: Path, tmp_path: Path, undisturbed: Tables, ray_cluster: None
 ) -> None:
     wait_for_free_cpus()
-    free = kill_when(begin(sources, tmp_path), lambda: any(tmp_path.glob(moment)))
+    with begun(sources, tmp_path) as driver:
+        free = kill_when(driver, lambda: any(tmp_path.glob(moment)))
     freed_s = wait_for_free_cpus()
     assert min(free) < free_cpus(), "the driver worked on this Ray"
     assert not committed_partitions(Storage(tmp_path), "dataset")
     before, done = row_files(tmp_path), lasting_rows(tmp_path)
     assert done
-    code, printed = ended(begin(sources, tmp_path), limit_s=LIMIT_S)
+    with begun(sources, tmp_path) as driver:
+        code, printed = ended(driver)
     assert code == 0, printed
     wait_for_free_cpus()
     assert before <= row_files(tmp_path), "row files are never rewritten"

@@ -1,11 +1,12 @@
 """Ray's own memory monitor ends workers by its own choice; the task that fills the machine is found all the same."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.faults.waiting import finished
 
 DRIVER = """
 import os, sys, time
@@ -31,13 +32,12 @@ for task_id, (outcome,) in sorted(done.outcomes.items()):
 
 
 @pytest.mark.long  # 35 s, and it fills a tenth of the machine's memory
-@pytest.mark.timeout(120)
 def test_memory_monitor_condemns_only_the_task_that_fills_the_machine() -> None:
     lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
     kib = {fields[0]: int(fields[1]) for fields in lines}
     threshold = 1.1 - kib["MemAvailable:"] / kib["MemTotal:"]
     environment = {**os.environ, "RAY_memory_usage_threshold": f"{threshold:.3f}"}
     program = DRIVER.format(project=str(Path(__file__).parents[2]))
-    ended = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    ended = finished([sys.executable, "-c", program], env=environment)
     outcomes = dict(line.split() for line in ended.stdout.splitlines())
     assert outcomes == {**{str(index): "kept" for index in range(20)}, "big": "out_of_memory"}

@@ -2,39 +2,41 @@
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from tests.faults.waiting import finished
 
 PROGRAM = """
-import re, sys, time, urllib.request
+import re, sys, urllib.request
 sys.path.insert(0, {project!r})
 import ray
 ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
 from tests.faults.poison import Poison, Step, executor, loads, run
+from tests.faults.waiting import wait_until
 
 with executor(num_workers=1, max_tries=2, backoff_s=0.1, max_item_deaths=2) as pool:
     done = run(pool, [Step("make", nbytes=1 << 20), Poison("use")], loads("offline-1", "exit-2", *"345"))
-port = ray.nodes()[0]["MetricsExportPort"]
-limit = time.monotonic() + 40
-text = ""
-while not re.search('curator_tasks_total.*stage="use".* 5', text) and time.monotonic() < limit:
-    time.sleep(0.2)
+url = "http://127.0.0.1:" + str(ray.nodes()[0]["MetricsExportPort"]) + "/metrics"
+
+def text():
     try:
-        text = urllib.request.urlopen(f"http://127.0.0.1:{{port}}/metrics", timeout=5).read().decode()
+        return urllib.request.urlopen(url, timeout=5).read().decode()
     except OSError as error:
-        text = str(error)
-print(text)
+        return str(error)
+
+def tasks():
+    return re.findall("curator_tasks_total.*", text())
+
+wait_until(lambda: any(re.search('stage="use".* 5', line) for line in tasks()), told=tasks, every_s=0.2)
+print(text())
 """
 
 
-@pytest.mark.timeout(90)
 def test_ray_shows_the_figures_of_a_run() -> None:
     environment = {**os.environ, "RAY_metrics_report_interval_ms": "500"}
     program = PROGRAM.format(project=str(Path(__file__).parents[2]))
-    ended = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    ended = finished([sys.executable, "-c", program], env=environment)
     shown = {
         (name.removesuffix("_total"), stage): float(value)
         for name, stage, value in re.findall(r'ray_curator_(\w+){.*stage="(\w+)".*} (\S+)', ended.stdout)

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import fsspec
 import pytest
@@ -19,7 +20,7 @@ from fsspec.config import conf
 from stages.manifest import committed_partitions
 from stages.params import ExecutorParams
 from stages.storage import Storage
-from tests.faults.command import arguments, ended, start
+from tests.faults.command import arguments, ended, started
 from tests.faults.figures import note
 from tests.faults.tables import check_files_whole, committed, lasting_rows, tables, versions
 from tests.faults.waiting import wait_for
@@ -28,7 +29,6 @@ from tests.videos import noise_shot, write_video
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 
-LIMIT_S = 280
 LAST = "dataset"
 """The moment after which all may be committed before the store goes away."""
 LONGEST_PAUSE_S = {
@@ -42,16 +42,19 @@ LONGEST_PAUSE_S = {
 """By what must have been written, how much later at most the store goes away: of small videos the end is made fast."""
 
 
-def begin(bucket: str, root: str, *, tries: int = ExecutorParams().max_tries) -> subprocess.Popen[str]:
+def begun(
+    bucket: str, root: str, *, tries: int = ExecutorParams().max_tries
+) -> AbstractContextManager[subprocess.Popen[str]]:
     """`curator run` on a Ray of its own, from the bucket into the bucket."""
     settings = {"split.min_length_s": 1, "executor.num_workers": 2, "executor.max_tries": tries}
-    return start(arguments(f"{bucket}/in", f"{bucket}/{root}", settings))
+    return started(arguments(f"{bucket}/in", f"{bucket}/{root}", settings))
 
 
 def finish(bucket: str, root: str) -> float:
     """Seconds of a run that must end well."""
     began = time.monotonic()
-    code, printed = ended(begin(bucket, root), limit_s=LIMIT_S)
+    with begun(bucket, root) as run:
+        code, printed = ended(run)
     assert code == 0, printed
     return round(time.monotonic() - began, 1)
 
@@ -80,13 +83,14 @@ def test_outage_at_a_random_moment_loses_nothing(seed: int, calm: str, s3_server
     chance, is_short, storage = random.Random(seed), seed % 2 == 0, Storage(f"{calm}/out-{seed}")
     how = [signal.SIGINT, signal.SIGKILL, signal.SIGSTOP][seed // 2 % 3]
     length_s, tries = (chance.uniform(1, 4), 8) if is_short else (chance.uniform(20, 40), 2)
-    disturbed, moment = begin(calm, f"out-{seed}", tries=tries), chance.choice(list(LONGEST_PAUSE_S))
-    wait_for(disturbed, lambda: bool(storage.list(moment)), limit_s=LIMIT_S)
-    time.sleep(chance.uniform(0, LONGEST_PAUSE_S[moment]))
-    is_hit = disturbed.poll() is None and not committed_partitions(storage, "dataset")
-    with s3_server.away(how):
-        time.sleep(length_s)
-    code, printed = ended(disturbed, limit_s=LIMIT_S)
+    moment = chance.choice(list(LONGEST_PAUSE_S))
+    with begun(calm, f"out-{seed}", tries=tries) as disturbed:
+        wait_for(disturbed, lambda: bool(storage.list(moment)))
+        time.sleep(chance.uniform(0, LONGEST_PAUSE_S[moment]))
+        is_hit = disturbed.poll() is None and not committed_partitions(storage, "dataset")
+        with s3_server.away(how):
+            time.sleep(length_s)
+        code, printed = ended(disturbed)
     assert is_hit or moment == LAST, printed
     assert "Traceback" not in printed
     assert code == 0 or (code == 1 and not is_short), printed

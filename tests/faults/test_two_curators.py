@@ -11,6 +11,7 @@
 import random
 import subprocess
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,11 @@ import pytest
 
 from stages.manifest import committed_partitions, read_commit, read_manifest
 from stages.storage import Storage
-from tests.faults.command import arguments, ended, start
+from tests.faults.command import arguments, ended, started
 from tests.faults.figures import note
 from tests.faults.tables import Tables, check_files_whole, committed, tables, versions
 from tests.videos import noise_shot, three_shots, write_video
 
-LIMIT_S = 240
 SETTINGS: dict[str, dict[str, Any]] = {
     "by shot": {},
     "by stride": {"split.method": "fixed_stride", "split.clip_length_s": 2},
@@ -55,14 +55,15 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def begin(sources: Path, root: Path, name: str) -> subprocess.Popen[str]:
+def begun(sources: Path, root: Path, name: str) -> AbstractContextManager[subprocess.Popen[str]]:
     """A run without Ray."""
-    return start(arguments(sources, root, {"executor.mode": "local", "split.min_length_s": 1, **SETTINGS[name]}))
+    return started(arguments(sources, root, {"executor.mode": "local", "split.min_length_s": 1, **SETTINGS[name]}))
 
 
 def finish(sources: Path, root: Path, name: str) -> None:
     """A run that is alone, and ends well."""
-    code, printed = ended(begin(sources, root, name), limit_s=LIMIT_S)
+    with begun(sources, root, name) as run:
+        code, printed = ended(run)
     assert code == 0, printed
 
 
@@ -139,15 +140,14 @@ def test_two_curator_runs_at_once_leave_whole_tables(
 
 def run_both(sources: Path, root: Path, pair: str, *, apart_s: float) -> tuple[list[str], float]:
     """What those runs said that did not end well, and for how many seconds at least both of them ran."""
-    runs: list[subprocess.Popen[str]] = []
-    for name in PAIRS[pair]:
-        if runs:
-            time.sleep(apart_s)
-        runs.append(begin(sources, root, name))
-    began, alive = time.monotonic(), sum(run.poll() is None for run in runs)
-    first = ended(runs[0], limit_s=LIMIT_S)
-    together_s = round(time.monotonic() - began, 1) if runs[1].poll() is None else 0.0
-    said = [first, ended(runs[1], limit_s=LIMIT_S)]
-    assert alive == len(runs), "both run when the second has started"
+    earlier, later = PAIRS[pair]
+    with begun(sources, root, earlier) as first:
+        time.sleep(apart_s)
+        with begun(sources, root, later) as second:
+            began, alive = time.monotonic(), [first.poll(), second.poll()]
+            said = [ended(first)]
+            together_s = round(time.monotonic() - began, 1) if second.poll() is None else 0.0
+            said.append(ended(second))
+    assert alive == [None, None], "both run when the second has started"
     assert not [text for _, text in said if "Traceback" in text]
     return [text for code, text in said if code], together_s

@@ -7,8 +7,8 @@
 """
 
 import json
-import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from stages.tasks import Row
 from tests.faults import scaled_run
 from tests.faults.figures import note
 from tests.faults.tables import check_files_whole, versions
+from tests.faults.waiting import finished
 from tests.phases import ScaledPhase, register_names
 
 PLAIN: dict[str, Any] = {}
@@ -58,12 +59,9 @@ def run_at_once(folder: Path, roots: list[str], runs: list[dict[str, Any]], *, s
         for place, params in enumerate(runs)
     ]
     command = [sys.executable, "-m", "tests.faults.scaled_run"]
-    processes = [
-        subprocess.Popen([*command, json.dumps(request)], stdout=subprocess.PIPE, text=True) for request in requests
-    ]
-    said = [process.communicate(timeout=200)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0] * len(runs)
-    return [json.loads(line) for text in said for line in text.splitlines()]
+    with ThreadPoolExecutor(len(runs)) as pool:
+        done = list(pool.map(lambda request: finished([*command, json.dumps(request)], stderr=None), requests))
+    return [json.loads(line) for each in done for line in each.stdout.splitlines()]
 
 
 def rows_alone(folder: Path, params: dict[str, Any]) -> list[Row]:

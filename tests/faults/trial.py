@@ -10,12 +10,12 @@ from typing import Protocol
 import av
 
 from stages.errors import Reason
-from stages.manifest import ManifestRef, RowWriter, commit_table, read_manifest
+from stages.manifest import ManifestRef, read_manifest
 from stages.params import Params, ReadParams, SplitParams, WriteParams
 from stages.run import Inputs, Session
-from stages.storage import Storage
 from stages.tasks import Row
 from tests.faults.reading import registered
+from tests.made_tables import commit_items
 
 WORD_OF = {
     "UnreadableSource": Reason.UNREADABLE,
@@ -140,9 +140,5 @@ def frames_of(path: str) -> int:
 def commit(root: str, asset: str, partition: str, rows: list[Row]) -> ManifestRef:
     """Make these rows the asset's table, one item each."""
     ref = ManifestRef(root, asset, partition)
-    writer = RowWriter(Storage(root), ref, decision_key="given", lineage={})
-    for row in rows:
-        writer.append(row["clip_id"], [{**row, "row_key": row["clip_id"], "decision_key": "given"}])
-    writer.flush()
-    commit_table(Storage(root), ref, writer.files, {})
+    commit_items(ref, ((row["clip_id"], [row]) for row in rows))
     return ref

@@ -5,12 +5,13 @@ from typing import Any
 
 from curator_dagster.checks.checked_table import CheckedTable
 from curator_dagster.checks.score_history import ScoreHistory
-from stages.manifest import ManifestRef, RowWriter, commit_table
+from stages.manifest import ManifestRef
 from stages.params import CheckParams
 from stages.run import PhaseReport
 from stages.storage import Storage
 from stages.tasks import Row
 from tests.curator_dagster import tiny_phases
+from tests.made_tables import commit_items
 
 
 def report(**values: object) -> PhaseReport:
@@ -33,12 +34,6 @@ def row(number: int = 0, **values: Any) -> Row:
 
 def commit(root: Path, asset: str, rows: list[Row], partition: str = "p") -> PhaseReport:
     """These rows are the table; returned is what a phase would report of it."""
-    storage = Storage(root)
-    ref = ManifestRef(storage.root, asset, partition)
-    writer = RowWriter(storage, ref, decision_key="d", lineage={})
-    for number, each in enumerate(rows):
-        key = f"{partition}{number}{each.get('scores')}"
-        writer.append(key, [{"row_key": key, "decision_key": "d", **each}])
-    writer.flush()
-    made = commit_table(storage, ref, writer.files, {})
+    items = ((f"{partition}{number}{each.get('scores')}", [each]) for number, each in enumerate(rows))
+    made = commit_items(ManifestRef(str(root), asset, partition), items)
     return PhaseReport("x", asset, partition, items=len(rows), rows=len(rows), counts=made.counts, commit=made.number)

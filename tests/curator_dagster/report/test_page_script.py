@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from curator_dagster import report
 from curator_dagster.commands.report import write_report
 from stages.storage import Storage
 from tests.curator_dagster.synthetic_roots import clip, write_frames, write_root
+from tests.faults.waiting import finished
 
 SELECTION = (Path(report.__file__).parent / "selection.js").read_text()
 CLIPS = """
@@ -99,7 +99,7 @@ def drawn(browser: str, page: Path, address: str) -> str:
     """The page as the browser holds it after its script has run; it must have found nothing to complain about."""
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=2000"]
     place = [f"--user-data-dir={page.parent / 'profile'}", "--dump-dom", f"{page.as_uri()}#{address}"]
-    done = subprocess.run([browser, *flags, *place], capture_output=True, text=True, timeout=60, check=True)
+    done = finished([browser, *flags, *place])
     assert "CONSOLE" not in done.stderr, done.stderr
     return done.stdout
 

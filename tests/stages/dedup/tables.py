@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from stages.manifest import ALL, ManifestRef, RowWriter, commit_table, read_manifest
+from stages.manifest import ALL, ManifestRef, read_manifest
 from stages.params import DedupParams, ExecutorParams
 from stages.phase import PhaseReport
 from stages.run import open_session
 from stages.storage import Storage, digest
 from stages.tasks import Row
+from tests.made_tables import commit_items
 
 
 @dataclass
@@ -83,14 +84,8 @@ class Library:
 
 def write_table(root: Path, asset: str, partition: str, rows: list[Row]) -> None:
     """Commit rows, each an item of its own."""
-    storage = Storage(root)
-    ref = ManifestRef(storage.root, asset, partition)
-    writer = RowWriter(storage, ref, decision_key="", lineage={})
-    for row in rows:
-        row_key = row.get("row_key", digest(repr(row)))
-        writer.append(row_key, [{**row, "row_key": row_key}])
-    writer.flush()
-    commit_table(storage, ref, writer.files, {})
+    items = ((row.get("row_key", digest(repr(row))), [row]) for row in rows)
+    commit_items(ManifestRef(str(root), asset, partition), items)
 
 
 def angles(**degrees: float) -> dict[str, list[float]]:

@@ -55,14 +55,14 @@ def check(clips: Clips, decided: Decisions, params: DedupParams) -> None:
 
 
 @given(LIBRARIES, PARAMS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_decide_keeps_an_independent_dominating_set(vectors: list[tuple[int, ...]], params: DedupParams) -> None:
     clips = make_clips(vectors)
     check(clips, decide(clips, Decisions.undecided(len(clips)), params), params)
 
 
 @given(LIBRARIES, LIBRARIES, PARAMS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_decide_never_removes_an_older_kept_clip(
     old: list[tuple[int, ...]], new: list[tuple[int, ...]], params: DedupParams
 ) -> None:

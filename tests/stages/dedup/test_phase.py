@@ -177,7 +177,7 @@ ANGLES = st.lists(st.integers(0, 90).map(lambda half: 2 * half), min_size=1, max
 
 
 @given(st.lists(ANGLES, min_size=2, max_size=4))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_dedup_never_unkeeps_as_partitions_come(batches: list[list[int]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         library = Library(Path(folder))

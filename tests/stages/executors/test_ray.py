@@ -13,7 +13,7 @@ from stages.stage import WorkerMetadata
 from stages.tasks import Failed, Rejected
 from tests.faults.poison import Load, Step, executor, loads, pipeline, run
 
-pytestmark = [pytest.mark.usefixtures("ray_cluster"), pytest.mark.timeout(60)]
+pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Pipelines on Ray actors give what they give in this process, within their bounds, and let go of what they took."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,9 @@ from stages.params import ExecutorParams
 from stages.resources import Resources
 from stages.tasks import Failed, Rejected
 from tests.faults.poison import Load, Poison, Setup, Step, executor, loads, run
+from tests.faults.waiting import wait_until
 
-pytestmark = [pytest.mark.usefixtures("ray_cluster"), pytest.mark.timeout(60)]
+pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 MIB = 1 << 20
 
@@ -76,7 +76,8 @@ def test_workers_outlive_a_run_and_tear_its_stages_down(tmp_path: Path) -> None:
         story = [(name, what) for owner, name, what in lines if owner == pid and what != "node"]
         assert story == [(name, what) for name in ("first", "second") for what in ("setup cpu 1 1", "teardown")]
     assert sorted(name for _, name, what in lines if what == "node") == ["first", "second"]
-    until = time.monotonic() + 10
-    while any(Path(f"/proc/{pid}").exists() for pid in pids):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    wait_until(lambda: not alive(pids), told=lambda: alive(pids))
+
+
+def alive(pids: set[str]) -> list[str]:
+    return [pid for pid in sorted(pids) if Path("/proc", pid).exists()]

@@ -39,7 +39,6 @@ class Where(Step):
         return Load(task.task_id, way=tempfile.mkdtemp())
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.usefixtures("ray_cluster")
 def test_workers_keep_files_in_the_users_temporary_folder_which_is_left_empty(here: Path) -> None:
     with executor() as ready:

@@ -202,7 +202,7 @@ VALUES = {
 
 
 @pytest.mark.parametrize("asset", list(ASSETS))
-@settings(max_examples=25, deadline=None)  # files
+@settings(max_examples=25)  # files
 @given(data=st.data())
 def test_rows_of_every_schema_survive_the_round_trip(
     asset: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

@@ -17,6 +17,8 @@ import torch
 from PIL import Image
 from transformers import GPT2Config, GPT2LMHeadModel, VisionEncoderDecoderModel, ViTConfig, ViTModel
 
+from tests.faults.waiting import STILL_S
+
 WORDS = ["<end>", "a", "the", "red", "green", "blue", "dark", "bright", "square", "moves", "rests", "near", "slowly"]
 PIXELS = 32
 
@@ -42,6 +44,7 @@ class CaptionServer(ThreadingHTTPServer):
     Attributes:
         script: what to do with the next requests: a status, bytes to answer, an event to wait for first, or
             seconds between single bytes of the answer, head and all.
+        spaces: behind an answer that comes so.
         requests: bodies received.
         keys: what stood in the header Authorization.
         meet: where set, requests wait here for one another.
@@ -55,6 +58,7 @@ class CaptionServer(ThreadingHTTPServer):
         self.script: deque[int | float | bytes | threading.Event] = deque()
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
+        self.spaces = 0
         self.meet: threading.Barrier | None = None
         self._lock = threading.Lock()
 
@@ -88,10 +92,10 @@ class Handler(BaseHTTPRequestHandler):
         self.server.requests.append(body)
         self.server.keys.append(self.headers["Authorization"])
         if self.server.meet is not None:
-            self.server.meet.wait(timeout=20)
+            self.server.meet.wait(timeout=STILL_S)
         step = self.server.script.popleft() if self.server.script else None
         if isinstance(step, threading.Event):
-            step.wait(timeout=20)
+            step.wait(timeout=STILL_S)
         status, answer = 200, step
         if isinstance(step, int):
             status, answer = step, json.dumps({"error": {"message": f"the server says {step}"}}).encode()
@@ -105,6 +109,7 @@ class Handler(BaseHTTPRequestHandler):
     def _drip(self, data: Any, pause_s: float) -> None:
         self.close_connection = True
         try:
+            data = data.ljust(len(data) + self.server.spaces)
             for byte in b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data) + data:
                 self.wfile.write(bytes([byte]))
                 time.sleep(pause_s)

@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.manifest import ManifestRef, RowWriter, commit_table
+from stages.manifest import ManifestRef
 from stages.media import store_path
 from stages.media.frame_store import FOOTER_KEY
 from stages.schemas import FRAME_STORE_SCHEMA
-from stages.storage import Storage
 from stages.tasks import Row
+from tests.made_tables import commit_items
 
 PARTITION = "p"
 
@@ -49,10 +49,6 @@ def clip_row(video_id: str, start_pts: int, end_pts: int, **columns: Any) -> Row
 
 def commit(root: Path, asset: str, rows: list[Row], *, partition: str = PARTITION, **params: Any) -> ManifestRef:
     """The asset's table of a partition, made with these parameters; all rows are one item."""
-    storage = Storage(root)
-    ref = ManifestRef(storage.root, asset, partition)
-    writer = RowWriter(storage, ref, decision_key="d", lineage={})
-    writer.append("item", [{**row, "row_key": "item", "decision_key": "d"} for row in rows])
-    writer.flush()
-    commit_table(storage, ref, writer.files, {"params": params})
+    ref = ManifestRef(str(root), asset, partition)
+    commit_items(ref, [("item", rows)], made_with={"params": params})
     return ref

@@ -4,22 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from stages.manifest import ManifestRef, RowWriter, commit_table
+from stages.manifest import ManifestRef
 from stages.params import SplitParams
 from stages.run.inputs import InputTables
 from stages.split import SplitPhase
-from stages.storage import Storage
+from tests.made_tables import commit_items
 
 VIDEOS, CLIPS = "videos", "clips"
 
 
 def commit(root: Path, name: str) -> int:
     """A version of the videos of partition p with one row."""
-    ref = ManifestRef(str(root), VIDEOS, "p")
-    writer = RowWriter(Storage(root), ref, decision_key="d", lineage={})
-    writer.append(name, [{"partition": "p", "video_id": name, "uri": name, "status": "kept", "row_key": name}])
-    writer.flush()
-    return commit_table(Storage(root), ref, writer.files, {}).number
+    row = {"partition": "p", "video_id": name, "uri": name, "status": "kept"}
+    return commit_items(ManifestRef(str(root), VIDEOS, "p"), [(name, [row])]).number
 
 
 @pytest.mark.parametrize(

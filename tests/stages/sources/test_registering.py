@@ -19,6 +19,7 @@ from stages.sources.registering import (
     registered_partitions,
 )
 from stages.storage import Storage
+from tests.faults.waiting import STILL_S
 
 PARAMS = ReadParams(partition_size=8)
 BY_TWO = ReadParams(partition_size=2)
@@ -95,7 +96,7 @@ def test_append_follows_what_another_process_appended(storage: Storage) -> None:
 
 def register_after(barrier: threading.Barrier, root: str, first: int, size: int) -> None:
     sources = [source(f"/{number:03}") for number in range(first, first + 60)]
-    barrier.wait(30)
+    barrier.wait(STILL_S)
     register_sources(Storage(root), sources, ReadParams(partition_size=size))
 
 
@@ -103,10 +104,14 @@ def test_register_sources_gives_a_video_one_partition_whatever_processes_race(tm
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(2)
     racing = [context.Process(target=register_after, args=(barrier, str(tmp_path), 30 * n, 1 + n)) for n in range(2)]
-    for process in racing:
-        process.start()
-    for process in racing:
-        process.join(60)
+    try:
+        for process in racing:
+            process.start()
+        for process in racing:
+            process.join()
+    finally:
+        for process in racing:
+            process.kill()
     assert [process.exitcode for process in racing] == [0, 0]
     storage = Storage(tmp_path)
     everything = [source(f"/{number:03}") for number in range(90)]

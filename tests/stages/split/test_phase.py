@@ -11,20 +11,20 @@ from typing import Any
 import pytest
 
 from stages.errors import ParamsError
-from stages.manifest import ManifestRef, RowWriter, commit_table, read_manifest
+from stages.manifest import ManifestRef, read_manifest
 from stages.media import frames_key, open_store
 from stages.params import ExecutorParams, SplitParams
 from stages.phase import PhaseReport
 from stages.run import open_session
 from stages.storage import Storage, digest, stat_source
 from stages.tasks import Row
+from tests.made_tables import commit_items
 from tests.videos import noise_shot, slides, song_with_cover, three_shots, truncated, write_video
 
 
 def split(root: Path, paths: list[Path], **params: Any) -> PhaseReport:
     """Commit a table of kept videos and run the phase on it."""
-    storage, videos = Storage(root), ManifestRef(str(root), "videos", "p")
-    writer = RowWriter(storage, videos, decision_key="d", lineage={})
+    items: list[tuple[str, list[Row]]] = []
     for path in paths:
         info = stat_source(str(path))
         row = {
@@ -34,9 +34,8 @@ def split(root: Path, paths: list[Path], **params: Any) -> PhaseReport:
             "status": "kept",
         }
         facts = {"etag": info.etag, "size_bytes": info.size_bytes, "width": 96, "height": 64, "codec": "h264"}
-        writer.append(str(path), [{**row, **facts, "row_key": str(path), "decision_key": "d"}])
-    writer.flush()
-    commit_table(storage, videos, writer.files, {})
+        items.append((str(path), [{**row, **facts}]))
+    commit_items(ManifestRef(str(root), "videos", "p"), items)
     return run(root, **params)
 
 
