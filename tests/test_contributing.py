@@ -124,3 +124,24 @@ def test_a_filter_made_by_the_recipe_scores_and_rejects(project: Path, source: P
     assert len(rejected) == sum(score < between for score in scores)
     assert {clip["reason"] for clip in rejected} == {"saturation"}
     assert re.search(r"filter +\d+ +\d+ +0 +\d+ +3 +0 ", printed), "decided again, not scored again"
+
+
+def test_a_check_made_by_the_recipe_is_evaluated_with_every_run(project: Path, source: Path, tmp_path: Path) -> None:
+    copy = Copy(project, "A check")
+    copy.check_contracts()
+    code = (
+        "from curator_dagster.definitions import defs; "
+        "print([key.name for key in defs.resolve_asset_graph().asset_check_keys if key.asset_key.path[-1] == 'clips'])"
+    )
+    assert "'clips_per_video'" in copy.run("-c", code)
+    settings = ("split.method=fixed_stride", "split.clip_length_s=3")
+    root = tmp_path / "root"
+    assert "clips_per_video" not in copy.curate(source, root, *settings)
+    printed = " ".join(copy.curate(source, root, *settings, "checks.clips_per_video_max=2").split())
+    assert "Check clips_per_video of clips: Clips of the video with the most: 3; at most 2." in printed
+
+
+def test_a_fault_made_by_the_recipe_is_survived(project: Path) -> None:
+    copy = Copy(project, "A fault")
+    printed = copy.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/faults/test_hangup.py")
+    assert "1 passed" in printed
