@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from stages.manifest import ALL
+from stages.manifest import ALL_PARTITIONS
 from stages.run import PhaseReport
 
 
@@ -19,7 +19,7 @@ def account(reports: Mapping[str, PhaseReport]) -> str:
     items, reused, redecided, computed = (
         sum(getattr(report, name) for report in each) for name in ("items", "reused", "redecided", "computed")
     )
-    partitions = _counted(len(each), "partition") if ALL not in reports else "all partitions"
+    partitions = _counted(len(each), "partition") if ALL_PARTITIONS not in reports else "all partitions"
     done = f"{reused} reused, {redecided} redecided, {computed} computed"
     line = f"{each[0].phase}: {partitions}, {_counted(items, 'item')}: {done}"
     undone = Counter(change for report in each for change in why(report))

@@ -18,7 +18,7 @@ from curator_dagster.specs import ABOUT
 from curator_dagster.watch.source import SourceBucket
 from curator_dagster.watch.windows import Windows
 from stages.errors import CurationError, ManifestError
-from stages.manifest import ALL
+from stages.manifest import ALL_PARTITIONS
 from stages.params import Params
 from stages.run import Inputs, PhaseReport, Session
 
@@ -65,7 +65,7 @@ def partitions_to_make(context: dg.AssetExecutionContext) -> list[str]:
     A run of a partitioned job has a key even in its steps without partitions, so the context's own answer is wrong
     for those.
     """
-    return [ALL] if context.assets_def.partitions_def is None else list(context.partition_keys)
+    return [ALL_PARTITIONS] if context.assets_def.partitions_def is None else list(context.partition_keys)
 
 
 def tables_to_read(storage: Storage, upstream: Sequence[str], partitions: list[str]) -> Inputs:
@@ -74,14 +74,14 @@ def tables_to_read(storage: Storage, upstream: Sequence[str], partitions: list[s
     Raises:
         ManifestError: an asset that looks across partitions finds none that is complete.
     """
-    if partitions == [ALL]:
+    if partitions == [ALL_PARTITIONS]:
         partitions = complete_partitions(storage.open(), upstream)
         if not partitions:
             raise ManifestError(
                 f"No partition under {storage.root} has {' and '.join(upstream)} committed. Materialize them first."
             )
     return {
-        asset: [storage.ref(asset, key) for key in ([ALL] if asset in SPANNING_ASSETS else partitions)]
+        asset: [storage.ref(asset, key) for key in ([ALL_PARTITIONS] if asset in SPANNING_ASSETS else partitions)]
         for asset in upstream
     }
 
@@ -92,7 +92,7 @@ def _result(context: dg.AssetExecutionContext, reports: Reports, storage: Storag
     Dagster takes metadata by partition, but only one data version for all partitions of a run.
     """
     for partition, metadata in metadata_by_partition(reports, storage):
-        context.add_asset_metadata(metadata, partition_key=None if partition == ALL else partition)
+        context.add_asset_metadata(metadata, partition_key=None if partition == ALL_PARTITIONS else partition)
     return dg.MaterializeResult(data_version=dg.DataVersion(data_version(reports)))
 
 
@@ -102,7 +102,7 @@ def _log_finished(context: dg.AssetExecutionContext, reports: Reports, storage: 
         context.log_event(
             dg.AssetMaterialization(
                 asset_key=context.asset_key,
-                partition=None if partition == ALL else partition,
+                partition=None if partition == ALL_PARTITIONS else partition,
                 metadata=metadata,
                 tags={"dagster/data_version": reports[partition].data_version},
             )

@@ -19,8 +19,8 @@ def progress_line(progress: Progress) -> str:
     if progress.done:
         parts.append(rate(progress))
     parts.append(span(progress.seconds))
-    if progress.done < progress.total and progress.left_s is not None:
-        parts.append(f"about {span(progress.left_s)} left")
+    if progress.done < progress.total and progress.remaining_s is not None:
+        parts.append(f"about {span(progress.remaining_s)} left")
     return ", ".join(parts)
 
 

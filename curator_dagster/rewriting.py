@@ -21,9 +21,9 @@ import dagster as dg
 from curator_dagster.curation import Curation
 from curator_dagster.partitions import partition_tags, stretches
 from curator_dagster.watch.in_progress import STATUSES
-from stages.manifest import ALL, Commit, ManifestRef, last_commit, read_commit
+from stages.manifest import ALL_PARTITIONS, Commit, ManifestRef, last_commit, read_commit_rows
 from stages.params import WriteParams
-from stages.retry import A_LOOK, using
+from stages.retry import SHORT_BACKOFF, using
 from stages.sources import registered_partitions
 from stages.storage import Storage
 
@@ -81,17 +81,17 @@ def partitions_behind(storage: Storage, decided: Commit, partitions: Sequence[st
     for partition in partitions:
         ref = ManifestRef(storage.root, "dataset", partition)
         written = last_commit(storage, ref)
-        if written is None or written.lineage["inputs"].get("unique_clips", {}).get(ALL) == decided.number:
+        if written is None or written.lineage["inputs"].get("unique_clips", {}).get(ALL_PARTITIONS) == decided.number:
             yield None
             continue
         if kept is None:
             kept = _kept_clips(storage, decided)
-        clips = set(read_commit(storage, ref, written, ["clip_id"])["clip_id"].to_pylist())
+        clips = set(read_commit_rows(storage, ref, written, ["clip_id"])["clip_id"].to_pylist())
         yield None if clips == kept.get(partition, set()) else Behind(partition, written.lineage["params"])
 
 
 def _kept_clips(storage: Storage, decided: Commit) -> dict[str, set[str]]:
-    table = read_commit(storage, _unique_clips(storage), decided, ["partition", "clip_id", "status"])
+    table = read_commit_rows(storage, _unique_clips(storage), decided, ["partition", "clip_id", "status"])
     is_kept = [status == "kept" for status in table["status"].to_pylist()]
     clips = table.filter(is_kept).group_by("partition").aggregate([("clip_id", "list")])
     lists = zip(clips["partition"].to_pylist(), clips["clip_id_list"].to_pylist(), strict=True)
@@ -99,7 +99,7 @@ def _kept_clips(storage: Storage, decided: Commit) -> dict[str, set[str]]:
 
 
 def _unique_clips(storage: Storage) -> ManifestRef:
-    return ManifestRef(storage.root, "unique_clips", ALL)
+    return ManifestRef(storage.root, "unique_clips", ALL_PARTITIONS)
 
 
 def rewrite_job(curation: Curation, assets: Sequence[dg.AssetsDefinition]) -> Any:
@@ -125,7 +125,7 @@ def rewrite_sensor(curation: Curation, job: Any) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING if curation.automated else dg.DefaultSensorStatus.STOPPED,
     )
     def changed_decisions(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        with using(A_LOOK):
+        with using(SHORT_BACKOFF):
             return look(context)
 
     def look(context: dg.SensorEvaluationContext) -> dg.SensorResult:

@@ -57,7 +57,7 @@ def plan(source: str, root: str, params: dict[str, Any], *, until: str) -> Plan:
     for location in (storage.root, source):
         check_reachable(location, params["executor"])
     # A root inside the source folder must not feed the clips of one run to the next.
-    sources = list_sources(source, read, outside=storage.root)
+    sources = list_sources(source, read, excluded_folder=storage.root)
     if not sources:
         raise ParamsError(
             f"SOURCE must hold at least one video, got {source!r} with no file that read.include admits: "

@@ -9,7 +9,7 @@ from typing import Any
 from curator_dagster.commands.launch import Plan, wanted_assets
 from curator_dagster.curation import SPANNING_ASSETS
 from stages.errors import FAILED_REASONS, ManifestError, ParamsError
-from stages.manifest import ALL, Commit, ManifestRef, committed_partitions, last_commit
+from stages.manifest import ALL_PARTITIONS, Commit, ManifestRef, committed_partitions, last_commit
 from stages.params import PHASES, CheckParams, ExecutorParams, validate
 from stages.sources import registered_partitions
 from stages.storage import Storage
@@ -71,7 +71,9 @@ def plan_retry(
 
 def _failed_items(commit: Commit, reasons: Collection[str] = ()) -> Counter[str]:
     """Items of a table with failed rows, by reason; of these reasons alone, where some are given."""
-    found = Counter(reason for entry in commit.files for row_key in entry.failed for reason in entry.reasons(row_key))
+    found = Counter(
+        reason for entry in commit.files for row_key in entry.failed for reason in entry.failure_reasons(row_key)
+    )
     return Counter({reason: count for reason, count in found.items() if not reasons or reason in reasons})
 
 
@@ -93,14 +95,16 @@ def _commits(storage: Storage, asset: str) -> dict[str, Commit]:
 def _touched(storage: Storage, commits: dict[str, dict[str, Commit]], failed: Iterable[tuple[str, str]]) -> list[str]:
     """Partitions with a failed row, in the order of registration; all that have tables where it spans them."""
     partitions = {partition for _, partition in failed}
-    if ALL in partitions:
+    if ALL_PARTITIONS in partitions:
         partitions = {partition for by_partition in commits.values() for partition in by_partition}
     return [key for key in registered_partitions(storage) if key in partitions]
 
 
 def _stored_params(commits: dict[str, dict[str, Commit]], partition: str) -> dict[str, dict[str, Any]]:
     """Parameters that the tables of a partition were made with, by phase."""
-    found = {asset: commits[asset].get(ALL if asset in SPANNING_ASSETS else partition) for asset in PARAMS_OF}
+    found = {
+        asset: commits[asset].get(ALL_PARTITIONS if asset in SPANNING_ASSETS else partition) for asset in PARAMS_OF
+    }
     return {PARAMS_OF[asset].phase: dict(commit.lineage["params"]) for asset, commit in found.items() if commit}
 
 

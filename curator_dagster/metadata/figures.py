@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from stages.manifest import ALL, ManifestRef, read_manifest
+from stages.manifest import ALL_PARTITIONS, ManifestRef, read_manifest
 from stages.run import PhaseReport
 
 _FATE = ["status", "reason", "error"]
@@ -75,7 +75,7 @@ def amount_of(report: PhaseReport, ref: ManifestRef) -> Amount:
 
     own = table_of(ref.asset)
     examples = _examples(own) if report.reasons else {}
-    if ref.partition == ALL:
+    if ref.partition == ALL_PARTITIONS:
         return Amount(None, 0.0, 0, examples)
     kept = _kept(table_of(_SPANS.get(ref.asset, ref.asset)))
     if ref.asset in _SPANS:
@@ -84,7 +84,7 @@ def amount_of(report: PhaseReport, ref: ManifestRef) -> Amount:
     if report.computed:
         source = _kept(table_of(_MADE_FROM.get(ref.asset, ref.asset)))
         worked = _hours(source) * report.computed / report.items
-    frames = _frames(table_of("clips")) if report.notes.get("decoded_frames") else 0
+    frames = _frames(table_of("clips")) if report.counters.get("decoded_frames") else 0
     return Amount(_hours(kept), worked, frames, examples)
 
 
@@ -92,15 +92,15 @@ def rates(reports: Mapping[str, PhaseReport], amounts: Collection[Amount]) -> di
     """What the phase did a second, over all partitions of the run. Nothing where all was there already."""
     computed = sum(report.computed for report in reports.values())
     first = next(iter(reports.values()))
-    decoded = first.notes.get("decoded_frames", 0.0)
+    decoded = first.counters.get("decoded_frames", 0.0)
     frames = sum(amount.frames for amount in amounts)
     found = {"phase_seconds": first.seconds}
     if first.asset in _NEEDS_PICTURES:
         found["phase_decodes_per_frame"] = decoded / frames if frames else 0.0
     if computed and first.seconds:
         # dedup has one item, all clips together
-        done = first.rows if ALL in reports else computed
-        found["phase_rows_per_s" if ALL in reports else "phase_items_per_s"] = done / first.seconds
+        done = first.rows if ALL_PARTITIONS in reports else computed
+        found["phase_rows_per_s" if ALL_PARTITIONS in reports else "phase_items_per_s"] = done / first.seconds
         if hours := sum(amount.worked_hours for amount in amounts):
             found["phase_video_hours_per_hour"] = hours * 3600 / first.seconds
         if decoded:

@@ -13,7 +13,7 @@ from curator_dagster.metadata.tables import reasons_table, stages_detail, stages
 from curator_dagster.resources import Storage
 from curator_dagster.text import visible
 from stages.errors import CurationError
-from stages.manifest import ALL, ManifestRef
+from stages.manifest import ALL_PARTITIONS, ManifestRef
 from stages.pictures import exhibits as pictures_of
 from stages.run import PhaseReport
 from stages.schemas import STATUSES
@@ -68,7 +68,7 @@ def _amounts(reports: Reports, refs: Mapping[str, ManifestRef]) -> dict[str, Amo
 
 def _fates(report: PhaseReport) -> dict[str, dg.MetadataValue]:
     count = dg.MetadataValue.int
-    rows = "dagster/row_count" if report.partition == ALL else "dagster/partition_row_count"
+    rows = "dagster/row_count" if report.partition == ALL_PARTITIONS else "dagster/partition_row_count"
     kept = report.counts.get("kept", 0)
     return {
         rows: count(report.rows),
@@ -116,7 +116,7 @@ def _origin(report: PhaseReport, ref: ManifestRef) -> dict[str, dg.MetadataValue
         "items_reused": count(report.reused),
         "items_redecided": count(report.redecided),
         "items_computed": count(report.computed),
-        **_floats({f"phase_{name}": value for name, value in report.notes.items()}),
+        **_floats({f"phase_{name}": value for name, value in report.counters.items()}),
     }
     if why(report):
         shown["items_made_again_because"] = dg.MetadataValue.text("; ".join(why(report)))

@@ -16,7 +16,7 @@ from curator_dagster.report.scores import histograms
 from curator_dagster.report.tables import read_all
 from curator_dagster.text import visible
 from stages.errors import ParamsError
-from stages.storage import Storage, is_url, normalize
+from stages.storage import Storage, is_url, normalize_location
 
 MB = 1_000_000
 DEFAULT_NAME = "report.html"
@@ -83,13 +83,13 @@ def _target(root: str, output: str | None) -> str:
     Raises:
         ParamsError: the root is no folder that is there; it is a bucket and no file is named; the file is a folder.
     """
-    if not is_url(normalize(root)) and not Path(normalize(root)).is_dir():
+    if not is_url(normalize_location(root)) and not Path(normalize_location(root)).is_dir():
         raise ParamsError(f"ROOT must be a folder that `curator run` wrote to, or a URL, got {root!r}.")
     if output is None:
-        if is_url(normalize(root)):
+        if is_url(normalize_location(root)):
             raise ParamsError(f"--output must name a file where ROOT is a URL, got none for {root}.")
-        return f"{normalize(root)}/{DEFAULT_NAME}"
-    bucket = is_url(output) and "/" not in normalize(output).partition("://")[2]
-    if bucket or os.path.isdir(normalize(output)):
+        return f"{normalize_location(root)}/{DEFAULT_NAME}"
+    bucket = is_url(output) and "/" not in normalize_location(output).partition("://")[2]
+    if bucket or os.path.isdir(normalize_location(output)):
         raise ParamsError(f"--output must be a file, got {output}. Name a file in it.")
-    return normalize(output)
+    return normalize_location(output)

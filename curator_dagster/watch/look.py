@@ -66,7 +66,7 @@ def _look(
     left = register_new(curation, register, found.ready, ends_at)
     known = curation.partitions_def.get_partition_keys(dynamic_partitions_store=instance)
     there = set(known)
-    missing = [] if is_by_time else [key for key in register.members if key not in there]
+    missing = [] if is_by_time else [key for key in register.member_files if key not in there]
     # A root that is another one, or was made anew, has had no runs.
     is_of_this = cursor.registration and cursor.registration == _registration(register, cursor.requested)
     after = cursor.requested if is_of_this else 0

@@ -11,14 +11,14 @@ from curator_dagster.partitions import partition_tags, stretches
 from curator_dagster.watch.in_progress import Busy
 from curator_dagster.watch.source import SourceBucket
 from curator_dagster.watch.windows import Batches
-from stages.sources import Entry
+from stages.sources import RegisterEntry
 
 SOURCES_TAG = "curator/sources"
 """On a run that was asked for here: whose sources they are."""
 
 
 def run_requests(
-    curation: Curation, source: SourceBucket, new: Sequence[Entry], known: Sequence[str], at_work: Busy
+    curation: Curation, source: SourceBucket, new: Sequence[RegisterEntry], known: Sequence[str], at_work: Busy
 ) -> tuple[list[dg.RunRequest], int]:
     """Runs for what was registered, and the number of the last entry that they cover; 0 for none.
 
@@ -32,7 +32,7 @@ def run_requests(
     for entries in _cut(new, source.partitions_per_run):
         if len(requests) >= source.runs_per_tick:
             break
-        wanted = {key for entry in entries for key in entry.touched}
+        wanted = {key for entry in entries for key in entry.affected_partitions}
         if not (curation.automated and isinstance(curation.partitioning, Batches)):  # else made by automation
             wanted.update(entry.partition for entry in entries if entry.partition is not None)
         asked = [_request(curation.scoped("sources"), entries, keys) for keys in stretches(known, wanted & there)]
@@ -44,13 +44,13 @@ def run_requests(
     return requests, after
 
 
-def _cut(entries: Sequence[Entry], size: int) -> Iterator[list[Entry]]:
+def _cut(entries: Sequence[RegisterEntry], size: int) -> Iterator[list[RegisterEntry]]:
     """What one call registered, in portions of so many partitions, those included whose videos were superseded."""
     for _, together in itertools.groupby(entries, key=lambda entry: entry.registration):
-        portion: list[Entry] = []
+        portion: list[RegisterEntry] = []
         keys: set[str] = set()
         for entry in together:
-            added = {key for key in (entry.partition, *entry.touched) if key is not None}
+            added = {key for key in (entry.partition, *entry.affected_partitions) if key is not None}
             if portion and len(keys | added) > size:
                 yield portion
                 portion, keys = [], set()
@@ -59,7 +59,7 @@ def _cut(entries: Sequence[Entry], size: int) -> Iterator[list[Entry]]:
         yield portion
 
 
-def _request(sources: str, entries: Sequence[Entry], keys: list[str]) -> dg.RunRequest:
+def _request(sources: str, entries: Sequence[RegisterEntry], keys: list[str]) -> dg.RunRequest:
     digest = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:10]
     first, last = entries[0], entries[-1]
     return dg.RunRequest(

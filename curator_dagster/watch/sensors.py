@@ -10,7 +10,7 @@ from curator_dagster.curation import Curation
 from curator_dagster.partitions import add_partitions, portions
 from curator_dagster.watch.cursor import Cursor
 from curator_dagster.watch.look import Look, look
-from stages.retry import A_LOOK, using
+from stages.retry import SHORT_BACKOFF, using
 
 _ABOUT = """Finds new videos, groups them into partitions, adds those, and asks for runs that curate them.
 
@@ -72,7 +72,7 @@ def _look(
 ) -> Look:
     storage = getattr(context.resources, curation.scoped("storage"))
     source = getattr(context.resources, curation.scoped("source"))
-    with using(A_LOOK):
+    with using(SHORT_BACKOFF):
         found = look(curation, storage, source, context.instance, cursor)
     context.log.info(f"{found.taken_up} {found.asked}")
     return found

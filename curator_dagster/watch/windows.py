@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from stages.params import Params, ReadParams
-from stages.sources import Register, list_pages, register_windows, window_of
+from stages.sources import Register, list_source_pages, parse_time_window, register_time_windows
 from stages.storage import Storage
 
 _COARSE = {"daily": "Ymdjy", "hourly": "YmdjyH"}
@@ -75,7 +75,7 @@ class Windows(Partitioning):
 
     def closed_window_of(self, path: str) -> str | None:
         """The window that a path below the source names, once it is over; None where it is not, or names none."""
-        begins = window_of(path, self.pattern)
+        begins = parse_time_window(path, self.pattern)
         if begins is None:
             return None
         if self.every == "hourly":
@@ -91,13 +91,13 @@ class Windows(Partitioning):
         listed = {
             key: [
                 source
-                for page in list_pages(location, read, prefix=self._prefix_of(key), outside=storage.root)
+                for page in list_source_pages(location, read, prefix=self._prefix_of(key), excluded_folder=storage.root)
                 for source in page.sources
                 if self.closed_window_of(source.path) == key
             ]
             for key in keys
         }
-        register_windows(Register(storage), listed)
+        register_time_windows(Register(storage), listed)
 
     def _prefix_of(self, key: str) -> str:
         """What the paths of all sources of a window begin with."""

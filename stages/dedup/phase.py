@@ -61,7 +61,7 @@ class DedupPhase(Phase[DedupParams]):
         clips_digest = digest(*partitions, *lines)
         item: Row = {
             "clips_digest": clips_digest,
-            "earlier": self._earlier(digest(self._base, clips_digest), output),
+            "earlier": self._earlier(digest(self._row_key_base, clips_digest), output),
             "partitions": partitions,
             "commits": [self._version(output, partition) for partition in partitions],
             "clip_ids": list(keys),
@@ -72,9 +72,9 @@ class DedupPhase(Phase[DedupParams]):
 
     def row_key(self, item: Row) -> str:
         """What was decided over, and from which earlier version."""
-        return f"{digest(self._base, item['clips_digest'])}-{item['earlier']}"
+        return f"{digest(self._row_key_base, item['clips_digest'])}-{item['earlier']}"
 
-    def least_rows(self, item: Row) -> int:
+    def min_rows(self, item: Row) -> int:
         """Every clip has its row."""
         return len(item["clip_ids"])
 
@@ -92,7 +92,7 @@ class DedupPhase(Phase[DedupParams]):
         """One stage."""
         return Pipeline("dedup", [DedupStage(self.params, self.root)], collect=collect)
 
-    def lost_row(self, item: Row, fate: Rejected | Failed) -> Row:
+    def outcome_row(self, item: Row, fate: Rejected | Failed) -> Row:
         """Nothing: a decision over all clips is taken or not.
 
         Raises:

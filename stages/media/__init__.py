@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from stages.media.preview import encode_preview, shown_times
     from stages.media.probing import probe
 else:
-    __getattr__ = lazy.names(
+    __getattr__ = lazy.module_getattr(
         __name__,
         container=("open_video", "video_stream"),
         cut=("Cut", "CutJob", "NotCopyable", "cut_clip", "read_cut"),

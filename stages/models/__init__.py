@@ -28,4 +28,4 @@ __all__ = [
 if TYPE_CHECKING:
     from stages.models.transnetv2 import nemo_detectors, padded_detectors
 else:
-    __getattr__ = lazy.names(__name__, transnetv2=("nemo_detectors", "padded_detectors"))
+    __getattr__ = lazy.module_getattr(__name__, transnetv2=("nemo_detectors", "padded_detectors"))

@@ -7,13 +7,13 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.manifest import ManifestRef, last_commit, load_commit, read_commit
+from stages.manifest import ManifestRef, last_commit, load_commit, read_commit_rows
 from stages.pictures.drafts import COLUMNS, Draft, plan_of
 from stages.pictures.gallery import SVG, WEBP, Budget, Exhibit, Picture
 from stages.pictures.histogram import draw
 from stages.pictures.stored import Stored, stored_picture
 from stages.pictures.thumbnails import decode_jpeg, encode_small, encode_within
-from stages.storage import Storage, read_at_once
+from stages.storage import Storage, map_concurrently
 from stages.tasks import Row
 
 SPAN_COLUMNS = ["start_pts", "end_pts", "start_s", "end_s", "shot_start_pts", "shot_end_pts"]
@@ -41,7 +41,7 @@ def compose(ref: ManifestRef, number: int, budget: Budget) -> list[Exhibit]:
         return []
     storage = Storage(ref.root)
     commit = load_commit(storage, ref, number)
-    plan = plan_of(ref.asset, read_commit(storage, ref, commit, COLUMNS[ref.asset]), commit)
+    plan = plan_of(ref.asset, read_commit_rows(storage, ref, commit, COLUMNS[ref.asset]), commit)
     left = budget.total_bytes
     shown: list[Exhibit] = []
     for histogram in plan.histograms:
@@ -57,7 +57,7 @@ def _with_pictures(storage: Storage, drafts: list[Draft], budget: Budget) -> lis
     """The drafts, each row with its picture out of the frame store."""
     rows = [row for draft in drafts for across in draft.rows for row in across]
     located = _located(storage, rows)
-    found = read_at_once(lambda row: stored_picture(storage, row), located) if located else []
+    found = map_concurrently(lambda row: stored_picture(storage, row), located) if located else []
     images = [decode_jpeg(stored.jpeg) for stored in found]
     encoded = encode_within(images, budget.total_bytes)
     entries = (
@@ -98,5 +98,5 @@ def _spans(storage: Storage, partitions: Iterable[str], clip_ids: pa.Array) -> I
     for partition in sorted(partitions):
         ref = ManifestRef(storage.root, "filtered_clips", partition)
         if commit := last_commit(storage, ref):
-            table = read_commit(storage, ref, commit, ["clip_id", *SPAN_COLUMNS])
+            table = read_commit_rows(storage, ref, commit, ["clip_id", *SPAN_COLUMNS])
             yield from table.filter(pc.field("clip_id").isin(clip_ids)).to_pylist()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from stages.tasks import Span, exact
+from stages.tasks import Span, exact_fraction
 
 LengthMode = Literal["stride", "truncate"]
 
@@ -67,7 +67,7 @@ class Timeline:
 
     def units(self, seconds: float) -> Fraction:
         """A length in units of PTS; the decimal that was written, not its binary neighbour."""
-        return exact(seconds) / self.time_base
+        return exact_fraction(seconds) / self.time_base
 
 
 @dataclass(frozen=True, slots=True)

@@ -291,7 +291,7 @@ BERLIN = {"timezone": "Europe/Berlin"}
         (Windows("hourly", "2025-01-01-00:00", "%Y%m%d/%H/", **BERLIN), "20240101/02/a.mp4", None),
     ],
 )
-def test_window_of_a_path_is_one_that_dagster_knows(windows: Windows, path: str, key: str | None) -> None:
+def test_parse_time_window_a_path_is_one_that_dagster_knows(windows: Windows, path: str, key: str | None) -> None:
     assert windows.closed_window_of(path) == key
     assert key is None or key in windows.definition("").get_partition_keys()
 

@@ -105,7 +105,7 @@ def test_curator_run_says_in_one_line_that_the_store_is_away(
     sources: str, s3_bucket: str, s3_server: ObjectStore, capfd: pytest.CaptureFixture[str]
 ) -> None:
     settings = {"executor.mode": "local", "executor.max_tries": 2, "executor.backoff_s": 0.01}
-    with s3_server.away(signal.SIGKILL), pytest.raises(SystemExit) as left:
+    with s3_server.outage(signal.SIGKILL), pytest.raises(SystemExit) as left:
         app(arguments(sources, f"{s3_bucket}/out", settings))
     printed = capfd.readouterr().err
     assert left.value.code == 1
@@ -127,7 +127,7 @@ def test_source_that_cannot_be_read_on_is_no_damaged_video(
 ) -> None:
     with retry.using(Backoff(2, 0.05)):
         assert [next(decoder) for decoder in decoders] == [0, 0, 0]
-        with s3_server.away(signal.SIGKILL):
+        with s3_server.outage(signal.SIGKILL):
             assert [end_of(decoder) for decoder in decoders] == [StorageUnavailable] * 3
 
 
@@ -160,8 +160,8 @@ def test_hanging_store_is_asked_again(s3_bucket: str, s3_server: ObjectStore, mo
     monkeypatch.setitem(conf["s3"], "config_kwargs", {"read_timeout": 0.3})
     storage = Storage(f"{s3_bucket}/root")
     storage.write_bytes("a", b"1")
-    with retry.using(Backoff(10, 0.1, 0.1)), s3_server.away(signal.SIGSTOP):
-        threading.Timer(0.6, s3_server.go_on).start()
+    with retry.using(Backoff(10, 0.1, 0.1)), s3_server.outage(signal.SIGSTOP):
+        threading.Timer(0.6, s3_server.resume).start()
         started = time.monotonic()
         assert storage.read_bytes("a") == b"1"
     assert 0.5 < time.monotonic() - started < 3

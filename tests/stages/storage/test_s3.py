@@ -13,7 +13,7 @@ from stages.errors import SourceChanged
 from stages.manifest import Commit, CommittedFile, ManifestRef, RowWriter, commit_table, read_manifest
 from stages.params import ReadParams
 from stages.sources import list_sources
-from stages.storage.ranged_file import FIRST_BYTES
+from stages.storage.ranged_file import FIRST_RANGE_BYTES
 from stages.storage.source_files import open_source, stat_source
 from stages.storage.store import Storage
 from tests.videos import three_shots
@@ -67,23 +67,23 @@ def test_open_source_reads_by_ranges(s3_bucket: str) -> None:
         assert handle.read(100) == bytes(8)
         handle.seek(0)
         assert handle.read(16) == bytes(16)
-    assert heartbeat.take_counts()["source_bytes"] == 8 + FIRST_BYTES
+    assert heartbeat.take_counts()["source_bytes"] == 8 + FIRST_RANGE_BYTES
 
 
 def test_open_source_rejects_an_object_that_is_replaced_meanwhile(s3_bucket: str) -> None:
     uri, filesystem = f"{s3_bucket}/large.bin", fsspec.filesystem("s3")
-    filesystem.pipe(uri, bytes(2 * FIRST_BYTES))
+    filesystem.pipe(uri, bytes(2 * FIRST_RANGE_BYTES))
     with contextlib.ExitStack() as stack:
         handle = stack.enter_context(open_source(uri))
-        handle.seek(FIRST_BYTES)
-        filesystem.pipe(uri, b"1" * 2 * FIRST_BYTES)
+        handle.seek(FIRST_RANGE_BYTES)
+        filesystem.pipe(uri, b"1" * 2 * FIRST_RANGE_BYTES)
         with pytest.raises(SourceChanged, match="List it again"):
             handle.read(1)
         with pytest.raises(SourceChanged, match="List it again"):
             stack.close()
 
 
-def test_racing_commits_get_numbers_of_their_own(s3_bucket: str) -> None:
+def test_racing_commits_get_file_numbers_their_own(s3_bucket: str) -> None:
     storage = Storage(f"{s3_bucket}/root")
     ref = ManifestRef(storage.root, "clips", "p")
 
