@@ -68,12 +68,12 @@ class CaptionPhase(Phase[CaptionParams]):
         """The captioner's model and the hash of its weights."""
         return self._captioner.identity().as_dict()
 
-    def outcome_row(self, item: Row, fate: Rejected | Failed) -> Row:
+    def outcome_row(self, item: Row, outcome: Rejected | Failed) -> Row:
         """The row of a clip without windows; one that is too short is rejected even where it has no picture either."""
         num_frames = item["end_frame"] - item["start_frame"]
         if not windows(num_frames, self.params.window_frames, self.params.window_remainder_frames):
-            fate = no_windows(num_frames)
-        return super().outcome_row(item, fate)
+            outcome = no_windows(num_frames)
+        return super().outcome_row(item, outcome)
 
     @cached_property
     def _captioner(self) -> Captioner:

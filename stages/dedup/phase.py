@@ -92,13 +92,13 @@ class DedupPhase(Phase[DedupParams]):
         """One stage."""
         return Pipeline("dedup", [DedupStage(self.params, self.root)], collect=collect)
 
-    def outcome_row(self, item: Row, fate: Rejected | Failed) -> Row:
+    def outcome_row(self, item: Row, outcome: Rejected | Failed) -> Row:
         """Nothing: a decision over all clips is taken or not.
 
         Raises:
             PhaseError: always. No table is committed, so that the earlier decisions stay.
         """
-        why = fate.error if isinstance(fate, Failed) else fate.detail
+        why = outcome.error if isinstance(outcome, Failed) else outcome.detail
         raise PhaseError(
             f"dedup decides over all {len(item['clip_ids'])} clips at once, and could not: {why} "
             "Nothing is committed; the earlier table stays."

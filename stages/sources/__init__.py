@@ -13,15 +13,13 @@ from stages.sources.registering import (
     register_time_windows,
     registered_partitions,
 )
-from stages.sources.settling import SettleResult, settle
-from stages.sources.source_listing import Source, SourcePage, list_source_pages, list_sources
+from stages.sources.settling import settle
+from stages.sources.source_listing import Source, list_source_pages, list_sources
 
 __all__ = [
     "Register",
     "RegisterEntry",
-    "SettleResult",
     "Source",
-    "SourcePage",
     "list_source_pages",
     "list_sources",
     "parse_time_window",

@@ -1,7 +1,7 @@
 import pytest
 
-from stages.sources import SettleResult, Source, settle
-from stages.sources.settling import MAX_WAITING
+from stages.sources import Source, settle
+from stages.sources.settling import MAX_WAITING, SettleResult
 
 NOW = 1_000_000.0
 
