@@ -21,9 +21,9 @@ import fsspec
 
 from curator_dagster.curation import Curation
 from curator_dagster.definitions import curation_definitions
-from curator_dagster.partitions import add_partitions
+from curator_dagster.partition_keys import add_partitions
 from curator_dagster.resources import RayPool, Storage
-from curator_dagster.watch import look
+from curator_dagster.watch import scan
 from curator_dagster.watch.source import SourceBucket
 from tests.faults.lossy_proxy import LossyProxy
 from tests.object_store import running_server
@@ -91,7 +91,7 @@ def main() -> None:
         while ticks.evaluate(f"tick {number}"):
             number += 1
         ticks.evaluate("nothing new")
-        look._REGISTERS.clear()
+        scan._REGISTERS_BY_ROOT.clear()
         ticks.evaluate("nothing new, restarted")
 
 

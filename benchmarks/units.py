@@ -14,8 +14,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from curator_dagster.commands.launch import plan, run_plan
-from curator_dagster.commands.requests import requested_params
+from curator_dagster.commands.cli_params import parse_params
+from curator_dagster.commands.run_plan import execute_plan, plan_run
 from stages.manifest import read_manifest
 from stages.params import PHASES
 from stages.run import open_session
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("video", type=Path)
     parser.add_argument("--set", action="append", default=[], metavar="PHASE.PARAM=VALUE")
     args = parser.parse_args()
-    params = requested_params(None, ["executor.mode=local", *args.set])
+    params = parse_params(None, ["executor.mode=local", *args.set])
     with tempfile.TemporaryDirectory() as folder, dg.DagsterInstance.local_temp() as instance:
         root = Path(folder, "root")
         source = Path(folder, "source")
@@ -41,7 +41,7 @@ def main() -> None:
         with open_session(params["executor"]) as session:
             for phase, model in PHASES.items():
                 before = time.process_time()
-                run_plan(plan(str(source), str(root), params, until=model.asset), session, instance)
+                execute_plan(plan_run(str(source), str(root), params, until=model.asset), session, instance)
                 spent[phase] = time.process_time() - before
         report(args.video, root, spent)
         sizes = [len(record.event_log_entry.to_json()) for record in materializations(instance)]

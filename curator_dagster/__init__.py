@@ -1,12 +1,12 @@
-"""The Dagster side: declares, schedules and reports; the work itself is in `stages`.
+"""The Dagster side: declares assets, schedules runs and reports results; `stages` does the work.
 
-Names are loaded when they are first asked for: every `dg` command imports this package, and so does `curator --help`.
+Public names are imported on first access, because every `dg` command and `curator --help` import this package.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from curator_dagster.own_stages import import_stages
+from curator_dagster.bundled_stages import import_bundled_stages
 
 if TYPE_CHECKING:
     from curator_dagster.component import VideoCurationComponent
@@ -25,7 +25,7 @@ __all__ = [
     "defs",
 ]
 
-import_stages()
+import_bundled_stages()
 
 _MODULES = {
     "Curation": "curation",
@@ -39,12 +39,12 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """A public name, from the module that holds it."""
+    """Import a public name from the module that defines it."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    """What `dg` looks through for components, and so loads: no more than there is already, and the component."""
+    """Names that `dg` inspects for components, and so imports: those imported already, and the component."""
     return [*globals(), "VideoCurationComponent"]

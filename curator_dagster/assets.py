@@ -1,4 +1,4 @@
-"""The seven assets of a curation, in phase order. Each hands its tables to `execution.run_phase`."""
+"""The seven assets of a curation, in phase order. Each runs `asset_step.run_phase`."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -6,12 +6,12 @@ from functools import partial
 
 import dagster as dg
 
+from curator_dagster.asset_specs import ASSET_GRAPH, asset_spec
+from curator_dagster.asset_step import run_phase
 from curator_dagster.checks import check_specs
 from curator_dagster.config import config_class
 from curator_dagster.curation import Curation
-from curator_dagster.execution import run_phase
-from curator_dagster.resources import session_on
-from curator_dagster.specs import ABOUT, asset_spec
+from curator_dagster.resources import session_resource
 from stages.params import Params
 
 SpecOf = Callable[[str], dg.AssetSpec]
@@ -22,26 +22,26 @@ def curation_assets(curation: Curation, spec_of: SpecOf | None = None) -> list[d
     """The assets, in the order of the phases.
 
     Args:
-        curation: what they are called and begin with.
-        spec_of: how they stand in the graph, where that is not as `specs.asset_spec` has it.
+        curation: their names, parameters and settings.
+        spec_of: makes the spec of an asset; `asset_specs.asset_spec` where none is given.
     """
     spec_of = spec_of or partial(asset_spec, curation)
-    specs = {asset: spec_of(asset) for asset in ABOUT}
-    session = session_on(curation.ray_pool, curation.executor)
+    specs = {asset: spec_of(asset) for asset in ASSET_GRAPH}
+    session = session_resource(curation.ray_pool_key, curation.executor)
     return [_phase_asset(curation, params, specs, session) for params in curation.params.values()]
 
 
 def _phase_asset(
     curation: Curation, params: Params, specs: Mapping[str, dg.AssetSpec], session: dg.ResourceDefinition
 ) -> dg.AssetsDefinition:
-    """One asset, with a table a partition; one run takes any number of them, so that models load once."""
+    """One asset with a table for each partition; one run takes any number of partitions, so that models load once."""
     spec = specs[params.asset]
     config = config_class(params)
 
-    def body(context, config):
+    def compute(context, config):
         return run_phase(curation, context, config)
 
-    body.__annotations__ = {
+    compute.__annotations__ = {
         "context": dg.AssetExecutionContext,
         "config": config,
     }
@@ -54,7 +54,7 @@ def _phase_asset(
             specs=[spec],
             check_specs=check_specs(params.asset, spec, curation.checks),
             backfill_policy=policy,
-            pool=curation.pool(params.phase),
+            pool=curation.concurrency_pool(params.phase),
             resource_defs={curation.scoped("session"): session},
-            required_resource_keys=curation.resource_keys(params.asset),
-        )(body)
+            required_resource_keys=curation.required_resource_keys(params.asset),
+        )(compute)

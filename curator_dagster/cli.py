@@ -1,6 +1,6 @@
-"""`curator run | retry | show | report`: the same assets, run and read without a server.
+"""The command line `curator run | retry | show | report`: runs the same assets without a Dagster server.
 
-Commands load what they need when they are called: `curator --help` takes a fraction of a second, Dagster two.
+Commands import what they need when they are called: `curator --help` takes a fraction of a second, Dagster two.
 """
 
 from enum import StrEnum
@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
+from curator_dagster.commands.cli_params import ASSET_NAMES, parameter_help, parse_params, parse_retry_params
 from curator_dagster.commands.exit_codes import EXIT_FAILED, EXIT_WRONG_REQUEST
-from curator_dagster.commands.requests import ASSET_NAMES, parameter_lines, requested_params, retry_params
 from stages.errors import FAILED_REASONS, CurationError, ManifestError, ParamsError, StorageError
 from stages.params import GROUPS
 
@@ -24,7 +24,7 @@ app = typer.Typer(
 
 
 class Status(StrEnum):
-    """The fates of a row."""
+    """Outcomes of a row."""
 
     kept = "kept"
     rejected = "rejected"
@@ -32,7 +32,7 @@ class Status(StrEnum):
 
 
 class Format(StrEnum):
-    """How rows are printed."""
+    """Output formats of rows."""
 
     table = "table"
     csv = "csv"
@@ -48,7 +48,7 @@ ConfigFile = Annotated[
 
 
 # \b keeps the lines of the list as they are.
-@app.command(epilog="\n".join(["\b", "Parameters, for --set and --config:", *parameter_lines(GROUPS)]))
+@app.command(epilog="\n".join(["\b", "Parameters, for --set and --config:", *parameter_help(GROUPS)]))
 def run(
     source: Annotated[str, typer.Argument(help="A folder of videos, one video, or an fsspec URL.")],
     root: Root,
@@ -62,14 +62,14 @@ def run(
     its rows failed than max_failed_fraction allows; with 2 when the request is wrong.
     """
     try:
-        params = requested_params(config, assignments)
+        params = parse_params(config, assignments)
         if until not in ASSET_NAMES:
             raise ParamsError(f"--until must be one of {', '.join(ASSET_NAMES)}, got {until!r}.")
-        from curator_dagster.commands.run import run_and_report
+        from curator_dagster.commands.run_and_retry import run_command
 
-        code = run_and_report(source, root, params, until=until)
+        code = run_command(source, root, params, until=until)
     except ParamsError as error:
-        raise _refusal(error) from error
+        raise _exit_with_message(error) from error
     raise typer.Exit(code)
 
 
@@ -91,12 +91,12 @@ def retry(
     that failed rows of a retry are never too many.
     """
     try:
-        asked = retry_params(config, assignments)
-        from curator_dagster.commands.run import retry_and_report
+        params = parse_retry_params(config, assignments)
+        from curator_dagster.commands.run_and_retry import retry_command
 
-        code = retry_and_report(root, asked, assets=asset, reasons=reason)
+        code = retry_command(root, params, assets=asset, reasons=reason)
     except (ParamsError, ManifestError) as error:
-        raise _refusal(error) from error
+        raise _exit_with_message(error) from error
     raise typer.Exit(code)
 
 
@@ -109,7 +109,7 @@ def show(
     ] = None,
     status: Annotated[Status | None, typer.Option(help="Only rows of this fate.")] = None,
     lineage: Annotated[str | None, typer.Option(metavar="CLIP_ID", help="How this clip came to be.")] = None,
-    output: Annotated[Format, typer.Option("--format", help="table has the main columns, csv and json all.")] = (
+    output_format: Annotated[Format, typer.Option("--format", help="table has the main columns, csv and json all.")] = (
         Format.table
     ),
     limit: Annotated[
@@ -121,21 +121,21 @@ def show(
 
     try:
         if asset is None and lineage is None:
-            print_reasons(root, output.value, status=status and status.value)
+            print_reasons(root, output_format.value, status=status and status.value)
         elif asset is None or lineage is not None:
-            print_lineage(root, asset, output.value, clip_id=str(lineage))
+            print_lineage(root, asset, output_format.value, clip_id=str(lineage))
         else:
-            print_rows(root, asset, output.value, status=status and status.value, limit=limit)
+            print_rows(root, asset, output_format.value, status=status and status.value, limit=limit)
     except (StorageError, OSError) as error:
-        raise _refusal(error, EXIT_FAILED) from error
+        raise _exit_with_message(error, EXIT_FAILED) from error
     except CurationError as error:
-        raise _refusal(error) from error
+        raise _exit_with_message(error) from error
 
 
 @app.command()
 def report(
     root: Annotated[str, typer.Argument(help="Where `curator run` wrote to.")],
-    target: Annotated[
+    output_file: Annotated[
         str | None,
         typer.Option("--output", metavar="FILE", help="Where the page goes; ROOT/report.html where ROOT is a folder."),
     ] = None,
@@ -144,17 +144,17 @@ def report(
     ] = 40.0,
 ) -> None:
     """Write one HTML page about a root for people without Dagster: what was kept and why not, and clips to look at."""
-    from curator_dagster.report.command import write_report
+    from curator_dagster.commands.report import write_report
 
     try:
-        typer.echo(f"Report: {write_report(root, target, max_mb)}")
+        typer.echo(f"Report: {write_report(root, output_file, max_mb)}")
     except (StorageError, OSError) as error:
-        raise _refusal(error, EXIT_FAILED) from error
+        raise _exit_with_message(error, EXIT_FAILED) from error
     except CurationError as error:
-        raise _refusal(error) from error
+        raise _exit_with_message(error) from error
 
 
-def _refusal(error: Exception, code: int = EXIT_WRONG_REQUEST) -> typer.Exit:
+def _exit_with_message(error: Exception, code: int = EXIT_WRONG_REQUEST) -> typer.Exit:
     typer.echo(f"curator: {error}", err=True)
     return typer.Exit(code)
 

@@ -1,4 +1,4 @@
-"""The component: a curation in somebody else's Dagster project, from one YAML file."""
+"""The component that adds a curation to a Dagster project, from one YAML file."""
 
 from typing import Annotated, Any, Literal
 
@@ -6,12 +6,12 @@ import dagster as dg
 from dagster.components import ComponentTypeSpec
 from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
 
+from curator_dagster.asset_specs import asset_spec
 from curator_dagster.curation import Curation
 from curator_dagster.definitions import curation_definitions
+from curator_dagster.partitioning import BatchPartitioning, Partitioning, TimeWindowPartitioning
 from curator_dagster.resources import RayPool, Storage
-from curator_dagster.specs import asset_spec
 from curator_dagster.watch.source import SourceBucket, WatchParams
-from curator_dagster.watch.windows import Batches, Partitioning, Windows
 from stages.errors import ParamsError
 from stages.params import (
     GROUPS,
@@ -28,26 +28,26 @@ from stages.params import (
 )
 
 Text = Annotated[str, BeforeValidator(str)]
-"""A text that may look like a number: templates of YAML turn "7" into 7."""
+"""A string that may look like a number: YAML templates turn "7" into 7."""
 
 
-_GROUPS: dict[str, type[BaseModel]] = {**GROUPS, "watch": WatchParams}
+_PARAM_GROUPS: dict[str, type[BaseModel]] = {**GROUPS, "watch": WatchParams}
 """Parameters by the field that holds them."""
 
 
-def _resolved(context: dg.ResolutionContext, params: BaseModel) -> Any:
-    """Parameters whose templates, such as ``{{ env.PROMPT }}``, have their values."""
+def _resolve_templates(context: dg.ResolutionContext, params: BaseModel) -> Any:
+    """The parameters with templates, such as ``{{ env.PROMPT }}``, replaced by their values."""
     return type(params).model_validate(context.resolve_value(params.model_dump(exclude_unset=True)))
 
 
-def _group(params: type[BaseModel]) -> dg.Resolver:
-    """A field of parameters, with their bounds and meanings in the YAML's JSON schema."""
-    about = (params.__doc__ or "").splitlines()[0]
-    return dg.Resolver(_resolved, model_field_type=params, description=about)
+def _params_resolver(params: type[BaseModel]) -> dg.Resolver:
+    """The resolver of a field of parameters, which puts their bounds and descriptions into the JSON schema."""
+    description = (params.__doc__ or "").splitlines()[0]
+    return dg.Resolver(_resolve_templates, model_field_type=params, description=description)
 
 
-def _absolute(location: str, context: dg.ComponentLoadContext) -> str:
-    """Paths count from the project's folder, from wherever it is loaded."""
+def _absolute_location(location: str, context: dg.ComponentLoadContext) -> str:
+    """A relative path counts from the project's folder, not from the working directory."""
     return location if "://" in location else str(context.project_root / location)
 
 
@@ -59,7 +59,7 @@ class WindowSettings(dg.Model, dg.Resolvable):
     timezone: Text = Field(default="UTC", description="IANA name of the zone that the paths are written in.")
 
 
-_NAME: Any = Field(
+_NAME_FIELD: Any = Field(
     default="",
     pattern="^([A-Za-z_][A-Za-z0-9_]*)?$",
     description="Sets this curation apart from another of the project; empty for an only one.",
@@ -69,7 +69,7 @@ _NAME: Any = Field(
 class CurationScaffoldParams(BaseModel):
     """What `dg scaffold defs` asks for."""
 
-    name: str = _NAME
+    name: str = _NAME_FIELD
     source: str = Field(default="videos", description="Folder or fsspec URL of the videos.")
     root: str = Field(default="curated", description="Folder or fsspec URL that everything is written to.")
 
@@ -79,32 +79,32 @@ class CurationScaffolder(dg.Scaffolder[CurationScaffoldParams]):
 
     @classmethod
     def get_scaffold_params(cls) -> type[CurationScaffoldParams]:
-        """Its name, and places of the sources and of the root."""
+        """Parameters of `dg scaffold defs`."""
         return CurationScaffoldParams
 
     def scaffold(self, request: dg.ScaffoldRequest[CurationScaffoldParams]) -> None:
-        """Write `defs.yaml`, with what is given or has a default."""
-        given = request.params.model_dump().items()
-        dg.scaffold_component(request, {attribute: value for attribute, value in given if value})
+        """Write `defs.yaml` with the parameters that are not empty."""
+        values = request.params.model_dump().items()
+        dg.scaffold_component(request, {attribute: value for attribute, value in values if value})
 
 
 @dg.scaffold_with(CurationScaffolder)
 class VideoCurationComponent(dg.Component, dg.Model, dg.Resolvable):
     """Long videos in, clean captioned clips out: seven assets with their checks, jobs, sensors and a schedule."""
 
-    name: Text = _NAME
+    name: Text = _NAME_FIELD
     source: Text = Field(description="Folder or fsspec URL of the videos, which the sensor watches.")
     root: Text = Field(description="Folder or fsspec URL that everything is written to.")
-    read: Annotated[Any, _group(ReadParams)] = ReadParams()
-    split: Annotated[Any, _group(SplitParams)] = SplitParams()
-    filter: Annotated[Any, _group(FilterParams)] = FilterParams()
-    embed: Annotated[Any, _group(EmbedParams)] = EmbedParams()
-    caption: Annotated[Any, _group(CaptionParams)] = CaptionParams()
-    dedup: Annotated[Any, _group(DedupParams)] = DedupParams()
-    write: Annotated[Any, _group(WriteParams)] = WriteParams()
-    checks: Annotated[Any, _group(CheckParams)] = CheckParams()
-    executor: Annotated[Any, _group(ExecutorParams)] = ExecutorParams()
-    watch: Annotated[Any, _group(WatchParams)] = WatchParams()
+    read: Annotated[Any, _params_resolver(ReadParams)] = ReadParams()
+    split: Annotated[Any, _params_resolver(SplitParams)] = SplitParams()
+    filter: Annotated[Any, _params_resolver(FilterParams)] = FilterParams()
+    embed: Annotated[Any, _params_resolver(EmbedParams)] = EmbedParams()
+    caption: Annotated[Any, _params_resolver(CaptionParams)] = CaptionParams()
+    dedup: Annotated[Any, _params_resolver(DedupParams)] = DedupParams()
+    write: Annotated[Any, _params_resolver(WriteParams)] = WriteParams()
+    checks: Annotated[Any, _params_resolver(CheckParams)] = CheckParams()
+    executor: Annotated[Any, _params_resolver(ExecutorParams)] = ExecutorParams()
+    watch: Annotated[Any, _params_resolver(WatchParams)] = WatchParams()
     partitioning: Literal["batch", "daily", "hourly"] = Field(
         default="batch",
         description="A partition is a batch of new videos, or the day or hour that their paths name, see windows.",
@@ -128,11 +128,11 @@ class VideoCurationComponent(dg.Component, dg.Model, dg.Resolvable):
     owners: list[str] = Field(default=["team:video-curation"], description="E-mail addresses, or teams as team:NAME.")
     tags: dict[str, str] = Field(default={}, description="Of every asset.")
 
-    @field_validator(*_GROUPS, mode="before")
+    @field_validator(*_PARAM_GROUPS, mode="before")
     @classmethod
-    def _validated(cls, value: Any, info: ValidationInfo) -> Any:
-        """Dagster derives no schema where a field's class has bounds, so the fields above name none."""
-        return _GROUPS[str(info.field_name)].model_validate(value)
+    def _validate_params(cls, value: Any, info: ValidationInfo) -> Any:
+        """Validate a group; Dagster derives no schema of a class with bounds, so the fields above are typed `Any`."""
+        return _PARAM_GROUPS[str(info.field_name)].model_validate(value)
 
     @classmethod
     def get_spec(cls) -> ComponentTypeSpec:
@@ -145,7 +145,7 @@ class VideoCurationComponent(dg.Component, dg.Model, dg.Resolvable):
 
     @property
     def curation(self) -> Curation:
-        """What its assets are called and begin with."""
+        """The curation that the fields describe."""
         params: list[Params] = [self.read, self.split, self.filter, self.embed, self.caption, self.dedup, self.write]
         return Curation(
             namespace=self.name,
@@ -165,24 +165,24 @@ class VideoCurationComponent(dg.Component, dg.Model, dg.Resolvable):
     @property
     def _partitioning(self) -> Partitioning:
         if self.partitioning == "batch":
-            return Batches()
+            return BatchPartitioning()
         if self.windows is None:
             raise ParamsError(
                 f"partitioning={self.partitioning} requires windows, which say where paths name them, got none. "
                 "Add {start: 2026-01-01, pattern: '%Y/%m/%d/'}."
             )
-        return Windows(self.partitioning, **self.windows.model_dump())
+        return TimeWindowPartitioning(self.partitioning, **self.windows.model_dump())
 
     def get_asset_spec(self, asset: str) -> dg.AssetSpec:
-        """How an asset stands in the graph, by the name of its table (``clips``).
+        """The spec of an asset, by the name of its table (``clips``).
 
-        For a subclass to override; what it changes should begin with `super().get_asset_spec(asset)`.
+        A subclass may override it, beginning with `super().get_asset_spec(asset)`.
         """
         return asset_spec(self.curation, asset)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """Assets, checks, job, sensor, schedule and resources of this curation."""
+        """Assets, checks, jobs, sensors, schedule and resources of this curation."""
         ray_pool = None if self.ray_resource_key else RayPool(**self.executor.model_dump())
-        storage = Storage(root=_absolute(self.root, context))
-        source = SourceBucket(location=_absolute(self.source, context), **self.watch.model_dump())
+        storage = Storage(root=_absolute_location(self.root, context))
+        source = SourceBucket(location=_absolute_location(self.source, context), **self.watch.model_dump())
         return curation_definitions(self.curation, ray_pool, storage, source=source, spec_of=self.get_asset_spec)

@@ -1,4 +1,4 @@
-"""What a run can be launched with: the parameters of each phase, as Dagster config."""
+"""Run config: the parameters of each phase as Dagster config classes, and their validation."""
 
 import os
 from collections.abc import Mapping
@@ -53,52 +53,53 @@ class WriteConfig(WriteParams, dg.Config):
     """Cutting the surviving clips and writing the dataset."""
 
 
-_CONFIGS: dict[str, type[Params]] = {
+_CONFIG_CLASSES: dict[str, type[Params]] = {
     config.phase: config
     for config in (ReadConfig, SplitConfig, FilterConfig, EmbedConfig, CaptionConfig, DedupConfig, WriteConfig)
 }
 
 
-def plain_params(config: Params) -> Params:
-    """The same values without Dagster's class, as they cross to workers."""
+def params_from_config(config: Params) -> Params:
+    """The same values as plain parameters, which workers receive instead of Dagster's class."""
     return PHASES[config.phase].model_validate(config.model_dump())
 
 
 def config_class(params: Params) -> type[Params]:
-    """The Dagster config of a phase whose fields begin at these values, and say their bounds.
+    """The config class of a phase with these values as defaults, and the bounds in the descriptions.
 
-    Dagster shows a field's description and default in the launchpad, and of its bounds nothing.
+    The launchpad shows the description and default of a field, but not its bounds.
     """
-    base = _CONFIGS[params.phase]
+    base = _CONFIG_CLASSES[params.phase]
     rules = type(params).model_json_schema()["properties"]
     fields: dict[str, Any] = {}
     for name, declared in base.model_fields.items():
-        about = f"{declared.description} [{describe_bounds(rules[name])}; a change affects: {base.effect_of(name)}]"
-        field = FieldInfo.merge_field_infos(declared, default=getattr(params, name), description=about)
+        description = (
+            f"{declared.description} [{describe_bounds(rules[name])}; a change affects: {base.effect_of(name)}]"
+        )
+        field = FieldInfo.merge_field_infos(declared, default=getattr(params, name), description=description)
         fields[name] = (declared.annotation, field)
     return pydantic.create_model(base.__name__, __base__=base, __module__=__name__, **fields)
 
 
-def check_run_config(curation: Curation, run_config: Mapping[str, Any], root: str) -> None:
-    """Nothing that a run was launched with breaks a rule or names a class that is not there, in whatever phase.
+def validate_run_config(curation: Curation, run_config: Mapping[str, Any], root: str) -> None:
+    """Check the run config of all phases: bounds, rules between parameters, and that classes named in it exist.
 
-    Dagster checks names and types when a run is launched, but bounds only where a step builds its config: after
-    hours of other steps, without this.
+    Dagster checks names and types at launch, but bounds only when a step builds its config, which may be hours later.
 
     Raises:
-        ParamsError: names everything that is wrong in all phases at once.
+        ParamsError: names all errors of all phases.
     """
     ops = run_config.get("ops") or {}
-    asked: dict[str, dict[str, Any]] = {}
+    values: dict[str, dict[str, Any]] = {}
     for phase, params in curation.params.items():
         launched = (ops.get(curation.op_name(params.asset)) or {}).get("config") or {}
-        asked[phase] = {**params.model_dump(), **_from_environment(launched)}
-    checked = validate_all(asked)
-    check_phases((checked[phase] for phase in PHASES), root)
+        values[phase] = {**params.model_dump(), **_resolve_env_vars(launched)}
+    validated = validate_all(values)
+    check_phases((validated[phase] for phase in PHASES), root)
 
 
-def _from_environment(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Values given as ``{"env": NAME}``, which is how Dagster writes them, are looked up."""
+def _resolve_env_vars(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config with each ``{"env": NAME}``, Dagster's form of an environment variable, replaced by its value."""
     return {
         name: os.environ.get(value["env"]) if isinstance(value, dict) and set(value) == {"env"} else value
         for name, value in config.items()

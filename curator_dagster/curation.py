@@ -1,4 +1,4 @@
-"""One curation of a code location: what its parts are called, and what its assets begin with."""
+"""The settings of one curation in a code location, and the names of its Dagster objects."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -6,42 +6,41 @@ from datetime import timedelta
 
 import dagster as dg
 
-from curator_dagster.watch.windows import Batches, Partitioning, Windows
+from curator_dagster.partitioning import BatchPartitioning, Partitioning, TimeWindowPartitioning
 from stages.errors import ParamsError
 from stages.params import PHASES, CheckParams, ExecutorParams, Params
 
-SPANNING_ASSETS = frozenset({"unique_clips"})
-"""Assets that look across all partitions and so have none in Dagster."""
+UNPARTITIONED_ASSETS = frozenset({"unique_clips"})
+"""Assets that read all partitions and have no partitions in Dagster."""
 
 
 def default_params() -> dict[str, Params]:
-    """Parameters of every phase as they are declared."""
+    """The default parameters of every phase."""
     return {phase: params() for phase, params in PHASES.items()}
 
 
 @dataclass(frozen=True)
 class Curation:
-    """Seven assets, and all that hangs on them, under names of their own.
+    """Settings of seven assets with their checks, jobs, sensors and resources, under names of their own.
 
     Attributes:
-        namespace: set apart by it from another curation of the same Dagster project; empty for an only one.
-        params: what a run takes where its launch does not say otherwise, by phase.
+        namespace: prefix of all names, where a Dagster project has several curations; else empty.
+        params: default parameters of a launch, by phase.
         partitioning: how sources become partitions.
-        pools: by phase, the concurrency pool of the instance in which its steps stand in line; "" for none, even
-            where it takes GPU memory.
-        ray_key: the project's resource that connects to Ray; this curation has a `RayPool` of its own without one.
-        executor: workers on a Ray that a resource of another kind than `RayPool` has connected to.
-        look_at: cron expression of the schedule that looks for new videos.
-        checks: what is checked of each table, and how severe a failure is.
-        automated: a partition that is added is made up to the dataset by itself, see `automation`.
-        fresh_within_hours: by asset, after how many hours without a materialization it is overdue.
+        pools: by phase, the concurrency pool of its steps; "" for none, also where the phase takes GPU memory.
+        ray_key: key of the project's resource that connects to Ray; empty where the curation has its own `RayPool`.
+        executor: settings of the workers, where `ray_key` names a resource that is no `RayPool`.
+        look_at: cron expression of the schedule that scans the source.
+        checks: thresholds and severities of the asset checks.
+        automated: assets have automation conditions, see `automation`.
+        fresh_within_hours: by asset, hours after which its freshness policy fails.
         owners: of every asset.
         tags: of every asset.
     """
 
     namespace: str = ""
     params: Mapping[str, Params] = field(default_factory=default_params)
-    partitioning: Partitioning = field(default_factory=Batches)
+    partitioning: Partitioning = field(default_factory=BatchPartitioning)
     pools: Mapping[str, str] = field(default_factory=lambda: {})
     ray_key: str = ""
     executor: ExecutorParams = field(default_factory=ExecutorParams)
@@ -53,71 +52,73 @@ class Curation:
     tags: Mapping[str, str] = field(default_factory=lambda: {})
 
     def __post_init__(self) -> None:
-        """Names that nothing bears are refused, instead of having no effect.
+        """Reject unknown names, which would have no effect.
 
         Raises:
-            ParamsError: a pool of no phase, or freshness of no asset or of less than a minute.
+            ParamsError: a pool of an unknown phase, a freshness of an unknown asset or of less than a minute.
         """
-        _check_names("pools", self.pools, PHASES)
-        _check_names("fresh_within_hours", self.fresh_within_hours, [params.asset for params in PHASES.values()])
+        _reject_unknown_names("pools", self.pools, PHASES)
+        _reject_unknown_names(
+            "fresh_within_hours", self.fresh_within_hours, [params.asset for params in PHASES.values()]
+        )
         for asset, hours in self.fresh_within_hours.items():
             if hours < 1 / 60:
                 raise ParamsError(f"fresh_within_hours of {asset} must be a minute (0.0167) or more, got {hours}.")
 
-    def scoped(self, word: str) -> str:
-        """A name that is this curation's own: of its job, sensor, resources."""
-        return f"{self.namespace}_{word}" if self.namespace else word
+    def scoped(self, name: str) -> str:
+        """The name of a job, sensor or resource, prefixed by the namespace."""
+        return f"{self.namespace}_{name}" if self.namespace else name
 
     @property
-    def ray_pool(self) -> str:
-        """Key of the resource that is, or leads to, the workers."""
+    def ray_pool_key(self) -> str:
+        """Key of the resource that holds the session of workers, or that connects to Ray."""
         return self.ray_key or self.scoped("ray_pool")
 
     @property
-    def source_keys(self) -> set[str]:
-        """Keys of the resources that a look at the source takes."""
+    def source_resource_keys(self) -> set[str]:
+        """Keys of the resources that a scan of the source requires."""
         return {self.scoped("storage"), self.scoped("source")}
 
-    def resource_keys(self, asset: str) -> set[str]:
-        """Keys of the resources that its step takes beside its workers; a day's videos are listed by their own step."""
-        lists = asset == "videos" and isinstance(self.partitioning, Windows)
-        return self.source_keys if lists else {self.scoped("storage")}
+    def required_resource_keys(self, asset: str) -> set[str]:
+        """Resources of an asset's step beside the session; the step of `videos` lists the source of a time window."""
+        lists = asset == "videos" and isinstance(self.partitioning, TimeWindowPartitioning)
+        return self.source_resource_keys if lists else {self.scoped("storage")}
 
     @property
     def group_name(self) -> str:
-        """Of its assets in the graph."""
+        """Asset group of all assets."""
         return self.namespace or "video_curation"
 
     def asset_key(self, asset: str) -> dg.AssetKey:
-        """Of the asset that holds this table."""
+        """Asset key of the table."""
         return dg.AssetKey([self.namespace, asset] if self.namespace else [asset])
 
     def op_name(self, asset: str) -> str:
-        """What its step is called, and its part of a run's config."""
+        """Name of the asset's op, under which its run config stands."""
         return f"{self.namespace}__{asset}" if self.namespace else asset
 
-    def pool(self, phase: str) -> str | None:
-        """In which the steps of a phase stand in line; ``gpu`` for one that takes GPU memory and names none."""
+    def concurrency_pool(self, phase: str) -> str | None:
+        """Concurrency pool of a phase; ``gpu`` for one that takes GPU memory and names none."""
         default = "gpu" if getattr(self.params[phase], "gpu_memory_gb", 0) else ""
         return self.pools.get(phase, default) or None
 
     def freshness_policy(self, asset: str) -> dg.FreshnessPolicy | None:
-        """By which Dagster says that an asset is overdue; None where nothing is asked of it."""
+        """Freshness policy of an asset; None where `fresh_within_hours` names none."""
         hours = self.fresh_within_hours.get(asset)
         return dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=hours)) if hours else None
 
     @property
     def partitions_def(self) -> dg.PartitionsDefinition:
-        """Of every asset but those that span partitions."""
-        return self.partitioning.definition(self.scoped("sources"))
+        """Partitions of every asset except the unpartitioned ones."""
+        return self.partitioning.partitions_def(self.scoped("sources"))
 
     @property
     def job_name(self) -> str:
-        """The job that makes all seven."""
+        """Name of the job that materializes all seven assets."""
         return self.scoped("curate")
 
 
-def _check_names(field_name: str, given: Iterable[str], known: Collection[str]) -> None:
+def _reject_unknown_names(field_name: str, given: Iterable[str], known: Collection[str]) -> None:
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise ParamsError(f"{field_name} must be for some of {', '.join(known)}, got {', '.join(unknown)}.")

@@ -1,6 +1,6 @@
-"""The code location: assets, job, sensor, schedule and resources.
+"""The code location: assets, jobs, sensors, schedule and resources.
 
-What the environment says of it:
+Environment variables:
     CURATOR_ROOT     folder or fsspec URL that everything is written to
     CURATOR_SOURCE   folder or fsspec URL of the videos, which the sensor watches
     CURATOR_CONFIG   a YAML file of parameters, as `curator run --config` takes it; what a launch begins with
@@ -13,12 +13,12 @@ import dagster as dg
 
 from curator_dagster.assets import SpecOf, curation_assets
 from curator_dagster.automation import automation_sensor
-from curator_dagster.commands.requests import requested_params
+from curator_dagster.commands.cli_params import parse_params
 from curator_dagster.curation import Curation
-from curator_dagster.jobs import curation_job, find_videos_job
+from curator_dagster.jobs import curation_job, find_videos_job, rewrite_job
 from curator_dagster.resources import RayPool, Storage
-from curator_dagster.rewriting import rewrite_job, rewrite_sensor
-from curator_dagster.watch.sensors import new_videos_schedule, new_videos_sensor
+from curator_dagster.rewrite.sensor import rewrite_sensor
+from curator_dagster.watch.sensor_and_schedule import new_videos_schedule, new_videos_sensor
 from curator_dagster.watch.source import SourceBucket
 from stages.params import PHASES
 
@@ -31,39 +31,39 @@ def curation_definitions(
     source: SourceBucket | None = None,
     spec_of: SpecOf | None = None,
 ) -> dg.Definitions:
-    """All that curates, over this root.
+    """The definitions of one curation of one root.
 
     Args:
-        curation: what its parts are called and begin with.
-        ray_pool: a `RayPool`, a session, which is left open, or any resource that connects to Ray, as
-            dagster-ray's; None where the project has one under `Curation.ray_key`.
-        storage: where everything lies.
-        source: what a sensor and a schedule watch; without one there is neither.
+        curation: its names, parameters and settings.
+        ray_pool: a `RayPool`, an open session (left open), or any resource that connects to Ray, such as
+            dagster-ray's; None where the project defines the resource of `Curation.ray_key`.
+        storage: the root.
+        source: the source that sensor and schedule scan; without one there is neither.
         spec_of: see `curation_assets`.
     """
     assets = curation_assets(curation, spec_of)
     job = curation_job(curation, assets)
     resources = {"ray_pool": ray_pool, "storage": storage, "source": source}
-    rewriting = rewrite_job(curation, assets)
-    watching = [new_videos_sensor(curation, job)] if source else []
-    automating = [automation_sensor(curation)] if curation.automated else []
+    rewrite_dataset = rewrite_job(curation, assets)
+    source_sensors = [new_videos_sensor(curation, job)] if source else []
+    automation_sensors = [automation_sensor(curation)] if curation.automated else []
     return dg.Definitions(
         assets=assets,
-        jobs=[job, rewriting, *([find_videos_job(curation)] if source else [])],
-        sensors=[*watching, rewrite_sensor(curation, rewriting), *automating],
+        jobs=[job, rewrite_dataset, *([find_videos_job(curation)] if source else [])],
+        sensors=[*source_sensors, rewrite_sensor(curation, rewrite_dataset), *automation_sensors],
         schedules=[new_videos_schedule(curation, job)] if source else [],
         resources={curation.scoped(name): resource for name, resource in resources.items() if resource is not None},
     )
 
 
 def location_definitions() -> dg.Definitions:
-    """What the environment asks for.
+    """The definitions that the environment variables describe.
 
     Raises:
-        ParamsError: CURATOR_CONFIG names no file of parameters, or one that breaks their rules.
+        ParamsError: CURATOR_CONFIG names no file of parameters, or its values are invalid.
     """
     file = os.environ.get("CURATOR_CONFIG")
-    params = requested_params(Path(file) if file else None, [])
+    params = parse_params(Path(file) if file else None, [])
     curation = Curation(
         params={phase: params[phase] for phase in PHASES}, executor=params["executor"], checks=params["checks"]
     )

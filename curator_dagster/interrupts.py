@@ -1,4 +1,4 @@
-"""Signals that end a run, while Ray waits."""
+"""Handling of the signals that interrupt a run while a call of Ray waits."""
 
 import signal
 import threading
@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def plain_interrupts() -> Iterator[None]:
+def signals_as_keyboard_interrupt() -> Iterator[None]:
     """SIGINT and SIGTERM raise KeyboardInterrupt inside the block.
 
-    Inside a step Dagster raises a class of its own, which Ray's wait does not notice before its timeout and then
-    turns into a SystemError; Dagster would take the run for failed instead of canceled. It knows both classes.
+    Inside a step Dagster raises an exception class of its own. Ray's wait notices that only after its timeout and turns
+    it into a SystemError, so that Dagster takes the run for failed instead of canceled. Dagster knows both classes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

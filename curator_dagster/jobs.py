@@ -1,4 +1,4 @@
-"""Jobs: one that curates, and one that finds what there is to curate."""
+"""The jobs: `curate` all phases, `find_videos` only registers partitions, `rewrite_dataset` only writes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,37 +6,37 @@ from typing import Any
 import dagster as dg
 
 from curator_dagster.curation import Curation
-from curator_dagster.partitions import add_partitions
+from curator_dagster.partition_keys import add_partitions
 from curator_dagster.resources import Storage
-from curator_dagster.watch.cursor import Cursor
-from curator_dagster.watch.look import look
+from curator_dagster.watch.cursor import SourceCursor
+from curator_dagster.watch.scan import scan_source
 from curator_dagster.watch.source import SourceBucket
 
 
 def curation_job(curation: Curation, assets: Sequence[dg.AssetsDefinition]) -> Any:
-    """From source videos to a dataset. Dagster has no public name for the class of what this is."""
+    """The job that materializes all assets. Dagster has no public name for its class."""
     return dg.define_asset_job(
         curation.job_name,
         selection=dg.AssetSelection.assets(*assets),
-        # The work is in Ray. A process per step would cost 4 s each, and 7 s more for a Ray of its own.
+        # The work is done in Ray. A process for each step would cost 4 s, and 7 s more to start its own Ray.
         executor_def=dg.in_process_executor,
         description="From source videos to a dataset: all phases, for the partitions of the run.",
     )
 
 
 def find_videos_job(curation: Curation) -> dg.JobDefinition:
-    """Registers and adds the partitions of all videos that are there, for those who choose themselves what to run."""
+    """The job that scans the source until its end and adds partitions, but launches no run."""
 
-    @dg.op(name=curation.scoped("list_source"), required_resource_keys=curation.source_keys)
+    @dg.op(name=curation.scoped("list_source"), required_resource_keys=curation.source_resource_keys)
     def list_source(context: dg.OpExecutionContext) -> None:
         storage: Storage = getattr(context.resources, curation.scoped("storage"))
         source: SourceBucket = getattr(context.resources, curation.scoped("source"))
-        cursor, is_over = Cursor(), False
-        while not is_over:
-            found = look(curation, storage, source, context.instance, cursor)
-            add_partitions(context.instance, curation.scoped("sources"), found.new_partitions)
-            context.log.info(found.taken_up)
-            cursor, is_over = found.cursor, found.is_over
+        cursor, is_complete = SourceCursor(), False
+        while not is_complete:
+            scan = scan_source(curation, storage, source, context.instance, cursor)
+            add_partitions(context.instance, curation.scoped("sources"), scan.new_partitions)
+            context.log.info(scan.scan_summary)
+            cursor, is_complete = scan.cursor, scan.is_complete
 
     @dg.job(
         name=curation.scoped("find_videos"),
@@ -47,3 +47,14 @@ def find_videos_job(curation: Curation) -> dg.JobDefinition:
         list_source()
 
     return find_videos
+
+
+def rewrite_job(curation: Curation, assets: Sequence[dg.AssetsDefinition]) -> Any:
+    """The job that materializes `dataset` alone. Dagster has no public name for its class."""
+    dataset = [asset for asset in assets if curation.asset_key("dataset") in asset.keys]
+    return dg.define_asset_job(
+        curation.scoped("rewrite_dataset"),
+        selection=dg.AssetSelection.assets(*dataset),
+        executor_def=dg.in_process_executor,
+        description="Writes the dataset of partitions again, by the decisions that dedup has taken by now.",
+    )

@@ -1,4 +1,4 @@
-"""Progress of a phase as lines of text, at a bearable rate."""
+"""Progress of a phase as lines of text, a few seconds apart."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -6,66 +6,68 @@ from contextlib import contextmanager
 
 from stages.run import Progress, Session
 
-LINE_EVERY_S = 5.0
+LINE_INTERVAL_S = 5.0
 
-Report = Callable[[Progress], None]
+ProgressCallback = Callable[[Progress], None]
 
 
 def progress_line(progress: Progress) -> str:
-    """How far a phase has come, in one line."""
+    """The progress of a phase in one line."""
     parts = [f"{progress.phase}: {progress.done} of {progress.total} items"]
     if progress.failed:
         parts.append(f"{progress.failed} failed")
     if progress.done:
-        parts.append(rate(progress))
-    parts.append(span(progress.seconds))
+        parts.append(format_rate(progress))
+    parts.append(format_duration(progress.seconds))
     if progress.done < progress.total and progress.remaining_s is not None:
-        parts.append(f"about {span(progress.remaining_s)} left")
+        parts.append(f"about {format_duration(progress.remaining_s)} left")
     return ", ".join(parts)
 
 
-def rate(progress: Progress) -> str:
-    """Items a second, or a minute where they are slow."""
+def format_rate(progress: Progress) -> str:
+    """Items per second, or per minute below one a second."""
     per_s = progress.items_per_s
     return f"{per_s:.1f} items/s" if per_s >= 1 else f"{60 * per_s:.1f} items/min"
 
 
-def span(seconds: float) -> str:
-    """A time that a person reads at a glance: "42 s", "7 min", "3 h 20 min"."""
+def format_duration(seconds: float) -> str:
+    """Rounded for reading: "42 s", "7 min", "3 h 20 min"."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def lines(write: Callable[[str], object], every_s: float = LINE_EVERY_S) -> Report:
-    """A report that writes a line when a phase has begun, has ended, and every few seconds between."""
-    last: Progress | None = None
-    last_at = 0.0
+def progress_logger(write: Callable[[str], object], every_s: float = LINE_INTERVAL_S) -> ProgressCallback:
+    """A callback that writes a line at the beginning and end of a phase, and every few seconds between."""
+    last_progress: Progress | None = None
+    last_written_at = 0.0
 
     def report(progress: Progress) -> None:
-        nonlocal last, last_at
-        is_new = last is None or last.phase != progress.phase
-        has_ended = progress.done == progress.total and (is_new or (last is not None and last.done < progress.done))
-        if is_new or has_ended or time.monotonic() - last_at >= every_s:
+        nonlocal last_progress, last_written_at
+        is_new = last_progress is None or last_progress.phase != progress.phase
+        has_ended = progress.done == progress.total and (
+            is_new or (last_progress is not None and last_progress.done < progress.done)
+        )
+        if is_new or has_ended or time.monotonic() - last_written_at >= every_s:
             write(progress_line(progress))
-            last, last_at = progress, time.monotonic()
+            last_progress, last_written_at = progress, time.monotonic()
 
     return report
 
 
 @contextmanager
-def reported(session: Session, report: Report) -> Iterator[None]:
-    """Progress of the session also goes to `report` inside the block, and afterwards only where it went before."""
-    before = session.on_progress
+def progress_callback(session: Session, callback: ProgressCallback) -> Iterator[None]:
+    """Call `callback` with the progress of the session inside the block, in addition to the callback that it has."""
+    previous = session.on_progress
 
-    def both(progress: Progress) -> None:
-        if before is not None:
-            before(progress)
-        report(progress)
+    def call_both(progress: Progress) -> None:
+        if previous is not None:
+            previous(progress)
+        callback(progress)
 
-    session.on_progress = both
+    session.on_progress = call_both
     try:
         yield
     finally:
-        session.on_progress = before
+        session.on_progress = previous

@@ -1,4 +1,4 @@
-"""What assets are handed: a session of workers, and the root under which everything lies."""
+"""Dagster resources: a session of workers, and the storage under the root."""
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -16,30 +16,30 @@ class RayPool(ExecutorParams, dg.ConfigurableResource[Session]):
     """A pool of Ray workers that lives as long as the run. Ray starts at the first work, not with the run."""
 
     def create_resource(self, context: dg.InitResourceContext) -> Session:
-        """A session without work; `yield_for_execution` also closes it."""
+        """A session that has started nothing; `yield_for_execution` closes it."""
         return Session(ExecutorParams.model_validate(self.model_dump()))
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[Session, None, None]:
-        """One session for all steps of the run; its workers end with it, whatever happens."""
+        """One session for all steps of the run; its workers end with the run, also where it fails."""
         with open_session(ExecutorParams.model_validate(self.model_dump())) as session:
             yield session
 
 
 _RULES = ExecutorParams.model_json_schema()["properties"]
-for _name, _field in RayPool.model_fields.items():  # of bounds Dagster shows what a description says
+for _name, _field in RayPool.model_fields.items():  # Dagster shows no bounds but those in a description
     _field.description = f"{_field.description} [{describe_bounds(_RULES[_name])}]"
 
 
-def session_on(ray_key: str, executor: ExecutorParams | None = None) -> dg.ResourceDefinition:
-    """One session for all steps of a run, on the Ray that the resource of a key stands for.
+def session_resource(ray_key: str, executor: ExecutorParams | None = None) -> dg.ResourceDefinition:
+    """A resource that holds one session for all steps of a run, on the Ray of another resource.
 
-    A `RayPool` is its own session. Any other resource must have connected this process to Ray when it is set up, as
-    `LocalRay`, `KubeRayCluster` and `KubeRayInteractiveJob` of dagster-ray do; that Ray is used and left as it was.
+    A `RayPool` already yields a session. Any other resource must connect this process to Ray when it is set up, as
+    `LocalRay`, `KubeRayCluster` and `KubeRayInteractiveJob` of dagster-ray do; that Ray is used and left running.
 
     Args:
-        ray_key: of the resource.
-        executor: how many workers and with which limits, on a Ray of another resource; its address is not used.
+        ray_key: key of the other resource.
+        executor: settings of the workers where that is no `RayPool`; its address is not used.
     """
     connected = (executor or ExecutorParams()).model_copy(update={"address": "connected"})
 
@@ -61,9 +61,9 @@ class Storage(dg.ConfigurableResource["Storage"]):
     root: str = Field(description="A folder, or any fsspec URL (s3://bucket/prefix) that every worker reaches.")
 
     def open(self) -> stages.storage.Storage:
-        """The files below the root."""
+        """The storage below the root."""
         return stages.storage.Storage(self.root)
 
     def ref(self, asset: str, partition: str) -> ManifestRef:
-        """Which table: an asset's, of one partition, under this root."""
+        """Reference to the table of an asset and partition under this root."""
         return ManifestRef(stages.storage.normalize_location(self.root), asset, partition)

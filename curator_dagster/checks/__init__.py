@@ -1,6 +1,6 @@
-"""Checks on every table, taken when it is committed: declared with its asset, no steps of their own."""
+"""Asset checks: declared with their asset, and evaluated in its step after the table is committed."""
 
-from curator_dagster.checks.declared import check_specs
-from curator_dagster.checks.evaluation import evaluated
+from curator_dagster.checks.check_specs import check_specs
+from curator_dagster.checks.evaluation import evaluate_checks
 
-__all__ = ["check_specs", "evaluated"]
+__all__ = ["check_specs", "evaluate_checks"]

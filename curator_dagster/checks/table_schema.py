@@ -1,4 +1,4 @@
-"""The check that a table has its columns and types, and that its rows keep what they promise."""
+"""The check that a table has the declared columns and types, and that its rows satisfy their constraints."""
 
 from collections.abc import Iterator
 from functools import reduce
@@ -9,79 +9,80 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curator_dagster.checks.promises import PROMISES, UNIQUE
-from curator_dagster.checks.verdict import Record, Subject, Verdict
+from curator_dagster.checks.check_result import CheckResult, Record
+from curator_dagster.checks.checked_table import CheckedTable
+from curator_dagster.checks.row_constraints import ROW_CONSTRAINTS, UNIQUE_COLUMNS
 from stages.errors import ManifestError
 from stages.schemas import ASSETS
 
-_UNIT_LENGTH = 1e-3
-"""How far a vector's length may be from 1: float32, and half precision of a model on a GPU."""
+_UNIT_LENGTH_TOLERANCE = 1e-3
+"""Allowed difference of a vector's length from 1: float32, or half precision of a model on a GPU."""
 
 
-def table_schema(subject: Subject) -> Verdict:
-    """Passes where the committed files have the declared types and no row breaks a promise of its asset."""
-    asset = subject.report.asset
+def table_schema(checked: CheckedTable) -> CheckResult:
+    """Passes where the committed files have the declared types and no row violates a constraint of its asset."""
+    asset = checked.report.asset
     try:
-        wrong = list(_wrong_types(subject))
-        table = subject.table()
+        mismatches = list(_type_mismatches(checked))
+        table = checked.table()
     except ManifestError as error:
-        return Verdict(False, str(error), excess=float("inf"))
-    broken: list[Record] = [
-        {"promise": promise, "rows": rows, "example": example}
-        for promise, rows, example in (
-            *wrong,
-            *_broken(asset, table),
-            *_repeated(asset, table),
-            *_vectors(asset, table),
+        return CheckResult(False, str(error), excess=float("inf"))
+    violations: list[Record] = [
+        {"promise": constraint, "rows": rows, "example": example}
+        for constraint, rows, example in (
+            *mismatches,
+            *_constraint_violations(asset, table),
+            *_duplicate_keys(asset, table),
+            *_invalid_vectors(asset, table),
         )
     ]
-    rows = sum(int(each["rows"]) for each in broken)
-    figures = {"rows": len(table), "columns": table.num_columns, "promises_broken": len(broken)}
-    told = f"Broken promises of {asset}: 0. Rows: {len(table)}, columns: {table.num_columns}."
-    if broken:
-        told = (
-            f"{'; '.join(str(each['promise']) for each in broken[:3])}: not so in {rows} rows, as "
-            f"{broken[0]['example']}. The next run reuses rows as they are: correct what made them, delete "
-            f"{subject.ref.folder}, and materialize the partition again."
+    rows = sum(int(each["rows"]) for each in violations)
+    metadata = {"rows": len(table), "columns": table.num_columns, "promises_broken": len(violations)}
+    description = f"Broken promises of {asset}: 0. Rows: {len(table)}, columns: {table.num_columns}."
+    if violations:
+        description = (
+            f"{'; '.join(str(each['promise']) for each in violations[:3])}: not so in {rows} rows, as "
+            f"{violations[0]['example']}. The next run reuses rows as they are: correct what made them, delete "
+            f"{checked.ref.folder}, and materialize the partition again."
         )
-    return Verdict(not broken, told, figures, broken, rows)
+    return CheckResult(not violations, description, metadata, violations, rows)
 
 
-_Found = tuple[str, int, str]
-"""What is promised, in how many rows it is not so, and one of them."""
+_Violation = tuple[str, int, str]
+"""The constraint, the number of rows that violate it, and an example."""
 
 
-def _wrong_types(subject: Subject) -> Iterator[_Found]:
-    """Columns that a file holds otherwise than declared; one that it lacks is null, which promises tell of."""
-    for entry in subject.commit.files:
-        stored = _schema_of(subject, entry.path)
-        for declared in ASSETS[subject.report.asset].schema:
-            place = stored.get_field_index(declared.name)
-            if place >= 0 and stored.field(place).type != declared.type:
-                told = f"{declared.name} is {declared.type}, not {stored.field(place).type}"
-                yield told, len(entry.items), entry.path
+def _type_mismatches(checked: CheckedTable) -> Iterator[_Violation]:
+    """Columns of another type than declared; a missing column reads as null, which row constraints find."""
+    for entry in checked.commit.files:
+        stored = _file_schema(checked, entry.path)
+        for declared in ASSETS[checked.report.asset].schema:
+            index = stored.get_field_index(declared.name)
+            if index >= 0 and stored.field(index).type != declared.type:
+                description = f"{declared.name} is {declared.type}, not {stored.field(index).type}"
+                yield description, len(entry.items), entry.path
 
 
-def _schema_of(subject: Subject, path: str) -> pa.Schema:
+def _file_schema(checked: CheckedTable, path: str) -> pa.Schema:
     try:
-        return pq.read_schema(pa.BufferReader(subject.storage.read_bytes(path)))
+        return pq.read_schema(pa.BufferReader(checked.storage.read_bytes(path)))
     except (pa.ArrowException, FileNotFoundError) as error:
         raise ManifestError(
-            f"{subject.storage.location(path)} must be a whole row file, since a commit names it, got: {error}. Delete "
+            f"{checked.storage.location(path)} must be a whole row file, since a commit names it, got: {error}. Delete "
             "it and run the phase again: what it held is computed again."
         ) from error
 
 
-def _broken(asset: str, table: pa.Table) -> Iterator[_Found]:
-    for promise, breaks in PROMISES[asset].items():
-        rows = table.filter(breaks)
+def _constraint_violations(asset: str, table: pa.Table) -> Iterator[_Violation]:
+    for constraint, violates in ROW_CONSTRAINTS[asset].items():
+        rows = table.filter(violates)
         if len(rows):
-            yield promise, len(rows), _name(asset, rows)
+            yield constraint, len(rows), _row_name(asset, rows)
 
 
-def _repeated(asset: str, table: pa.Table) -> Iterator[_Found]:
-    """Values of the asset's key that stand in several rows."""
-    key = UNIQUE[asset]
+def _duplicate_keys(asset: str, table: pa.Table) -> Iterator[_Violation]:
+    """Values of the identifying columns that several rows have."""
+    key = UNIQUE_COLUMNS[asset]
     whole = table.select(key).filter(reduce(and_, (pc.field(name).is_valid() for name in key)))
     counts = whole.group_by(key, use_threads=False).aggregate([([], "count_all")])
     repeated = counts.filter(pc.field("count_all") > 1)
@@ -90,8 +91,8 @@ def _repeated(asset: str, table: pa.Table) -> Iterator[_Found]:
         yield f"no two rows share {' and '.join(key)}", extra, str(repeated[key[0]][0].as_py())
 
 
-def _vectors(asset: str, table: pa.Table) -> Iterator[_Found]:
-    """Embeddings of kept rows are finite, of unit length, and of one model of one size."""
+def _invalid_vectors(asset: str, table: pa.Table) -> Iterator[_Violation]:
+    """Embeddings of kept rows that are not finite, not of unit length, or of another size than others of the model."""
     if asset != "embeddings":
         return
     kept = table.filter((pc.field("status") == "kept") & pc.field("embedding").is_valid())
@@ -99,16 +100,16 @@ def _vectors(asset: str, table: pa.Table) -> Iterator[_Found]:
         rows = kept.filter(pc.field("model") == model)
         vectors = rows["embedding"].combine_chunks()
         if len(vectors.value_lengths().unique()) > 1:
-            yield f"embeddings of {model} have one size", len(rows), _name(asset, rows)
+            yield f"embeddings of {model} have one size", len(rows), _row_name(asset, rows)
             continue
         values = vectors.flatten().to_numpy(zero_copy_only=False)
         lengths = np.linalg.norm(values.reshape(len(rows), -1), axis=1)
-        wrong = ~(np.abs(lengths - 1) <= _UNIT_LENGTH)  # also what is not finite
-        if wrong.any():
-            told = f"embeddings of {model} are finite and of unit length"
-            yield told, int(wrong.sum()), _name(asset, rows.filter(pa.array(wrong)))
+        invalid = ~(np.abs(lengths - 1) <= _UNIT_LENGTH_TOLERANCE)  # also what is not finite
+        if invalid.any():
+            description = f"embeddings of {model} are finite and of unit length"
+            yield description, int(invalid.sum()), _row_name(asset, rows.filter(pa.array(invalid)))
 
 
-def _name(asset: str, rows: pa.Table) -> str:
-    """What the first of these rows is called."""
-    return str(rows[UNIQUE[asset][0]][0].as_py() or rows["video_id"][0].as_py())
+def _row_name(asset: str, rows: pa.Table) -> str:
+    """Id of the first of these rows."""
+    return str(rows[UNIQUE_COLUMNS[asset][0]][0].as_py() or rows["video_id"][0].as_py())

@@ -1,1 +1,1 @@
-"""What the commands of `curator` do, once their parameters are read."""
+"""Implementations of the commands of `curator`; `curator_dagster.cli` declares their arguments."""

@@ -1,4 +1,4 @@
-"""What the command ends with."""
+"""Exit codes of `curator`."""
 
 EXIT_FAILED = 1
 EXIT_WRONG_REQUEST = 2

@@ -1,6 +1,6 @@
-"""What Dagster shows of an asset: before it is materialized, and of each materialization."""
+"""Metadata of assets: of their definitions, and of each materialization."""
 
-from curator_dagster.metadata.declared import asset_metadata, column_schema
-from curator_dagster.metadata.materialized import Metadata, metadata_by_partition
+from curator_dagster.metadata.definition import column_schema, definition_metadata
+from curator_dagster.metadata.materialization import Metadata, materialization_metadata
 
-__all__ = ["Metadata", "asset_metadata", "column_schema", "metadata_by_partition"]
+__all__ = ["Metadata", "column_schema", "definition_metadata", "materialization_metadata"]

@@ -1,1 +1,1 @@
-"""One HTML page for people without Dagster: what became of every video, and clips to look at."""
+"""The HTML report for people without Dagster: counts of every phase, and a gallery of clips."""

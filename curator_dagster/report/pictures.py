@@ -1,6 +1,6 @@
-"""Pictures of clips as they lie under the root: the dataset's previews, else stills of the frame store.
+"""Pictures of clips as stored under the root: previews of the dataset, else stills of the frame store.
 
-Nothing is decoded or made smaller here: the Dagster side has no codec.
+They are neither decoded nor resized: the Dagster side has no codec.
 """
 
 import base64
@@ -18,41 +18,41 @@ from stages.storage import Storage
 
 Row = dict[str, Any]
 
-READERS = 8
-_LARGEST_SHARE = 20
-"""No preview takes more than one part in so many; of a clip whose preview would, stills are shown."""
+READ_THREADS = 8
+_PREVIEW_DIVISOR = 20
+"""A preview larger than the room divided by this is replaced by stills."""
 _STILLS = (0.5, 0.15, 0.85)
-"""Where in the clip stills are taken, the most telling first."""
+"""Positions of the stills as shares of the clip, in order of preference."""
 
 
 @dataclass(frozen=True)
-class Picture:
+class EmbeddedPicture:
     """One picture of a clip.
 
     Attributes:
-        kind: its media type.
-        data: base64, as it stands in the page.
-        at: orders the stills of a clip in time.
+        media_type: such as image/webp.
+        data: base64, as embedded in the page.
+        position: orders the stills of a clip in time.
     """
 
-    kind: str
+    media_type: str
     data: str
-    at: int = 0
+    position: int = 0
 
 
-def pick_pictures(storage: Storage, clips: Sequence[Row], max_bytes: int) -> dict[str, list[Picture]]:
-    """Pictures by clip id, in order of time, that take at most so many bytes together; empty where none is stored.
+def pick_pictures(storage: Storage, clips: Sequence[Row], max_bytes: int) -> dict[str, list[EmbeddedPicture]]:
+    """Pictures by clip id, in order of time, of at most `max_bytes` in all; empty where none is stored.
 
-    Clips are served in their order until one does not fit; those after it are missing. What is left goes to the other
-    stills of those that were served.
+    Clips get their first picture in their order until one does not fit; those after it are missing. The room that is
+    left goes to further stills.
 
     Raises:
         StorageError: the store does not answer.
     """
-    picked: dict[str, list[Picture]] = {}
-    spare: list[tuple[str, Picture]] = []
+    picked: dict[str, list[EmbeddedPicture]] = {}
+    spare: list[tuple[str, EmbeddedPicture]] = []
     left = max_bytes
-    for clip, found in _read_each(storage, clips, max_bytes // _LARGEST_SHARE):
+    for clip, found in _read_each(storage, clips, max_bytes // _PREVIEW_DIVISOR):
         left -= sum(len(picture.data) for picture in found[:1])
         if left < 0:
             break
@@ -63,18 +63,18 @@ def pick_pictures(storage: Storage, clips: Sequence[Row], max_bytes: int) -> dic
         if left < 0:
             break
         picked[clip_id].append(picture)
-    return {clip_id: sorted(found, key=lambda picture: picture.at) for clip_id, found in picked.items()}
+    return {clip_id: sorted(found, key=lambda picture: picture.position) for clip_id, found in picked.items()}
 
 
-def _read_each(storage: Storage, clips: Iterable[Row], largest: int) -> Iterator[tuple[Row, list[Picture]]]:
-    """Each clip with its pictures; only a few more are read than are taken."""
+def _read_each(storage: Storage, clips: Iterable[Row], largest: int) -> Iterator[tuple[Row, list[EmbeddedPicture]]]:
+    """Each clip with its pictures, read in parallel, in small batches."""
     waiting = iter(clips)
-    with ThreadPoolExecutor(READERS, "pictures") as pool:
-        while batch := list(islice(waiting, READERS)):
+    with ThreadPoolExecutor(READ_THREADS, "pictures") as pool:
+        while batch := list(islice(waiting, READ_THREADS)):
             yield from zip(batch, pool.map(lambda clip: _pictures(storage, clip, largest), batch), strict=True)
 
 
-def _pictures(storage: Storage, clip: Row, largest: int) -> list[Picture]:
+def _pictures(storage: Storage, clip: Row, largest: int) -> list[EmbeddedPicture]:
     if clip["preview_path"]:
         try:
             preview = _picture("image/webp", storage.read_bytes(clip["preview_path"]))
@@ -85,8 +85,8 @@ def _pictures(storage: Storage, clip: Row, largest: int) -> list[Picture]:
     return _stills(storage, clip)
 
 
-def _stills(storage: Storage, clip: Row) -> list[Picture]:
-    """Some stored frames of the clip, the most telling first; none where the store is missing or damaged.
+def _stills(storage: Storage, clip: Row) -> list[EmbeddedPicture]:
+    """Some stored frames of the clip, in order of preference; none where the store is missing or damaged.
 
     The frame store is a cache, so that it may be both. A long video's is large: only the row groups that hold the
     frames are read.
@@ -120,5 +120,5 @@ def _jpeg(file: pq.ParquetFile, place: int) -> bytes:
     raise KeyError(place)
 
 
-def _picture(kind: str, data: bytes, at: int = 0) -> Picture:
-    return Picture(kind, base64.b64encode(data).decode("ascii"), at)
+def _picture(media_type: str, data: bytes, position: int = 0) -> EmbeddedPicture:
+    return EmbeddedPicture(media_type, base64.b64encode(data).decode("ascii"), position)

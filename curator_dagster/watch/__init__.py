@@ -1,1 +1,1 @@
-"""Watching a source: what is new becomes partitions, and runs are asked for that curate them."""
+"""Scans a source for new videos, registers them as partitions, and requests runs: sensor and schedule."""

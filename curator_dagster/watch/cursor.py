@@ -1,4 +1,4 @@
-"""Where a look at the bucket ended, as Dagster keeps it for the next."""
+"""The cursor between two scans of a source."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -7,14 +7,14 @@ from pydantic import TypeAdapter, ValidationError
 
 
 @dataclass(frozen=True)
-class Cursor:
-    """Where the last look ended.
+class SourceCursor:
+    """State that a scan leaves for the next one. Dagster stores it as JSON: the field names are part of the format.
 
     Attributes:
-        position: of the listing, which is longer than a look; empty at its beginning.
-        seen: by video id, since when a video is known whose store does not say when it changed.
-        requested: number of the newest registration that a run was asked for.
-        registration: how that one is marked; another root has another one under the number.
+        position: in the listing, where it takes several scans; empty at its beginning.
+        seen: by video id, when a video was first listed whose store does not say when it was modified.
+        requested: number of the newest entry of the register for which a run was requested.
+        registration: id of the registration of that entry, which differs in another root.
     """
 
     position: str = ""
@@ -23,16 +23,16 @@ class Cursor:
     registration: str = ""
 
     @classmethod
-    def parse(cls, text: str | None) -> "Cursor":
-        """From what `text` wrote; a lost or foreign one begins anew, which does nothing twice."""
+    def parse(cls, text: str | None) -> "SourceCursor":
+        """Inverse of `serialize`; a missing or foreign text gives the initial cursor, which repeats no run."""
         try:
             return _CURSOR.validate_json(text or "{}")
         except ValidationError:
             return cls()
 
-    def text(self) -> str:
-        """As Dagster keeps it."""
+    def serialize(self) -> str:
+        """The text that Dagster stores."""
         return json.dumps(asdict(self))
 
 
-_CURSOR = TypeAdapter(Cursor)
+_CURSOR = TypeAdapter(SourceCursor)

@@ -1,4 +1,4 @@
-"""The bucket or folder that is watched, and how patiently."""
+"""The resource of the watched source, and the parameters of its scans."""
 
 import dagster as dg
 from pydantic import BaseModel, ConfigDict, Field

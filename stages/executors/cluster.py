@@ -259,7 +259,7 @@ def _job_environment() -> dict[str, Any] | None:
     others = [folder / "stages" for folder in searched if (folder / "stages").is_dir()]
     if all(other.samefile(ours) for other in others):
         return None
-    return {"worker_process_setup_hook": "curator_dagster.own_stages.import_stages"}
+    return {"worker_process_setup_hook": "curator_dagster.bundled_stages.import_bundled_stages"}
 
 
 def _own_node_id() -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from stages import lazy
 from stages.media.clip_tasks import PICTURE_COLUMNS, PICTURE_KEYS, PROVIDES, clip_task, spread, with_clip
-from stages.media.frame_store import frames_key, store_path
+from stages.media.frame_store import FrameStore, StoreDamaged, StoreReplaced, frames_key, open_store, store_path
 from stages.media.load import LoadFramesStage
 from stages.media.sampling import NearestSampler
 
@@ -23,9 +23,12 @@ __all__ = [
     "Encoding",
     "FlowTrack",
     "FrameLoader",
+    "FrameStore",
     "LoadFramesStage",
     "NearestSampler",
     "NotCopyable",
+    "StoreDamaged",
+    "StoreReplaced",
     "StoreWriter",
     "UprightScaler",
     "VectorTrack",
@@ -36,6 +39,7 @@ __all__ = [
     "displayed_size",
     "encode_preview",
     "frames_key",
+    "open_store",
     "open_video",
     "probe",
     "read_cut",

@@ -1,21 +1,28 @@
 """Pictures of clips out of the frame store of their video."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import cv2
 import numpy as np
 
 from stages import heartbeat
-from stages.errors import Reason, SourceChanged, StageError
+from stages.errors import Reason, SourceChanged, StageError, StorageError
 from stages.media.clip_tasks import shot_of, spread
-from stages.media.frames import FrameStore, frames_key, read_store, rebuild_store
+from stages.media.frame_store import FrameStore, StoreDamaged, StoreReplaced, frames_key, open_store
+from stages.media.frames import rebuild_store
 from stages.media.load import Pick
 from stages.storage import Storage, stat_source
 from stages.tasks import Clip, Frames, Video
 
+T = TypeVar("T")
+
+OPENED = 3
+"""How often a store is opened that other runs go on replacing."""
+
 
 class FrameLoader:
-    """Reads one store after another, keeping the last: clips of one video come together."""
+    """Reads one store after another, keeping the last open: clips of one video come together."""
 
     def __init__(self, root: str, *, max_frames: int | None = None, pick: Pick | None = None) -> None:
         self._storage = Storage(root)
@@ -30,16 +37,7 @@ class FrameLoader:
             SourceError: the store had to be made anew and the source cannot be decoded, or is another one now.
             StageError: no picture lies in the clip's shot, or the store does not fit the clip.
         """
-        frames = self._decode(video, self._store_of(video))
-        if frames is None:  # a cache may rot; the source decides whether the clip is lost
-            frames = self._decode(video, self._rebuild(video))
-        if frames is None:
-            raise StageError(
-                f"Pictures of video {video.video_id} must be JPEGs, and were not even after they were made anew. "
-                "Check the disk that holds the frames folder.",
-                Reason.STORAGE,
-            )
-        return frames
+        return self._read(video, lambda store: self._decode(video, store))
 
     def times(self, video: Video) -> list[int]:
         """PTS of the pictures that `load` would give, were there no limit on their number; none is decoded.
@@ -47,16 +45,57 @@ class FrameLoader:
         Raises:
             SourceError, StageError: as `load`.
         """
-        store = self._store_of(video)
-        return store.pts[_inside(video.clip, store)].tolist()
+        return self._read(video, lambda store: store.times(_inside(video.clip, store)).pts.tolist())
+
+    def close(self) -> None:
+        """Let go of the store; the next clip opens one."""
+        if self._store is not None:
+            self._store.close()
+        self._store = None
+
+    def _read(self, video: Video, take: Callable[[FrameStore], T | None]) -> T:
+        """What `take` gets of the video's store, which is made anew once where it holds no such thing."""
+        try:
+            taken = self._taken(video, take)
+            if taken is None:  # a cache may rot; the source decides whether the clip is lost
+                taken = _undamaged(take, self._rebuild(video))
+        except (StageError, StorageError):  # after a failed read the store must be opened again
+            self.close()
+            raise
+        if taken is None:
+            raise StageError(
+                f"Pictures of video {video.video_id} must be JPEGs, and were not even after they were made anew. "
+                "Check the disk that holds the frames folder.",
+                Reason.STORAGE,
+            )
+        return taken
+
+    def _taken(self, video: Video, take: Callable[[FrameStore], T | None]) -> T | None:
+        for _ in range(OPENED):
+            try:
+                return _undamaged(take, self._store_of(video))
+            except StoreReplaced:
+                self.close()
+        raise StageError(
+            f"The frame store of video {video.video_id} must stay while it is read, and was replaced {OPENED} times by "
+            "other runs. The next run tries again.",
+            Reason.STORAGE,
+        )
 
     def _store_of(self, video: Video) -> FrameStore:
         wanted = video.clip.columns["frames_key"]
         if self._store is None or self._store.key != wanted:
-            self._store = read_store(self._storage, video.partition, video.video_id)
+            self.close()
+            self._store = self._opened(video)
         if self._store is None or self._store.key != wanted:
             return self._rebuild(video)
         return self._store
+
+    def _opened(self, video: Video) -> FrameStore | None:
+        try:
+            return open_store(self._storage, video.partition, video.video_id)
+        except (FileNotFoundError, StoreDamaged):
+            return None
 
     def _rebuild(self, video: Video) -> FrameStore:
         columns = video.clip.columns
@@ -71,6 +110,7 @@ class FrameLoader:
             raise SourceChanged(
                 video.uri, f"The source is no longer the one that was split: {video.uri}. Run read and split again."
             )
+        self.close()
         self._store = rebuild_store(
             self._storage,
             video.uri,
@@ -85,12 +125,20 @@ class FrameLoader:
         clip = video.clip
         inside = _inside(clip, store)
         if self._pick is not None:
-            inside = [inside[place] for place in self._pick(clip, store.frame[inside].tolist())]
+            inside = [inside[place] for place in self._pick(clip, store.times(inside).frame.tolist())]
         places = [inside[place] for place in spread(len(inside), self._max_frames or len(inside))]
-        images = _pictures(store.jpegs[place] for place in places)
+        images = _pictures(store.jpegs(places))
         if images is None:
             return None
-        return Frames(np.asarray(store.pts[places], np.int64), images, np.asarray(store.frame[places], np.int64))
+        times = store.times(places)
+        return Frames(times.pts, images, times.frame)
+
+
+def _undamaged(take: Callable[[FrameStore], T | None], store: FrameStore) -> T | None:
+    try:
+        return take(store)
+    except StoreDamaged:
+        return None
 
 
 def _inside(clip: Clip, store: FrameStore) -> list[int]:

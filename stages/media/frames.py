@@ -5,7 +5,6 @@ import os
 import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -17,12 +16,19 @@ from stages import heartbeat
 from stages.errors import CorruptStream, StageError
 from stages.media.container import open_video, video_stream
 from stages.media.decode import DecodedFrame, UprightScaler, decode_frames, displayed_size, fit
-from stages.media.frame_store import FOOTER_KEY, FrameStore, frames_key, parse_store, read_store, store_path
+from stages.media.frame_store import (
+    FOOTER_KEY,
+    FrameStore,
+    StoreDamaged,
+    frames_key,
+    open_store,
+    store_path,
+)
 from stages.media.sampling import NearestSampler
 from stages.schemas import FRAME_STORE_SCHEMA
 from stages.storage import Storage
 
-__all__ = ["FrameStore", "StoreWriter", "frames_key", "read_store", "rebuild_store", "sampled", "store_path"]
+__all__ = ["FrameStore", "StoreWriter", "frames_key", "open_store", "rebuild_store", "sampled", "store_path"]
 
 JPEG_QUALITY = 90
 ROW_GROUP = 64
@@ -87,9 +93,20 @@ class StoreWriter:
         self._writer.close()
         self._storage.put_file(self._path, self._local)
 
-    def written(self) -> FrameStore | None:
-        """What was closed. By now the file of that name may be another run's, made with other parameters."""
-        return parse_store(pa.py_buffer(Path(self._local).read_bytes()))
+    def written(self) -> FrameStore:
+        """What was closed. By now the file of that name may be another run's, made with other parameters.
+
+        It reads the local copy, whose bytes stay on the disk until it is closed.
+
+        Raises:
+            StageError: it cannot be read.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                return FrameStore(stack.enter_context(open(self._local, "rb")), self._local, stack)
+            except StoreDamaged as error:
+                location = self._storage.location(self._path)
+                raise StageError(f"The frame store {location} was written and must be readable, and is not.") from error
 
     def _flush(self) -> None:
         if self._rows:
@@ -112,7 +129,7 @@ def sampled(frames: Iterator[DecodedFrame], sampler: NearestSampler) -> Iterator
 
 
 def rebuild_store(storage: Storage, uri: str, partition: str, video_id: str, *, fps: float, max_px: int) -> FrameStore:
-    """Make a video's store by one decode, counted as such, and return it.
+    """Make a video's store by one decode, counted as such, and return it. To be closed.
 
     A stream that breaks gives the pictures before the fault, as it did when the video was split.
 
@@ -128,10 +145,7 @@ def rebuild_store(storage: Storage, uri: str, partition: str, video_id: str, *, 
             for decoded in sampled(_until_broken(decode_frames(container)), sampler):
                 writer.add(decoded)
             writer.close()
-            store = writer.written()
-    if store is None:
-        raise StageError(f"The frame store {storage.location(path)} was written and must be readable, and is not.")
-    return store
+            return writer.written()
 
 
 def _until_broken(frames: Iterator[DecodedFrame]) -> Iterator[DecodedFrame]:

@@ -74,4 +74,6 @@ class LoadFramesStage(ProcessingStage[VideoTask, VideoTask]):
 
     def teardown(self) -> None:
         """Let go of the store."""
+        if self._loader is not None:
+            self._loader.close()
         self._loader = None

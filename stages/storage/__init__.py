@@ -16,12 +16,13 @@ from stages.storage.locations import (
 from stages.storage.parallel import MAX_CONCURRENT, map_concurrently
 from stages.storage.retried_calls import STORE_CLIENTS, call_with_retries, is_lasting
 from stages.storage.source_files import open_source, stat_source
-from stages.storage.store import Storage, digest, file_numbers
+from stages.storage.store import FileReplaced, Storage, digest, file_numbers
 
 __all__ = [
     "MAX_CONCURRENT",
     "STORE_CLIENTS",
     "FileInfo",
+    "FileReplaced",
     "Storage",
     "call_with_retries",
     "digest",

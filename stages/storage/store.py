@@ -31,6 +31,11 @@ from stages.storage.source_files import read_range
 
 T = TypeVar("T")
 
+
+class FileReplaced(OSError):
+    """The file is no longer the one that was opened."""
+
+
 _TEMPORARY_PREFIX = ".tmp-"
 """Prefix of the names of unfinished files, which no listing contains."""
 
@@ -91,22 +96,45 @@ class Storage:
 
     @contextlib.contextmanager
     def open(self, path: str) -> Iterator[IO[bytes]]:
-        """Open the file as a seekable file that is read by ranges.
+        """Open the file as a seekable file that is read by ranges, all from the version that was opened.
 
         Raises:
             FileNotFoundError: it is not there.
+            FileReplaced: while reading; the file was replaced or deleted since it was opened. Not on a local disk,
+                where an open file stays.
         """
         full = self._full_path(path)
         if self.is_local:
             with open(full, "rb") as handle:
                 yield handle
             return
+        self._fs.invalidate_cache()
+        etag = self._etag(path)
         remote = self._call_store(f"opening {path}", lambda: self._fs.open(full, "rb", cache_type="none"))
 
         def fetch(start: int, end: int) -> bytes:
-            return self._call_store(f"reading {path}", lambda: read_range(remote, start, end))
+            message = f"{self.location(path)} was replaced or deleted while it was read"
+            try:
+                data = self._call_store(f"reading {path}", lambda: read_range(remote, start, end))
+                current_etag = self._etag(path)
+            except OSError as error:
+                # FileExpired is a class of s3fs, which need not be installed.
+                if isinstance(error, FileNotFoundError) or type(error).__name__ == "FileExpired":
+                    raise FileReplaced(message) from error
+                raise
+            if current_etag != etag:
+                raise FileReplaced(message)
+            return data
 
         yield RangedFile(fetch, remote.seek(0, 2))  # type: ignore[misc]  # typeshed's RawIOBase is no IO
+
+    def _etag(self, path: str) -> str:
+        """The current content tag of a file; empty on S3, where s3fs makes each range read conditional on the ETag."""
+        if "s3" in self._fs.protocol:
+            return ""
+        full = self._full_path(path)
+        self._fs.invalidate_cache()
+        return self._call_store(f"looking at {path}", lambda: remote_file_info(full, self._fs.info(full))).etag
 
     def list(self, prefix: str = "") -> list[FileInfo]:
         """Every file below a folder, at any depth, sorted by path; empty where the folder does not exist."""

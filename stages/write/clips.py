@@ -61,6 +61,10 @@ class ClipWriter:
         self._storage.write_bytes(made["metadata_path"], text.encode())
         return made
 
+    def close(self) -> None:
+        """Let go of the frame store."""
+        self._loader.close()
+
     def _media(self, video: Video) -> Row:
         path = media_path(dict(video.clip.columns), self._params)
         cut = self._known_cut(path)

@@ -59,6 +59,8 @@ class WriteClips(ProcessingStage[VideoTask, VideoTask]):
 
     def teardown(self) -> None:
         """Let go of the pictures."""
+        if self._writer is not None:
+            self._writer.close()
         self._writer = None
 
 

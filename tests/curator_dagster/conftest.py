@@ -1,14 +1,17 @@
 """Fixtures of the Dagster side: phases without pictures, a folder of sources, a root and an instance."""
 
-from collections.abc import Iterator
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 
 from curator_dagster.curation import Curation
 from curator_dagster.definitions import curation_definitions
-from curator_dagster.partitions import sync_partitions
+from curator_dagster.partition_keys import partition_tags, sync_partitions
 from curator_dagster.resources import Storage
 from stages.params import ExecutorParams, ReadParams
 from stages.run import Session, open_session
@@ -16,6 +19,7 @@ from stages.run.phases import PHASE_CLASSES
 from stages.sources import list_sources, register_sources
 from tests.curator_dagster import tiny_phases
 
+Run = Callable[..., dg.ExecuteInProcessResult]
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -25,12 +29,28 @@ def _tiny_phases(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(PHASE_CLASSES, name, phase)
 
 
-def write_sources(folder: Path) -> Path:
-    """Five sources, of which one cannot be read, one is too short and one cannot be embedded."""
+SOURCE_NAMES = ("a", "b unreadable-read", "c short-split", "d unreadable-embed", "e [bold]\x1b[31m")
+"""Five sources, of which one cannot be read, one is too short and one cannot be embedded."""
+NAMES_WITH_A_DEDUP_FAILURE = ("a", "b", "c", "d unreadable-dedup", "e")
+"""Five sources, of which dedup loses one."""
+
+
+def write_sources(folder: Path, names: tuple[str, ...] = SOURCE_NAMES) -> Path:
+    """A file for each name."""
     folder.mkdir()
-    for name in ("a", "b unreadable-read", "c short-split", "d unreadable-embed", "e [bold]\x1b[31m"):
+    for name in names:
         (folder / f"{name}.mp4").write_bytes(name.encode())
     return folder
+
+
+def put(folder: Path, *names: str, content: str = "", age_s: float = 3600.0) -> None:
+    """Files of this age below a folder."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes((content or name).encode())
+        then = time.time() - age_s
+        os.utime(path, (then, then))
 
 
 @pytest.fixture
@@ -68,3 +88,19 @@ def session(_tiny_phases: None) -> Iterator[Session]:
 @pytest.fixture
 def job(session: Session, storage: Storage) -> dg.JobDefinition:
     return curation_definitions(Curation(), session, storage).resolve_job_def("curate")
+
+
+@pytest.fixture
+def run(job: dg.JobDefinition, instance: dg.DagsterInstance) -> Run:
+    """The job over these partitions, or some assets of it, with parameters by asset."""
+
+    def run_job(
+        keys: list[str], assets: list[str] | None = None, **params: Mapping[str, Any]
+    ) -> dg.ExecuteInProcessResult:
+        config = {**QUIET, "ops": {asset: {"config": dict(values)} for asset, values in params.items()}}
+        selection = [dg.AssetKey(asset) for asset in assets] if assets else None
+        return job.execute_in_process(
+            instance=instance, run_config=config, tags=partition_tags(keys), asset_selection=selection
+        )
+
+    return run_job

@@ -7,10 +7,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from curator_dagster.asset_specs import ASSET_GRAPH, asset_spec
 from curator_dagster.curation import Curation, default_params
 from curator_dagster.definitions import curation_definitions
 from curator_dagster.resources import RayPool, Storage
-from curator_dagster.specs import ABOUT, asset_spec
 from stages.errors import ParamsError
 from stages.params import EmbedParams
 
@@ -36,9 +36,9 @@ class Automated:
 
     def __post_init__(self) -> None:
         curation = Curation(automated=True)
-        self.defs = dg.Definitions([made_by_nothing(asset_spec(curation, asset)) for asset in ABOUT])
+        self.defs = dg.Definitions([made_by_nothing(asset_spec(curation, asset)) for asset in ASSET_GRAPH])
         self.add("old")
-        for asset in ABOUT:
+        for asset in ASSET_GRAPH:
             self.made(asset, *([] if asset == "unique_clips" else ["old"]))
         assert self.asked() == {}  # the first look
 
@@ -52,7 +52,10 @@ class Automated:
     def asked(self) -> dict[str, set[str | None]]:
         """Partitions that one look asks for, by asset."""
         found = dg.evaluate_automation_conditions(
-            defs=self.defs, instance=self.instance, asset_selection=dg.AssetSelection.assets(*ABOUT), cursor=self.cursor
+            defs=self.defs,
+            instance=self.instance,
+            asset_selection=dg.AssetSelection.assets(*ASSET_GRAPH),
+            cursor=self.cursor,
         )
         self.cursor = found.cursor
         asked = [each.true_subset for each in found.results if not each.true_subset.is_empty]
@@ -83,7 +86,7 @@ def test_new_partitions_flow_to_the_dataset_and_take_no_old_one_along(automated:
 
 def test_run_of_the_whole_job_leaves_nothing_to_be_asked_for(automated: Automated) -> None:
     automated.add("new")
-    for asset in ABOUT:
+    for asset in ASSET_GRAPH:
         automated.made(asset, *([] if asset == "unique_clips" else ["new"]))
     assert automated.asked() == {}
     assert automated.asked() == {}
@@ -125,13 +128,13 @@ def test_sensors_run_from_the_start_only_where_asked_for(automated_: bool) -> No
     conditions = [spec.automation_condition is not None for spec in defs.resolve_all_asset_specs()]
     sensors = {sensor.name: sensor.default_status for sensor in defs.sensors or []}
     running = dg.DefaultSensorStatus.RUNNING if automated_ else dg.DefaultSensorStatus.STOPPED
-    assert conditions == [automated_] * len(ABOUT)
+    assert conditions == [automated_] * len(ASSET_GRAPH)
     assert sensors.pop("left_changed_decisions") == running
     assert sensors == ({"left_automation": running} if automated_ else {})
 
 
 def test_freshness_stands_on_the_assets_that_ask_for_it() -> None:
-    specs = {asset: asset_spec(Curation(fresh_within_hours={"dataset": 24}), asset) for asset in ABOUT}
+    specs = {asset: asset_spec(Curation(fresh_within_hours={"dataset": 24}), asset) for asset in ASSET_GRAPH}
     assert [asset for asset, spec in specs.items() if spec.freshness_policy] == ["dataset"]
 
 
@@ -143,7 +146,7 @@ def test_pool_is_gpu_where_a_phase_takes_gpu_memory(
     pools: dict[str, str], gpu_memory_gb: float, expected: str | None
 ) -> None:
     params = {**default_params(), "embed": EmbedParams(gpu_memory_gb=gpu_memory_gb)}
-    assert Curation(pools=pools, params=params).pool("embed") == expected
+    assert Curation(pools=pools, params=params).concurrency_pool("embed") == expected
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import dagster as dg
 import pytest
 
 from curator_dagster import config as configs
-from curator_dagster.config import SplitConfig, check_run_config, plain_params
+from curator_dagster.config import SplitConfig, params_from_config, validate_run_config
 from curator_dagster.curation import Curation
 from stages.errors import ParamsError
 from stages.params import PHASES, Params, SplitParams
@@ -16,8 +16,8 @@ def test_each_phase_has_a_config_with_its_fields(phase: str) -> None:
     assert list(config.model_fields) == list(PHASES[phase].model_fields)
 
 
-def test_plain_params_are_free_of_dagster() -> None:
-    plain = plain_params(SplitConfig(threshold=0.3))
+def test_params_from_config_are_free_of_dagster() -> None:
+    plain = params_from_config(SplitConfig(threshold=0.3))
     assert type(plain) is SplitParams
     assert plain.threshold == 0.3
 
@@ -27,7 +27,7 @@ def test_config_takes_the_arguments_of_custom_filters() -> None:
 
     @dg.asset
     def probe(config: configs.FilterConfig) -> None:
-        seen.append(plain_params(config).model_dump()["custom"])
+        seen.append(params_from_config(config).model_dump()["custom"])
 
     arguments = [{"filter": "mine.filters:Text", "max": 0.2, "words": ["a", "b"]}]
     dg.materialize([probe], run_config={"ops": {"probe": {"config": {"custom": arguments}}}})
@@ -35,10 +35,10 @@ def test_config_takes_the_arguments_of_custom_filters() -> None:
 
 
 @pytest.mark.usefixtures("_tiny_phases")
-def test_check_run_config_accepts_defaults_and_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_validate_run_config_accepts_defaults_and_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROMPT", "What happens?")
-    check_run_config(Curation(), {}, "root")
-    check_run_config(Curation(), {"ops": {"captions": {"config": {"prompt": {"env": "PROMPT"}}}}}, "root")
+    validate_run_config(Curation(), {}, "root")
+    validate_run_config(Curation(), {"ops": {"captions": {"config": {"prompt": {"env": "PROMPT"}}}}}, "root")
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,6 @@ def test_check_run_config_accepts_defaults_and_the_environment(monkeypatch: pyte
         ("unique_clips", {"keep": "rank"}, "keep='rank' requires rank_by"),
     ],
 )
-def test_check_run_config_rejects_values_out_of_bounds(asset: str, values: dict[str, object], message: str) -> None:
+def test_validate_run_config_rejects_values_out_of_bounds(asset: str, values: dict[str, object], message: str) -> None:
     with pytest.raises(ParamsError, match=message):
-        check_run_config(Curation(), {"ops": {asset: {"config": values}}}, "root")
+        validate_run_config(Curation(), {"ops": {asset: {"config": values}}}, "root")

@@ -7,7 +7,7 @@ import pytest
 from curator_dagster.config import config_class
 from curator_dagster.curation import Curation
 from curator_dagster.definitions import curation_definitions
-from curator_dagster.partitions import sync_partitions
+from curator_dagster.partition_keys import sync_partitions
 from curator_dagster.resources import Storage
 from stages.manifest import read_manifest
 from stages.params import PHASES, ReadParams, SplitParams, describe_bounds

@@ -4,7 +4,7 @@ from types import FrameType
 
 import pytest
 
-from curator_dagster.interrupts import plain_interrupts
+from curator_dagster.interrupts import signals_as_keyboard_interrupt
 
 
 class OtherInterruptError(BaseException):
@@ -18,7 +18,7 @@ def test_signals_raise_keyboard_interrupt_inside_only(number: signal.Signals) ->
 
     before = signal.signal(number, outer)
     try:
-        with pytest.raises(KeyboardInterrupt), plain_interrupts():
+        with pytest.raises(KeyboardInterrupt), signals_as_keyboard_interrupt():
             signal.raise_signal(number)
         with pytest.raises(OtherInterruptError):
             signal.raise_signal(number)
@@ -30,7 +30,7 @@ def test_signals_are_left_alone_outside_the_main_thread() -> None:
     entered: list[bool] = []
 
     def work() -> None:
-        with plain_interrupts():
+        with signals_as_keyboard_interrupt():
             entered.append(True)
 
     thread = threading.Thread(target=work)

@@ -1,6 +1,6 @@
 import pytest
 
-from curator_dagster.progress import lines, progress_line, reported
+from curator_dagster.progress import progress_callback, progress_line, progress_logger
 from stages.params import ExecutorParams
 from stages.run import Progress, Session
 
@@ -22,29 +22,29 @@ def test_progress_line_says_how_far_a_phase_is(progress: Progress, line: str) ->
     assert progress_line(progress) == line
 
 
-def test_lines_are_written_at_begin_and_end_and_seldom_between() -> None:
+def test_progress_logger_writes_at_begin_and_end_and_seldom_between() -> None:
     written: list[str] = []
-    report = lines(written.append, every_s=60.0)
+    report = progress_logger(written.append, every_s=60.0)
     for done in (0, 1, 2, 3, 3):
         report(Progress("split", done, 0, 3, 1.0, done / 3))
     report(Progress("filter", 1, 0, 2, 1.0, 0.5))
     assert [line.partition(" items")[0] for line in written] == ["split: 0 of 3", "split: 3 of 3", "filter: 1 of 2"]
 
 
-def test_lines_are_written_when_due() -> None:
+def test_progress_logger_writes_when_due() -> None:
     written: list[str] = []
-    report = lines(written.append, every_s=0.0)
+    report = progress_logger(written.append, every_s=0.0)
     for done in range(4):
         report(Progress("split", done, 0, 9, 1.0, done / 9))
     assert len(written) == 4
 
 
-def test_reported_keeps_who_listened_before() -> None:
+def test_progress_callback_keeps_the_one_before() -> None:
     first: list[Progress] = []
     second: list[Progress] = []
     session = Session(ExecutorParams(mode="local"), first.append)
     progress = Progress("split", 0, 0, 1, 0.0, 0.0)
-    with reported(session, second.append):
+    with progress_callback(session, second.append):
         assert session.on_progress is not None
         session.on_progress(progress)
     session.on_progress(progress)

@@ -14,7 +14,7 @@ from dagster_ray.types import AnyDagsterContext
 
 from curator_dagster.curation import Curation
 from curator_dagster.definitions import curation_definitions
-from curator_dagster.partitions import sync_partitions
+from curator_dagster.partition_keys import sync_partitions
 from curator_dagster.resources import Storage
 from stages.params import ExecutorParams
 from stages.run.phases import PHASE_CLASSES

@@ -16,7 +16,7 @@ from dagster_ray.kuberay import KubeRayCluster, KubeRayInteractiveJob
 
 from curator_dagster.curation import Curation
 from curator_dagster.definitions import curation_definitions
-from curator_dagster.partitions import sync_partitions
+from curator_dagster.partition_keys import sync_partitions
 from curator_dagster.resources import Storage
 from stages.manifest.row_files import read_footer
 from stages.params import ExecutorParams

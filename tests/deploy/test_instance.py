@@ -9,7 +9,7 @@ import fsspec
 import pytest
 from dagster._core.events import ComputeLogsCaptureData
 
-from curator_dagster.partitions import sync_partitions
+from curator_dagster.partition_keys import sync_partitions
 from curator_dagster.resources import Storage
 from tests.curator_dagster.conftest import QUIET
 from tests.deploy.conftest import DEPLOY

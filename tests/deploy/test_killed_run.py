@@ -15,7 +15,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from curator_dagster.partitions import sync_partitions
+from curator_dagster.partition_keys import sync_partitions
 from curator_dagster.resources import Storage
 from stages.manifest import last_commit
 from tests.deploy.conftest import DEPLOY

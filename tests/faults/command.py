@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from curator_dagster.commands.launch import dagster_instance, plan, run_plan
-from curator_dagster.commands.requests import requested_params
+from curator_dagster.commands.cli_params import parse_params
+from curator_dagster.commands.run_plan import dagster_instance, execute_plan, plan_run
 from stages.run import Session, open_session
 
 PROJECT = Path(__file__).parents[2]
@@ -63,7 +63,7 @@ def ended(process: subprocess.Popen[str], *, limit_s: float) -> tuple[int, str]:
 
 def curate_here(source: Path, root: Path, settings: Mapping[str, Any], *, until: str = "dataset") -> Session:
     """What the command does, in this process; returns the session that it was done in, closed."""
-    params = requested_params(None, [f"{name}={value}" for name, value in settings.items()])
+    params = parse_params(None, [f"{name}={value}" for name, value in settings.items()])
     with dagster_instance() as instance, open_session(params["executor"]) as session:
-        run_plan(plan(str(source), str(root), params, until=until), session, instance)
+        execute_plan(plan_run(str(source), str(root), params, until=until), session, instance)
     return session

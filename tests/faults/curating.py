@@ -18,8 +18,8 @@ from typing import Any
 from rich.console import Console
 
 from curator_dagster import cli
-from curator_dagster.commands import run as run_command
-from curator_dagster.progress import Report
+from curator_dagster.commands import run_and_retry
+from curator_dagster.progress import ProgressCallback
 from stages.executors.guardian import Process, processes_of
 from stages.run import Progress
 from tests.faults.command import arguments, curate_here, ended, start
@@ -155,10 +155,10 @@ def begun(sources: Path, root: Path, settings: Mapping[str, Any]) -> Iterator[Cu
 def main() -> None:
     """The command `curator`, whose progress also goes to a file."""
     trace = sys.argv.pop(1)
-    shown = run_command.progress_display
+    shown = run_and_retry.progress_display
 
     @contextmanager
-    def traced(console: Console) -> Iterator[Report]:
+    def traced(console: Console) -> Iterator[ProgressCallback]:
         with shown(console) as report, open(trace, "a", buffering=1) as log:
 
             def both(progress: Progress) -> None:
@@ -167,5 +167,5 @@ def main() -> None:
 
             yield both
 
-    run_command.progress_display = traced
+    run_and_retry.progress_display = traced
     cli.main()

@@ -111,6 +111,7 @@ def frames_of(root: Path, row: Row, pick: Pick | None) -> Frames:
     stage = LoadFramesStage(str(root), pick=pick)
     stage.setup(WORKER)
     frames = stage.process(video_task(row)).data.clip.frames
+    stage.teardown()
     assert frames is not None
     return frames
 

@@ -75,6 +75,7 @@ def test_embed_spreads_its_pictures_over_the_whole_clip(tmp_path: Path, video: P
     stage = LoadFramesStage(str(tmp_path), max_frames=3)
     stage.setup(WORKER)
     frames = stage.process(video_task(clip_row(video, 0, 225))).data.clip.frames
+    stage.teardown()
     assert frames is not None
     seconds = np.asarray(frames.pts) / 12_800
     np.testing.assert_allclose(seconds, [1.5, 4.5, 7.5], atol=0.3)

@@ -124,7 +124,7 @@ def test_commit_table_returns_an_equal_version(tmp_path: Path) -> None:
     assert again == first
 
 
-def test_commit_table_gives_racing_writers_file_numbers_their_own(tmp_path: Path) -> None:
+def test_commit_table_gives_racing_writers_numbers_of_their_own(tmp_path: Path) -> None:
     storage, ref = Storage(tmp_path), reference(tmp_path)
     files = [write_items(tmp_path, {key: [clip(key, 1)]}) for key in "abcdefgh"]
     barrier = threading.Barrier(len(files))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from fractions import Fraction
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -10,29 +10,47 @@ import numpy as np
 import pytest
 
 from stages import heartbeat
-from stages.errors import CorruptStream, Reason, StageError
+from stages.errors import CorruptStream
 from stages.media.container import open_video
 from stages.media.decode import decode_frames
-from stages.media.frames import FrameStore, StoreWriter, frames_key, read_store, rebuild_store, store_path
+from stages.media.frames import FrameStore, StoreWriter, frames_key, open_store, rebuild_store, store_path
 from stages.storage import Storage
-from stages.tasks import Span
 from tests.videos import noise_shot, remux, three_shots, truncated, write_video
 
 
-def rebuild(root: Path, path: Path, *, fps: float = 2, max_px: int = 448) -> FrameStore:
-    return rebuild_store(Storage(root), str(path), "p", "v", fps=fps, max_px=max_px)
+@dataclass(frozen=True)
+class Pictures:
+    """All that a store holds."""
+
+    key: str
+    pts: list[int]
+    frame: list[int]
+    jpegs: list[bytes]
+
+
+def pictures(store: FrameStore) -> Pictures:
+    with store:
+        pts, frame = store.times(range(len(store)))
+        return Pictures(store.key, pts.tolist(), frame.tolist(), list(store.jpegs(range(len(store)))))
+
+
+def rebuild(root: Path, path: Path, *, fps: float = 2, max_px: int = 448) -> Pictures:
+    return pictures(rebuild_store(Storage(root), str(path), "p", "v", fps=fps, max_px=max_px))
+
+
+def stored(root: Path) -> Pictures:
+    return pictures(open_store(Storage(root), "p", "v"))
 
 
 def test_rebuild_store_samples_the_whole_source(tmp_path: Path) -> None:
     heartbeat.take_counts()
     store = rebuild(tmp_path, three_shots(tmp_path / "a.mp4"))
     # 9 s at 25 fps: steps of 12.5 frames, ties to the left; the step at frame 225 takes the last frame.
-    assert store.frame.tolist() == [25 * step // 2 for step in range(18)] + [224]
-    assert store.pts.tolist() == [512 * frame for frame in store.frame]
+    assert store.frame == [25 * step // 2 for step in range(18)] + [224]
+    assert store.pts == [512 * frame for frame in store.frame]
     assert heartbeat.take_counts() == {"rebuilt_frame_stores": 1.0, "decoded_frames": 225.0}
-    again = read_store(Storage(tmp_path), "p", "v")
-    assert again is not None
-    assert (again.key, again.jpegs) == (frames_key("v", 2, 448), store.jpegs)
+    assert stored(tmp_path) == store
+    assert store.key == frames_key("v", 2, 448)
 
 
 def test_rebuild_store_returns_its_own_pictures_where_runs_with_other_parameters_write_too(tmp_path: Path) -> None:
@@ -90,46 +108,11 @@ def test_store_writer_leaves_nothing_without_close(tmp_path: Path, writer: Store
     with open_video(str(three_shots(tmp_path / "a.mp4"))) as container:
         for decoded in decode_frames(container):
             writer.add(decoded)
-    assert read_store(Storage(tmp_path), "p", "v") is None
+    with pytest.raises(FileNotFoundError):
+        open_store(Storage(tmp_path), "p", "v")
     writer.close()
-    store = read_store(Storage(tmp_path), "p", "v")
-    assert store is not None
+    store = stored(tmp_path)
     assert (store.key, len(store.jpegs)) == ("k", 225)
-
-
-@pytest.mark.parametrize("damage", [b"", b"PAR1", b"not parquet at all", None])
-def test_read_store_returns_none_for_a_damaged_file(tmp_path: Path, damage: bytes | None) -> None:
-    rebuild(tmp_path, three_shots(tmp_path / "a.mp4"))
-    path = tmp_path / store_path("p", "v")
-    whole = path.read_bytes()
-    path.write_bytes(b"PAR1" + bytes(60) + whole[64:] if damage is None else damage)  # the head of the first page
-    assert read_store(Storage(tmp_path), "p", "v") is None
-
-
-def test_read_store_rejects_a_disk_that_does_not_answer(tmp_path: Path) -> None:
-    (tmp_path / store_path("p", "v")).mkdir(parents=True)  # reading a folder is an OSError for root too
-    with pytest.raises(StageError, match="next run tries again") as caught:
-        read_store(Storage(tmp_path), "p", "v")
-    assert caught.value.reason is Reason.STORAGE
-    assert read_store(Storage(tmp_path), "p", "another") is None
-
-
-@pytest.mark.parametrize(
-    ("span", "shot", "expected"),
-    [
-        ((0, 30), (0, 100), [0, 1, 2]),
-        ((10, 11), (0, 100), [1]),
-        ((12, 16), (0, 100), [1]),
-        ((18, 19), (15, 40), [2]),
-        ((11, 13), (11, 19), []),
-    ],
-)
-def test_within_takes_the_nearest_of_the_shot(
-    span: tuple[int, int], shot: tuple[int, int], expected: list[int]
-) -> None:
-    pts = np.arange(0, 60, 10)
-    store = FrameStore("k", pts, pts, [b""] * 6)
-    assert store.within(Span(*span, Fraction(1)), Span(*shot, Fraction(1))) == expected
 
 
 def test_frames_key_depends_on_each_parameter() -> None:

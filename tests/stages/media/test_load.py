@@ -1,3 +1,4 @@
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -7,8 +8,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from stages import heartbeat
+from stages.errors import Reason, StageError
 from stages.executors.work import BatchResult, run_batch
-from stages.media.frame_store import read_store, store_path
+from stages.media.frame_loader import FrameLoader
+from stages.media.frame_store import open_store, store_path
 from stages.media.frames import rebuild_store
 from stages.media.load import LoadFramesStage
 from stages.storage import Storage
@@ -26,7 +30,10 @@ def load(root: Path, rows: list[Row], *, max_frames: int | None = None) -> Batch
     stage = LoadFramesStage(str(root), max_frames=max_frames)
     stage.setup(WORKER)
     tasks: list[Task] = [video_task(row) for row in rows]
-    return run_batch(stage, tasks)
+    try:
+        return run_batch(stage, tasks)
+    finally:
+        stage.teardown()
 
 
 def frames_of(result: object) -> Frames:
@@ -37,7 +44,7 @@ def frames_of(result: object) -> Frames:
 
 
 def make_store(root: Path, row: Row) -> Path:
-    rebuild_store(Storage(root), row["uri"], PARTITION, row["video_id"], fps=FPS, max_px=MAX_PX)
+    rebuild_store(Storage(root), row["uri"], PARTITION, row["video_id"], fps=FPS, max_px=MAX_PX).close()
     return root / store_path(PARTITION, row["video_id"])
 
 
@@ -95,7 +102,18 @@ def make_coarser(path: Path) -> None:
     pq.write_table(table.replace_schema_metadata({b"frames_key": b"of another rate"}), path)
 
 
-@pytest.mark.parametrize("harm", [os.unlink, damage_footer, damage_pictures, make_coarser])
+def damage_last_pages(path: Path) -> None:
+    """The second clip's pages; the first clip is read before they are needed."""
+    pq.write_table(pq.read_table(path), path, row_group_size=8, compression="none")
+    chunk = pq.read_metadata(path).row_group(2).column(0)
+    data = bytearray(path.read_bytes())
+    data[chunk.dictionary_page_offset : chunk.data_page_offset] = bytes(
+        chunk.data_page_offset - chunk.dictionary_page_offset
+    )
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("harm", [os.unlink, damage_footer, damage_pictures, damage_last_pages, make_coarser])
 def test_load_frames_makes_a_bad_store_anew_by_one_counted_decode(tmp_path: Path, video: Path, harm: object) -> None:
     rows = [clip_row(video, 0, 75), clip_row(video, 75, 150)]
     path = make_store(tmp_path, rows[0])
@@ -105,9 +123,68 @@ def test_load_frames_makes_a_bad_store_anew_by_one_counted_decode(tmp_path: Path
     for result, frames in zip(done.results, expected, strict=True):
         np.testing.assert_array_equal(frames_of(result).images, frames.images)
     assert done.counters == {"rebuilt_frame_stores": 1, "decoded_frames": 225}
-    store = read_store(Storage(tmp_path), PARTITION, rows[0]["video_id"])
-    assert store is not None
-    assert store.key == rows[0]["frames_key"]
+    with open_store(Storage(tmp_path), PARTITION, rows[0]["video_id"]) as store:
+        assert store.key == rows[0]["frames_key"]
+
+
+def replaced_by(root: Path, storage: Storage) -> None:
+    """Copy a root's store of a folder into another storage, in place of one that may be there."""
+    for info in Storage(root).list("frames"):
+        storage.write_bytes(info.path, (root / info.path).read_bytes())
+
+
+@pytest.mark.parametrize(("is_other", "rebuilt"), [(False, {}), (True, {"rebuilt_frame_stores": 1})])
+def test_frame_loader_opens_anew_a_store_that_another_run_replaces(
+    tmp_path: Path, video: Path, is_other: bool, rebuilt: dict[str, int]
+) -> None:
+    rows = [clip_row(video, 0, 75), clip_row(video, 75, 150)]
+    path = make_store(tmp_path, rows[0])
+    table = pq.read_table(path)
+    longer = [jpeg + bytes(50_000) for jpeg in table["jpeg"].to_pylist()]  # more than one range holds
+    pq.write_table(table.set_column(2, "jpeg", [longer]), path, row_group_size=8, compression="none")
+    remote = Storage(f"memory://{tmp_path.name}")
+    replaced_by(tmp_path, remote)
+    expected = [frames_of(result) for result in load(tmp_path, rows).results]
+    heartbeat.take_counts()
+    loader = FrameLoader(remote.root)
+    with contextlib.closing(loader):
+        first = loader.load(video_task(rows[0]).data)
+        if is_other:
+            make_coarser(path)
+        replaced_by(tmp_path, remote)
+        second = loader.load(video_task(rows[1]).data)
+    for frames, wanted in zip((first, second), expected, strict=True):
+        np.testing.assert_array_equal(frames.images, wanted.images)
+        np.testing.assert_array_equal(frames.pts, wanted.pts)
+    assert {name: number for name, number in heartbeat.take_counts().items() if name != "decoded_frames"} == rebuilt
+
+
+def test_frame_loader_keeps_what_it_made_anew_while_runs_of_other_parameters_write_too(
+    tmp_path: Path, video: Path
+) -> None:
+    rows = [clip_row(video, 0, 75), clip_row(video, 75, 150)]
+    heartbeat.take_counts()
+    with contextlib.closing(FrameLoader(str(tmp_path))) as loader:
+        for row in rows:
+            assert len(loader.load(video_task(row).data)) == 12
+            make_coarser(tmp_path / store_path(PARTITION, row["video_id"]))
+    assert heartbeat.take_counts()["rebuilt_frame_stores"] == 1
+
+
+def test_frame_loader_reads_on_once_a_disk_answers_again(tmp_path: Path, video: Path) -> None:
+    row = clip_row(video, 0, 75)
+    path = make_store(tmp_path, row)
+    aside = path.rename(tmp_path / "aside")
+    path.mkdir()  # reading a folder is an OSError for root too
+    heartbeat.take_counts()
+    with contextlib.closing(FrameLoader(str(tmp_path))) as loader:
+        with pytest.raises(StageError, match="next run tries again") as caught:
+            loader.load(video_task(row).data)
+        assert caught.value.reason is Reason.STORAGE
+        path.rmdir()
+        aside.rename(path)
+        assert len(loader.load(video_task(row).data)) == 12
+    assert heartbeat.take_counts() == {}
 
 
 def test_load_frames_fails_all_clips_of_a_lost_source_at_once(tmp_path: Path, video: Path) -> None:

@@ -12,8 +12,7 @@ import pytest
 
 from stages.errors import ParamsError
 from stages.manifest import ManifestRef, RowWriter, commit_table, read_manifest
-from stages.media import frames_key
-from stages.media.frames import read_store
+from stages.media import frames_key, open_store
 from stages.params import ExecutorParams, SplitParams
 from stages.phase import PhaseReport
 from stages.run import open_session
@@ -68,9 +67,8 @@ def test_split_makes_a_row_a_clip_and_the_frame_store(tmp_path: Path) -> None:
     assert (middle["starts_at_cut"], middle["video_frames"], middle["error"]) == (True, 225, None)
     assert (middle["width"], middle["codec"], middle["method"]) == (96, "h264", "shots")
     assert 0.1 < middle["flow_mean"] <= middle["flow_p95"] < 0.5
-    store = read_store(Storage(tmp_path), "p", middle["video_id"])
-    assert store is not None
-    assert store.key == middle["frames_key"] == frames_key(middle["video_id"], 2, 448)
+    with open_store(Storage(tmp_path), "p", middle["video_id"]) as store:
+        assert store.key == middle["frames_key"] == frames_key(middle["video_id"], 2, 448)
     assert report.counters["decoded_frames"] == 225
 
 

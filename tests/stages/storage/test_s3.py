@@ -2,20 +2,28 @@
 
 import contextlib
 import threading
+from fractions import Fraction
 from pathlib import Path
 
 import fsspec
 import pytest
+from botocore.awsrequest import AWSRequest
 
 from curator_dagster.cli import app
-from stages import heartbeat
-from stages.errors import SourceChanged
+from stages import heartbeat, retry
+from stages.errors import SourceChanged, StorageError
 from stages.manifest import Commit, CommittedFile, ManifestRef, RowWriter, commit_table, read_manifest
+from stages.media import StoreDamaged, StoreReplaced, open_store, store_path
 from stages.params import ReadParams
+from stages.pictures.stored import UNREADABLE, stored_picture
+from stages.retry import Backoff
 from stages.sources import list_sources
+from stages.storage import Storage, open_source, stat_source
+from stages.storage.locations import open_filesystem
 from stages.storage.ranged_file import FIRST_RANGE_BYTES
-from stages.storage.source_files import open_source, stat_source
-from stages.storage.store import Storage
+from stages.tasks import Span
+from tests.object_store import ObjectStore
+from tests.stages.pictures.stores import clip_row, noise, write_store
 from tests.videos import three_shots
 
 
@@ -83,7 +91,42 @@ def test_open_source_rejects_an_object_that_is_replaced_meanwhile(s3_bucket: str
             stack.close()
 
 
-def test_racing_commits_get_file_numbers_their_own(s3_bucket: str) -> None:
+def test_frame_store_costs_few_requests_and_is_read_anew_when_it_is_replaced(s3_bucket: str, tmp_path: Path) -> None:
+    storage, path = Storage(f"{s3_bucket}/root"), store_path("p", "v")
+    pictures = {pts: noise(pts, 96, 64) for pts in range(640)}
+    storage.put_file(path, write_store(tmp_path, "v", pictures, row_group=64))
+    filesystem, _ = open_filesystem(storage.root)
+    asked: list[str] = []
+
+    def ask(request: AWSRequest, **_: object) -> None:
+        asked.append(request.method or "")
+
+    filesystem.connect()
+    filesystem.s3.meta.events.register("before-send.s3", ask)
+    with open_store(storage, "p", "v") as store:
+        for start in range(200, 360, 10):  # sixteen clips
+            clip = Span(start, start + 10, Fraction(1))
+            assert list(store.jpegs(store.within(clip, clip))) == [pictures[pts] for pts in range(start, start + 10)]
+        assert asked == ["HEAD", *["GET"] * 3]  # the footer; three row groups, of which two came together
+        filesystem.pipe(f"{storage.root}/{path}", b"x" * storage.list("frames")[0].size_bytes)
+        with pytest.raises(StoreReplaced):
+            list(store.jpegs([639]))
+    with pytest.raises(StoreDamaged):
+        open_store(storage, "p", "v")
+
+
+def test_frame_store_of_a_store_that_is_away_is_not_damaged(
+    s3_bucket: str, s3_server: ObjectStore, tmp_path: Path
+) -> None:
+    storage = Storage(f"{s3_bucket}/root")
+    storage.put_file(store_path("p", "v"), write_store(tmp_path, "v", {pts: noise(pts % 7) for pts in range(64)}))
+    with open_store(storage, "p", "v") as store, s3_server.outage(), retry.using(Backoff(1, 0)):
+        with pytest.raises(StorageError):
+            list(store.jpegs([0]))
+        assert stored_picture(storage, clip_row("v", 0, 10)).lack == UNREADABLE
+
+
+def test_racing_commits_get_numbers_of_their_own(s3_bucket: str) -> None:
     storage = Storage(f"{s3_bucket}/root")
     ref = ManifestRef(storage.root, "clips", "p")
 

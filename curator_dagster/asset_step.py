@@ -1,0 +1,117 @@
+"""The step of every asset: finds the input tables, runs the phase, and yields materializations and check results."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import dagster as dg
+
+from curator_dagster.asset_specs import ASSET_GRAPH
+from curator_dagster.checks import evaluate_checks
+from curator_dagster.config import params_from_config, validate_run_config
+from curator_dagster.curation import UNPARTITIONED_ASSETS, Curation
+from curator_dagster.interrupts import signals_as_keyboard_interrupt
+from curator_dagster.metadata import materialization_metadata
+from curator_dagster.partition_keys import fully_committed_partitions
+from curator_dagster.partitioning import TimeWindowPartitioning
+from curator_dagster.phase_summary import summary_line
+from curator_dagster.progress import progress_callback, progress_logger
+from curator_dagster.resources import Storage
+from curator_dagster.watch.source import SourceBucket
+from stages.errors import CurationError, ManifestError
+from stages.manifest import ALL_PARTITIONS
+from stages.params import Params
+from stages.run import Inputs, PhaseReport, Session
+
+Reports = Mapping[str, PhaseReport]
+AssetResult = dg.MaterializeResult | dg.AssetCheckResult
+
+
+def run_phase(curation: Curation, context: dg.AssetExecutionContext, config: Params) -> Iterator[AssetResult]:
+    """Bring the asset's tables of all partitions of the run up to date; materialize each, then check each.
+
+    Raises:
+        dg.Failure: the phase stopped; partitions that it committed before are materialized. Or a blocking check
+            failed; then all partitions are materialized.
+    """
+    asset = config.asset
+    session: Session = getattr(context.resources, curation.scoped("session"))
+    storage: Storage = getattr(context.resources, curation.scoped("storage"))
+    reports_before, has_failed = len(session.reports), True
+    try:
+        validate_run_config(curation, context.run.run_config, storage.root)
+        partitions = partition_keys_of_run(context)
+        if isinstance(curation.partitioning, TimeWindowPartitioning) and asset == "videos":
+            source: SourceBucket = getattr(context.resources, curation.scoped("source"))
+            curation.partitioning.register_window_sources(partitions, storage.open(), source.location, config)
+        inputs = input_tables(storage, ASSET_GRAPH[asset].deps, partitions)
+        outputs = [storage.ref(asset, partition) for partition in partitions]
+        with signals_as_keyboard_interrupt(), progress_callback(session, progress_logger(context.log.info)):
+            reports = session.run_phase(params_from_config(config), inputs, outputs)
+        has_failed = False
+        context.log.info(summary_line(reports))
+    except CurationError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error
+    finally:
+        if has_failed:  # for any reason, such as a full disk or a cancelled run
+            for reports_of_phase in session.reports[reports_before:]:
+                _log_materializations(context, reports_of_phase, storage)
+    yield _materialize_result(context, reports, storage)
+    yield from evaluate_checks(context, curation.checks, storage.open(), reports)
+
+
+def partition_keys_of_run(context: dg.AssetExecutionContext) -> list[str]:
+    """Keys of the run, one or a range; an unpartitioned asset has the one key ``all``.
+
+    A run of a partitioned job has a key also in the steps of unpartitioned assets, where `context.partition_keys`
+    would be wrong.
+    """
+    return [ALL_PARTITIONS] if context.assets_def.partitions_def is None else list(context.partition_keys)
+
+
+def input_tables(storage: Storage, upstream: Sequence[str], partitions: list[str]) -> Inputs:
+    """The tables that the partitions are made from, by asset.
+
+    Raises:
+        ManifestError: an unpartitioned asset finds no partition that has all of its inputs.
+    """
+    if partitions == [ALL_PARTITIONS]:
+        partitions = fully_committed_partitions(storage.open(), upstream)
+        if not partitions:
+            raise ManifestError(
+                f"No partition under {storage.root} has {' and '.join(upstream)} committed. Materialize them first."
+            )
+    return {
+        asset: [storage.ref(asset, key) for key in ([ALL_PARTITIONS] if asset in UNPARTITIONED_ASSETS else partitions)]
+        for asset in upstream
+    }
+
+
+def _materialize_result(context: dg.AssetExecutionContext, reports: Reports, storage: Storage) -> dg.MaterializeResult:
+    """One materialization a partition, each with metadata of its own.
+
+    Dagster takes metadata by partition, but one data version for all partitions of a run.
+    """
+    for partition, metadata in materialization_metadata(reports, storage):
+        context.add_asset_metadata(metadata, partition_key=None if partition == ALL_PARTITIONS else partition)
+    return dg.MaterializeResult(data_version=dg.DataVersion(data_version(reports)))
+
+
+def _log_materializations(context: dg.AssetExecutionContext, reports: Reports, storage: Storage) -> None:
+    """Log a materialization of each committed partition of a step that fails."""
+    for partition, metadata in materialization_metadata(reports, storage):
+        context.log_event(
+            dg.AssetMaterialization(
+                asset_key=context.asset_key,
+                partition=None if partition == ALL_PARTITIONS else partition,
+                metadata=metadata,
+                tags={"dagster/data_version": reports[partition].data_version},
+            )
+        )
+
+
+def data_version(reports: Reports) -> str:
+    """Digest of the items of all partitions of the run; of a single partition, the digest in its commit."""
+    if len(reports) == 1:
+        return next(iter(reports.values())).data_version
+    digests = "\n".join(sorted(f"{key} {report.data_version}" for key, report in reports.items()))
+    return hashlib.sha256(digests.encode()).hexdigest()

@@ -1,0 +1,121 @@
+"""`curator run` and `curator retry`, with validated parameters."""
+
+from typing import Any
+
+import dagster as dg
+
+from curator_dagster.commands.cli_params import ParamValues
+from curator_dagster.commands.console import (
+    progress_display,
+    reasons_table,
+    stderr_console,
+    stdout_console,
+    summary_table,
+)
+from curator_dagster.commands.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
+from curator_dagster.commands.retry_plan import plan_retry
+from curator_dagster.commands.run_plan import RunPlan, dagster_instance, execute_plan, plan_run
+from curator_dagster.phase_summary import invalidating_changes, summary_line
+from stages.errors import CurationError, ParamsError, StorageError
+from stages.params import ExecutorParams
+from stages.retry import using
+from stages.run import Session, open_session
+
+
+def run_command(source: str, root: str, params: dict[str, Any], *, until: str) -> int:
+    """Curate, show progress, print a summary, and return the exit code.
+
+    Raises:
+        ParamsError: the request is invalid.
+    """
+    err = stderr_console()
+    with using(params["executor"].backoff):
+        try:
+            run_plan = plan_run(source, root, params, until=until)
+        except ParamsError:
+            raise
+        except CurationError as error:  # the store does not answer, or the list of partitions is damaged
+            err.print(f"curator: {error}")
+            return EXIT_FAILED
+        except OSError as error:
+            err.print(f"curator: {_unusable_root(root, error)}")
+            return EXIT_FAILED
+        err.print(f"videos: {run_plan.num_sources}, partitions: {len(run_plan.partitions)}, root: {run_plan.root}")
+        return _execute_plans([run_plan], params["executor"])
+
+
+def retry_command(root: str, overrides: ParamValues, *, assets: list[str], reasons: list[str]) -> int:
+    """Work again on chosen failed items and their downstream tables; output and exit code as of `run_command`.
+
+    Raises:
+        ParamsError: the request is invalid.
+        ManifestError: nothing is committed under the root, or a commit is damaged.
+    """
+    err = stderr_console()
+    executor = ExecutorParams.model_validate(overrides.get("executor", {}))
+    with using(executor.backoff):
+        try:
+            retry = plan_retry(root, overrides, assets=assets, reasons=reasons)
+        except (StorageError, OSError) as error:
+            err.print(f"curator: {error}")
+            return EXIT_FAILED
+        for (asset, reason), count in sorted(retry.items.items()):
+            err.print(f"to be tried again: {asset}: {count} failed with {reason}")
+        if not retry.plans:
+            err.print("No row failed so; nothing is to be tried again.")
+            return 0
+        return _execute_plans(retry.plans, executor)
+
+
+def _execute_plans(plans: list[RunPlan], executor: ExecutorParams) -> int:
+    """Execute the plans one after the other, also after one that failed, but not after an interruption."""
+    err = stderr_console()
+    exits: list[tuple[int, str]] = []
+    with (
+        dagster_instance() as instance,
+        progress_display(err) as callback,
+        open_session(executor, callback) as session,
+    ):
+        for run_plan in plans:
+            exits.append(_execute(run_plan, session, instance))
+            if exits[-1][0] == EXIT_INTERRUPTED:
+                break
+    _print_summary(plans[0].root, session)
+    for _, message in exits:
+        if message:
+            err.print(f"curator: {message}")
+    return max(code for code, _ in exits)
+
+
+def _execute(run_plan: RunPlan, session: Session, instance: dg.DagsterInstance) -> tuple[int, str]:
+    try:
+        execute_plan(run_plan, session, instance)
+    except dg.Failure as error:
+        return EXIT_FAILED, error.description or "a phase stopped"
+    except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+        return EXIT_INTERRUPTED, "interrupted; what is done stays, and the same command goes on from there."
+    except CurationError as error:
+        return EXIT_FAILED, str(error)
+    except OSError as error:
+        return EXIT_FAILED, _unusable_root(run_plan.root, error)
+    return 0, ""
+
+
+def _unusable_root(root: str, error: OSError) -> str:
+    return f"the root {root} cannot be used: {error}. What is done stays; mend it, and the same command goes on."
+
+
+def _print_summary(root: str, session: Session) -> None:
+    if not any(session.reports):
+        return
+    out = stdout_console()
+    out.print(summary_table(session.reports))
+    reasons = reasons_table(session.reports)
+    if reasons is not None:
+        out.print(reasons)
+    for reports in session.reports:
+        if any(invalidating_changes(report) for report in reports.values()):
+            out.print(summary_line(reports), soft_wrap=True)
+    made = {report.asset for reports in session.reports for report in reports.values()}
+    place = "dataset" if "dataset" in made else "manifests"
+    out.print(f"{place.capitalize()}: {root}/{place}", soft_wrap=True)

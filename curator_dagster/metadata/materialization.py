@@ -1,0 +1,135 @@
+"""Metadata of the materializations of a phase, one for each partition."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import dagster as dg
+
+from curator_dagster.metadata.markdown import BUDGET, render_markdown
+from curator_dagster.metadata.table_statistics import TableStatistics, phase_rates, table_statistics
+from curator_dagster.metadata.table_values import reasons_table, stages_detail, stages_table
+from curator_dagster.phase_summary import invalidating_changes
+from curator_dagster.printable_text import printable
+from curator_dagster.resources import Storage
+from stages.errors import CurationError
+from stages.manifest import ALL_PARTITIONS, ManifestRef
+from stages.pictures import exhibits as pictures_of
+from stages.run import PhaseReport
+from stages.schemas import STATUSES
+from stages.storage import is_url
+
+logger = logging.getLogger(__name__)
+
+Metadata = Mapping[str, dg.MetadataValue]
+Reports = Mapping[str, PhaseReport]
+
+MAX_PARTITIONS_WITH_PICTURES = 16
+"""Partitions of one run with pictures; of a larger run, so many spread evenly."""
+READ_THREADS = 8
+"""Partitions whose tables are read in parallel."""
+
+
+def materialization_metadata(reports: Reports, storage: Storage) -> Iterator[tuple[str, Metadata]]:
+    """Metadata by partition of one run of a phase.
+
+    Where a table cannot be read, the statistics and pictures made from it are left out; the materialization stays.
+    """
+    if not reports:
+        return
+    refs = {partition: storage.ref(report.asset, partition) for partition, report in reports.items()}
+    statistics = _statistics_by_partition(reports, refs)
+    phase = phase_rates(reports, statistics.values())
+    pictured = set(evenly_spaced(list(reports), MAX_PARTITIONS_WITH_PICTURES))
+    for partition, report in reports.items():
+        ref = refs[partition]
+        pictures = _picture_metadata(report, ref) if partition in pictured else _pictures_left_out(len(reports))
+        yield (
+            partition,
+            {
+                **_statistics_metadata(report, statistics.get(partition), phase),
+                **pictures,
+                **_provenance_metadata(report, ref),
+            },
+        )
+
+
+def evenly_spaced(partitions: list[str], max_partitions: int) -> list[str]:
+    """At most `max_partitions` of the partitions, spread evenly, the first among them."""
+    step = max(1.0, len(partitions) / max_partitions)
+    return [partitions[int(index * step)] for index in range(min(max_partitions, len(partitions)))]
+
+
+def _statistics_by_partition(reports: Reports, refs: Mapping[str, ManifestRef]) -> dict[str, TableStatistics]:
+    """Statistics of the tables of each partition; empty where any table cannot be read."""
+    pool = ThreadPoolExecutor(READ_THREADS, "metadata")
+    try:
+        found = pool.map(lambda partition: table_statistics(reports[partition], refs[partition]), reports)
+        return dict(zip(reports, found, strict=True))
+    except (CurationError, OSError) as error:
+        logger.warning("Hours of video, decodes and examples are not shown: %s", error)
+        return {}
+    finally:
+        pool.shutdown(cancel_futures=True)  # after a store that does not answer, other tables are not tried
+
+
+def _row_counts(report: PhaseReport) -> dict[str, dg.MetadataValue]:
+    count = dg.MetadataValue.int
+    rows = "dagster/row_count" if report.partition == ALL_PARTITIONS else "dagster/partition_row_count"
+    kept = report.counts.get("kept", 0)
+    return {
+        rows: count(report.rows),
+        **{status: count(report.counts.get(status, 0)) for status in STATUSES},
+        "share_kept": dg.MetadataValue.float(round(kept / report.rows, 4) if report.rows else 0.0),
+    }
+
+
+def _statistics_metadata(
+    report: PhaseReport, statistics_of_table: TableStatistics | None, phase: Mapping[str, float]
+) -> dict[str, dg.MetadataValue]:
+    """Rows by status, hours of video, rates and reasons; without hours where no table could be read."""
+    metadata = _row_counts(report)
+    if statistics_of_table is not None and statistics_of_table.kept_hours is not None:
+        metadata["hours_of_video"] = dg.MetadataValue.float(round(statistics_of_table.kept_hours, 4))
+    metadata.update(_float_metadata(phase))
+    if report.reasons:
+        metadata["reasons"] = reasons_table(report, statistics_of_table.examples if statistics_of_table else {})
+    return metadata
+
+
+def _float_metadata(values: Mapping[str, float]) -> dict[str, dg.MetadataValue]:
+    return {name: dg.MetadataValue.float(round(value, 4)) for name, value in values.items()}
+
+
+def _picture_metadata(report: PhaseReport, ref: ManifestRef) -> dict[str, dg.MetadataValue]:
+    exhibits = pictures_of(ref, report.commit, BUDGET)
+    return {name: dg.MetadataValue.md(markdown) for name, markdown in render_markdown(exhibits)}
+
+
+def _pictures_left_out(partitions: int) -> dict[str, dg.MetadataValue]:
+    message = (
+        f"Shown for {MAX_PARTITIONS_WITH_PICTURES} of the {partitions} partitions of this run. "
+        "Materialize this partition alone to see its own; nothing is computed again for that."
+    )
+    return {"pictures": dg.MetadataValue.text(message)}
+
+
+def _provenance_metadata(report: PhaseReport, ref: ManifestRef) -> dict[str, dg.MetadataValue]:
+    """Location and version of the table, items by reuse, and what the stages did."""
+    count = dg.MetadataValue.int
+    location = f"{ref.root}/{ref.folder}"
+    metadata: dict[str, dg.MetadataValue] = {
+        "manifest": dg.MetadataValue.url(printable(location)) if is_url(location) else dg.MetadataValue.path(location),
+        "commit": dg.MetadataValue.text(str(report.commit)),  # a number would be one more plot
+        "items": count(report.items),
+        "items_reused": count(report.reused),
+        "items_redecided": count(report.redecided),
+        "items_computed": count(report.computed),
+        **_float_metadata({f"phase_{name}": value for name, value in report.counters.items()}),
+    }
+    if invalidating_changes(report):
+        metadata["items_made_again_because"] = dg.MetadataValue.text("; ".join(invalidating_changes(report)))
+    if report.stages:
+        metadata["phase_stages"] = stages_table(report)
+        metadata["phase_stages_detail"] = stages_detail(report)
+    return metadata

@@ -1,0 +1,1 @@
+"""Writing partitions of `dataset` again after dedup decided otherwise: stale partitions and their sensor."""

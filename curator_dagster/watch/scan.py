@@ -1,0 +1,106 @@
+"""One scan of a source: registers new videos as partitions and builds run requests for them.
+
+The register under the root is the source of truth. A scan may be repeated, interrupted anywhere, or begin with a lost
+cursor: known videos stay in their partition, keys that the instance lacks are added again, and a repeated request has
+the same run key.
+"""
+
+import threading
+import time
+from dataclasses import dataclass
+
+import dagster as dg
+
+from curator_dagster.curation import Curation
+from curator_dagster.partitioning import TimeWindowPartitioning
+from curator_dagster.resources import Storage
+from curator_dagster.runs_in_progress import runs_in_progress
+from curator_dagster.watch.cursor import SourceCursor
+from curator_dagster.watch.new_sources import list_new_sources, register_new_sources
+from curator_dagster.watch.run_requests import build_run_requests
+from curator_dagster.watch.source import SourceBucket
+from stages.sources import Register
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    """Result of one scan of a source.
+
+    Attributes:
+        new_partitions: keys that the instance lacks, in the order of registration.
+        requests: run requests.
+        cursor: for the next scan.
+        is_complete: the listing is complete, and every source that has stopped changing is registered.
+        scan_summary: what was listed and registered, in a sentence.
+        request_summary: how many runs are requested, in a sentence.
+    """
+
+    new_partitions: list[str]
+    requests: list[dg.RunRequest]
+    cursor: SourceCursor
+    is_complete: bool
+    scan_summary: str
+    request_summary: str
+
+
+def scan_source(
+    curation: Curation, storage: Storage, source: SourceBucket, instance: dg.DagsterInstance, cursor: SourceCursor
+) -> ScanResult:
+    """List the source, register new videos that have stopped changing, and build run requests for them.
+
+    Raises:
+        ParamsError: the source does not exist.
+        StorageError: a store does not answer.
+    """
+    with _SCAN_LOCK:
+        return _scan(curation, storage, source, instance, cursor)
+
+
+def _scan(
+    curation: Curation, storage: Storage, source: SourceBucket, instance: dg.DagsterInstance, cursor: SourceCursor
+) -> ScanResult:
+    ends_at = time.monotonic() + source.tick_s
+    has_time_windows = isinstance(curation.partitioning, TimeWindowPartitioning)
+    register = _refreshed_register(storage)
+    found = list_new_sources(curation, source, register, cursor)
+    unregistered = register_new_sources(curation, register, found.ready, ends_at)
+    known = curation.partitions_def.get_partition_keys(dynamic_partitions_store=instance)
+    known_keys = set(known)
+    missing = [] if has_time_windows else [key for key in register.member_files if key not in known_keys]
+    # Another root, or one made anew, has had no runs.
+    is_of_this_root = cursor.registration and cursor.registration == _registration(register, cursor.requested)
+    last_requested = cursor.requested if is_of_this_root else 0
+    entries = register.entries_after(last_requested)
+    keys = [*known, *missing]
+    in_progress = runs_in_progress(curation, instance, keys)
+    requests, requested = build_run_requests(curation, source, entries, keys, in_progress)
+    position = cursor.position if unregistered else found.position
+    scan_summary = f"{found.summary} {len(found.ready) - len(unregistered)} registered."
+    request_summary = f"{len(requests)} runs asked for."
+    if entries and not requested:
+        request_summary += " The next wait for a run that works on the same partitions."
+    requested = requested or last_requested
+    next_cursor = SourceCursor(position, found.seen, requested, _registration(register, requested))
+    return ScanResult(missing, requests, next_cursor, not unregistered and not position, scan_summary, request_summary)
+
+
+def _registration(register: Register, number: int) -> str:
+    """Registration id of the entry with this number; empty where there is none."""
+    return next((each.registration for each in register.entries_after(number - 1)[:1] if each.number == number), "")
+
+
+_REGISTERS_BY_ROOT: dict[str, Register] = {}
+"""A register is read whole once a process, and only its new entries after that."""
+
+_SCAN_LOCK = threading.Lock()
+"""A sensor and a schedule may scan at the same time, in two threads."""
+
+
+def _refreshed_register(storage: Storage) -> Register:
+    files = storage.open()
+    register = _REGISTERS_BY_ROOT.get(files.root)
+    if register is None:
+        register = _REGISTERS_BY_ROOT[files.root] = Register(files)
+    else:
+        register.refresh()
+    return register

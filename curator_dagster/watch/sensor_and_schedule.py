@@ -1,0 +1,109 @@
+"""The sensor `new_videos` and the schedule `new_videos_on_schedule`: each tick is one scan of the source."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import dagster as dg
+
+from curator_dagster.curation import Curation
+from curator_dagster.partition_keys import add_partitions, key_chunks
+from curator_dagster.watch.cursor import SourceCursor
+from curator_dagster.watch.scan import ScanResult, scan_source
+from stages.retry import SHORT_BACKOFF, using
+
+_DESCRIPTION = """Finds new videos, groups them into partitions, adds those, and asks for runs that curate them.
+
+A video is taken up once it has stopped changing. Other content under a known name is a new video, and its clips take
+the place of the old ones. What is removed from the bucket keeps its clips. Turn on the sensor or the schedule, not
+both.
+"""
+
+
+def new_videos_sensor(curation: Curation, job: Any) -> dg.SensorDefinition:
+    """Scans once a minute; stopped by default."""
+
+    @dg.sensor(
+        name=curation.scoped("new_videos"),
+        target=job,
+        minimum_interval_seconds=60,
+        required_resource_keys=curation.source_resource_keys,
+        description=_DESCRIPTION,
+    )
+    def new_videos(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        scan = _scan(curation, context, SourceCursor.parse(context.cursor))
+        return dg.SensorResult(
+            run_requests=scan.requests,
+            skip_reason=None if scan.requests else f"{scan.scan_summary} {scan.request_summary}",
+            dynamic_partitions_requests=[
+                dg.AddDynamicPartitionsRequest(curation.scoped("sources"), keys)
+                for keys in key_chunks(scan.new_partitions)
+            ],
+            cursor=scan.cursor.serialize(),
+        )
+
+    return new_videos
+
+
+def new_videos_schedule(curation: Curation, job: Any) -> dg.ScheduleDefinition:
+    """Scans by a cron schedule; stopped by default."""
+
+    @dg.schedule(
+        name=curation.scoped("new_videos_on_schedule"),
+        target=job,
+        cron_schedule=curation.look_at,
+        required_resource_keys=curation.source_resource_keys,
+        description=_DESCRIPTION,
+    )
+    def new_videos_on_schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+        schedule_cursor = _ScheduleCursor(context.instance, curation)
+        start = schedule_cursor.read()
+        scan = _scan(curation, context, start)
+        add_partitions(context.instance, curation.scoped("sources"), scan.new_partitions)
+        schedule_cursor.write(start, scan)
+        requests = [request for request in scan.requests if not schedule_cursor.has_run(str(request.run_key))]
+        return requests or dg.SkipReason(f"{scan.scan_summary} {scan.request_summary}")
+
+    return new_videos_on_schedule
+
+
+def _scan(
+    curation: Curation, context: dg.SensorEvaluationContext | dg.ScheduleEvaluationContext, cursor: SourceCursor
+) -> ScanResult:
+    storage = getattr(context.resources, curation.scoped("storage"))
+    source = getattr(context.resources, curation.scoped("source"))
+    with using(SHORT_BACKOFF):
+        scan = scan_source(curation, storage, source, context.instance, cursor)
+    context.log.info(f"{scan.scan_summary} {scan.request_summary}")
+    return scan
+
+
+class _ScheduleCursor:
+    """The cursor of the schedule, stored by hand because Dagster has cursors for sensors only.
+
+    Dagster launches the runs of a tick after it has returned, and does not compare run keys between ticks of a
+    schedule. So each tick checks which runs of the tick before exist, and requests the others again.
+    """
+
+    def __init__(self, instance: dg.DagsterInstance, curation: Curation) -> None:
+        self._instance = instance
+        self._key = f"curator/{curation.scoped('sources')}/new_videos_on_schedule"
+
+    def read(self) -> SourceCursor:
+        """The cursor after the last tick whose runs all exist, with the position of the listing of the last tick."""
+        text = self._instance.daemon_cursor_storage.get_cursor_values({self._key}).get(self._key)
+        stored = json.loads(text or "{}")
+        start, end = SourceCursor.parse(stored.get("began")), SourceCursor.parse(stored.get("ended"))
+        if all(map(self.has_run, stored.get("asked", []))):
+            return end
+        return replace(end, requested=start.requested, registration=start.registration)
+
+    def write(self, start: SourceCursor, scan: ScanResult) -> None:
+        """Store the cursors before and after this tick, and the run keys that it requests."""
+        run_keys = [request.run_key for request in scan.requests]
+        stored = {"began": start.serialize(), "ended": scan.cursor.serialize(), "asked": run_keys}
+        self._instance.daemon_cursor_storage.set_cursor_values({self._key: json.dumps(stored)})
+
+    def has_run(self, run_key: str) -> bool:
+        """True where a run with this key exists."""
+        return bool(self._instance.get_run_ids(dg.RunsFilter(tags={"dagster/run_key": run_key}), limit=1))

@@ -1,0 +1,148 @@
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from curator_dagster.metadata import Metadata, materialization_metadata
+from curator_dagster.metadata.materialization import MAX_PARTITIONS_WITH_PICTURES, evenly_spaced
+from curator_dagster.resources import Storage
+from stages.errors import Reason
+from stages.params import CaptionParams, FilterParams, ReadParams, SplitParams
+from stages.pipeline import StageStats
+from stages.run import PhaseReport, Session
+from tests.stages.pictures.stores import PARTITION, clip_row, commit, jpeg, write_store
+
+
+def report(asset: str, **values: Any) -> PhaseReport:
+    facts = {"items": 2, "rows": 2, "computed": 2, "counts": {"kept": 2}, "commit": 1, "seconds": 4.0, **values}
+    return PhaseReport("phase", asset, PARTITION, **facts)
+
+
+def values_of(metadata: Metadata) -> dict[str, Any]:
+    """Plain values; a table as its records."""
+    return {
+        name: [dict(record.data) for record in value.records]
+        if isinstance(value, dg.TableMetadataValue)
+        else value.value
+        for name, value in metadata.items()
+    }
+
+
+def shown(reports: Mapping[str, PhaseReport], storage: Storage) -> dict[str, dict[str, Any]]:
+    return {partition: values_of(metadata) for partition, metadata in materialization_metadata(reports, storage)}
+
+
+@pytest.fixture
+def videos_and_clips(storage: Storage) -> Storage:
+    """An hour of video of 1,000 frames, and two kept clips of it, together 900 s long."""
+    root = Path(storage.root)
+    commit(
+        root, "videos", [{"partition": PARTITION, "video_id": "v", "uri": "/v", "status": "kept", "duration_s": 3600}]
+    )
+    for asset in ("clips", "filtered_clips"):
+        frames = {"video_frames": 1000} if asset == "clips" else {}
+        commit(root, asset, [clip_row("v", 0, 600, **frames), clip_row("v", 700, 1000, **frames)])
+    write_store(root, "v", {pts: jpeg(200) for pts in range(0, 1000, 100)})
+    return storage
+
+
+def test_metadata_counts_rows_and_measures_video(session: Session, storage: Storage, partitions: list[str]) -> None:
+    reports = session.run_phase(ReadParams(), {}, [storage.ref("videos", partitions[0])])
+    found = shown(reports, storage)[partitions[0]]
+    assert (found["kept"], found["failed"], found["share_kept"], found["items_computed"]) == (1, 1, 0.5, 2)
+    assert found["dagster/partition_row_count"] == 2
+    assert found["hours_of_video"] == pytest.approx(2 / 3600, abs=1e-4)  # one kept video of 2 s
+    assert found["manifest"].endswith(f"root/manifests/videos/{partitions[0]}")
+    (reason,) = found["reasons"]
+    assert (reason["reason"], reason["rows"], reason["percent"]) == (Reason.UNREADABLE, 1, 50.0)
+    assert "Replace the file" in reason["example"]
+    assert [record["stage"] for record in found["phase_stages"]] == ["touch"]
+
+
+def test_metadata_tells_rates_and_decodes_of_a_split(videos_and_clips: Storage) -> None:
+    reports = {PARTITION: report("clips", counters={"decoded_frames": 1000.0})}
+    found = shown(reports, videos_and_clips)[PARTITION]
+    assert found["hours_of_video"] == 0.25
+    assert found["phase_decodes_per_frame"] == 1.0
+    assert found["phase_decoded_frames_per_s"] == 250.0
+    assert found["phase_items_per_s"] == 0.5
+    assert found["phase_video_hours_per_hour"] == 900.0  # the hour of video, in 4 s
+    assert found["kept_clips_1"].startswith("![](data:image/webp;base64,")
+
+
+@pytest.mark.parametrize(("decoded", "decodes"), [({}, 0.0), ({"decoded_frames": 500.0}, 0.5)])
+def test_metadata_tells_that_pictures_were_reused(
+    videos_and_clips: Storage, decoded: dict[str, float], decodes: float
+) -> None:
+    found = shown({PARTITION: report("filtered_clips", counters=decoded)}, videos_and_clips)[PARTITION]
+    assert found["phase_decodes_per_frame"] == decodes
+    assert ("phase_decoded_frames_per_s" in found) is bool(decoded)
+
+
+def test_metadata_of_a_run_that_reused_all_has_no_rates(videos_and_clips: Storage) -> None:
+    found = shown({PARTITION: report("clips", computed=0, reused=2)}, videos_and_clips)[PARTITION]
+    assert (found["phase_decodes_per_frame"], found["hours_of_video"]) == (0.0, 0.25)
+    assert not [name for name in found if name.endswith(("_per_s", "_per_hour"))]
+
+
+def test_metadata_survives_a_table_that_cannot_be_read(storage: Storage) -> None:
+    lost = report("clips", reasons={"too_short": 1})
+    found = shown({PARTITION: lost}, storage)[PARTITION]
+    assert found["kept"] == 2
+    assert found["reasons"][0]["example"] == ""
+    assert "No pictures" in found["pictures"].replace("\\", "")
+    assert "hours_of_video" not in found
+
+
+def test_metadata_survives_a_file_that_cannot_be_opened(videos_and_clips: Storage) -> None:
+    (file,) = Path(videos_and_clips.root, f"manifests/clips/{PARTITION}").glob("*.parquet")
+    file.unlink()
+    file.mkdir()
+    found = shown({PARTITION: report("clips")}, videos_and_clips)[PARTITION]
+    assert (found["kept"], "hours_of_video" in found) == (2, False)
+
+
+def test_metadata_shows_pictures_of_some_of_many_partitions(storage: Storage) -> None:
+    names = [f"p{number}" for number in range(40)]
+    for name in names:
+        commit(Path(storage.root), "clips", [clip_row("v", 0, 10)], partition=name)
+    reports = {name: PhaseReport("split", "clips", name, rows=1, counts={"kept": 1}, commit=1) for name in names}
+    found = shown(reports, storage)
+    pictured = [name for name, values in found.items() if "histogram_length_s" in values]
+    assert pictured == evenly_spaced(names, MAX_PARTITIONS_WITH_PICTURES)
+    assert found["p1"]["pictures"].startswith("Shown for 16 of the 40 partitions of this run.")
+
+
+@pytest.mark.parametrize(
+    ("partitions", "chosen"), [([], []), (["a", "b"], ["a", "b"]), (list("abcdef"), ["a", "c", "e"])]
+)
+def test_evenly_spaced_partitions(partitions: list[str], chosen: list[str]) -> None:
+    assert evenly_spaced(partitions, 3) == chosen
+
+
+@pytest.mark.parametrize("account", ["", "me:secret@"])
+def test_metadata_links_a_manifest_in_a_bucket(account: str) -> None:
+    ((_, found),) = materialization_metadata({PARTITION: report("clips")}, Storage(root=f"memory://{account}bucket"))
+    assert found["manifest"] == dg.MetadataValue.url(f"memory://bucket/manifests/clips/{PARTITION}")
+
+
+def test_table_of_stages_is_narrow_and_has_its_details_elsewhere(storage: Storage) -> None:
+    stats = StageStats(tasks=1, deaths={"stalled": 2}, retries=3)
+    found = shown({PARTITION: report("videos", stages={"probe": stats})}, storage)[PARTITION]
+    assert [record["lost"] for record in found["phase_stages"]] == [2]
+    assert found["phase_stages_detail"]["probe"]["retries"] == 3
+
+
+def test_metadata_holds_no_more_numbers_than_dagster_plots(
+    session: Session, storage: Storage, partitions: list[str]
+) -> None:
+    made: dict[str, list[Any]] = {}
+    for params in (ReadParams(), SplitParams(), FilterParams(), CaptionParams()):
+        ref = storage.ref(params.asset, partitions[0])
+        inputs = {asset: refs for asset, refs in made.items() if asset in ("videos", "clips", "filtered_clips")}
+        ((_, found),) = materialization_metadata(session.run_phase(params, inputs, [ref]), storage)
+        made[params.asset] = [ref]
+        numbers = [value for value in found.values() if isinstance(value, dg.IntMetadataValue | dg.FloatMetadataValue)]
+        assert len(numbers) <= 20  # what Dagster plots

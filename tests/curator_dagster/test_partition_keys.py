@@ -1,0 +1,71 @@
+import dagster as dg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curator_dagster.partition_keys import (
+    dynamic_partition_keys,
+    fully_committed_partitions,
+    partition_ranges,
+    sync_partitions,
+)
+from curator_dagster.resources import Storage
+from stages.run import Session
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ("abcd", ["abcd"]),
+        ("dcba", ["abcd"]),
+        ("acd", ["a", "cd"]),
+        ("ad", ["a", "d"]),
+        ("", []),
+    ],
+)
+def test_partition_ranges_are_cut_at_keys_that_are_not_wanted(wanted: str, expected: list[str]) -> None:
+    assert partition_ranges("abcd", wanted) == [list(keys) for keys in expected]
+
+
+def test_partition_ranges_rejects_an_unknown_key() -> None:
+    with pytest.raises(ValueError, match="must be known to the Dagster instance, got \\['x'\\]"):
+        partition_ranges("abcd", "ax")
+
+
+@given(
+    st.lists(st.text(min_size=1), unique=True).flatmap(
+        lambda keys: st.tuples(st.just(keys), st.sets(st.sampled_from(keys)) if keys else st.just(set()))
+    )
+)
+def test_partition_ranges_cover_exactly_what_is_wanted(keys: tuple[list[str], set[str]]) -> None:
+    known, wanted = keys
+    found = partition_ranges(known, wanted)
+    assert [key for stretch in found for key in stretch] == [key for key in known if key in wanted]
+    for stretch in found:
+        start = known.index(stretch[0])
+        assert known[start : start + len(stretch)] == stretch
+
+
+def test_partitions_are_added_in_the_order_of_registration(partitions: list[str], storage: Storage) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("sources", ["of-another-root", partitions[1]])
+        assert sync_partitions(instance, storage.open()) == [partitions[0], partitions[2]]
+        assert sync_partitions(instance, storage.open()) == []
+        assert list(dynamic_partition_keys(instance)) == [
+            "of-another-root",
+            partitions[1],
+            partitions[0],
+            partitions[2],
+        ]
+
+
+def test_fully_committed_partitions_have_a_commit_of_every_asset(
+    session: Session, storage: Storage, partitions: list[str]
+) -> None:
+    from stages.params import ReadParams, SplitParams
+
+    outputs = [storage.ref("videos", key) for key in partitions[::-1]]
+    session.run_phase(ReadParams(), {}, outputs)
+    session.run_phase(SplitParams(), {"videos": outputs}, [storage.ref("clips", key) for key in partitions[1:]])
+    assert fully_committed_partitions(storage.open(), ["videos"]) == partitions
+    assert fully_committed_partitions(storage.open(), ["videos", "clips"]) == partitions[1:]

@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import pytest
+
+from curator_dagster.phase_summary import summary_line
+from stages.run import PhaseReport, Session
+from tests.curator_dagster.conftest import NAMES_WITH_A_DEDUP_FAILURE, Run, write_sources
+
+
+@pytest.fixture
+def source_folder(tmp_path: Path) -> Path:
+    return write_sources(tmp_path / "sources", NAMES_WITH_A_DEDUP_FAILURE)
+
+
+def reports_of(session: Session) -> dict[str, list[PhaseReport]]:
+    """Of the newest run of the job, by asset."""
+    return {next(iter(each.values())).asset: list(each.values()) for each in session.reports[-7:]}
+
+
+def test_backfill_with_a_changed_threshold_redecides_and_computes_nothing(
+    run: Run, session: Session, partitions: list[str]
+) -> None:
+    run(partitions, ["videos", "clips", "filtered_clips"])
+    run(partitions, ["filtered_clips"], filtered_clips={"motion_min": 0.001})
+    assert summary_line(session.reports[-1]) == (
+        "filter: 3 partitions, 5 items: 0 reused, 5 redecided, 0 computed "
+        "because filter.motion_min changed from 0.0005 to 0.001"
+    )
+
+
+def test_backfill_with_a_changed_prompt_computes_captions_and_says_why(
+    run: Run, session: Session, partitions: list[str]
+) -> None:
+    run(partitions)
+    result = run(partitions, captions={"prompt": "What moves?"})
+    computed = {asset: sum(report.computed for report in each) for asset, each in reports_of(session).items()}
+    assert [asset for asset, items in computed.items() if items] == ["captions"]
+    events = result.asset_materializations_for_node("captions")
+    why = str(events[0].metadata["items_made_again_because"].value)
+    assert why.startswith("caption.prompt changed from 'Describe")
+    assert why.endswith("to 'What moves?'")
+
+
+def test_summary_line_counts_the_partitions_that_a_change_affects(
+    run: Run, session: Session, partitions: list[str]
+) -> None:
+    run(partitions[:2], ["videos", "clips"])
+    run(partitions, ["videos", "clips"], clips={"threshold": 0.3})
+    assert summary_line(session.reports[-1]).endswith(
+        "5 computed because split.threshold changed from 0.4 to 0.3 (in 2)"
+    )
+
+
+def test_summary_line_of_nothing_says_so() -> None:
+    assert summary_line({}) == "Nothing was to be made."
