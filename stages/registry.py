@@ -21,7 +21,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("filter", "sharpness"): "stages.filter.pictures:SharpnessFilter",
     ("filter", "exposure"): "stages.filter.pictures:ExposureFilter",
     ("embedder", "efficientnet-lite0"): "stages.models.efficientnet:EfficientNetLite0Embedder",
-    ("embedder", "transformers"): "stages.models.transformers_encoder:TransformersEmbedder",
+    ("embedder", "transformers"): "stages.models.transformers_embedder:TransformersEmbedder",
     ("captioner", "measured"): "stages.models.measured_captioner:MeasuredCaptioner",
     ("captioner", "openai"): "stages.models.openai_captioner:OpenAICaptioner",
 }

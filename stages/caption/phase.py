@@ -12,7 +12,7 @@ from stages.caption.stage import CaptionStage, no_windows, pictures_for
 from stages.caption.windows import windows
 from stages.errors import ParamsError
 from stages.manifest import ManifestRef
-from stages.media import PICTURE_COLUMNS, PICTURE_KEYS, PROVIDES, LoadFramesStage, clip_task
+from stages.media import CLIP_TASK_FIELDS, FRAME_COLUMNS, FRAME_KEY_COLUMNS, LoadFramesStage, clip_task
 from stages.models import Captioner
 from stages.params import CaptionParams
 from stages.phase import Phase
@@ -26,7 +26,7 @@ class CaptionPhase(Phase[CaptionParams]):
     """Kept clips to captions. Hangs on the clip, its pictures and what the captioner reads, not on the filters."""
 
     inputs = ("filtered_clips",)
-    key_columns = (*PICTURE_KEYS, "start_frame", "end_frame", "read_by_captioner")
+    key_columns = (*FRAME_KEY_COLUMNS, "start_frame", "end_frame", "read_by_captioner")
 
     def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
         """One item a kept clip.
@@ -43,7 +43,7 @@ class CaptionPhase(Phase[CaptionParams]):
                 f"There are {clips.column_names}."
             )
         values = [json.dumps(row, sort_keys=True, default=str) for row in clips.select(asked).to_pylist()]
-        columns = [*PICTURE_COLUMNS, *(name for name in asked if name not in PICTURE_COLUMNS)]
+        columns = [*FRAME_COLUMNS, *(name for name in asked if name not in FRAME_COLUMNS)]
         # Without columns Arrow forgets how many rows there were.
         values = values if asked else ["{}"] * len(clips)
         return clips.select(columns).append_column("read_by_captioner", pa.array(values, pa.string()))
@@ -62,7 +62,7 @@ class CaptionPhase(Phase[CaptionParams]):
             "prompt_id": digest(self.params.prompt) if self._captioner.reads_prompt else None,
         }
         stages = [loading, CaptionStage(self.params, identity)]
-        return Pipeline("caption", stages, collect=partial(_rows, common), provides=PROVIDES)
+        return Pipeline("caption", stages, collect=partial(_rows, common), provides=CLIP_TASK_FIELDS)
 
     def identity(self) -> dict[str, Any]:
         """The captioner's model and the hash of its weights."""

@@ -7,7 +7,7 @@ from stages import registry
 from stages.caption.windows import MIN_FRAMES, pictures_in, pictures_of, windows
 from stages.errors import Reason, StageError
 from stages.media import with_clip
-from stages.models import Captioner, ModelIdentity, Said, Shown, require_same, storable
+from stages.models import Caption, Captioner, CaptionInput, ModelIdentity, check_same_model, replace_surrogates
 from stages.params import CaptionParams
 from stages.stage import Fields, ProcessingStage, WorkerMetadata
 from stages.tasks import Clip, Failed, Rejected, VideoTask, Window
@@ -20,7 +20,7 @@ class _Asked:
     """A window, and what the captioner is shown of it."""
 
     window: Window
-    shown: Shown
+    shown: CaptionInput
 
 
 class CaptionStage(ProcessingStage[VideoTask, VideoTask]):
@@ -56,7 +56,7 @@ class CaptionStage(ProcessingStage[VideoTask, VideoTask]):
             ParamsError: this machine holds other weights than the one that planned the run.
         """
         captioner: Captioner = registry.load("captioner", self.params.captioner)(self.params)
-        require_same(self.expected, captioner.identity(), worker_metadata.worker_id)
+        check_same_model(self.expected, captioner.identity(), worker_metadata.worker_id)
         captioner.setup(worker_metadata)
         self._captioner = captioner
 
@@ -88,15 +88,15 @@ class CaptionStage(ProcessingStage[VideoTask, VideoTask]):
         places = pictures_in(index, window.start_frame, window.end_frame, self.params.max_frames)
         share = (window.end_frame - window.start_frame) / clip.num_frames
         columns = {name: clip.columns.get(name) for name in self._captioner.columns}
-        return _Asked(window, Shown(clip.frames.images[places], clip.span.duration_s * share, columns))
+        return _Asked(window, CaptionInput(clip.frames.images[places], clip.span.duration_s * share, columns))
 
-    def _told(self, window: Window, answer: Said | Failed) -> Window:
+    def _told(self, window: Window, answer: Caption | Failed) -> Window:
         model = self.expected.model
-        if isinstance(answer, Said) and not answer.text.strip():
+        if isinstance(answer, Caption) and not answer.text.strip():
             answer = Failed(Reason.EMPTY_CAPTION, f"The caption must hold a word, got none from {model}.")
         if isinstance(answer, Failed):
-            return replace(window, failures={model: replace(answer, error=storable(answer.error))})
-        return replace(window, captions={model: storable(answer.text.strip())}, tokens={model: answer.tokens})
+            return replace(window, failures={model: replace(answer, error=replace_surrogates(answer.error))})
+        return replace(window, captions={model: replace_surrogates(answer.text.strip())}, tokens={model: answer.tokens})
 
     def _done(self, task: VideoTask, told: list[Window]) -> Outcome:
         if not told:

@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from stages.media import spread
+from stages.media import evenly_spaced_indices
 
 MIN_FRAMES = 4
 """A clip of fewer frames has no window; NeMo Curator's value."""
@@ -62,4 +62,4 @@ def pictures_in(index: Sequence[int], start_frame: int, end_frame: int, most: in
 
 def _spread_inside(index: Sequence[int], start_frame: int, end_frame: int, most: int) -> list[int]:
     first, last = bisect_left(index, start_frame), bisect_left(index, end_frame)
-    return [first + place for place in spread(last - first, most)]
+    return [first + place for place in evenly_spaced_indices(last - first, most)]

@@ -9,7 +9,7 @@ import pyarrow as pa
 from stages import registry
 from stages.embed.stage import EmbedStage
 from stages.manifest import ManifestRef
-from stages.media import PICTURE_COLUMNS, PICTURE_KEYS, PROVIDES, LoadFramesStage, clip_task
+from stages.media import CLIP_TASK_FIELDS, FRAME_COLUMNS, FRAME_KEY_COLUMNS, LoadFramesStage, clip_task
 from stages.models import ModelIdentity
 from stages.params import EmbedParams
 from stages.phase import Phase
@@ -22,12 +22,12 @@ class EmbedPhase(Phase[EmbedParams]):
     """Kept clips to vectors. Hangs on the clip and its pictures, not on why a filter kept it."""
 
     inputs = ("filtered_clips",)
-    input_columns: ClassVar[Mapping[str, list[str]]] = {"filtered_clips": list(PICTURE_COLUMNS)}
-    key_columns = PICTURE_KEYS
+    input_columns: ClassVar[Mapping[str, list[str]]] = {"filtered_clips": list(FRAME_COLUMNS)}
+    key_columns = FRAME_KEY_COLUMNS
 
     def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
         """One item a kept clip."""
-        return inputs["filtered_clips"].select(PICTURE_COLUMNS)
+        return inputs["filtered_clips"].select(FRAME_COLUMNS)
 
     def task(self, item: Row, task_id: str) -> Task:
         """One video with one clip."""
@@ -38,7 +38,9 @@ class EmbedPhase(Phase[EmbedParams]):
         identity = self._identity()
         loading = LoadFramesStage(self.root, max_frames=self.params.frames_per_clip, batch_size=self.params.batch_size)
         embedding = EmbedStage(self.params, identity)
-        return Pipeline("embed", [loading, embedding], collect=partial(_rows, identity.as_dict()), provides=PROVIDES)
+        return Pipeline(
+            "embed", [loading, embedding], collect=partial(_rows, identity.as_dict()), provides=CLIP_TASK_FIELDS
+        )
 
     def identity(self) -> dict[str, Any]:
         """The model and the hash of its weights."""

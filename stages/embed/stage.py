@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from stages import registry
 from stages.errors import StageError
 from stages.media import with_clip
-from stages.models import ModelIdentity, require_same
+from stages.models import ModelIdentity, check_same_model
 from stages.params import EmbedParams
 from stages.resources import Resources
 from stages.stage import Fields, ProcessingStage, WorkerMetadata
@@ -48,7 +48,7 @@ class EmbedStage(ProcessingStage[VideoTask, VideoTask]):
             ParamsError: this machine holds other weights than the one that planned the run.
         """
         embedder = registry.load("embedder", self.params.embedder)(self.params)
-        require_same(self.expected, embedder.identity(), worker_metadata.worker_id)
+        check_same_model(self.expected, embedder.identity(), worker_metadata.worker_id)
         embedder.setup(worker_metadata)
         self._embedder = embedder
 

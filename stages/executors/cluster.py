@@ -1,7 +1,7 @@
-"""The Ray that the work runs on: a private one for this process, or one that is there already.
+"""The connection to Ray: a private one that this process starts, or one that is running already.
 
-A session has a folder, in which all of a private Ray lies, and one for files of its workers. A guardian ends what is
-left of that Ray and removes both.
+A session has a folder for all files of a private Ray, and a scratch folder for files of its workers. A cleanup process
+ends what is left of that Ray and removes both.
 """
 
 import logging
@@ -25,8 +25,8 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from stages.errors import PoolError
-from stages.executors import guardian
-from stages.executors.scratch import Scratch
+from stages.executors import cleanup_process
+from stages.executors.scratch_folder import ScratchFolder
 from stages.resources import Resources
 
 logger = logging.getLogger(__name__)
@@ -35,20 +35,20 @@ DEFAULT_GPU_MEMORY_GB = 24.0
 """Assumed where no GPU says how much memory it has."""
 CONNECTED = "connected"
 """The address that stands for the Ray that this process is connected to already."""
-VITAL = {"raylet", "gcs_server"}
-"""Processes of Ray, in its own words, that a private Ray cannot do without."""
-LONGEST_PARENT = 24
-"""Bytes; the path of a socket may have 107, and Ray's own part of it takes up to 83 of them."""
-SPILLING = {"RAY_TMPDIR", "RAY_object_spilling_directory", "RAY_object_spilling_config"}
-"""By these users say themselves where Ray may put objects that memory does not hold."""
-_NOT_THERE = ConnectionError | TimeoutError | RuntimeError | RayError
-"""What Ray raises where it does not start, or is not found."""
-_PRIVATE = {"gcs_rpc_server_reconnect_timeout_s": 10}
-"""Seconds until Ray ends this process where its GCS is lost while it answers; 60 by default, for one that moves."""
+REQUIRED_PROCESSES = {"raylet", "gcs_server"}
+"""Processes, by Ray's names for them, without which a private Ray cannot go on."""
+MAX_PARENT_BYTES = 24
+"""Longest path of the folder's parent: the path of a socket may have 107 bytes, of which Ray itself uses up to 83."""
+SPILLING_VARIABLES = {"RAY_TMPDIR", "RAY_object_spilling_directory", "RAY_object_spilling_config"}
+"""Environment variables by which users choose themselves where Ray spills objects."""
+_CONNECT_ERRORS = ConnectionError | TimeoutError | RuntimeError | RayError
+"""Errors of Ray where it does not start, or is not found."""
+_PRIVATE_SYSTEM_CONFIG = {"gcs_rpc_server_reconnect_timeout_s": 10}
+"""Seconds until Ray ends this process after its GCS is lost during a call; 60 by default, for a GCS that moves."""
 
 
 class Shape(NamedTuple):
-    """What a worker takes of the cluster; workers of one shape can stand in for one another."""
+    """CPUs and GPUs that a worker holds; workers of one shape are interchangeable."""
 
     cpus: float
     gpus: float
@@ -58,61 +58,63 @@ class Cluster:
     """A connection to Ray. Ends the Ray that it started and no other.
 
     Attributes:
-        is_joined: the process was connected before.
-        is_private: it started this Ray, for itself.
-        folder: all of a private Ray lies in it.
-        scratch: for files of the workers; a private Ray also puts there what memory does not hold.
+        was_connected: the process was connected to Ray before.
+        is_private: this process started the Ray, for itself.
+        folder: holds all files of a private Ray.
+        scratch: for files of the workers; a private Ray also spills objects there.
         node_id: of this machine; empty where it is no node of the cluster.
-        environment: what workers need to import what the driver can.
+        worker_environment: the runtime environment in which workers can import what the driver can.
     """
 
     def __init__(self, address: str) -> None:
-        self._environment = {name: os.environ.get(name) for name in ("RAY_AUTH_MODE",)}
-        self.is_joined = ray.is_initialized()
-        if address == CONNECTED and not self.is_joined:
+        self._environment_before = {name: os.environ.get(name) for name in ("RAY_AUTH_MODE",)}
+        self.was_connected = ray.is_initialized()
+        if address == CONNECTED and not self.was_connected:
             raise PoolError(
                 f"executor.address={CONNECTED} requires that this process is connected to a Ray, and it is not. Let "
                 "the resource connect while it is set up (lifecycle.connect of dagster-ray), or give an address."
             )
-        self.is_private = not self.is_joined and address == "local"
-        self.folder = _new_folder()
-        scratch = _new_scratch(self.folder)
-        self._guardian = _start_guardian(self.folder, scratch)
+        self.is_private = not self.was_connected and address == "local"
+        self.folder = _make_session_folder()
+        scratch = _make_scratch_folder(self.folder)
+        self._cleanup_process = _start_cleanup_process(self.folder, scratch)
         try:
             if self.is_private:
-                _start(self.folder, scratch)
-            elif not self.is_joined:
+                _start_private_ray(self.folder, scratch)
+            elif not self.was_connected:
                 _connect(address)
-            self.node_id = _own_node_id()
-            self.scratch = Scratch(scratch, self.node_id)
-        except BaseException:  # an interrupt too: what has started meanwhile must not stay
+            self.node_id = _driver_node_id()
+            self.scratch = ScratchFolder(scratch, self.node_id)
+        except BaseException:  # an interrupt too: started processes and folders must not stay
             self.close()
             raise
-        self.environment = _worker_environment()
+        self.worker_environment = _worker_environment()
 
     def close(self) -> None:
-        """Disconnect; a private Ray ends with that, and the folders go."""
-        if not self.is_joined:
+        """Disconnect, which ends a private Ray, and remove the folders."""
+        if not self.was_connected:
             ray.shutdown()
             ray._private.worker._worker_logs_enabled = True
-        self._guardian.communicate(guardian.FAREWELL)
+        self._cleanup_process.communicate(cleanup_process.CLEAN_EXIT)
         # A private Ray turns token authentication on for the whole process, where later connections may not want it.
-        for name, value in self._environment.items() if not self.is_joined else ():
+        for name, value in self._environment_before.items() if not self.was_connected else ():
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
 
-    def check(self) -> None:
-        """Raise where the private Ray lost a process that it cannot go on without.
+    def check_health(self) -> None:
+        """Raise if the private Ray lost a process that it requires.
 
-        To be asked before anything is asked of Ray: without its raylet Ray ends this process without a word, and
-        without its GCS it waits.
+        Call this before any call to Ray: without its raylet Ray ends this process without a message, and without its
+        GCS it waits.
 
         Raises:
-            PoolError: it did.
+            PoolError: Ray lost one.
         """
         node: Any = ray._private.worker._global_node
-        lost = sorted({name for name, _ in node.dead_processes()} & VITAL) if self.is_private and node else []
+        lost = (
+            sorted({name for name, _ in node.dead_processes()} & REQUIRED_PROCESSES) if self.is_private and node else []
+        )
         if lost:
             raise PoolError(
                 f"Ray must run until the work is done, but its process {lost[0]} ended: it was killed, or the machine "
@@ -120,78 +122,78 @@ class Cluster:
             )
 
     def shape_of(self, resources: Resources) -> Shape:
-        """What a worker of these resources takes here: a share of the smallest GPU, CPUs of one node at most."""
+        """The shape of a worker with these resources: a share of the smallest GPU, at most the CPUs of one node."""
         memory_gb = self.gpu_memory_gb if resources.gpu_memory_gb else DEFAULT_GPU_MEMORY_GB
-        most = max((node.get("CPU", 0.0) for node in self._nodes()), default=1.0)
-        return Shape(min(resources.cpus, most), resources.gpu_share(memory_gb))
+        max_cpus = max((node.get("CPU", 0.0) for node in self._node_resources()), default=1.0)
+        return Shape(min(resources.cpus, max_cpus), resources.gpu_share(memory_gb))
 
     @property
-    def total(self) -> Shape:
-        """Everything the cluster has."""
-        nodes = self._nodes()
+    def total_resources(self) -> Shape:
+        """CPUs and GPUs of the whole cluster."""
+        nodes = self._node_resources()
         return Shape(sum(node.get("CPU", 0.0) for node in nodes), sum(node.get("GPU", 0.0) for node in nodes))
 
     @property
-    def free(self) -> Shape:
-        """What nobody holds, a moment ago; all of a private Ray, of which nobody else holds anything."""
+    def available_resources(self) -> Shape:
+        """CPUs and GPUs that nobody held a moment ago; all of a private Ray, which nobody else uses."""
         if self.is_private:
-            return self.total
+            return self.total_resources
         available = ray.available_resources()
         return Shape(available.get("CPU", 0.0), available.get("GPU", 0.0))
 
-    def _nodes(self) -> list[dict[str, float]]:
-        """What each machine has. A private Ray is asked once: without its GCS, the answer would not come."""
-        return self._own if self.is_private else _nodes()
+    def _node_resources(self) -> list[dict[str, float]]:
+        """Resources of each node. A private Ray is asked once: without its GCS, the answer would not come."""
+        return self._private_nodes if self.is_private else _alive_node_resources()
 
     @cached_property
-    def _own(self) -> list[dict[str, float]]:
-        return _nodes()
+    def _private_nodes(self) -> list[dict[str, float]]:
+        return _alive_node_resources()
 
     @cached_property
     def gpu_memory_gb(self) -> float:
-        """GiB of the smallest GPU of the cluster, asked of each node that has one."""
-        ask = ray.remote(num_cpus=0, max_retries=0)(_smallest_gpu_gb)
+        """GiB of the smallest GPU of the cluster, measured on each node that has one."""
+        measure = ray.remote(num_cpus=0, max_retries=0)(_smallest_gpu_gb)
         nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")]
-        there = [NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes]
-        asked = [ask.options(scheduling_strategy=node).remote() for node in there]
-        found = [size for size in ray.get(asked) if size]
-        if not found:
+        strategies = [NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes]
+        answers = [measure.options(scheduling_strategy=strategy).remote() for strategy in strategies]
+        sizes = [size for size in ray.get(answers) if size]
+        if not sizes:
             logger.warning("No GPU of the cluster says how much memory it has; taking %s GiB", DEFAULT_GPU_MEMORY_GB)
-        return min(found, default=DEFAULT_GPU_MEMORY_GB)
+        return min(sizes, default=DEFAULT_GPU_MEMORY_GB)
 
 
-def _start(folder: str, scratch: str) -> None:
-    """A private Ray, whose processes carry its folder in their environment, for the guardian."""
-    spilling = {} if SPILLING & os.environ.keys() else {"object_spilling_directory": scratch}
-    before = os.environ.get(guardian.VARIABLE)
-    os.environ[guardian.VARIABLE] = folder
+def _start_private_ray(folder: str, scratch: str) -> None:
+    """Start a private Ray, whose processes carry its folder in their environment, for the cleanup process."""
+    spilling = {} if SPILLING_VARIABLES & os.environ.keys() else {"object_spilling_directory": scratch}
+    before = os.environ.get(cleanup_process.SESSION_VARIABLE)
+    os.environ[cleanup_process.SESSION_VARIABLE] = folder
     try:
-        _connect("local", include_dashboard=False, _temp_dir=folder, _system_config=_PRIVATE, **spilling)
+        _connect("local", include_dashboard=False, _temp_dir=folder, _system_config=_PRIVATE_SYSTEM_CONFIG, **spilling)
     finally:
-        os.environ.pop(guardian.VARIABLE)
+        os.environ.pop(cleanup_process.SESSION_VARIABLE)
         if before is not None:
-            os.environ[guardian.VARIABLE] = before
+            os.environ[cleanup_process.SESSION_VARIABLE] = before
 
 
-def _connect(address: str, **started: Any) -> None:
-    # Ray has no option for these two. The first: under `uv run` it would build the environment anew on each node.
+def _connect(address: str, **start_options: Any) -> None:
+    # Ray has no option for these two. The first: under `uv run` it would rebuild the environment on each node.
     if "RAY_ENABLE_UV_RUN_RUNTIME_ENV" not in os.environ:
         ray._private.ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = False
     # The second: it prints "(raylet) A worker died" on stdout, where data goes. The pool reports deaths itself.
     ray._private.worker._worker_logs_enabled = False
-    with _own_sigterm():
+    with _keep_sigterm_handler():
         try:
             ray.init(
                 address=address,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 runtime_env=_job_environment(),
-                **started,
+                **start_options,
             )
         except Exception as error:  # a node that is late is a bare Exception
-            if not isinstance(error, _NOT_THERE) and type(error) is not Exception:
+            if not isinstance(error, _CONNECT_ERRORS) and type(error) is not Exception:
                 raise
-            if not started:
+            if not start_options:
                 raise PoolError(f"executor.address must lead to a running Ray, got {address!r}: {error}") from error
             raise PoolError(
                 f"Ray must start on this machine, got {type(error).__name__}: {str(error).strip().rstrip('.')}. "
@@ -200,8 +202,8 @@ def _connect(address: str, **started: Any) -> None:
 
 
 @contextmanager
-def _own_sigterm() -> Iterator[None]:
-    """Whatever Ray does inside the block, SIGTERM is handled afterwards as before: Ray's handler exits the process."""
+def _keep_sigterm_handler() -> Iterator[None]:
+    """Restore the handler of SIGTERM after the block, whatever Ray does in it: Ray's own exits the process."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -216,33 +218,33 @@ def _own_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _new_folder() -> str:
-    """An empty folder where Ray would have its own; in /tmp where the paths of its sockets would be too long there."""
-    wished = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
-    parent = wished if len(wished) <= LONGEST_PARENT else "/tmp"
+def _make_session_folder() -> str:
+    """Make an empty folder where Ray would; in /tmp where the paths of its sockets would be too long there."""
+    preferred = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    parent = preferred if len(preferred) <= MAX_PARENT_BYTES else "/tmp"
     os.makedirs(parent, exist_ok=True)
-    # Resolved, as the system shows which files of it a process holds.
+    # Resolved, because /proc shows the resolved paths of the files that a process has open.
     return os.path.realpath(tempfile.mkdtemp(prefix="curator-", dir=parent))
 
 
-def _new_scratch(folder: str) -> str:
-    """An empty folder where the user wants temporary files; inside the session's folder where that lies there too."""
+def _make_scratch_folder(folder: str) -> str:
+    """Make an empty folder among the user's temporary files; inside the session's folder where that is there too."""
     parent = os.path.realpath(tempfile.gettempdir())
     path = os.path.join(folder if os.path.dirname(folder) == parent else parent, os.path.basename(folder))
     os.mkdir(path, mode=0o700)
     return path
 
 
-def _start_guardian(*folders: str) -> subprocess.Popen[bytes]:
-    """The process that ends the Ray of the first folder, and removes all, however this one ends, or its input."""
-    command = [sys.executable, "-I", guardian.__file__, *folders]
+def _start_cleanup_process(*folders: str) -> subprocess.Popen[bytes]:
+    """Start the process that ends the Ray of the first folder, and removes all folders, however this one ends."""
+    command = [sys.executable, "-I", cleanup_process.__file__, *folders]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
 
 
 def _worker_environment() -> dict[str, Any]:
-    """A runtime environment in which workers import what the driver can; empty, hence faster, where they do already.
+    """A runtime environment in which workers can import what the driver can; empty, hence faster, if they can anyway.
 
-    Ray itself hands on the folder of the script and the current one; what the interpreter has, the worker's has too.
+    Ray itself passes on the folder of the script and the current one; installed packages are the same in a worker.
     """
     known = {os.getcwd(), str(Path(sys.argv[0]).resolve().parent)}
     installed = (sys.prefix, sys.base_prefix)
@@ -252,7 +254,7 @@ def _worker_environment() -> dict[str, Any]:
 
 
 def _job_environment() -> dict[str, Any] | None:
-    """What each worker does first where a folder that it may search before ours has another `stages`."""
+    """A hook that imports our `stages` first, if a worker may find another one in a folder that it searches before."""
     ours = Path(__file__).resolve().parent.parent
     # The folder of the script and the current one come first in a worker; an empty entry is the current one.
     searched = [Path.cwd(), Path(sys.argv[0]).resolve().parent, *map(Path, sys.path)]
@@ -262,25 +264,25 @@ def _job_environment() -> dict[str, Any] | None:
     return {"worker_process_setup_hook": "curator_dagster.bundled_stages.import_bundled_stages"}
 
 
-def _own_node_id() -> str:
-    """Of this machine; over ray:// the driver stands outside the cluster, and Ray answers with the server's node."""
+def _driver_node_id() -> str:
+    """Node id of this machine; empty over ray://: the driver is outside the cluster, and Ray gives the server's."""
     return "" if client_mode_should_convert() else ray.get_runtime_context().get_node_id()
 
 
-def _nodes() -> list[dict[str, float]]:
+def _alive_node_resources() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def _smallest_gpu_gb() -> float | None:
-    """GiB of this machine's smallest GPU; None where the driver's tool is missing or fails."""
+    """GiB of this machine's smallest GPU; None where `nvidia-smi` is missing or fails."""
     command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+        output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
     except (OSError, subprocess.SubprocessError):
         return None
-    return smallest_gb(answer)
+    return smallest_gb(output)
 
 
-def smallest_gb(answer: str) -> float | None:
-    """The smallest figure of ``nvidia-smi``'s answer, one line of MiB a GPU, in GiB; None if there is none."""
-    return min((int(line) / 1024 for line in answer.split() if line.isdigit()), default=None)
+def smallest_gb(output: str) -> float | None:
+    """The smallest figure of ``nvidia-smi``'s output, one line of MiB a GPU, in GiB; None if there is none."""
+    return min((int(line) / 1024 for line in output.split() if line.isdigit()), default=None)

@@ -1,11 +1,18 @@
-"""Runs a pipeline in this process, one batch after another: for debugging and unit tests."""
+"""The local executor: runs a pipeline in this process, one batch after another, for debugging and unit tests."""
 
 import os
 import time
 from collections.abc import Iterable, Iterator
 
 from stages.errors import PhaseError
-from stages.executors.work import RetryRule, StageResult, batches, collect_rows, run_batch, set_up
+from stages.executors.batch_runner import (
+    RetryPolicy,
+    StageResult,
+    collect_rows,
+    run_batch,
+    set_up,
+    split_into_batches,
+)
 from stages.params import ExecutorParams
 from stages.pipeline import AnyStage, ItemResult, Pipeline, Rows, RunStats, StageStats
 from stages.stage import NodeInfo, WorkerMetadata
@@ -13,7 +20,7 @@ from stages.tasks import Failed, Rejected, Task
 
 
 class LocalExecutor:
-    """No pool, no limits on time or memory; what kills the process ends the run."""
+    """Has no worker pool and no limits on time or memory; a task that kills the process ends the run."""
 
     def __init__(self, params: ExecutorParams) -> None:
         self.params = params
@@ -30,8 +37,8 @@ class LocalExecutor:
                 except Exception as error:
                     raise PhaseError(f"Stage {stage.name} cannot be set up: {error}") from error
                 ready.append(stage)
-            for batch in batches(tasks, pipeline.stages[0].batch_size):
-                yield from _run_through(pipeline, batch, stats, RetryRule.of(self.params))
+            for batch in split_into_batches(tasks, pipeline.stages[0].batch_size):
+                yield from _run_pipeline(pipeline, batch, stats, RetryPolicy.from_params(self.params))
                 yield None
         finally:
             for stage in ready:
@@ -39,54 +46,60 @@ class LocalExecutor:
             stats.seconds = time.perf_counter() - started
 
     def close(self) -> None:
-        """Hold nothing."""
+        """Do nothing: no resources are held between runs."""
 
 
-def _run_through(pipeline: Pipeline, batch: list[Task], stats: RunStats, retry: RetryRule) -> Iterator[ItemResult]:
+def _run_pipeline(
+    pipeline: Pipeline, batch: list[Task], stats: RunStats, retry_policy: RetryPolicy
+) -> Iterator[ItemResult]:
     """Take one batch through all stages, keeping the order of children."""
-    alive: list[tuple[int, Task | Rejected | Failed]] = list(enumerate(batch))
+    values: list[tuple[int, Task | Rejected | Failed]] = list(enumerate(batch))
     for stage in pipeline.stages:
-        alive = _advance(stage, alive, stats, retry)
+        values = _run_stage(stage, values, stats, retry_policy)
     for index, task in enumerate(batch):
         outcomes: list[Rows | Rejected | Failed] = [
             value if isinstance(value, Rejected | Failed) else collect_rows(pipeline.collect, [value])
-            for owner, value in alive
+            for owner, value in values
             if owner == index
         ]
         yield ItemResult(task.task_id, tuple(outcomes))
 
 
-def _advance(
-    stage: AnyStage, alive: list[tuple[int, Task | Rejected | Failed]], stats: RunStats, retry: RetryRule
+def _run_stage(
+    stage: AnyStage, values: list[tuple[int, Task | Rejected | Failed]], stats: RunStats, retry_policy: RetryPolicy
 ) -> list[tuple[int, Task | Rejected | Failed]]:
+    """Replace each task by its children or outcome; values carry the index of the first stage's task they come from."""
     results: dict[int, list[Task] | Rejected | Failed] = {}
-    positions = {id(value): position for position, (_, value) in enumerate(alive)}
-    tasks = [value for _, value in alive if isinstance(value, Task)]
-    for part in batches(tasks, stage.batch_size):
-        for task, result in zip(part, _tried(stage, part, stats.stage(stage.name), retry), strict=True):
+    positions = {id(value): position for position, (_, value) in enumerate(values)}
+    tasks = [value for _, value in values if isinstance(value, Task)]
+    for batch in split_into_batches(tasks, stage.batch_size):
+        stage_results = _run_with_retries(stage, batch, stats.stage(stage.name), retry_policy)
+        for task, result in zip(batch, stage_results, strict=True):
             results[positions[id(task)]] = result
-    advanced: list[tuple[int, Task | Rejected | Failed]] = []
-    for position, (owner, value) in enumerate(alive):
+    following: list[tuple[int, Task | Rejected | Failed]] = []
+    for position, (owner, value) in enumerate(values):
         result = results.get(position, value)
         children = result if isinstance(result, list) else [result]
-        advanced.extend((owner, child) for child in children)
-    return advanced
+        following.extend((owner, child) for child in children)
+    return following
 
 
-def _tried(stage: AnyStage, part: list[Task], stats: StageStats, retry: RetryRule) -> list[StageResult]:
+def _run_with_retries(
+    stage: AnyStage, batch: list[Task], stats: StageStats, retry_policy: RetryPolicy
+) -> list[StageResult]:
     """Results of one batch; a task that fails for a reason that may pass is tried again, after a wait, alone."""
-    results = _run(stage, part, stats)
-    for place, task in enumerate(part):
-        failures = 0
-        while retry.admits(results[place], failures):
-            failures += 1
+    results = _run_once(stage, batch, stats)
+    for index, task in enumerate(batch):
+        num_failures = 0
+        while retry_policy.should_retry(results[index], num_failures):
+            num_failures += 1
             stats.retries += 1
-            time.sleep(retry.backoff.wait_s(failures))
-            (results[place],) = _run(stage, [task], stats)
+            time.sleep(retry_policy.backoff.wait_s(num_failures))
+            (results[index],) = _run_once(stage, [task], stats)
     return results
 
 
-def _run(stage: AnyStage, part: list[Task], stats: StageStats) -> list[StageResult]:
-    done = run_batch(stage, part)
-    stats.add_batch(len(part), done.seconds, done.counters)
+def _run_once(stage: AnyStage, batch: list[Task], stats: StageStats) -> list[StageResult]:
+    done = run_batch(stage, batch)
+    stats.add_batch(len(batch), done.seconds, done.counters)
     return done.results

@@ -1,6 +1,6 @@
-"""The figures of a running phase as metrics of Ray, for whoever watches the cluster with Prometheus.
+"""Statistics of a running pipeline as metrics of Ray, which Prometheus can collect.
 
-Ray shows them under ``ray_curator_...`` on each node's metrics port, where it is installed with its ``default`` extra.
+Ray exports them as ``ray_curator_...`` on each node's metrics port, where it is installed with its ``default`` extra.
 """
 
 import time
@@ -10,7 +10,7 @@ from ray.util.metrics import Counter, Gauge
 
 from stages.pipeline import RunStats
 
-PUBLISH_S = 1.0
+PUBLISH_INTERVAL_S = 1.0
 
 _COUNTERS = {
     "tasks": "Tasks worked on.",
@@ -25,8 +25,8 @@ _GAUGES = {
 }
 
 
-class PoolMetrics:
-    """Tells Ray what a pool does, by pipeline and stage.
+class PipelineMetrics:
+    """Metrics by pipeline and stage.
 
     Args:
         pipeline: its name.
@@ -35,34 +35,34 @@ class PoolMetrics:
     def __init__(self, pipeline: str) -> None:
         tags = ("pipeline", "stage")
         self._pipeline = pipeline
-        self._counters = {name: Counter(f"curator_{name}", told, tags) for name, told in _COUNTERS.items()}
-        self._gauges = {name: Gauge(f"curator_{name}", told, tags) for name, told in _GAUGES.items()}
+        self._counters = {name: Counter(f"curator_{name}", text, tags) for name, text in _COUNTERS.items()}
+        self._gauges = {name: Gauge(f"curator_{name}", text, tags) for name, text in _GAUGES.items()}
         self._deaths = Counter("curator_worker_deaths", "Workers lost while they held a task.", (*tags, "reason"))
-        self._told: dict[tuple[str, str], float] = {}
-        self._due = 0.0
+        self._published: dict[tuple[str, str], float] = {}
+        self._due_at = 0.0
 
     def is_due(self) -> bool:
         """True at most once a second."""
-        if time.monotonic() < self._due:
+        if time.monotonic() < self._due_at:
             return False
-        self._due = time.monotonic() + PUBLISH_S
+        self._due_at = time.monotonic() + PUBLISH_INTERVAL_S
         return True
 
     def publish(self, stats: RunStats, queue_bytes: Mapping[str, int]) -> None:
-        """Tell Ray what changed; `queue_bytes` is what each stage holds now."""
-        for stage, figures in stats.stages.items():
+        """Publish the statistics that changed; `queue_bytes` holds the current bytes of each stage."""
+        for stage, stage_stats in stats.stages.items():
             tags = {"pipeline": self._pipeline, "stage": stage}
             for name, counter in self._counters.items():
-                self._add(counter, (stage, name), getattr(figures, name), tags)
-            for reason, deaths in figures.deaths.items():
-                self._add(self._deaths, (stage, f"deaths {reason}"), deaths, {**tags, "reason": str(reason)})
-            self._gauges["peak_memory_bytes"].set(figures.peak_memory_bytes, tags)
-            self._gauges["peak_queue_bytes"].set(figures.peak_queue_bytes, tags)
+                self._increase(counter, (stage, name), getattr(stage_stats, name), tags)
+            for reason, deaths in stage_stats.deaths.items():
+                self._increase(self._deaths, (stage, f"deaths {reason}"), deaths, {**tags, "reason": str(reason)})
+            self._gauges["peak_memory_bytes"].set(stage_stats.peak_memory_bytes, tags)
+            self._gauges["peak_queue_bytes"].set(stage_stats.peak_queue_bytes, tags)
             self._gauges["queue_bytes"].set(queue_bytes.get(stage, 0), tags)
 
-    def _add(self, counter: Counter, key: tuple[str, str], total: float, tags: dict[str, str]) -> None:
-        """Ray's counters take what was added since the last time, and refuse nothing at all."""
-        added = total - self._told.get(key, 0.0)
-        if added > 0:
-            counter.inc(added, tags)
-            self._told[key] = total
+    def _increase(self, counter: Counter, key: tuple[str, str], total: float, tags: dict[str, str]) -> None:
+        """Ray's counters take the increase since the last call, which must be above 0."""
+        increase = total - self._published.get(key, 0.0)
+        if increase > 0:
+            counter.inc(increase, tags)
+            self._published[key] = total

@@ -1,4 +1,4 @@
-"""What waits between stages: items, the tasks they have become, and a queue for each stage."""
+"""Tasks between stages: items, the pending tasks made from them, a queue for each stage, and the retry queue."""
 
 import time
 from collections import Counter, deque
@@ -7,173 +7,173 @@ from dataclasses import dataclass, field
 
 import ray
 
-from stages.executors.deaths import Death
+from stages.executors.exit_reasons import ExitReason
 from stages.executors.worker import Outcome
 from stages.pipeline import ItemResult
 from stages.tasks import Task
 
 MIN_TASK_BYTES = 100_000
-"""What a waiting task counts at least, so that queues of tasks without frames are bounded too."""
+"""Least size that a queued task counts, so that queues of tasks without frames are bounded too."""
 
 
 @dataclass(eq=False, slots=True)
 class Item:
-    """One task handed to the executor, until everything that it became has an outcome.
+    """One task given to the executor, with the outcomes of all tasks made from it.
 
     Attributes:
-        task_id: the task's.
-        open: tasks of it that are still on their way.
+        task_id: id of the given task.
+        num_pending: tasks made from it that have no outcome yet.
         outcomes: by path, the child indexes from the item down; sorting gives the order that stages returned.
     """
 
     task_id: str
-    open: int = 1
+    num_pending: int = 1
     outcomes: dict[tuple[int, ...], Outcome] = field(default_factory=lambda: {})
 
     def result(self) -> ItemResult:
-        """All outcomes in order, whatever worker was first."""
+        """All outcomes by path, independent of the order in which workers finished."""
         return ItemResult(self.task_id, tuple(self.outcomes[path] for path in sorted(self.outcomes)))
 
 
 @dataclass(eq=False, slots=True)
-class Parcel:
-    """The children of one batch: one object in Ray's store, which goes once the last of them is done.
+class TaskBlock:
+    """The children of one batch: one object in Ray's store, released when the last of them is done.
 
     Attributes:
         tasks: the object, or the tasks themselves where they come from the driver.
-        nbytes: its size.
-        open: tasks inside that are not done.
+        nbytes: size of the object.
+        num_pending: tasks of the block that are not done.
     """
 
     tasks: "ray.ObjectRef[list[Task]] | list[Task] | None"
     nbytes: int
-    open: int
+    num_pending: int
 
 
 @dataclass(eq=False, slots=True)
-class Unit:
-    """One task that waits for a stage or is in it.
+class PendingTask:
+    """One task that is queued for a stage, or runs in it.
 
     Attributes:
-        item: where it comes from.
+        item: the item that it was made from.
         path: child indexes from the item down.
-        parcel: what holds it.
-        place: where in the parcel.
-        group: the task's.
-        deaths: of workers that held this task and no other.
-        failures: how often it failed for a reason that may pass.
-        is_outcast: it may only run while nothing else does.
+        block: the block that holds it.
+        index: its place in the block.
+        group: group of the task.
+        exit_reasons: of the workers that died while they held this task alone.
+        num_failures: how often it failed for a reason that may pass.
+        is_quarantined: it may only run while no other task does.
     """
 
     item: Item
     path: tuple[int, ...]
-    parcel: Parcel
-    place: int
+    block: TaskBlock
+    index: int
     group: str
-    deaths: list[Death] = field(default_factory=lambda: [])
-    failures: int = 0
-    is_outcast: bool = False
+    exit_reasons: list[ExitReason] = field(default_factory=lambda: [])
+    num_failures: int = 0
+    is_quarantined: bool = False
 
 
 class StageQueue:
-    """Tasks that wait for one stage.
+    """Tasks queued for one stage.
 
-    Tasks whose worker died wait apart: `suspects` are tried one at a time in a batch of their own, `outcasts` only
-    while nothing else runs.
+    Requeued tasks are kept apart: `single_tasks` each run in a batch of their own, tasks of the `quarantine` only while
+    nothing else runs.
 
     Attributes:
-        held_bytes: of tasks that wait or are in the stage.
-        peak_bytes: the most that ever was.
-        num_waiting: tasks that wait their turn; outcasts have none.
+        held_bytes: size of the tasks that are queued or run.
+        peak_bytes: largest `held_bytes` so far.
+        num_waiting: tasks queued, without the quarantine.
     """
 
     def __init__(self, batch_size: int) -> None:
         self.batch_size = batch_size
         self.held_bytes = self.peak_bytes = self.num_waiting = 0
-        self.suspects: deque[Unit] = deque()
-        self.outcasts: deque[Unit] = deque()
-        self._groups: dict[str, deque[Unit]] = {}
-        self._open: Counter[str] = Counter()
+        self.single_tasks: deque[PendingTask] = deque()
+        self.quarantine: deque[PendingTask] = deque()
+        self._groups: dict[str, deque[PendingTask]] = {}
+        self._num_pending: Counter[str] = Counter()
 
-    def add_parcel(self, parcel: Parcel) -> None:
-        """Account for what the tasks pushed next are held in."""
-        self.held_bytes += parcel.nbytes
+    def add_block(self, block: TaskBlock) -> None:
+        """Count the bytes of a block whose tasks are pushed next."""
+        self.held_bytes += block.nbytes
         self.peak_bytes = max(self.peak_bytes, self.held_bytes)
 
-    def push(self, unit: Unit) -> None:
-        """Let a new task wait."""
-        self._groups.setdefault(unit.group, deque()).append(unit)
-        self._open[unit.group] += 1
+    def push(self, task: PendingTask) -> None:
+        """Queue a new task."""
+        self._groups.setdefault(task.group, deque()).append(task)
+        self._num_pending[task.group] += 1
         self.num_waiting += 1
 
-    def push_again(self, unit: Unit) -> None:
-        """Let a task wait whose worker died."""
-        if unit.is_outcast:
-            self.outcasts.append(unit)
+    def requeue(self, task: PendingTask) -> None:
+        """Queue a task again that was dispatched and got no outcome."""
+        if task.is_quarantined:
+            self.quarantine.append(task)
         else:
-            self.suspects.append(unit)
+            self.single_tasks.append(task)
             self.num_waiting += 1
 
-    def close(self, unit: Unit) -> None:
-        """Forget a task that is done with this stage, and its parcel with the last one."""
-        self._open[unit.group] -= 1
-        if not self._open[unit.group]:
-            del self._open[unit.group]
-        unit.parcel.open -= 1
-        if not unit.parcel.open:
-            self.held_bytes -= unit.parcel.nbytes
-            unit.parcel.tasks = None
+    def mark_done(self, task: PendingTask) -> None:
+        """Forget a task that is done with this stage, and release its block with the last one."""
+        self._num_pending[task.group] -= 1
+        if not self._num_pending[task.group]:
+            del self._num_pending[task.group]
+        task.block.num_pending -= 1
+        if not task.block.num_pending:
+            self.held_bytes -= task.block.nbytes
+            task.block.tasks = None
 
-    def has_open(self, group: str) -> bool:
-        """Whether a task of this group waits or is in the stage."""
-        return group in self._open
+    def has_pending(self, group: str) -> bool:
+        """Whether a task of this group is queued or runs."""
+        return group in self._num_pending
 
     @property
     def is_done(self) -> bool:
-        """Whether no task waits or is in the stage."""
-        return not self._open
+        """Whether no task is queued or runs."""
+        return not self._num_pending
 
     @property
     def num_batches(self) -> int:
-        """Batches that the waiting tasks make."""
-        return sum(-(-len(units) // self.batch_size) for units in self._groups.values()) + len(self.suspects)
+        """Number of batches that the queued tasks form."""
+        return sum(-(-len(tasks) // self.batch_size) for tasks in self._groups.values()) + len(self.single_tasks)
 
-    def choose(self, may_grow: Callable[[str], bool]) -> deque[Unit] | None:
-        """Where the next batch is to be taken from: a full one, or one of a group that will not grow."""
-        if self.suspects:
-            return self.suspects
-        for group, units in self._groups.items():
-            if len(units) >= self.batch_size or not may_grow(group):
-                return units
+    def select(self, may_grow: Callable[[str], bool]) -> deque[PendingTask] | None:
+        """Select the tasks of the next batch: single tasks first, then a group that fills one or will not grow."""
+        if self.single_tasks:
+            return self.single_tasks
+        for group, tasks in self._groups.items():
+            if len(tasks) >= self.batch_size or not may_grow(group):
+                return tasks
         return None
 
-    def take(self, units: deque[Unit]) -> list[Unit]:
-        """Take the next batch out of what `choose` returned."""
-        size = 1 if units is self.suspects else min(self.batch_size, len(units))
-        batch = [units.popleft() for _ in range(size)]
-        if not units and units is not self.suspects:
+    def pop_batch(self, tasks: deque[PendingTask]) -> list[PendingTask]:
+        """Remove the next batch from the deque that `select` returned."""
+        size = 1 if tasks is self.single_tasks else min(self.batch_size, len(tasks))
+        batch = [tasks.popleft() for _ in range(size)]
+        if not tasks and tasks is not self.single_tasks:
             del self._groups[batch[0].group]
         self.num_waiting -= size
         return batch
 
 
-class Bench:
-    """Tasks that wait until a time before they are tried again."""
+class RetryQueue:
+    """Tasks that wait for the time of their next try."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[float, int, Unit]] = []
+        self._waiting: list[tuple[float, int, PendingTask]] = []
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, stage: int, units: Iterable[Unit], seconds: float) -> None:
-        """Let tasks of a stage wait for so long."""
-        due = time.monotonic() + seconds
-        self._waiting.extend((due, stage, unit) for unit in units)
+    def put(self, stage: int, tasks: Iterable[PendingTask], delay_s: float) -> None:
+        """Queue tasks of a stage for a try after the delay."""
+        due = time.monotonic() + delay_s
+        self._waiting.extend((due, stage, task) for task in tasks)
 
-    def take_due(self) -> list[tuple[int, Unit]]:
-        """Tasks whose time has come, with their stage; they do not wait here any more."""
+    def pop_due(self) -> list[tuple[int, PendingTask]]:
+        """Remove the tasks that are due, and return them with their stage."""
         now = time.monotonic()
-        ready = [(stage, unit) for due, stage, unit in self._waiting if due <= now]
+        ready = [(stage, task) for due, stage, task in self._waiting if due <= now]
         self._waiting = [entry for entry in self._waiting if entry[0] > now]
         return ready

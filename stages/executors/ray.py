@@ -1,12 +1,12 @@
-"""Runs pipelines on Ray actors, streaming or stage by stage, on this machine or on a cluster."""
+"""The Ray executor: runs pipelines on Ray actors, streaming or stage by stage, on this machine or on a cluster."""
 
 import time
 from collections.abc import Generator, Iterable
 
 from stages.errors import PoolError
 from stages.executors.cluster import Cluster, Shape
-from stages.executors.crew import Crew
-from stages.executors.pool import PoolRun
+from stages.executors.scheduler import Scheduler
+from stages.executors.worker_pool import WorkerPool
 from stages.params import ExecutorParams
 from stages.pipeline import ItemResult, Pipeline, RunStats
 from stages.tasks import Task
@@ -18,7 +18,7 @@ class RayExecutor:
     def __init__(self, params: ExecutorParams) -> None:
         self.params = params
         self._cluster: Cluster | None = None
-        self._crew: Crew | None = None
+        self._pool: WorkerPool | None = None
 
     def run(
         self, pipeline: Pipeline, tasks: Iterable[Task], stats: RunStats
@@ -29,33 +29,33 @@ class RayExecutor:
 
         Raises:
             PhaseError: a stage cannot be sent to a worker or set up there.
-            PoolError: the machine lacks what a stage asks for, or workers do not start.
+            PoolError: the machine lacks resources that a stage requires, or workers do not start.
         """
         started = time.perf_counter()
         cluster = self._cluster = self._cluster or Cluster(self.params.address)
-        cluster.check()
-        crew = self._crew = self._crew or Crew(cluster, self.params)
-        run = PoolRun(pipeline, crew, self.params, _shapes(pipeline, cluster))
+        cluster.check_health()
+        pool = self._pool = self._pool or WorkerPool(cluster, self.params)
+        scheduler = Scheduler(pipeline, pool, self.params, _shapes(pipeline, cluster))
         try:
-            yield from run.results(tasks, stats)
+            yield from scheduler.results(tasks, stats)
         finally:
-            run.stop()
+            scheduler.stop()
             stats.seconds = time.perf_counter() - started
 
     def close(self) -> None:
         """End every worker, and Ray where this executor started it."""
-        if self._crew is not None:
-            self._crew.close()
-            self._crew = None
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
         if self._cluster is not None:
             self._cluster.close()
             self._cluster = None
 
 
 def _shapes(pipeline: Pipeline, cluster: Cluster) -> list[Shape]:
-    """What a worker of each stage takes of the cluster."""
+    """The CPUs and GPUs that a worker of each stage holds."""
     shapes = [cluster.shape_of(stage.resources) for stage in pipeline.stages]
-    total = cluster.total
+    total = cluster.total_resources
     for stage, shape in zip(pipeline.stages, shapes, strict=True):
         if cluster.is_private and shape.gpus > total.gpus:
             raise PoolError(

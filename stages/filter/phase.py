@@ -11,7 +11,7 @@ from stages.errors import ParamsError
 from stages.filter.base import Filter, first_miss
 from stages.filter.score import FilterClips
 from stages.manifest import ManifestRef
-from stages.media import PROVIDES, clip_task
+from stages.media import CLIP_TASK_FIELDS, clip_task
 from stages.params import FilterParams
 from stages.phase import Phase
 from stages.pipeline import Pipeline
@@ -46,7 +46,7 @@ class FilterPhase(Phase[FilterParams]):
 
     def pipeline(self) -> Pipeline:
         """Pictures where needed, then scores."""
-        return Pipeline("filter", [FilterClips(self.root, self.filters)], collect=_rows, provides=PROVIDES)
+        return Pipeline("filter", [FilterClips(self.root, self.filters)], collect=_rows, provides=CLIP_TASK_FIELDS)
 
     def identity(self) -> dict[str, Any]:
         """What filters with models of their own depend on."""

@@ -1,27 +1,35 @@
-"""Video files: their facts, decoding, the frame store, motion, cutting, encoding, previews.
+"""Video files: probing, decoding, the frame store, motion, cutting clips, encoding, previews.
 
-In: the URI of a source, or a clip's row. Out: facts, frames at PTS, stored pictures, files of clips. A clip's task and
-its stored pictures are light to import. What needs av, cv2 or PIL is imported when it is first asked for, in a worker.
+In: the URI of a source, or a clip's row. Out: facts of the source, frames with PTS, frame stores, files of clips.
+`clip_tasks`, `frame_store`, `load_frames` and `sampling` are light to import. Names that need av, cv2 or PIL are
+imported on first access, in a worker.
 """
 
 from typing import TYPE_CHECKING
 
 from stages import lazy
-from stages.media.clip_tasks import PICTURE_COLUMNS, PICTURE_KEYS, PROVIDES, clip_task, spread, with_clip
+from stages.media.clip_tasks import (
+    CLIP_TASK_FIELDS,
+    FRAME_COLUMNS,
+    FRAME_KEY_COLUMNS,
+    clip_task,
+    evenly_spaced_indices,
+    with_clip,
+)
 from stages.media.frame_store import FrameStore, StoreDamaged, StoreReplaced, frames_key, open_store, store_path
-from stages.media.load import LoadFramesStage
+from stages.media.load_frames import LoadFramesStage
 from stages.media.sampling import NearestSampler
 
 __all__ = [
+    "CLIP_TASK_FIELDS",
+    "FRAME_COLUMNS",
+    "FRAME_KEY_COLUMNS",
     "MAX_PTS",
-    "PICTURE_COLUMNS",
-    "PICTURE_KEYS",
-    "PROVIDES",
-    "Cut",
+    "ClipFile",
     "CutJob",
     "DecodedFrame",
     "Encoding",
-    "FlowTrack",
+    "FlowRecorder",
     "FrameLoader",
     "FrameStore",
     "LoadFramesStage",
@@ -31,21 +39,20 @@ __all__ = [
     "StoreReplaced",
     "StoreWriter",
     "UprightScaler",
-    "VectorTrack",
+    "VectorRecorder",
     "check_encoder",
     "clip_task",
     "cut_clip",
     "decode_frames",
     "displayed_size",
     "encode_preview",
+    "evenly_spaced_indices",
     "frames_key",
     "open_store",
     "open_video",
     "probe",
-    "read_cut",
-    "sampled",
-    "shown_times",
-    "spread",
+    "read_clip_file",
+    "select_preview_pts",
     "store_path",
     "video_stream",
     "with_clip",
@@ -53,24 +60,24 @@ __all__ = [
 
 if TYPE_CHECKING:
     from stages.media.container import open_video, video_stream
-    from stages.media.cut import Cut, CutJob, NotCopyable, cut_clip, read_cut
+    from stages.media.cut import ClipFile, CutJob, NotCopyable, cut_clip, read_clip_file
     from stages.media.decode import MAX_PTS, DecodedFrame, UprightScaler, decode_frames, displayed_size
     from stages.media.encode import Encoding, check_encoder
     from stages.media.frame_loader import FrameLoader
-    from stages.media.frames import StoreWriter, sampled
-    from stages.media.motion import FlowTrack, VectorTrack
-    from stages.media.preview import encode_preview, shown_times
+    from stages.media.frames import StoreWriter
+    from stages.media.motion import FlowRecorder, VectorRecorder
+    from stages.media.preview import encode_preview, select_preview_pts
     from stages.media.probing import probe
 else:
     __getattr__ = lazy.module_getattr(
         __name__,
         container=("open_video", "video_stream"),
-        cut=("Cut", "CutJob", "NotCopyable", "cut_clip", "read_cut"),
+        cut=("ClipFile", "CutJob", "NotCopyable", "cut_clip", "read_clip_file"),
         decode=("MAX_PTS", "DecodedFrame", "UprightScaler", "decode_frames", "displayed_size"),
         encode=("Encoding", "check_encoder"),
         frame_loader=("FrameLoader",),
-        frames=("StoreWriter", "sampled"),
-        motion=("FlowTrack", "VectorTrack"),
-        preview=("encode_preview", "shown_times"),
+        frames=("StoreWriter",),
+        motion=("FlowRecorder", "VectorRecorder"),
+        preview=("encode_preview", "select_preview_pts"),
         probing=("probe",),
     )

@@ -1,11 +1,11 @@
-"""Tasks about one clip, made from rows of the manifest, and which of a clip's pictures to take."""
+"""Tasks about one clip, made from rows of the manifest."""
 
 from dataclasses import replace
 from fractions import Fraction
 
 from stages.tasks import Clip, Frames, Row, Span, Video, VideoTask
 
-PICTURE_COLUMNS = (
+FRAME_COLUMNS = (
     "partition",
     "video_id",
     "uri",
@@ -22,13 +22,14 @@ PICTURE_COLUMNS = (
     "frames_fps",
     "frames_max_px",
 )
-"""What a row must say so that the pictures of its clip can be found."""
+"""Columns that a row must have so that the frames of its clip can be loaded."""
 
-PICTURE_KEYS = ("clip_id", "frames_key", "shot_start_pts", "shot_end_pts")
-"""Of these, what tells which pictures are a clip's: the nearest of its shot stands in where none lies in the clip."""
+FRAME_KEY_COLUMNS = ("clip_id", "frames_key", "shot_start_pts", "shot_end_pts")
+"""Those of `FRAME_COLUMNS` that determine which frames are a clip's, for a row key. The shot belongs to them: where no
+sampled frame lies in the clip, the nearest one of its shot is taken."""
 
-PROVIDES = ("data.clips",)
-"""What a task of `clip_task` holds, for `Pipeline(provides=...)`."""
+CLIP_TASK_FIELDS = ("data.clips",)
+"""Fields that a task of `clip_task` holds, for `Pipeline(provides=...)`."""
 
 
 def clip_task(item: Row, task_id: str) -> VideoTask:
@@ -47,25 +48,25 @@ def clip_task(item: Row, task_id: str) -> VideoTask:
 
 
 def with_clip(task: VideoTask, clip: Clip) -> VideoTask:
-    """The same task about another state of its clip."""
+    """A copy of the task with this clip in place of its own."""
     return replace(task, data=replace(task.data, clips=(clip,)))
 
 
 def with_frames(task: VideoTask, frames: Frames) -> VideoTask:
-    """The same task, its clip with these pictures."""
+    """A copy of the task whose clip has these frames."""
     return with_clip(task, replace(task.data.clip, frames=frames))
 
 
 def shot_of(clip: Clip) -> Span:
-    """The shot that the clip lies in; the clip itself where its row names none."""
+    """The shot that the clip lies in; the clip itself where its row names no shot."""
     start, end = clip.columns.get("shot_start_pts"), clip.columns.get("shot_end_pts")
     if start is None or end is None:
         return clip.span
     return Span(start, end, clip.span.time_base)
 
 
-def spread(total: int, wanted: int) -> list[int]:
-    """Places of `wanted` things out of `total`: the middle of each of `wanted` equal parts; all where there are fewer.
+def evenly_spaced_indices(total: int, wanted: int) -> list[int]:
+    """Indices of `wanted` of `total` items: the middle of each of `wanted` equal parts; all where there are fewer.
 
         total 10, wanted 3:   . x . | . . x | . . x .      -> 1, 5, 8
 

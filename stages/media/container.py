@@ -1,4 +1,4 @@
-"""Opening a source so that its own bytes, and nothing else on this machine or the network, are read."""
+"""Opens a source as an FFmpeg container that reads the source's bytes and no other file or connection."""
 
 import contextlib
 import errno
@@ -15,26 +15,25 @@ from stages.errors import NoVideoStream, StorageUnavailable, UnreadableSource
 from stages.storage import open_source
 
 MAX_PIXELS = 1 << 27
-"""Of a picture as coded; 16K (15360x8640) has fewer. A header of 126 bytes can ask for 16 pictures of any size."""
+"""Limit of the coded size; 16K (15360x8640) has fewer. A header of 126 bytes can ask for 16 frames of any size."""
 
-CONTAINERS = (
+FORMAT_WHITELIST = (
     "mov,matroska,webm,mpegts,mpeg,avi,flv,live_flv,kux,asf,asf_o,ogg,mxf,nut,rm,wtv,gxf,dv,ivf,nsv,nuv,pva,ty,dhav,"
     "r3d,swf,yuv4mpegpipe,gif,apng,mpegvideo,m4v,h261,h263,h264,hevc,vvc,evc,av1,obu,vc1,dirac,cavsvideo,mjpeg,mpjpeg,"
-    "aac,ac3,eac3,aiff,amr,ape,au,caf,dts,flac,mp3,truehd,wav"  # sound alone, so that the error says so
+    "aac,ac3,eac3,aiff,amr,ape,au,caf,dts,flac,mp3,truehd,wav"  # audio only, so that the error is NoVideoStream
 )
-"""Formats of FFmpeg whose demuxers read nothing but the one file. Playlists, session descriptions, scripts of files
-and subtitles name others, whatever the file itself is called."""
+"""FFmpeg formats whose demuxers read nothing but the one file. Demuxers of playlists, session descriptions, concat
+scripts and subtitles open further files, and FFmpeg chooses a demuxer by content, not by the file's name."""
 
 _OPTIONS = {
-    # FFmpeg compares the format that it found with the list before the demuxer reads anything.
-    "format_whitelist": CONTAINERS,
-    "protocol_whitelist": "none",  # the source itself is read through its handle
-    "max_pixels": str(MAX_PIXELS),  # for the decoders that FFmpeg opens to find out what the streams are
+    # FFmpeg compares the probed format with the list before the demuxer reads anything.
+    "format_whitelist": FORMAT_WHITELIST,
+    "protocol_whitelist": "none",  # the source itself is read through a Python file object
+    "max_pixels": str(MAX_PIXELS),  # for the decoders that FFmpeg opens to analyse the streams
 }
 
-
-_MEANT = {
-    # All that FFmpeg says of a format that is not on the list.
+_ERROR_CAUSES = {
+    # FFmpeg reports a format that is not whitelisted as EINVAL, with no further detail.
     errno.EINVAL: "a bad header, or no video container of its own (but a playlist, subtitles, a picture, ...)",
     errno.ENOMEM: "a header that tells of more streams (1000), frames or bytes than FFmpeg takes",
 }
@@ -42,82 +41,82 @@ _MEANT = {
 
 @contextlib.contextmanager
 def open_video(uri: str) -> Iterator[InputContainer]:
-    """An open container, read by ranges. Nothing in a file's name is taken for a protocol.
+    """Open a source as a container that is read by byte ranges. A URI's prefix is never taken for an FFmpeg protocol.
 
-    No other file is opened, and no connection made, whatever the source says: see `CONTAINERS`.
+    No other file is opened and no connection made, whatever the source contains: see `FORMAT_WHITELIST`.
 
     Raises:
-        UnreadableSource: empty, no container of its own, or its header is damaged.
-        SourceGone: it is not there.
-        StorageUnavailable: the disk or the store does not answer, or refuses; also at the end of the block, where
-            FFmpeg took that for the end of the file or for damage.
+        UnreadableSource: the source is empty, is not a container, or has a damaged header.
+        SourceGone: the source does not exist.
+        StorageUnavailable: the disk or the store does not answer, or refuses. Raised at the end of the block too, where
+            FFmpeg took the read error for the end of the file or for damage.
     """
     with open_source(uri) as opened:
-        handle = _Handle(uri, opened)
+        handle = _SourceHandle(uri, opened)
         try:
-            with _open(handle) as container:
+            with _open_container(handle) as container:
                 yield container
         finally:
-            handle.check()
+            handle.raise_read_error()
 
 
-class _Handle:
-    """A source's handle under the name by which PyAV's container then goes; it remembers what reading failed with."""
+class _SourceHandle:
+    """A source's file object for PyAV, which takes the container's name from it; keeps the first read error."""
 
     def __init__(self, uri: str, handle: IO[bytes]) -> None:
         self.name = uri
         self.tell = handle.tell
         self._read, self._seek = handle.read, handle.seek
-        self._failure: OSError | None = None
+        self._read_error: OSError | None = None
 
     def read(self, size: int) -> bytes:
-        """The next bytes; once that has failed, never again, so that nobody takes it for the end."""
-        if self._failure is not None:
-            raise self._failure
+        """The next bytes. After a read error, every call raises it again: it must not be taken for EOF."""
+        if self._read_error is not None:
+            raise self._read_error
         try:
             return self._read(size)
         except OSError as error:
-            self._failure = error
+            self._read_error = error
             raise
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go elsewhere; a place that no file has is FFmpeg's own affair, and raises nothing."""
+        """Seek; an offset that no file has gives FFmpeg an error code instead of an exception."""
         try:
             return self._seek(offset, whence)
         except (OSError, ValueError, OverflowError):
             return -errno.EINVAL
 
-    def check(self) -> None:
-        """Nothing happens unless reading failed.
+    def raise_read_error(self) -> None:
+        """Raise the read error, if there was one.
 
         Raises:
-            StorageUnavailable: it did.
+            StorageUnavailable: a read failed.
         """
-        if self._failure is not None:
+        if self._read_error is not None:
             raise StorageUnavailable(
                 self.name,
-                f"The source cannot be read on: {self._failure}: {self.name}. It is tried again by the next run.",
-            ) from self._failure
+                f"The source cannot be read on: {self._read_error}: {self.name}. It is tried again by the next run.",
+            ) from self._read_error
 
 
-def _open(handle: _Handle) -> InputContainer:
+def _open_container(handle: _SourceHandle) -> InputContainer:
     try:
         return av.open(handle, "r", metadata_errors="replace", options=_OPTIONS)
     except FFmpegError as error:
-        told = _MEANT.get(error.errno or 0, error.strerror or str(error))
+        cause = _ERROR_CAUSES.get(error.errno or 0, error.strerror or str(error))
         raise UnreadableSource(
             handle.name,
-            f"The source must be a whole video file, got {told}: {handle.name}. "
+            f"The source must be a whole video file, got {cause}: {handle.name}. "
             "Copy it again, or leave it out with read.exclude.",
         ) from error
 
 
 def video_stream(container: InputContainer) -> VideoStream:
-    """The first stream of moving pictures; cover art and thumbnails are none.
+    """The first video stream that is not cover art or thumbnails.
 
     Raises:
-        NoVideoStream: there is none.
-        UnreadableSource: there is one, and no decoder for it, or its pictures are larger than `MAX_PIXELS`.
+        NoVideoStream: the container has no such stream.
+        UnreadableSource: FFmpeg has no decoder for the stream, or its frames are larger than `MAX_PIXELS`.
     """
     stills = Disposition.attached_pic | Disposition.timed_thumbnails
     for stream in container.streams.video:

@@ -1,4 +1,4 @@
-"""Cutting a span out of a source: by copying its packets where that gives exactly the span, else by encoding."""
+"""Cuts a span out of a source into an MP4: by stream copy where that gives its exact frames, else by encoding."""
 
 import errno
 import heapq
@@ -16,37 +16,37 @@ from av.packet import Packet
 from stages.errors import CorruptStream, StageError, StorageUnavailable
 from stages.media.audio import add_audio, add_encoded_audio
 from stages.media.container import open_video, video_stream
-from stages.media.copied import NEAR_S, NotCopyable, copied_packets, rebased, seek_before
 from stages.media.decode import DecodedFrame, decode_frames
 from stages.media.encode import Encoder, Encoding
+from stages.media.stream_copy import SEEK_BACK_S, NotCopyable, copy_packets, rebase_packets, seek_to_keyframe
 from stages.tasks import Span
 
-_OF_THE_CLIP = frozenset(
+_CLIP_ERRNOS = frozenset(
     {errno.EINVAL, errno.ERANGE, errno.EDOM, errno.EAGAIN, errno.ENOSYS, errno.ENOTSUP, errno.ENOMEM}
 )
-"""Error numbers of the system by which FFmpeg means what it is given, and not the system. A broken packet that claims
-to be huge is out of memory."""
+"""System error numbers that FFmpeg also uses for faults of its input: a broken packet that claims to be huge gives
+ENOMEM. Other numbers mean that the system failed."""
 
 
-AddSound = Callable[[InputContainer, OutputContainer, Span], Iterator[Packet]]
-"""`add_audio`, or another way to the sound."""
+AddAudio = Callable[[InputContainer, OutputContainer, Span], Iterator[Packet]]
+"""`add_audio` or `add_encoded_audio`."""
 
 
-class _NotReached(Exception):
-    """Decoding from where a seek landed does not give the frames of the span."""
+class _SpanNotReached(Exception):
+    """Decoding from the keyframe that a seek reached does not give the frames of the span."""
 
 
 @dataclass(frozen=True, slots=True)
 class CutJob:
-    """What to cut.
+    """A span to cut out of a source, and how.
 
     Attributes:
         uri: the source.
-        span: in PTS of its first video stream.
-        num_frames: frames that the span holds, as split counted them.
-        at_keyframes: the span begins at a keyframe, and a keyframe or the end of the stream follows it.
+        span: in PTS of the source's first video stream.
+        num_frames: frames in the span, as counted by split.
+        at_keyframes: true if the span begins at a keyframe and ends at a keyframe or at the end of the stream.
         mode: as ``write.mode``.
-        encoding: for what is not copied.
+        encoding: encoder settings where packets are not copied.
     """
 
     uri: str
@@ -58,28 +58,28 @@ class CutJob:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """What stands in the file.
+class ClipFile:
+    """Facts of a clip's MP4.
 
     Attributes:
-        how: copy or encode.
-        codec: of the video.
-        num_frames: of the video.
+        method: copy or encode.
+        codec: of the video stream.
+        num_frames: of the video stream.
     """
 
-    how: str
+    method: str
     codec: str
     num_frames: int
 
 
-def cut_clip(job: CutJob, target: str) -> Cut:
-    """Write the span with its sound as an MP4 whose first frame stands at time 0.
+def cut_clip(job: CutJob, target: str) -> ClipFile:
+    """Write the span with its audio as an MP4 whose first frame has PTS 0.
 
     Raises:
-        NotCopyable: `mode` is copy, and the span does not allow it.
-        StorageUnavailable: the disk is full, or the system failed otherwise in reading or writing.
+        NotCopyable: `mode` is copy, and the packets of the span cannot be copied.
+        StorageUnavailable: the disk is full, or another system call failed in reading or writing.
         SourceError: the source cannot be opened, or breaks inside the span.
-        StageError: it cannot be encoded.
+        StageError: the span cannot be encoded.
     """
     try:
         if job.mode != "encode":
@@ -97,120 +97,120 @@ def cut_clip(job: CutJob, target: str) -> Cut:
         ) from error
 
 
-def read_cut(location: str) -> Cut:
-    """What an existing clip's file holds, by its header.
+def read_clip_file(location: str) -> ClipFile:
+    """Read the facts of a clip's MP4 from its header.
 
     Raises:
-        SourceError: it is no whole file of `cut_clip`.
+        SourceError: the file was not written whole by `cut_clip`.
     """
     with open_video(location) as container:
         stream = video_stream(container)
-        how = container.metadata.get("comment", "").removeprefix("cut=")
-        return Cut(how, stream.codec_context.codec.canonical_name, stream.frames)
+        method = container.metadata.get("comment", "").removeprefix("cut=")
+        return ClipFile(method, stream.codec_context.codec.canonical_name, stream.frames)
 
 
-def _open_target(target: str) -> OutputContainer:
-    # The index at the front lets a reader on an object store begin with one range.
-    return av.open(f"file:{target}", "w", format="mp4", container_options={"movflags": "faststart"})
+def _open_output(path: str) -> OutputContainer:
+    # With the index (moov) at the front, a reader of an object store starts with one range request.
+    return av.open(f"file:{path}", "w", format="mp4", container_options={"movflags": "faststart"})
 
 
-def _write(output: OutputContainer, how: str, *streams: Iterator[Packet]) -> None:
-    """Mux the packets of all streams in the order of their time."""
-    output.metadata["comment"] = f"cut={how}"
-    for packet in heapq.merge(*streams, key=_time):
+def _mux(output: OutputContainer, method: str, *streams: Iterator[Packet]) -> None:
+    """Mux the packets of all streams in the order of their DTS."""
+    output.metadata["comment"] = f"cut={method}"
+    for packet in heapq.merge(*streams, key=_packet_time):
         output.mux(packet)
 
 
-def _time(packet: Packet) -> Fraction:
+def _packet_time(packet: Packet) -> Fraction:
     return (packet.dts if packet.dts is not None else packet.pts or 0) * packet.time_base
 
 
-def _copy(job: CutJob, target: str) -> Cut:
+def _copy(job: CutJob, target: str) -> ClipFile:
     if not job.at_keyframes:
         raise NotCopyable("A copied span must begin at a keyframe and end before one or with the stream.")
     try:
-        with open_video(job.uri) as source, open_video(job.uri) as sound, _open_target(target) as output:
+        with open_video(job.uri) as source, open_video(job.uri) as audio_source, _open_output(target) as output:
             stream = video_stream(source)
-            packets = copied_packets(source, stream, job.span, job.num_frames)
+            packets = copy_packets(source, stream, job.span, job.num_frames)
             track = output.add_stream_from_template(stream, opaque=True)
-            # Matroska keeps the pixel aspect beside the stream.
+            # Matroska stores the pixel aspect in the container, not in the codec parameters of the template.
             track.codec_context.sample_aspect_ratio = stream.sample_aspect_ratio or Fraction(1)
-            video = rebased(packets, track, job.span.start_pts)
-            _write(output, "copy", video, add_audio(sound, output, job.span))
-            return Cut("copy", stream.codec_context.codec.canonical_name, job.num_frames)
+            video = rebase_packets(packets, track, job.span.start_pts)
+            _mux(output, "copy", video, add_audio(audio_source, output, job.span))
+            return ClipFile("copy", stream.codec_context.codec.canonical_name, job.num_frames)
     except FFmpegError as error:
-        _raise_of_system(error)
+        _raise_system_error(error)
         raise NotCopyable(f"The packets of the span do not fit into MP4: {error.strerror or error}.") from error
 
 
-def _raise_of_system(error: FFmpegError) -> None:
-    """Pass on, as an OSError, what the system did; return from what FFmpeg found in the clip."""
-    if error.errno in errno.errorcode and error.errno not in _OF_THE_CLIP:
+def _raise_system_error(error: FFmpegError) -> None:
+    """Raise a failure of the system as an OSError; return if the error is a fault that FFmpeg found in the clip."""
+    if error.errno in errno.errorcode and error.errno not in _CLIP_ERRNOS:
         raise OSError(error.errno, error.strerror) from error
 
 
-def _encode(job: CutJob, target: str) -> Cut:
-    """Encode the pictures; the sound is copied, or encoded too where the MP4 does not take its packets (damage)."""
+def _encode(job: CutJob, target: str) -> ClipFile:
+    """Encode the video; audio is copied, or encoded too where the MP4 does not take its packets (damage)."""
     try:
-        return _encode_with(add_audio, job, target)
+        return _encode_with_audio(add_audio, job, target)
     except FFmpegError as error:
-        _raise_of_system(error)
+        _raise_system_error(error)
     try:
-        return _encode_with(add_encoded_audio, job, target)
+        return _encode_with_audio(add_encoded_audio, job, target)
     except FFmpegError as error:
-        _raise_of_system(error)
+        _raise_system_error(error)
         raise StageError(
             f"The clip cannot be encoded with {job.encoding.name}: {error.strerror or error}. "
             "Try another write.encoder."
         ) from error
 
 
-def _encode_with(add_sound: AddSound, job: CutJob, target: str) -> Cut:
-    """Encode from the nearest place that gives all frames of the span; decoding the file from its start always does."""
-    near = job.span.start_pts - round(NEAR_S / job.span.time_base)
-    told = ""
-    for start in (job.span.start_pts, near, None):
+def _encode_with_audio(add_audio_stream: AddAudio, job: CutJob, target: str) -> ClipFile:
+    """Encode from the latest seek position that gives all frames of the span; the start of the file always does."""
+    earlier = job.span.start_pts - round(SEEK_BACK_S / job.span.time_base)
+    mismatch = ""
+    for start in (job.span.start_pts, earlier, None):
         try:
-            return _encode_from(start, add_sound, job, target)
-        except _NotReached as error:
-            told = str(error)
+            return _encode_from(start, add_audio_stream, job, target)
+        except _SpanNotReached as error:
+            mismatch = str(error)
         except CorruptStream:
             if start is None:
                 raise
-    raise StageError(f"The span must decode to the frames that split counted. {told} Run split again.")
+    raise StageError(f"The span must decode to the frames that split counted. {mismatch} Run split again.")
 
 
-def _encode_from(start: int | None, add_sound: AddSound, job: CutJob, target: str) -> Cut:
-    with open_video(job.uri) as source, open_video(job.uri) as sound, _open_target(target) as output:
+def _encode_from(start: int | None, add_audio_stream: AddAudio, job: CutJob, target: str) -> ClipFile:
+    with open_video(job.uri) as source, open_video(job.uri) as audio_source, _open_output(target) as output:
         stream = video_stream(source)
         if start is not None:
-            seek_before(source, stream, start)
-        frames = _frames_of(decode_frames(source), job.span, job.num_frames)
+            seek_to_keyframe(source, stream, start)
+        frames = _span_frames(decode_frames(source), job.span, job.num_frames)
         first = next(frames)
         encoder = Encoder(output, stream, job.encoding, first=first.frame)
         video = encoder.packets(chain([first], frames), job.span)
-        _write(output, "encode", video, add_sound(sound, output, job.span))
-        return Cut("encode", encoder.codec, job.num_frames)
+        _mux(output, "encode", video, add_audio_stream(audio_source, output, job.span))
+        return ClipFile("encode", encoder.codec, job.num_frames)
 
 
-def _frames_of(frames: Iterator[DecodedFrame], span: Span, num_frames: int) -> Iterator[DecodedFrame]:
-    """The frames of the span, at least one.
+def _span_frames(frames: Iterator[DecodedFrame], span: Span, num_frames: int) -> Iterator[DecodedFrame]:
+    """The decoded frames of the span, at least one.
 
     Raises:
-        _NotReached: decoding began too late, or the frames are not those that split counted.
+        _SpanNotReached: decoding began after the span's start, or the frames are not those that split counted.
         CorruptStream: the stream breaks inside the span.
     """
     count = 0
     for decoded in frames:
         if decoded.pts < span.start_pts:
             continue
-        # Also after a seek in MPEG, where times are guessed until the first packet that tells its own.
+        # This also occurs after a seek in MPEG, where FFmpeg guesses times until the first packet with a timestamp.
         if not count and decoded.pts != span.start_pts:
-            raise _NotReached(f"It must begin at PTS {span.start_pts}, the first frame at hand has {decoded.pts}.")
+            raise _SpanNotReached(f"It must begin at PTS {span.start_pts}, the first frame at hand has {decoded.pts}.")
         if decoded.pts >= span.end_pts:
             break
         count += 1
         yield decoded
         if count == num_frames:
             return
-    raise _NotReached(f"It must hold {num_frames} frames, got {count}.")
+    raise _SpanNotReached(f"It must hold {num_frames} frames, got {count}.")

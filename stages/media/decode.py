@@ -1,4 +1,4 @@
-"""Frames of a video in presentation order, at exact times, until the stream ends or breaks."""
+"""Decodes frames in presentation order with exact PTS until the stream ends or breaks; scales and rotates them."""
 
 import contextlib
 from collections.abc import Iterator
@@ -20,27 +20,27 @@ from stages.media.container import MAX_PIXELS, video_stream
 from stages.tasks import Size
 
 MAX_STEP_BACK_S = 1
-"""A PTS that repeats or goes back by less is moved behind the one before; further back the stream's time is broken."""
+"""A PTS that repeats or steps back by less is replaced by the last PTS plus 1; a larger step back ends the stream."""
 MAX_PTS = 1 << 62
-"""Neither a time nor the difference of two needs more bits than a column has."""
-MAX_READINGS = 10
-"""How often a stream may read the file through: an index of few bytes can name the same frames a million times."""
+"""Bound of a PTS, so that PTS and differences of two fit int64 columns."""
+MAX_FILE_PASSES = 10
+"""Limit of packet bytes read, in file sizes: an index of few bytes can refer to the same frames a million times."""
 TS_PACKET_BYTES = (188, 192, 204)
-"""Of an MPEG transport stream: plain, with a time before each packet, with a checksum behind it."""
+"""Packet lengths of MPEG transport streams: plain, with a timestamp before each packet, with a checksum after it."""
 MISSING_TAIL_S = 1
 MISSING_TAIL_SHARE = 0.01
-"""A stream that ends earlier than it declares by more than both of these is truncated."""
+"""A stream that ends before its declared duration by more than both limits is truncated."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedFrame:
-    """A frame and where it stands.
+    """A decoded frame with its index and PTS.
 
     Attributes:
-        frame: as the decoder gave it, before rotation and pixel aspect.
+        frame: the decoder's output, before rotation and pixel aspect are applied.
         index: in presentation order from 0.
         pts: in the stream's time base; rises from frame to frame.
-        is_keyframe: it was decoded without another frame.
+        is_keyframe: true if the frame decodes without any other.
     """
 
     frame: av.VideoFrame
@@ -52,69 +52,69 @@ class DecodedFrame:
 def decode_frames(
     container: InputContainer, *, num_threads: int = 1, export_vectors: bool = False
 ) -> Iterator[DecodedFrame]:
-    """Every frame of the first video stream.
+    """Decode every frame of the first video stream.
 
-    Packets of no length are skipped (Theora repeats a frame that way), and so are those before the first that
-    decodes (a recording may begin in the middle of a GOP). The first fault after that ends the stream.
+    Empty packets are skipped (Theora repeats a frame that way), and so are packets before the first that decodes (a
+    recording may begin in the middle of a GOP). The first fault after that ends the stream.
 
     Args:
         container: from `open_video`, not yet read from.
-        num_threads: of the decoder. With 1 it starts none; with more, a fault also loses the frames in flight.
-        export_vectors: frames carry the codec's motion vectors as side data, where the codec has such.
+        num_threads: decoder threads. With 1 no thread is started; with more, a fault also loses the frames in flight.
+        export_vectors: export the codec's motion vectors as frame side data, where the codec has them.
 
     Raises:
-        NoVideoStream: there is none.
-        CorruptStream: the stream breaks, or ends before its declared end; after what decodes has been yielded.
+        NoVideoStream: the container has no video stream.
+        CorruptStream: the stream breaks or ends before its declared duration. Raised after all frames that decode.
     """
     stream = video_stream(container)
     context = stream.codec_context
-    # Frame threads and no other kind: slices would change nothing here, and AUTO has hung.
+    # FRAME threading only: slice threading would change nothing here, and AUTO has hung.
     context.thread_count = num_threads
     context.thread_type = "FRAME" if num_threads > 1 else "NONE"
-    context.options = {"max_pixels": str(MAX_PIXELS)}  # of a picture that is larger than the first
+    context.options = {"max_pixels": str(MAX_PIXELS)}  # a later frame may be larger than the header says
     if export_vectors:
         context.flags2 |= Flags2.export_mvs
-    clock = _Clock(stream)
+    timestamps = _MonotonicPts(stream)
     fault: str | None = None
     for index, item in enumerate(_raw_frames(container, stream)):
         if isinstance(item, str):
             fault = item
             break
         heartbeat.beat()
-        pts = clock.advance(item)
+        pts = timestamps.assign(item)
         if pts is None:
-            fault = f"time jumps from PTS {clock.last} to {item.pts}"
+            fault = f"time jumps from PTS {timestamps.last} to {item.pts}"
             break
         yield DecodedFrame(item, index, pts, bool(item.key_frame))
     else:
-        fault = clock.missing_tail() or _cut_packet(container)
+        fault = timestamps.missing_tail() or _truncated_packet(container)
     if fault is not None:
-        where = "before its first frame" if clock.last is None else f"after PTS {clock.last}"
+        where = "before its first frame" if timestamps.last is None else f"after PTS {timestamps.last}"
         message = f"The video stream breaks {where}: {fault}. Copy the file again or repair it."
-        raise CorruptStream(container.name, message, clock.last)
+        raise CorruptStream(container.name, message, timestamps.last)
 
 
 def _raw_frames(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame | str]:
-    """Frames as decoded; last, where the stream broke, one text that says how."""
+    """Frames as decoded; where the stream breaks, a last item of type str describes the fault."""
     context = stream.codec_context
     fault: str | None = None
-    started = partial = False
-    left = MAX_READINGS * container.size
+    started = is_truncated = False
+    bytes_left = MAX_FILE_PASSES * container.size
     try:
         for packet in container.demux(stream):
             if not packet.size:
                 continue
-            left -= packet.size
-            if left < 0:
+            bytes_left -= packet.size
+            if bytes_left < 0:
                 yield "its index names the same bytes again and again"
                 return
-            partial = packet.is_corrupt
+            is_truncated = packet.is_corrupt
             try:
                 frames = context.decode(packet)
             except FFmpegError as error:
                 fault = error.strerror or str(error)
                 if started:
-                    # What the decoder holds back has holes where the broken frame belongs.
+                    # The frames that the decoder still buffers have a gap where the broken frame belongs.
                     yield fault
                     return
                 heartbeat.beat()
@@ -122,24 +122,24 @@ def _raw_frames(container: InputContainer, stream: VideoStream) -> Iterator[av.V
             started = started or bool(frames)
             yield from frames
     except FFmpegError as error:
-        fault, partial = error.strerror or str(error), True
+        fault, is_truncated = error.strerror or str(error), True
     with contextlib.suppress(FFmpegError):
         frames = context.decode(None)
         started = started or bool(frames)
         yield from frames
-    if partial or not started:
+    if is_truncated or not started:
         yield fault or ("the last packet is cut off" if started else "no frame decodes")
 
 
-def _cut_packet(container: InputContainer) -> str | None:
-    """What is wrong where a transport stream does not end with a packet; it declares no duration to miss."""
+def _truncated_packet(container: InputContainer) -> str | None:
+    """The fault of a transport stream that ends inside a packet. Such a stream declares no duration to compare with."""
     if container.format.name != "mpegts" or not all(container.size % length for length in TS_PACKET_BYTES):
         return None
     return "its last packet is cut off"
 
 
-class _Clock:
-    """Times of frames, made to rise."""
+class _MonotonicPts:
+    """Assigns each frame a PTS that is larger than the last one's."""
 
     def __init__(self, stream: VideoStream) -> None:
         self._time_base = stream.time_base or Fraction(1, av.time_base)
@@ -150,17 +150,17 @@ class _Clock:
         self.last: int | None = None
         self._end = 0
 
-    def advance(self, frame: av.VideoFrame) -> int | None:
-        """The PTS of the next frame; None where time goes back for good, or leaves what `MAX_PTS` allows."""
-        told = frame.pts if frame.pts is not None else frame.dts
+    def assign(self, frame: av.VideoFrame) -> int | None:
+        """The next frame's PTS; None where it steps back by `MAX_STEP_BACK_S` or more, or exceeds `MAX_PTS`."""
+        timestamp = frame.pts if frame.pts is not None else frame.dts
         if self.last is None:
-            pts = told if told is not None else 0
+            pts = timestamp if timestamp is not None else 0
             self._start = pts if self._start is None else self._start
-        elif told is None:
+        elif timestamp is None:
             pts = self.last + self._step
-        elif told > self.last:
-            pts = told
-        elif (self.last - told) * self._time_base < MAX_STEP_BACK_S:
+        elif timestamp > self.last:
+            pts = timestamp
+        elif (self.last - timestamp) * self._time_base < MAX_STEP_BACK_S:
             pts = self.last + 1
         else:
             return None
@@ -171,7 +171,7 @@ class _Clock:
         return pts
 
     def missing_tail(self) -> str | None:
-        """What is wrong where the stream ended too early."""
+        """The fault of a stream that ended before its declared duration; None where it did not."""
         if self._declared is None or self._start is None or self.last is None:
             return None
         missing_s = float((self._start + self._declared - self._end) * self._time_base)
@@ -181,7 +181,7 @@ class _Clock:
 
 
 def _declared_duration(stream: VideoStream, time_base: Fraction) -> int | None:
-    """What the stream itself declares, in its time base; a container's duration may be its audio's."""
+    """The stream's own duration, in its time base. The container's is not used: it may be the audio's."""
     if stream.duration is not None:
         return stream.duration
     parts = stream.metadata.get("DURATION", "").split(":")  # Matroska: "00:00:20.020000000"
@@ -193,13 +193,13 @@ def _declared_duration(stream: VideoStream, time_base: Fraction) -> int | None:
 
 
 def displayed_size(frame: av.VideoFrame, pixel_aspect: Fraction | None) -> Size:
-    """Width and height on a screen: wide pixels widen the picture, then it is turned."""
+    """Width and height as displayed: the pixel aspect is applied to the width, then the rotation."""
     width = max(1, round(frame.width * (pixel_aspect or 1)))
     return Size(frame.height, width) if _quarter_turns(frame) % 2 else Size(width, frame.height)
 
 
 def fit(size: Size, max_px: int) -> Size:
-    """The size shrunk, never enlarged, to at most `max_px` on its longest side."""
+    """The size scaled down, never up, to at most `max_px` on its longest side."""
     longest = max(size.width, size.height)
     if longest <= max_px:
         return size
@@ -207,11 +207,11 @@ def fit(size: Size, max_px: int) -> Size:
 
 
 class UprightScaler:
-    """Scales frames to one size and turns them upright. Keeps its scaling context; one thread at a time.
+    """Scales frames to one size and rotates them upright. Reuses its swscale context; not thread-safe.
 
     Args:
         size: of the result, as displayed.
-        pixel_format: ``"rgb24"``, ``"bgr24"`` or ``"gray"``, 8 bit whatever the source.
+        pixel_format: ``"rgb24"``, ``"bgr24"`` or ``"gray"``; 8 bit whatever the source's depth.
     """
 
     def __init__(self, size: Size, *, pixel_format: str = "rgb24") -> None:
@@ -220,7 +220,7 @@ class UprightScaler:
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
-        """Uint8 ``[H, W, 3]``, or ``[H, W]`` for gray."""
+        """The scaled frame: uint8 ``[H, W, 3]``, or ``[H, W]`` for gray."""
         turns = _quarter_turns(frame)
         width, height = self._size.width, self._size.height
         if turns % 2:
@@ -230,15 +230,15 @@ class UprightScaler:
             frame, width, height, self._format, interpolation=Interpolation.BICUBIC, threads=1
         )
         picture = scaled.to_ndarray().astype(np.uint8, copy=False)
-        # OpenCV refuses rows with padding, which some widths get.
+        # OpenCV refuses rows with padding, which swscale adds for some widths.
         return np.ascontiguousarray(np.rot90(picture, turns))
 
 
 def upright(frame: av.VideoFrame, size: Size) -> NDArray[np.uint8]:
-    """The picture as displayed, scaled: uint8 ``[H, W, 3]`` RGB."""
+    """The frame upright and scaled: uint8 ``[H, W, 3]`` RGB."""
     return UprightScaler(size)(frame)
 
 
 def _quarter_turns(frame: av.VideoFrame) -> int:
-    """Counter-clockwise quarter turns that make the picture upright, 0 to 3."""
+    """Counter-clockwise quarter turns that rotate the frame upright, 0 to 3."""
     return round(frame.rotation / 90) % 4

@@ -1,4 +1,4 @@
-"""Encoding frames exactly at their times: upright, 8 bit 4:2:0, in sizes that every decoder takes."""
+"""Encodes decoded frames with their exact PTS: upright, 8-bit 4:2:0, with even width and height."""
 
 import os
 import platform
@@ -25,18 +25,18 @@ from stages.tasks import Size, Span
 PIXEL_FORMAT = "yuv420p"
 MAX_RATE_DENOMINATOR = 1001
 DEFAULT_RATE = Fraction(25)
-"""Told to the encoder where the source names no rate; times of frames do not hang on it."""
+"""Frame rate given to the encoder where the source declares none; PTS do not depend on it."""
 
 _ENCODERS = {"h264": "libx264", "vp9": "libvpx-vp9", "av1": "libsvtav1", "h264_nvenc": "h264_nvenc"}
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How to encode.
+    """Encoder and quality.
 
     Attributes:
         name: as ``write.encoder``.
-        quality: constant rate factor; lower is better and larger.
+        quality: constant rate factor; lower gives better quality and larger files.
     """
 
     name: str
@@ -47,30 +47,30 @@ class Encoding:
         """Options of the FFmpeg encoder."""
         quality = str(self.quality)
         return {
-            "h264": {"crf": quality, "preset": "veryfast", **_repeatable_x264()},
+            "h264": {"crf": quality, "preset": "veryfast", **_deterministic_x264()},
             "vp9": {"crf": quality, "b": "0", "deadline": "good", "cpu-used": "4"},
             "av1": {"crf": quality, "preset": "8", "svtav1-params": "lp=1"},
             "h264_nvenc": {"rc": "constqp", "qp": quality},
         }[self.name]
 
 
-def _repeatable_x264() -> dict[str, str]:
-    """Options with which x264 gives the same bytes each time.
+def _deterministic_x264() -> dict[str, str]:
+    """Options with which x264 writes the same bytes each time.
 
-    Its AVX-512 lookahead reads memory that it has not written (seen in PyAV 18 with 480x270: seven different files of
-    twelve runs). SSE 4.2 is on every such machine, gives the same as AVX2, and costs no measurable time.
+    Its AVX-512 lookahead reads uninitialised memory (seen in PyAV 18 with 480x270: seven different files of twelve
+    runs). Every such machine has SSE 4.2, which gives the same bytes as AVX2 and costs no measurable time.
     """
     return {"x264-params": "asm=SSE4.2"} if platform.machine().lower() in ("x86_64", "amd64") else {}
 
 
 def check_encoder(encoding: Encoding) -> None:
-    """Nothing happens where this machine can encode so.
+    """Check that this machine can encode with these settings.
 
     Raises:
-        ParamsError: the encoder is not in this FFmpeg, or its device is missing.
+        ParamsError: this FFmpeg lacks the encoder, or the encoder's device is missing.
     """
     name = _ENCODERS[encoding.name]
-    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 tells its settings on stderr at each start
+    os.environ.setdefault("SVT_LOG", "1")  # otherwise SVT-AV1 prints its settings to stderr at each start
     try:
         context = cast(VideoCodecContext, Codec(name, "w").create())
         context.width, context.height, context.pix_fmt = 256, 256, PIXEL_FORMAT
@@ -84,34 +84,34 @@ def check_encoder(encoding: Encoding) -> None:
 
 
 class Encoder:
-    """One video track of an output, made of decoded frames.
+    """Encodes decoded frames into one video stream of an output.
 
     Args:
-        output: an MP4, not yet begun.
+        output: an MP4 to which nothing has been muxed.
         source: the stream that the frames come from.
-        encoding: how.
-        first: a frame of the span; it gives the size of all.
+        encoding: encoder and quality.
+        first: a frame of the span; its size is the size of all.
     """
 
     def __init__(
         self, output: OutputContainer, source: VideoStream, encoding: Encoding, *, first: av.VideoFrame
     ) -> None:
-        self._turns = round(first.rotation / 90) % 4
-        self._size = Size(_even(first.width), _even(first.height))
+        self._quarter_turns = round(first.rotation / 90) % 4
+        self._size = Size(_round_up_to_even(first.width), _round_up_to_even(first.height))
         self._reformatter = VideoReformatter()
         rate = source.average_rate or source.guessed_rate or DEFAULT_RATE
-        told_rate = rate.limit_denominator(MAX_RATE_DENOMINATOR)
-        track = output.add_stream(_ENCODERS[encoding.name], rate=told_rate, options=encoding.options)
-        self._track = cast(VideoStream, track)  # add_stream tells its kind only for names that it knows
+        declared_rate = rate.limit_denominator(MAX_RATE_DENOMINATOR)
+        track = output.add_stream(_ENCODERS[encoding.name], rate=declared_rate, options=encoding.options)
+        self._track = cast(VideoStream, track)  # add_stream's type is exact only for encoder names in its stub
         context = self._track.codec_context
         context.pix_fmt, context.time_base = PIXEL_FORMAT, source.time_base or Fraction(1, av.time_base)
         context.width, context.height = self._size.width, self._size.height
         aspect = source.sample_aspect_ratio or Fraction(1)
-        if self._turns % 2:
+        if self._quarter_turns % 2:
             context.width, context.height = context.height, context.width
             aspect = 1 / aspect
         context.sample_aspect_ratio = aspect
-        # More threads would give other bytes on machines with more cores.
+        # With more threads the bytes would depend on the number of cores.
         context.thread_count = 1
         context.color_range = ColorRange.MPEG
         if not first.format.is_rgb:
@@ -120,33 +120,33 @@ class Encoder:
 
     @property
     def codec(self) -> str:
-        """Of the video, by its usual name."""
+        """Canonical name of the video codec."""
         return self._track.codec_context.codec.canonical_name
 
     def packets(self, frames: Iterator[DecodedFrame], span: Span) -> Iterator[Packet]:
-        """Encoded packets; every frame lasts until the next, the last until the end of the span."""
-        lengths: dict[int, int] = {}
-        held: DecodedFrame | None = None
+        """Encoded packets; each frame's duration ends at the next frame, the last one's at the end of the span."""
+        durations: dict[int, int] = {}
+        previous: DecodedFrame | None = None
         for decoded in frames:
-            if held is not None:
-                lengths[held.pts - span.start_pts] = decoded.pts - held.pts
-                yield from self._encode(held, span.start_pts, lengths)
-            held = decoded
-        if held is not None:
-            lengths[held.pts - span.start_pts] = span.end_pts - held.pts
-            yield from self._encode(held, span.start_pts, lengths)
-        yield from self._timed(self._track.encode(None), lengths)
+            if previous is not None:
+                durations[previous.pts - span.start_pts] = decoded.pts - previous.pts
+                yield from self._encode(previous, span.start_pts, durations)
+            previous = decoded
+        if previous is not None:
+            durations[previous.pts - span.start_pts] = span.end_pts - previous.pts
+            yield from self._encode(previous, span.start_pts, durations)
+        yield from self._with_durations(self._track.encode(None), durations)
 
-    def _encode(self, decoded: DecodedFrame, start_pts: int, lengths: dict[int, int]) -> Iterator[Packet]:
+    def _encode(self, decoded: DecodedFrame, start_pts: int, durations: dict[int, int]) -> Iterator[Packet]:
         frame = self._upright(decoded.frame)
         frame.pts, frame.time_base = decoded.pts - start_pts, self._track.codec_context.time_base
-        # A decoded frame remembers its type, and the encoder would obey it.
+        # A decoded frame keeps its picture type, and the encoder would use it.
         frame.pict_type = PictureType.NONE
-        return self._timed(self._track.encode(frame), lengths)
+        return self._with_durations(self._track.encode(frame), durations)
 
-    def _timed(self, packets: list[Packet], lengths: dict[int, int]) -> Iterator[Packet]:
+    def _with_durations(self, packets: list[Packet], durations: dict[int, int]) -> Iterator[Packet]:
         for packet in packets:
-            packet.duration = lengths.pop(packet.pts or 0, packet.duration)
+            packet.duration = durations.pop(packet.pts or 0, packet.duration)
             yield packet
 
     def _upright(self, frame: av.VideoFrame) -> av.VideoFrame:
@@ -158,20 +158,20 @@ class Encoder:
             dst_color_range=ColorRange.MPEG,
             threads=1,
         )
-        return _turned(scaled, self._turns) if self._turns else scaled
+        return _rotate(scaled, self._quarter_turns) if self._quarter_turns else scaled
 
 
-def _even(length: int) -> int:
-    """4:2:0 needs an even number of pixels; an odd one is stretched by one, so that nothing is lost."""
+def _round_up_to_even(length: int) -> int:
+    """4:2:0 requires even lengths; an odd one is scaled up by one pixel, so that no pixels are cropped."""
     return length + length % 2
 
 
-def _turned(frame: av.VideoFrame, turns: int) -> av.VideoFrame:
-    """A 4:2:0 picture turned counter-clockwise by quarters, plane by plane."""
+def _rotate(frame: av.VideoFrame, quarter_turns: int) -> av.VideoFrame:
+    """A 4:2:0 frame rotated counter-clockwise by quarter turns, plane by plane."""
     width, height = frame.width, frame.height
     packed = np.asarray(frame.to_ndarray(), np.uint8)
     luma, chroma = packed[:height], packed[height:].reshape(2, height // 2, width // 2)
-    upright = np.rot90(luma, turns)
-    parts = [upright.ravel(), *(np.rot90(plane, turns).ravel() for plane in chroma)]
-    turned = np.concatenate(parts).reshape(-1, upright.shape[1])
-    return av.VideoFrame.from_ndarray(turned, format=PIXEL_FORMAT)
+    upright = np.rot90(luma, quarter_turns)
+    parts = [upright.ravel(), *(np.rot90(plane, quarter_turns).ravel() for plane in chroma)]
+    rotated = np.concatenate(parts).reshape(-1, upright.shape[1])
+    return av.VideoFrame.from_ndarray(rotated, format=PIXEL_FORMAT)

@@ -8,10 +8,10 @@ import numpy as np
 
 from stages import heartbeat
 from stages.errors import Reason, SourceChanged, StageError, StorageError
-from stages.media.clip_tasks import shot_of, spread
+from stages.media.clip_tasks import evenly_spaced_indices, shot_of
 from stages.media.frame_store import FrameStore, StoreDamaged, StoreReplaced, frames_key, open_store
 from stages.media.frames import rebuild_store
-from stages.media.load import Pick
+from stages.media.load_frames import Pick
 from stages.storage import Storage, stat_source
 from stages.tasks import Clip, Frames, Video
 
@@ -126,7 +126,7 @@ class FrameLoader:
         inside = _inside(clip, store)
         if self._pick is not None:
             inside = [inside[place] for place in self._pick(clip, store.times(inside).frame.tolist())]
-        places = [inside[place] for place in spread(len(inside), self._max_frames or len(inside))]
+        places = [inside[place] for place in evenly_spaced_indices(len(inside), self._max_frames or len(inside))]
         images = _pictures(store.jpegs(places))
         if images is None:
             return None

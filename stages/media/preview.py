@@ -1,4 +1,4 @@
-"""A clip's preview: an animated WebP made of its pictures in the frame store."""
+"""A clip's preview: an animated WebP made of its frames in the frame store."""
 
 import io
 from collections.abc import Iterable, Sequence
@@ -9,50 +9,50 @@ import numpy as np
 from PIL import Image
 
 from stages import heartbeat
-from stages.media.clip_tasks import spread
+from stages.media.clip_tasks import evenly_spaced_indices
 from stages.tasks import Frames, Span
 
 WEBP_QUALITY = 75
-MAX_PICTURES = 512
-"""Of one preview; of a clip with more they are spread evenly."""
-LONGEST_MS = 1 << 21
-"""That one picture is shown, some 35 minutes. WebP counts the whole in 31 bits."""
+MAX_PREVIEW_FRAMES = 512
+"""Limit of frames per preview; of a longer clip, evenly spaced ones are taken."""
+MAX_FRAME_DURATION_MS = 1 << 21
+"""Limit of one frame's duration, some 35 minutes. WebP stores the total duration in 31 bits."""
 
 
-def shown_times(times: Sequence[int], span: Span, *, fps: float) -> list[int]:
-    """Of the times of a clip's pictures those that its preview shows.
+def select_preview_pts(times: Sequence[int], span: Span, *, fps: float) -> list[int]:
+    """PTS of the frames that a clip's preview shows.
 
     Args:
-        times: PTS, rising.
+        times: PTS of the clip's sampled frames, rising.
         span: the clip's.
-        fps: of each 1/fps seconds the first picture is taken.
+        fps: the first frame of each 1/fps seconds is selected.
     """
-    shown: list[int] = []
+    selected: list[int] = []
     last_slot: int | None = None
     for pts in times:
         slot = int((pts - span.start_pts) * span.time_base * Fraction(fps))
         if last_slot is None or slot > last_slot:
-            shown.append(pts)
+            selected.append(pts)
             last_slot = slot
-    return [shown[place] for place in spread(len(shown), MAX_PICTURES)]
+    return [selected[index] for index in evenly_spaced_indices(len(selected), MAX_PREVIEW_FRAMES)]
 
 
 def encode_preview(parts: Iterable[Frames], span: Span, *, height_px: int) -> bytes:
-    """The pictures as an animated WebP that plays as long as the clip.
+    """Encode frames as an animated WebP that plays as long as the clip.
 
     Args:
-        parts: of the clip, in presentation order, at least one picture in all. Each is shrunk before the next is
-            taken.
+        parts: the clip's frames in presentation order, at least one in all. Each part is scaled down before the next
+            is taken from the iterable.
         span: the clip's.
-        height_px: pictures are shrunk to it, never enlarged.
+        height_px: frames are scaled down to this height, never up.
 
     Raises:
-        ValueError: there is no picture.
+        ValueError: `parts` holds no frame.
     """
     images: list[Image.Image] = []
     times: list[int] = []
     for frames in parts:
-        images += [_shrunk(picture, height_px) for picture in frames.images]
+        images += [_scale_down(picture, height_px) for picture in frames.images]
         times += frames.pts.tolist()
     if not images:
         raise ValueError("parts must hold at least one picture, got none.")
@@ -70,14 +70,15 @@ def encode_preview(parts: Iterable[Frames], span: Span, *, height_px: int) -> by
 
 
 def _durations_ms(times: list[int], span: Span) -> list[int]:
-    """How long each picture is shown: until the next; the first from the clip's start, the last to its end."""
+    """Duration of each frame: until the next one; the first from the clip's start, the last to its end."""
     starts = [span.start_pts, *times[1:], span.end_pts]
     return [
-        min(LONGEST_MS, max(1, round((after - before) * span.time_base * 1000))) for before, after in pairwise(starts)
+        min(MAX_FRAME_DURATION_MS, max(1, round((after - before) * span.time_base * 1000)))
+        for before, after in pairwise(starts)
     ]
 
 
-def _shrunk(picture: np.ndarray, height_px: int) -> Image.Image:
+def _scale_down(picture: np.ndarray, height_px: int) -> Image.Image:
     heartbeat.beat()
     image = Image.fromarray(picture)
     if image.height <= height_px:

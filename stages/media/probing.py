@@ -1,4 +1,4 @@
-"""What a source video says of itself, from its header, its index and its first frame, without reading it through."""
+"""Probes a source video: facts from its header, its index and its first frame, without reading the whole file."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ from stages.media.container import open_video, video_stream
 from stages.media.decode import decode_frames, displayed_size
 from stages.tasks import Row, Size
 
-TAILS_BYTES = (1 << 20, 1 << 24)
-"""Read from the end in search of the last packet, where no header tells the duration."""
+TAIL_READ_BYTES = (1 << 20, 1 << 24)
+"""Bytes read from the end of the file to find the last packet, where no header gives the duration."""
 
 _HDR = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
 
 
 @dataclass(frozen=True, slots=True)
 class StreamIndex:
-    """What a container's own table of frames tells.
+    """Facts from the index (sample table) of a container.
 
     Attributes:
-        num_frames: frames that are shown; those that an edit list hides are not counted.
-        is_vfr: gaps between frames differ; null below three frames.
-        keyframe_interval: mean distance of keyframes, in PTS; null below two.
+        num_frames: presented frames; frames that an edit list discards are not counted.
+        is_vfr: true if gaps between frames differ; null below three frames.
+        keyframe_interval: mean distance of keyframes, in PTS; null below two keyframes.
     """
 
     num_frames: int
@@ -38,22 +38,22 @@ class StreamIndex:
 
 
 def probe(uri: str) -> Row:
-    """The facts of a source, by column of the asset ``videos``; null where nothing short of reading it all tells.
+    """The facts of a source, by column of the asset ``videos``; null where only reading the whole file would tell.
 
-    Reads the header, the index where one stands in the header (MP4, MOV, AVI), one frame (for its rotation), and the
-    end of a file whose header names no duration. A Matroska or MPEG file holds no table of all frames, so its frame
-    count, frame gaps and keyframe interval stay null; the split phase counts exactly.
+    Reads the header, the index where the header holds one (MP4, MOV, AVI), one frame (for its rotation), and the end
+    of a file whose header gives no duration. A Matroska or MPEG file has no index of all frames, so its frame count,
+    frame gaps and keyframe interval are null; the split phase counts exactly.
 
     Raises:
-        UnreadableSource: empty, no container, or its header is damaged.
-        NoVideoStream: no moving pictures in it.
-        CorruptStream: nothing of it decodes, and no header tells the size of its pictures.
-        SourceGone: it is not there.
+        UnreadableSource: the source is empty, is not a container, or has a damaged header.
+        NoVideoStream: the source has no video stream.
+        CorruptStream: no frame decodes, and no header gives the size of the frames.
+        SourceGone: the source does not exist.
         StorageUnavailable: the store does not answer, or refuses.
     """
     with open_video(uri) as container:
         stream = video_stream(container)
-        size, rotation = _picture(container, stream)
+        size, rotation = _displayed_size_and_rotation(container, stream)
         index = read_index(stream)
         rate = stream.average_rate or stream.guessed_rate
         time_base = stream.time_base or Fraction(1, av.time_base)
@@ -82,17 +82,17 @@ def probe(uri: str) -> Row:
 
 
 def read_index(stream: VideoStream) -> StreamIndex | None:
-    """The table of frames that stood in the header; None where there is none, or it holds only part of the frames."""
-    # A table that grows while the file is read (Matroska, MPEG, fragmented MP4) says nothing of the frames to come.
+    """The index from the header; None where the header holds none, or only part of the frames."""
+    # An index that grows while the file is read (Matroska, MPEG, fragmented MP4) lacks the frames not read yet.
     if not stream.frames or len(stream.index_entries) != stream.frames:
         return None
-    shown = [entry for entry in stream.index_entries if not entry.is_discard]
-    times = [entry.timestamp for entry in shown]
+    presented = [entry for entry in stream.index_entries if not entry.is_discard]
+    times = [entry.timestamp for entry in presented]
     gaps = [after - before for before, after in pairwise(times)]
-    keyframes = [entry.timestamp for entry in shown if entry.is_keyframe]
+    keyframes = [entry.timestamp for entry in presented if entry.is_keyframe]
     return StreamIndex(
-        num_frames=len(shown),
-        # Times are rounded to the time base, so that gaps of a steady rate may differ by one unit.
+        num_frames=len(presented),
+        # PTS are rounded to the time base, so the gaps of a constant rate may differ by one unit.
         is_vfr=max(gaps) - min(gaps) > 1 if len(gaps) > 1 else None,
         keyframe_interval=Fraction(keyframes[-1] - keyframes[0], len(keyframes) - 1) if len(keyframes) > 1 else None,
     )
@@ -106,15 +106,15 @@ def _count_columns(stream: VideoStream, index: StreamIndex | None) -> Row:
     return {"num_frames": None, "num_frames_source": None}
 
 
-def _picture(container: InputContainer, stream: VideoStream) -> tuple[Size, int]:
-    """Displayed size, and the turn that the container asks for: it hangs on decoded frames only."""
+def _displayed_size_and_rotation(container: InputContainer, stream: VideoStream) -> tuple[Size, int]:
+    """Displayed size, and the rotation that the container requests: PyAV exposes it on decoded frames only."""
     aspect = stream.sample_aspect_ratio
     try:
         frame = next(decode_frames(container)).frame
     except CorruptStream:
         if not stream.width * stream.height:
             raise
-        # Split says what is wrong with it.
+        # The split phase reports the fault.
         return Size(max(1, round(stream.width * (aspect or 1))), stream.height), 0
     return displayed_size(frame, aspect), frame.rotation
 
@@ -131,9 +131,9 @@ def _duration_s(container: InputContainer, stream: VideoStream, time_base: Fract
 
 
 def _last_packet_end(container: InputContainer, stream: VideoStream) -> int | None:
-    """PTS one past the last packet, from the last bytes of the file."""
-    for tail in TAILS_BYTES:
-        with suppress(FFmpegError):  # a format that cannot be entered in the middle
+    """End PTS of the last packet, from the last bytes of the file."""
+    for tail in TAIL_READ_BYTES:
+        with suppress(FFmpegError):  # the format does not support seeking by bytes
             container.seek(max(0, container.size - tail), unsupported_byte_offset=True)
             ends = [packet.pts + (packet.duration or 0) for packet in container.demux(stream) if packet.pts is not None]
             if ends:

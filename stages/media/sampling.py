@@ -1,4 +1,4 @@
-"""Which frames of a video are taken at a steady rate, in exact time. Pure arithmetic: no codec."""
+"""Samples the frames of a video at a constant rate, in exact time. Pure arithmetic: no codec."""
 
 import math
 from fractions import Fraction
@@ -8,11 +8,11 @@ from stages.tasks import exact_fraction
 
 
 class Picks(NamedTuple):
-    """Which frames a sampler takes.
+    """Frames that the sampler selects after a `NearestSampler.push`.
 
     Attributes:
-        previous: the frame before the one just told of.
-        current: the one just told of.
+        previous: true if the frame pushed before is selected.
+        current: true if the frame just pushed is selected.
     """
 
     previous: bool
@@ -20,14 +20,14 @@ class Picks(NamedTuple):
 
 
 class NearestSampler:
-    """Picks, while frames go by, those nearest to t0, t0 + 1/fps, t0 + 2/fps, ...; ties go to the earlier frame.
+    """Selects, in one pass, the frames nearest to t0, t0 + 1/fps, t0 + 2/fps, ...; ties go to the earlier frame.
 
-    The times end half a step after the last frame, so that it is picked where the steps come close to it. No frame is
-    picked twice.
+    Sample times end half a step after the last frame, so that the last frame is selected where a sample time is close
+    to it. No frame is selected twice.
 
     Args:
-        fps: samples a second.
-        time_base: of the PTS.
+        fps: samples per second.
+        time_base: seconds per unit of PTS.
     """
 
     def __init__(self, fps: float, time_base: Fraction) -> None:
@@ -38,10 +38,10 @@ class NearestSampler:
         self._next = 0
 
     def push(self, pts: int) -> Picks:
-        """Tell of the next frame. Time must rise.
+        """Add the next frame; PTS must rise.
 
         Raises:
-            ValueError: it does not.
+            ValueError: the PTS does not rise.
         """
         if self._previous is None:
             self._origin, self._previous, self._previous_taken, self._next = pts, pts, True, 1
@@ -57,7 +57,7 @@ class NearestSampler:
         return Picks(take_previous, take_current)
 
     def finish(self) -> bool:
-        """True where the last frame is picked by the times after it."""
+        """End the stream; true if the last frame is selected by sample times after it."""
         if self._previous is None or self._previous_taken:
             return False
         return self._origin + self._next * self._step < self._previous + self._step / 2
@@ -66,5 +66,5 @@ class NearestSampler:
         return self._origin + self._next * self._step <= time
 
     def _steps_until(self, time: Fraction) -> int:
-        """The number of the first step after this time."""
+        """Index of the first sample time after this time."""
         return math.floor((time - self._origin) / self._step) + 1

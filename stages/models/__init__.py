@@ -1,31 +1,30 @@
-"""Networks, and what an embedder and a captioner are. The classes that serve a name stand in `stages.registry`.
+"""The shot detection network, embedders, captioners and their interfaces; `stages.registry` lists the classes.
 
-In: pictures, as uint8 RGB. Out: shot probabilities, vectors, texts. Networks are imported in the worker.
+In: RGB frames, uint8. Out: shot change probabilities, vectors, captions. Networks are imported in the worker.
 """
 
 from typing import TYPE_CHECKING
 
 from stages import lazy
-from stages.models.captioner import Captioner, Said, Shown, storable
-from stages.models.embedder import Embedder, ModelIdentity, pooled, require_same
+from stages.models.captioner import Caption, Captioner, CaptionInput, replace_surrogates
+from stages.models.embedder import Embedder, ModelIdentity, check_same_model
 from stages.models.weights import file_hash, package_file
 
 __all__ = [
+    "Caption",
+    "CaptionInput",
     "Captioner",
     "Embedder",
     "ModelIdentity",
-    "Said",
-    "Shown",
+    "check_same_model",
     "file_hash",
-    "nemo_detectors",
+    "nemo_detector_factory",
     "package_file",
-    "padded_detectors",
-    "pooled",
-    "require_same",
-    "storable",
+    "padded_detector_factory",
+    "replace_surrogates",
 ]
 
 if TYPE_CHECKING:
-    from stages.models.transnetv2 import nemo_detectors, padded_detectors
+    from stages.models.transnetv2 import nemo_detector_factory, padded_detector_factory
 else:
-    __getattr__ = lazy.module_getattr(__name__, transnetv2=("nemo_detectors", "padded_detectors"))
+    __getattr__ = lazy.module_getattr(__name__, transnetv2=("nemo_detector_factory", "padded_detector_factory"))

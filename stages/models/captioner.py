@@ -1,4 +1,4 @@
-"""What a captioner is: it is shown pictures of windows and says something about each."""
+"""The interface of captioners, with their input and output."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from stages.tasks import Failed
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """What a captioner sees of one window.
+class CaptionInput:
+    """A captioner's input for one window.
 
     Attributes:
-        images: uint8 ``[N, H, W, 3]``, RGB, in presentation order, at least one.
+        images: sampled frames, uint8 ``[N, H, W, 3]``, RGB, in presentation order, at least one.
         duration_s: length of the window.
-        columns: what it asked for by `Captioner.columns`, of the clip's row.
+        columns: values of the clip's row for the names in `Captioner.columns`.
     """
 
     images: NDArray[np.uint8]
@@ -29,29 +29,29 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """A caption.
+class Caption:
+    """A captioner's output for one window.
 
     Attributes:
-        text: the words, not empty.
-        tokens: output tokens; None where they are not counted.
+        text: not empty.
+        tokens: output tokens; None where the captioner does not count them.
     """
 
     text: str
     tokens: int | None = None
 
 
-def storable(text: str) -> str:
-    """The text with U+FFFD in place of what UTF-8 cannot hold: lone surrogates, which JSON can carry."""
+def replace_surrogates(text: str) -> str:
+    """The text with U+FFFD in place of lone surrogates, which JSON can hold and UTF-8 cannot."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 class Captioner(Protocol):
-    """Says something about windows. Built in the driver too, so it must be light until `setup`.
+    """Captions windows. The driver constructs it too, so models must be loaded in `setup`.
 
     Attributes:
-        columns: of filtered_clips, what it reads beside the pictures; they enter the key of a clip's captions.
-        reads_prompt: whether it is asked something; then the prompt's hash stands in each row.
+        columns: columns of filtered_clips that it reads beside the frames; they enter the row key of captions.
+        reads_prompt: true if it uses ``caption.prompt``; each row then holds the prompt's hash.
     """
 
     columns: tuple[str, ...]
@@ -60,13 +60,13 @@ class Captioner(Protocol):
     def __init__(self, params: CaptionParams) -> None: ...
 
     def identity(self) -> ModelIdentity:
-        """The model and its weights, told without loading them; an empty hash where a server holds them."""
+        """The model and the hash of its weights, without loading them; the hash is empty for a remote server."""
         ...
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         """Load the model, in the worker, on the worker's device."""
         ...
 
-    def caption(self, windows: Sequence[Shown]) -> list[Said | Failed]:
-        """What it says of each window, in their order; a window that fails does not fail the others."""
+    def caption(self, windows: Sequence[CaptionInput]) -> list[Caption | Failed]:
+        """One caption per window, in their order. A window that fails must not fail the others."""
         ...

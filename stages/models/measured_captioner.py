@@ -1,8 +1,7 @@
-"""A caption without a language model: one plain sentence of what was measured, and no more than that.
+"""A captioner without a language model: one sentence per window, made only of measurements.
 
-What the pictures show comes from a classifier of 1000 things (EfficientNet-Lite0 on ImageNet), motion from the
-optical flow of the split phase, light from the pictures' luma. What the classifier is unsure of is said with a maybe,
-or not at all.
+The subject comes from a classifier of 1000 things (EfficientNet-Lite0 on ImageNet), motion from the optical flow of
+the split phase, light from the luma of the frames. An uncertain subject is worded with "maybe" or left out.
 """
 
 from collections.abc import Sequence
@@ -13,51 +12,52 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.models.captioner import Said, Shown
+from stages.models.captioner import Caption, CaptionInput
 from stages.models.efficientnet import EfficientNetLite0, weights_hash
 from stages.models.embedder import ModelIdentity
 from stages.params import CaptionParams
 from stages.stage import WorkerMetadata
 from stages.tasks import Failed
 
-CLASSES = Path(__file__).parent / "data" / "imagenet_classes.tsv"
+CLASS_NAMES_FILE = Path(__file__).parent / "data" / "imagenet_classes.tsv"
 
-SURE = 0.5
-"""From this probability on a thing or a kind of things is stated."""
-MAYBE = 0.3
-"""From here on a thing is said with a maybe; below it is not mentioned, nor is a kind below SURE: on real video those
-were wrong more often than right."""
+CERTAIN_PROBABILITY = 0.5
+"""A thing or a kind of things with at least this probability is stated."""
+MAYBE_PROBABILITY = 0.3
+"""A thing with at least this probability is mentioned with "maybe", one below it is not. A kind below
+`CERTAIN_PROBABILITY` is not mentioned either: on real video those were wrong more often than right."""
 
-MOTION = ((0.004, "in which almost nothing moves"), (0.04, "with slow motion"), (0.2, "with steady motion"))
-"""Below so many picture diagonals a second; above the last, fast."""
-FAST = "with fast motion"
+MOTION_PHRASES = ((0.004, "in which almost nothing moves"), (0.04, "with slow motion"), (0.2, "with steady motion"))
+"""Upper limits of the mean flow, in frame diagonals per second, with their phrases."""
+FAST_MOTION_PHRASE = "with fast motion"
+"""From the last limit of `MOTION_PHRASES` on."""
 
-LIGHT = ((40.0, "dark"), (80.0, "dim"), (170.0, ""), (256.0, "bright"))
-"""Mean luma below, of 255."""
-COLOURLESS = 16
-"""Distance of the largest from the smallest of R, G and B that hardly a pixel of a colourless picture passes."""
+BRIGHTNESS_WORDS = ((40.0, "dark"), (80.0, "dim"), (170.0, ""), (256.0, "bright"))
+"""Upper limits of the mean luma, of 255, with their words."""
+MAX_GREY_DIFFERENCE = 16
+"""Limit of max(R, G, B) - min(R, G, B) of a grey pixel; hardly a pixel of black-and-white video exceeds it."""
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What the classifier's outputs are called.
+    """Names of the classifier's classes.
 
     Attributes:
-        phrases: a thing with its article, by class.
-        kinds: kinds of things with their article, each with its classes.
+        phrases: the thing with its article, by class index.
+        kinds: class indices of each kind of things, by the kind with its article.
     """
 
     phrases: list[str]
     kinds: dict[str, list[int]]
 
     def kind_of(self, label: int) -> str | None:
-        """The kind that a class belongs to."""
+        """The kind that a class belongs to; None for a class without one."""
         return next((kind for kind, members in self.kinds.items() if label in members), None)
 
 
 def read_vocabulary() -> Vocabulary:
-    """The names that come with this package, one a class of ImageNet-1k."""
-    lines = [line for line in CLASSES.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    """Read the class names that come with this package, one per class of ImageNet-1k."""
+    lines = [line for line in CLASS_NAMES_FILE.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     pairs = [line.split("\t") for line in lines]
     kinds: dict[str, list[int]] = {}
     for label, (_, kind) in enumerate(pairs):
@@ -67,7 +67,7 @@ def read_vocabulary() -> Vocabulary:
 
 
 class MeasuredCaptioner:
-    """Writes the sentence. Deterministic, reads no prompt."""
+    """Captions a window with a sentence of measurements. Deterministic; uses no prompt."""
 
     columns = ("flow_mean",)
     reads_prompt = False
@@ -77,85 +77,89 @@ class MeasuredCaptioner:
         self._vocabulary = Vocabulary([], {})
 
     def identity(self) -> ModelIdentity:
-        """Says what was measured, and that nothing else was."""
+        """A model name that lists the measurements, and the hash of the classifier's weights."""
         return ModelIdentity("measured:efficientnet-lite0+flow+luma", weights_hash())
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
-        """Load the classifier and its names."""
+        """Load the classifier and its class names."""
         self._network = EfficientNetLite0(worker_metadata.device, worker_metadata.num_threads)
         self._vocabulary = read_vocabulary()
 
-    def caption(self, windows: Sequence[Shown]) -> list[Said | Failed]:
-        """One sentence a window."""
-        return [Said(self._sentence(window)) for window in windows]
+    def caption(self, windows: Sequence[CaptionInput]) -> list[Caption | Failed]:
+        """One sentence per window."""
+        return [Caption(self._sentence(window)) for window in windows]
 
-    def _sentence(self, window: Shown) -> str:
-        seen = subject(self._network.class_probabilities(window.images).mean(axis=0), self._vocabulary)
-        moving = motion(window.columns.get("flow_mean"))
-        opening = " ".join(word for word in (*light(window.images), f"{length(window.duration_s)}-second view") if word)
-        parts = [with_article(opening), moving]
-        return " ".join(part for part in parts if part) + (f", {seen}." if seen else ".")
+    def _sentence(self, window: CaptionInput) -> str:
+        subject = subject_phrase(self._network.class_probabilities(window.images).mean(axis=0), self._vocabulary)
+        motion = motion_phrase(window.columns.get("flow_mean"))
+        words = (*light_words(window.images), f"{seconds_text(window.duration_s)}-second view")
+        opening = " ".join(word for word in words if word)
+        parts = [with_article(opening), motion]
+        return " ".join(part for part in parts if part) + (f", {subject}." if subject else ".")
 
 
-def subject(probabilities: NDArray[np.floating[Any]], vocabulary: Vocabulary) -> str:
-    """What the window shows, as the end of a sentence; empty where the classifier is sure of nothing.
+def subject_phrase(probabilities: NDArray[np.floating[Any]], vocabulary: Vocabulary) -> str:
+    """The window's subject, as the end of a sentence; empty where all probabilities are too low.
 
     Args:
-        probabilities: float ``[1000]``, mean over the window's pictures.
+        probabilities: float ``[1000]``, mean over the window's frames.
         vocabulary: names of the classes.
     """
     best = int(probabilities.argmax())
     sums = {kind: float(probabilities[members].sum()) for kind, members in vocabulary.kinds.items()}
     kind = max(sums, key=lambda name: sums[name])
-    chance, thing = float(probabilities[best]), vocabulary.phrases[best]
-    if chance >= SURE:
+    probability, thing = float(probabilities[best]), vocabulary.phrases[best]
+    if probability >= CERTAIN_PROBABILITY:
         stated = f"showing {thing}"
-    elif sums[kind] >= SURE:
-        stated = f"showing {kind}" + (f", maybe {thing}" if chance >= MAYBE and best in vocabulary.kinds[kind] else "")
-    elif chance >= MAYBE:
+    elif sums[kind] >= CERTAIN_PROBABILITY:
+        is_maybe = probability >= MAYBE_PROBABILITY and best in vocabulary.kinds[kind]
+        stated = f"showing {kind}" + (f", maybe {thing}" if is_maybe else "")
+    elif probability >= MAYBE_PROBABILITY:
         stated = f"maybe showing {thing}"
     else:
         return ""
-    return stated + _also(probabilities, vocabulary, {kind, vocabulary.kind_of(best)}, best)
+    return stated + _second_subject(probabilities, vocabulary, {kind, vocabulary.kind_of(best)}, best)
 
 
-def _also(probabilities: NDArray[np.floating[Any]], vocabulary: Vocabulary, told: set[str | None], best: int) -> str:
-    """A second thing of another kind than what was told."""
+def _second_subject(
+    probabilities: NDArray[np.floating[Any]], vocabulary: Vocabulary, mentioned: set[str | None], best: int
+) -> str:
+    """A phrase for a second thing, of none of the mentioned kinds; may be empty."""
     for label in np.argsort(-probabilities, kind="stable")[:5]:
         kind = vocabulary.kind_of(int(label))
-        if probabilities[label] < MAYBE:
+        if probabilities[label] < MAYBE_PROBABILITY:
             return ""
-        if label != best and (kind is None or kind not in told):
+        if label != best and (kind is None or kind not in mentioned):
             return f" and maybe {vocabulary.phrases[label]}"
     return ""
 
 
-def motion(flow_mean: float | None) -> str:
-    """How much moves, in words; empty where it was not measured.
+def motion_phrase(flow_mean: float | None) -> str:
+    """A phrase for the amount of motion; empty where it was not measured.
 
     Args:
-        flow_mean: picture diagonals a second.
+        flow_mean: frame diagonals per second.
     """
     if flow_mean is None:
         return ""
-    return next((words for limit, words in MOTION if flow_mean < limit), FAST)
+    return next((words for limit, words in MOTION_PHRASES if flow_mean < limit), FAST_MOTION_PHRASE)
 
 
-def light(images: NDArray[np.uint8]) -> tuple[str, str]:
-    """Words for brightness and for missing colour of uint8 ``[N, H, W, 3]`` RGB; each may be empty."""
+def light_words(images: NDArray[np.uint8]) -> tuple[str, str]:
+    """Words for the brightness and for missing colour of RGB frames, uint8 ``[N, H, W, 3]``; each may be empty."""
     luma = float((images @ np.array([0.299, 0.587, 0.114])).mean())
-    brightness = next(word for limit, word in LIGHT if luma < limit)
-    coloured = float((images.max(axis=-1) - images.min(axis=-1) > COLOURLESS).mean())
+    brightness = next(word for limit, word in BRIGHTNESS_WORDS if luma < limit)
+    coloured = float((images.max(axis=-1) - images.min(axis=-1) > MAX_GREY_DIFFERENCE).mean())
     return brightness, "black-and-white" if coloured < 0.01 else ""
 
 
-def length(duration_s: float) -> str:
+def seconds_text(duration_s: float) -> str:
     """Seconds with at most one decimal."""
     return f"{max(duration_s, 0.1):.1f}".removesuffix(".0")
 
 
 def with_article(words: str) -> str:
-    """The words after A or An, as they are spoken: "An 8-second view"."""
+    """The words after "A" or "An", by pronunciation: "An 8-second view"."""
     number = words.split("-")[0].split(".")[0]
     spoken_vowel = words[0] in "aeiou" or number in ("11", "18") or number.startswith("8")
     return f"{'An' if spoken_vowel else 'A'} {words}"

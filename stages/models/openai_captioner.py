@@ -17,32 +17,32 @@ from PIL import Image
 
 from stages import heartbeat
 from stages.errors import ParamsError, Reason
-from stages.models.bounded_http import post
-from stages.models.captioner import Said, Shown
+from stages.models.captioner import Caption, CaptionInput
 from stages.models.embedder import ModelIdentity
+from stages.models.http_deadline import post
 from stages.params import CaptionParams
 from stages.stage import WorkerMetadata
 from stages.tasks import Failed
 
-KEY_VARIABLE = "CURATOR_CAPTION_API_KEY"
-WAITS_S = (1.0, 2.0, 4.0, 8.0)
-"""Before each further try."""
+API_KEY_VARIABLE = "CURATOR_CAPTION_API_KEY"
+BACKOFF_S = (1.0, 2.0, 4.0, 8.0)
+"""Delay before each retry."""
 JPEG_QUALITY = 90
-MOST_TOKENS = 2**31 - 1
-"""A larger count is no count."""
-SETUP_STATUSES = (401, 403, 404)
-"""The key, the address or the model's name is wrong: nothing that a window could be blamed for."""
+MAX_TOKEN_COUNT = 2**31 - 1
+"""Largest token count that the column holds; a larger one from the server is ignored."""
+CONFIGURATION_STATUSES = (401, 403, 404)
+"""Statuses for a wrong key, address or model name: faults of the configuration, not of the window."""
 
 
 class _Unavailable(Exception):
-    """The server did not answer, or said that it cannot now."""
+    """The server did not respond, or is temporarily unable to."""
 
 
 class OpenAICaptioner:
-    """Sends each window's pictures with the prompt; several requests are in flight at once.
+    """Sends each window's frames with the prompt; several requests are in flight at once.
 
-    What passes (no connection, time out, status 429 or 5xx) is tried again after growing waits, and
-    then fails the window in a way that the next run tries again. What the server refuses stays refused.
+    Transient errors (no connection, timeout, status 429 or 5xx) are retried with exponential backoff; after the last
+    try the window fails with a reason that the next run tries again. A refused request is not retried.
     """
 
     columns: tuple[str, ...] = ()
@@ -55,41 +55,41 @@ class OpenAICaptioner:
         self._headers = {"Content-Type": "application/json"}
 
     def identity(self) -> ModelIdentity:
-        """The model's name on the server; nobody tells its weights."""
+        """The model's name on the server; the hash is empty, since the server does not identify its weights."""
         return ModelIdentity(self._params.model, "")
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
-        """Take the key from this machine's environment."""
-        key = os.environ.get(KEY_VARIABLE)
+        """Read the API key from the worker's environment."""
+        key = os.environ.get(API_KEY_VARIABLE)
         if key:
             self._headers["Authorization"] = f"Bearer {key}"
 
-    def caption(self, windows: Sequence[Shown]) -> list[Said | Failed]:
-        """What the server says of each window, in their order."""
+    def caption(self, windows: Sequence[CaptionInput]) -> list[Caption | Failed]:
+        """One caption per window, in their order."""
         with ThreadPoolExecutor(self._params.requests_in_flight) as pool:
-            answers = [pool.submit(self._ask, window) for window in windows]
-            waiting: set[Future[Said | Failed]] = set(answers)
+            answers = [pool.submit(self._caption_with_retries, window) for window in windows]
+            waiting: set[Future[Caption | Failed]] = set(answers)
             while waiting:
-                # A request ends by its own time limit, so a wait for it is no hang.
+                # Each request has its own timeout, so waiting for one is not a stall.
                 waiting = wait(waiting, timeout=5.0).not_done
                 heartbeat.beat()
             return [answer.result() for answer in answers]
 
-    def _ask(self, window: Shown) -> Said | Failed:
-        body = json.dumps(self._request(window)).encode()
+    def _caption_with_retries(self, window: CaptionInput) -> Caption | Failed:
+        body = json.dumps(self._request_body(window)).encode()
         error = ""
-        for pause in (*WAITS_S, None):
+        for delay_s in (*BACKOFF_S, None):
             try:
-                return self._send(body)
+                return self._post(body)
             except _Unavailable as problem:
                 error = str(problem)
-            if pause is not None:
+            if delay_s is not None:
                 heartbeat.count("caption_retries")
-                time.sleep(pause)
-        tries = len(WAITS_S) + 1
+                time.sleep(delay_s)
+        tries = len(BACKOFF_S) + 1
         return Failed(Reason.SERVICE, f"{self._params.base_url} must answer, and did not in {tries} tries: {error}")
 
-    def _request(self, window: Shown) -> dict[str, Any]:
+    def _request_body(self, window: CaptionInput) -> dict[str, Any]:
         content: list[dict[str, Any]] = [
             {"type": "image_url", "image_url": {"url": data_url(image)}} for image in window.images
         ]
@@ -101,53 +101,53 @@ class OpenAICaptioner:
             "temperature": self._params.temperature,
         }
 
-    def _send(self, body: bytes) -> Said | Failed:
-        """One try.
+    def _post(self, body: bytes) -> Caption | Failed:
+        """Send one request.
 
         Raises:
-            _Unavailable: another try may do better.
+            _Unavailable: the error is transient.
         """
         url = f"{self._params.base_url.rstrip('/')}/chat/completions"
         try:
-            return _read(url, post(url, body, self._headers, timeout_s=self._params.request_timeout_s))
+            return _parse_completion(url, post(url, body, self._headers, timeout_s=self._params.request_timeout_s))
         except urllib.error.HTTPError as error:
-            return _refused(url, error)
+            return _status_failure(url, error)
         except (OSError, http.client.HTTPException) as error:  # URLError and TimeoutError are OSErrors
             raise _Unavailable(f"{type(error).__name__}: {error}") from error
 
 
 def data_url(image: NDArray[np.uint8]) -> str:
-    """The picture, uint8 ``[H, W, 3]`` RGB, as a JPEG inside a URL."""
+    """An image, uint8 ``[H, W, 3]`` RGB, as a data URL with a JPEG."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=JPEG_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _refused(url: str, error: urllib.error.HTTPError) -> Failed:
-    """What a status other than 2xx makes of the window.
+def _status_failure(url: str, error: urllib.error.HTTPError) -> Failed:
+    """The window's failure for a status other than 2xx.
 
     Raises:
-        _Unavailable: another try may do better.
+        _Unavailable: the status is transient.
     """
     try:
         with error:
-            said = error.read().decode(errors="replace")[:500]
+            detail = error.read().decode(errors="replace")[:500]
     except (OSError, http.client.HTTPException) as problem:
-        said = f"no readable message ({type(problem).__name__})"
-    message = f"status {error.code}: {said}"
+        detail = f"no readable message ({type(problem).__name__})"
+    message = f"status {error.code}: {detail}"
     if error.code == 429 or error.code >= 500:
         raise _Unavailable(message) from error
-    reason = Reason.SERVICE if error.code in SETUP_STATUSES else Reason.STAGE_ERROR
+    reason = Reason.SERVICE if error.code in CONFIGURATION_STATUSES else Reason.STAGE_ERROR
     return Failed(reason, f"{url} must accept the request, got {message}")
 
 
-def _read(url: str, answer: bytes) -> Said | Failed:
+def _parse_completion(url: str, answer: bytes) -> Caption | Failed:
     try:
         completion = json.loads(answer)
         text = completion["choices"][0]["message"]["content"]
         tokens = (completion.get("usage") or {}).get("completion_tokens")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        # Passing: it tells of the address, which is in no key, so another address must find the window untried.
+        # A transient reason: the cause is the address, which enters no row key, so the next run must try again.
         return Failed(
             Reason.SERVICE,
             f"{url} must answer with a chat completion, got {answer[:200]!r} ({type(error).__name__}). "
@@ -155,9 +155,9 @@ def _read(url: str, answer: bytes) -> Said | Failed:
         )
     if not isinstance(text, str) or not text.strip():
         return Failed(Reason.EMPTY_CAPTION, f"{url} must answer with words, got {text!r}. Try another prompt.")
-    return Said(text.strip(), _count(tokens))
+    return Caption(text.strip(), _valid_token_count(tokens))
 
 
-def _count(tokens: object) -> int | None:
-    """The server's number where it is one that the column holds; servers also send text, or nothing."""
-    return tokens if type(tokens) is int and 0 <= tokens <= MOST_TOKENS else None
+def _valid_token_count(tokens: object) -> int | None:
+    """The server's token count if the column can hold it, else None; servers also send text, or nothing."""
+    return tokens if type(tokens) is int and 0 <= tokens <= MAX_TOKEN_COUNT else None

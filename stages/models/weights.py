@@ -1,4 +1,4 @@
-"""Weights files: where packages keep them, and the hashes that stand for them in keys and rows. No torch here."""
+"""Weights files in installed packages, and their hashes, which enter keys and rows. Does not import torch."""
 
 import functools
 import hashlib
@@ -12,10 +12,10 @@ HASH_DIGITS = 16
 
 
 def package_file(package: str, relative: str) -> Path:
-    """A file inside an installed package, found without importing the package.
+    """Path of a file in an installed package, found without importing the package.
 
     Raises:
-        ParamsError: the package is not installed, or has no such file.
+        ParamsError: the package is not installed or lacks the file.
     """
     spec = importlib.util.find_spec(package)
     folders = spec.submodule_search_locations if spec else None
@@ -30,16 +30,16 @@ def package_file(package: str, relative: str) -> Path:
 
 
 def file_hash(path: str | os.PathLike[str]) -> str:
-    """First 16 hex digits of the SHA-256 of a file; read once while size and modification time stay.
+    """First 16 hex digits of a file's SHA-256; cached while its size and modification time stay the same.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
     """
     stat = os.stat(path)
-    return _hash(os.fspath(path), stat.st_size, stat.st_mtime_ns)
+    return _cached_hash(os.fspath(path), stat.st_size, stat.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=256)
-def _hash(path: str, size: int, modified_ns: int) -> str:
+def _cached_hash(path: str, size: int, modified_ns: int) -> str:
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()[:HASH_DIGITS]

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.media import spread
+from stages.media import evenly_spaced_indices
 
 
 def some_kept(table: pa.Table, wanted: int) -> pa.Table:
@@ -51,4 +51,4 @@ def largest_groups(table: pa.Table, wanted: int, members: int) -> list[pa.Table]
 
 
 def _spread(rows: pa.Table, wanted: int) -> pa.Table:
-    return rows.take(pa.array(spread(len(rows), wanted), pa.int64()))
+    return rows.take(pa.array(evenly_spaced_indices(len(rows), wanted), pa.int64()))

@@ -1,7 +1,7 @@
 """Split: from videos to clips, which are spans until they are written.
 
-In: kept rows of `videos`. Out: rows of `clips`, and the frame store of each video, all from one decode. A `Splitter` of
-one's own is handed small pictures of every frame and returns pieces of the `Timeline`.
+In: kept rows of `videos`. Out: rows of `clips`, and the frame store of each video, all from one decode. A user's own
+`Splitter` receives every frame scaled to a small picture and returns pieces of the `Timeline`.
 """
 
 from stages.split.phase import SplitPhase

@@ -1,11 +1,11 @@
-"""Clips at regular times, whatever the video shows."""
+"""Splits a video into clips at a fixed stride, independent of its content."""
 
 from stages.split.spans import Piece, Shot, Timeline, fixed_stride, snap_inward
 from stages.split.splitter import Splitter
 
 
 class FixedStrideSplitter(Splitter):
-    """Clips of ``clip_length_s`` every ``stride_s``; the last may be shorter, down to ``min_length_s``."""
+    """Makes clips of ``clip_length_s`` every ``stride_s``; the last may be shorter, down to ``min_length_s``."""
 
     def pieces(self, timeline: Timeline) -> list[Piece]:
         """The clips. The whole video counts as one shot."""
@@ -22,7 +22,7 @@ class FixedStrideSplitter(Splitter):
         allowed = self.boundaries(timeline)
         shortest = timeline.units(params.min_length_s)
         snapped = [snap_inward(start, end, allowed) for start, end in found]
-        # Two clips with little stride between them may shrink to the same GOPs: one of them is enough.
+        # Clips with a short stride may snap to the same GOPs: duplicates are dropped.
         return [
             Piece(start, end, whole)
             for start, end in dict.fromkeys(span for span in snapped if span)

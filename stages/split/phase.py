@@ -1,4 +1,4 @@
-"""Split: from kept videos to clips."""
+"""The split phase: from kept videos to clips."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -10,19 +10,19 @@ from stages.manifest import ManifestRef
 from stages.params import SplitParams
 from stages.phase import Phase
 from stages.pipeline import Pipeline
-from stages.split.rows import SOURCE_FACTS, collect_clips
+from stages.split.rows import SOURCE_COLUMNS, collect_clips
 from stages.split.stage import SplitStage
 from stages.tasks import Row, Task, Video, VideoTask
 
 
 class SplitPhase(Phase[SplitParams]):
-    """One item a kept video; its rows are its clips, or one row that says why there are none."""
+    """One item per kept video; its rows are its clips, or one row with the reason why it has none."""
 
     inputs: ClassVar[tuple[str, ...]] = ("videos",)
-    key_columns: ClassVar[tuple[str, ...]] = ("video_id", *SOURCE_FACTS)
+    key_columns: ClassVar[tuple[str, ...]] = ("video_id", *SOURCE_COLUMNS)
 
     def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
-        """The kept videos as they are."""
+        """The kept videos, unchanged."""
         return inputs["videos"]
 
     def task(self, item: Row, task_id: str) -> Task:
@@ -31,11 +31,11 @@ class SplitPhase(Phase[SplitParams]):
         return VideoTask(task_id, item["video_id"], data=video)
 
     def cost(self, item: Row) -> float:
-        """Seconds of video; where no header tells them, those that its bytes last at 2 Mbit/s."""
+        """Seconds of video; where no header gives the duration, an estimate at 2 Mbit/s."""
         return float(item["duration_s"] or (item["size_bytes"] or 0) / 250_000 or 1.0)
 
     def pipeline(self) -> Pipeline:
-        """One stage: everything happens while the video is decoded."""
+        """One stage: all work is done during one decode of the video."""
         return Pipeline("split", [SplitStage(self.params, self.root)], collect=collect_clips)
 
     def identity(self) -> dict[str, Any]:

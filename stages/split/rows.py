@@ -1,4 +1,4 @@
-"""Rows of the table `clips`, from what one pass over a video found."""
+"""Rows of the table `clips`, made of a video's pieces."""
 
 from typing import Any
 
@@ -8,17 +8,17 @@ from stages.split.spans import Piece, Timeline
 from stages.storage import digest
 from stages.tasks import Clip, Row, Span, Task, Video, VideoTask
 
-SOURCE_FACTS = ("etag", "size_bytes", "width", "height", "rotation", "codec", "audio_codec")
-"""Columns of `videos` that every clip carries on."""
+SOURCE_COLUMNS = ("etag", "size_bytes", "width", "height", "rotation", "codec", "audio_codec")
+"""Columns of `videos` that are copied to each of its clips."""
 
 
 def clip_id(video_id: str, span: Span) -> str:
-    """Equal for the same span of the same video, whatever rules made it."""
+    """Id of a clip: a hash of video and span, independent of the parameters that made the clip."""
     return digest(video_id, str(span.start_pts), str(span.end_pts), str(span.time_base), length=20)
 
 
-def clip_of(video: Video, piece: Piece, timeline: Timeline) -> Clip:
-    """A piece as a clip; its columns say how it was cut."""
+def make_clip(video: Video, piece: Piece, timeline: Timeline) -> Clip:
+    """The clip of a piece; its columns describe the shot changes and keyframes at its ends."""
     span, shot = timeline.span(piece.start, piece.end), piece.shot
     columns: dict[str, Any] = {
         "starts_at_cut": piece.starts_at_cut,
@@ -33,10 +33,10 @@ def clip_of(video: Video, piece: Piece, timeline: Timeline) -> Clip:
     return Clip(clip_id(video.video_id, span), span, piece.start, piece.end, columns=columns)
 
 
-def video_columns(video: Video, params: SplitParams, num_frames: int) -> Row:
-    """What all clips of a video say alike."""
+def shared_columns(video: Video, params: SplitParams, num_frames: int) -> Row:
+    """Column values that all clips of a video share."""
     return {
-        **{name: video.columns.get(name) for name in SOURCE_FACTS},
+        **{name: video.columns.get(name) for name in SOURCE_COLUMNS},
         "method": params.method,
         "frames_key": frames_key(video.video_id, params.frames_fps, params.frames_max_px),
         "frames_fps": params.frames_fps,
@@ -46,7 +46,7 @@ def video_columns(video: Video, params: SplitParams, num_frames: int) -> Row:
 
 
 def collect_clips(task: Task) -> list[Row]:
-    """One kept row a clip. What broke the video stands in the row of the last."""
+    """One kept row per clip. A decoding error of the video is stored in the row of its last clip."""
     if not isinstance(task, VideoTask):
         raise TypeError(f"task must be a VideoTask, got {type(task).__name__}.")
     video = task.data

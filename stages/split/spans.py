@@ -1,6 +1,7 @@
-"""Arithmetic of frames, shots and clips in exact time. No codec, no arrays: everything here is pure.
+"""Arithmetic of frames, shots and clips in exact time. Pure: no codec, no arrays.
 
-A stream is a `Timeline`; between two of its frames, and at its end, lies a boundary where a span may begin or end:
+A stream is a `Timeline`. Each frame has a boundary at its start, and the last one also at its end, where a span may
+begin or end:
 
     frame        0     1     2          3     4
     PTS          0    10    20         40    50    60 = end_pts
@@ -23,13 +24,13 @@ LengthMode = Literal["stride", "truncate"]
 
 @dataclass(frozen=True)
 class Timeline:
-    """When each frame of a stream is shown.
+    """Presentation times of a stream's frames.
 
     Attributes:
         pts: of every frame in presentation order; rises.
-        end_pts: when the last frame ends.
+        end_pts: end of the last frame.
         time_base: seconds per unit of PTS.
-        keyframes: indices of the frames that decode alone, in order.
+        keyframes: indices of the keyframes, in order.
     """
 
     pts: Sequence[int]
@@ -41,32 +42,32 @@ class Timeline:
         return len(self.pts)
 
     def at(self, boundary: int) -> int:
-        """The PTS of a boundary, 0 to the number of frames."""
+        """The PTS of a boundary; boundaries are numbered from 0 to the number of frames."""
         return self.end_pts if boundary == len(self.pts) else self.pts[boundary]
 
     def is_key(self, boundary: int) -> bool:
         """True where a stream copy may begin or end: at a keyframe, or at the end of the stream."""
-        place = bisect_left(self.keyframes, boundary)
-        return boundary == len(self.pts) or (place < len(self.keyframes) and self.keyframes[place] == boundary)
+        index = bisect_left(self.keyframes, boundary)
+        return boundary == len(self.pts) or (index < len(self.keyframes) and self.keyframes[index] == boundary)
 
     def span(self, start: int, end: int) -> Span:
         """The span of frames [start, end)."""
         return Span(self.at(start), self.at(end), self.time_base)
 
     def first_at_or_after(self, pts: Fraction | int) -> int:
-        """The first boundary that is not before this time; the last one where all are."""
+        """The first boundary at or after this time; the last boundary where all are before it."""
         if pts > self.end_pts:
             return len(self.pts)
         return bisect_left(self.pts, pts)
 
     def last_at_or_before(self, pts: Fraction | int) -> int:
-        """The last boundary that is not after this time; the first one where all are."""
+        """The last boundary at or before this time; the first boundary where all are after it."""
         if pts >= self.end_pts:
             return len(self.pts)
         return max(0, bisect_right(self.pts, pts) - 1)
 
     def units(self, seconds: float) -> Fraction:
-        """A length in units of PTS; the decimal that was written, not its binary neighbour."""
+        """A length in units of PTS, exact for the decimal number as written instead of its binary approximation."""
         return exact_fraction(seconds) / self.time_base
 
 
@@ -89,14 +90,14 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Frames [start, end) of one shot, to become a clip.
+    """Frames [start, end) of one shot that become a clip.
 
     Attributes:
         start: first frame.
         end: one past the last frame.
-        shot: the shot that it lies in.
-        starts_at_cut: the shot's first piece, and the shot begins with a shot change.
-        ends_at_cut: the shot's last piece, and the shot ends with a shot change.
+        shot: the shot that contains the piece.
+        starts_at_cut: true if this is the shot's first piece and the shot begins with a shot change.
+        ends_at_cut: true if this is the shot's last piece and the shot ends with a shot change.
     """
 
     start: int
@@ -107,14 +108,14 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """How shots become clips, in seconds.
+class LengthRules:
+    """Lengths of the pieces of a shot, in seconds.
 
     Attributes:
-        min_length_s: shorter pieces are left out.
+        min_length_s: shorter pieces are dropped.
         max_length_s: longer shots are strided or truncated.
-        crop_s: left out at each end that lies at a shot change.
-        mode: what happens to a long shot.
+        crop_s: removed at each end that lies at a shot change.
+        mode: stride or truncate a longer shot.
     """
 
     min_length_s: float
@@ -123,8 +124,8 @@ class Rules:
     mode: LengthMode = "stride"
 
 
-def shots_at(cuts: Sequence[tuple[int, float]], num_frames: int) -> list[Shot]:
-    """Shots that tile the stream: each ends where the next begins.
+def shots_between(cuts: Sequence[tuple[int, float]], num_frames: int) -> list[Shot]:
+    """Shots between cuts, without gaps: each ends where the next begins.
 
     Args:
         cuts: first frame of each new shot with the probability of the change, in order.
@@ -137,10 +138,11 @@ def shots_at(cuts: Sequence[tuple[int, float]], num_frames: int) -> list[Shot]:
     ]
 
 
-def transitions(probabilities: Sequence[float], threshold: float) -> list[tuple[int, float]]:
-    """Cuts: for each run of frames above the threshold, the frame after its most probable one, and that probability.
+def find_cuts(probabilities: Sequence[float], threshold: float) -> list[tuple[int, float]]:
+    """Cuts of a stream: for each run of frames above the threshold, the frame after the most probable one.
 
-    The network is surest of the last frame before a hard cut, and of the middle of a gradual change.
+    Each cut has that frame's probability. It is highest at the last frame before a hard cut, and in the middle of a
+    gradual transition.
     """
     cuts: list[tuple[int, float]] = []
     best = -1
@@ -159,17 +161,17 @@ def transitions(probabilities: Sequence[float], threshold: float) -> list[tuple[
 def merge_cuts(
     cuts: Sequence[tuple[int, float]], more: Sequence[tuple[int, float]], *, distance: int
 ) -> list[tuple[int, float]]:
-    """All of `cuts`, and those of `more` that lie further than `distance` frames from each of them, in order."""
+    """All of `cuts`, with the cuts of `more` that are more than `distance` frames away from each of them, in order."""
     frames = [frame for frame, _ in cuts]
     kept = [cut for cut in more if bisect_right(frames, cut[0] + distance) == bisect_left(frames, cut[0] - distance)]
     return sorted([*cuts, *kept])
 
 
-def pieces_of(shot: Shot, timeline: Timeline, rules: Rules, boundaries: Sequence[int]) -> list[Piece]:
-    """Clips of one shot, in order, disjoint, each within the length bounds.
+def split_shot(shot: Shot, timeline: Timeline, rules: LengthRules, boundaries: Sequence[int]) -> list[Piece]:
+    """Pieces of one shot, in order, disjoint, each within the length bounds.
 
-    Ends at shot changes are cropped first; what is left is cut greedily into the longest pieces that are not longer
-    than the maximum. A frame that alone lasts longer than that belongs to no piece.
+    Ends at shot changes are cropped first; the rest is divided greedily into the longest pieces within the maximum. A
+    single frame that is longer than the maximum belongs to no piece.
 
     Args:
         shot: the shot.
@@ -177,27 +179,27 @@ def pieces_of(shot: Shot, timeline: Timeline, rules: Rules, boundaries: Sequence
         rules: lengths in seconds.
         boundaries: where pieces may begin and end: all of the timeline's, or those at keyframes; in order.
     """
-    inside = _inside(shot, timeline, rules, boundaries)
+    inside = _boundaries_inside(shot, timeline, rules, boundaries)
     longest, shortest = timeline.units(rules.max_length_s), timeline.units(rules.min_length_s)
     found: list[tuple[int, int]] = []
-    place = 0
-    while place < len(inside) - 1:
-        start = timeline.at(inside[place])
-        # Bisect over what is left; every boundary knows its PTS.
-        end = _last_within(inside, timeline, start + longest, place)
-        if end == place:
-            place += 1
+    index = 0
+    while index < len(inside) - 1:
+        start = timeline.at(inside[index])
+        # Bisects the remaining boundaries by their PTS.
+        end = _last_index_within(inside, timeline, start + longest, index)
+        if end == index:
+            index += 1
             continue
         if timeline.at(inside[end]) - start >= shortest:
-            found.append((inside[place], inside[end]))
+            found.append((inside[index], inside[end]))
         if rules.mode == "truncate":
             break
-        place = end
-    return _marked(found, shot, inside)
+        index = end
+    return _make_pieces(found, shot, inside)
 
 
-def _inside(shot: Shot, timeline: Timeline, rules: Rules, boundaries: Sequence[int]) -> Sequence[int]:
-    """The allowed boundaries of a shot once its ends at shot changes are cropped."""
+def _boundaries_inside(shot: Shot, timeline: Timeline, rules: LengthRules, boundaries: Sequence[int]) -> Sequence[int]:
+    """The allowed boundaries of a shot after its ends at shot changes are cropped."""
     crop = timeline.units(rules.crop_s)
     start, end = shot.start, shot.end
     if shot.start_probability is not None:
@@ -207,13 +209,13 @@ def _inside(shot: Shot, timeline: Timeline, rules: Rules, boundaries: Sequence[i
     return boundaries[bisect_left(boundaries, start) : bisect_right(boundaries, end)]
 
 
-def _last_within(inside: Sequence[int], timeline: Timeline, limit: Fraction, first: int) -> int:
-    """The last place from `first` on whose boundary is not after the limit."""
+def _last_index_within(inside: Sequence[int], timeline: Timeline, limit: Fraction, first: int) -> int:
+    """The last index from `first` on whose boundary is not after the limit."""
     return bisect_right(inside, limit, lo=first, key=timeline.at) - 1
 
 
-def _marked(found: list[tuple[int, int]], shot: Shot, inside: Sequence[int]) -> list[Piece]:
-    """Pieces that know whether a shot change lies at their ends."""
+def _make_pieces(found: list[tuple[int, int]], shot: Shot, inside: Sequence[int]) -> list[Piece]:
+    """Pieces of the boundary pairs, with the flags for shot changes at their ends."""
     return [
         Piece(
             start,
@@ -227,17 +229,17 @@ def _marked(found: list[tuple[int, int]], shot: Shot, inside: Sequence[int]) -> 
 
 
 def keyframe_boundaries(timeline: Timeline) -> list[int]:
-    """Where a stream can be cut without encoding: at its keyframes and at its end."""
+    """Boundaries for a stream copy: all keyframes and the end of the stream."""
     return [*timeline.keyframes, len(timeline)]
 
 
 def fixed_stride(
     timeline: Timeline, *, length_s: float, stride_s: float, min_length_s: float
 ) -> Iterator[tuple[int, int]]:
-    """Boundaries of clips at regular times from the first frame on; the last may be shorter.
+    """Boundaries of clips at a fixed stride from the first frame on; the last clip may be shorter.
 
-    Both ends move to the first frame at or after their time, so that clips with stride == length tile the stream.
-    Lengths are compared before that, so that moving by part of a frame never makes a whole clip too short.
+    Both ends move to the first frame at or after their time, so that clips with stride == length have no gaps or
+    overlaps. Lengths are compared before that, so that moving by part of a frame never makes a whole clip too short.
     """
     if not len(timeline):
         return
@@ -249,7 +251,7 @@ def fixed_stride(
         found = timeline.first_at_or_after(start), timeline.first_at_or_after(end)
         number += 1
         if found[0] == found[1]:
-            # A gap without frames, however long: go on at the first start whose clip reaches the next frame.
+            # A gap without frames, of any length: continue at the first start whose clip reaches the next frame.
             number = max(number, math.ceil((timeline.at(found[0]) - origin - length) / stride))
         elif end - start >= shortest and found != yielded:
             yielded = found
@@ -257,6 +259,6 @@ def fixed_stride(
 
 
 def snap_inward(start: int, end: int, boundaries: Sequence[int]) -> tuple[int, int] | None:
-    """The widest span of allowed boundaries inside [start, end]; None where there is none."""
+    """The widest span between allowed boundaries inside [start, end]; None where there is none."""
     inside = boundaries[bisect_left(boundaries, start) : bisect_right(boundaries, end)]
     return (inside[0], inside[-1]) if len(inside) > 1 else None

@@ -1,4 +1,4 @@
-"""What turns one pass over a video into clips: the interface of all splitters, your own included."""
+"""The interface of splitters, which divide a video into clips; a user's own implement it too."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from stages.tasks import Size
 
 
 class Splitter(ABC):
-    """Cuts videos, one after another: `begin`, `push` while the video is decoded, `pieces` at its end.
+    """Divides videos into pieces, one after another: `begin`, `push` while the video is decoded, `pieces` at its end.
 
-    Its module must be light to import, since the driver asks for `identity`; models load in `setup`, in the worker.
+    Its module must be light to import, since the driver calls `identity`; models are loaded in `setup`, in the worker.
 
     Attributes:
-        picture_size: every frame is scaled to this size, upright, and pushed; None where it needs no pictures.
+        picture_size: every frame is pushed upright, scaled to this size; None where it needs no pictures.
     """
 
     picture_size: ClassVar[Size | None] = None
@@ -28,22 +28,22 @@ class Splitter(ABC):
         self.params = params
 
     def identity(self) -> dict[str, Any]:
-        """What beside parameters decides the result: a model and the hash of its weights."""
+        """Inputs of the result other than parameters: a model and the hash of its weights. Enters the row key."""
         return {}
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:  # noqa: B027 - optional
         """Load models, in the worker."""
 
     def begin(self) -> None:  # noqa: B027 - optional
-        """Forget the video before."""
+        """Start a new video: reset the state of the previous one."""
 
     def push(self, pictures: NDArray[np.uint8]) -> None:  # noqa: B027 - optional
-        """Take the next frames, uint8 ``[N, H, W, 3]``, RGB. Called from one thread, beside the decoder's."""
+        """Add the next frames, uint8 ``[N, H, W, 3]``, RGB. Called from one thread, which is not the decoder's."""
 
     @abstractmethod
     def pieces(self, timeline: Timeline) -> list[Piece]:
-        """The clips of the video that was pushed, in order."""
+        """The pieces of the pushed video that become clips, in order."""
 
     def boundaries(self, timeline: Timeline) -> Sequence[int]:
-        """Where clips may begin and end: at any frame, or only at keyframes where the parameters say so."""
+        """Boundaries where clips may begin and end: all, or only keyframes with ``split.snap_to_keyframes``."""
         return keyframe_boundaries(timeline) if self.params.snap_to_keyframes else range(len(timeline) + 1)

@@ -1,4 +1,4 @@
-"""The stage that splits videos. Light to import; the decoder and the network load in the worker."""
+"""The stage that splits videos. Light to import: the decoder and the network are loaded in the worker."""
 
 from dataclasses import replace
 from typing import Any
@@ -14,8 +14,8 @@ class SplitStage(ProcessingStage[VideoTask, VideoTask]):
     """Decodes a video once: finds its clips, measures motion, fills the frame store.
 
     Args:
-        params: how to cut.
-        root: where the frame store lies.
+        params: of the phase.
+        root: the root that holds the frame store.
     """
 
     name = "split"
@@ -24,7 +24,7 @@ class SplitStage(ProcessingStage[VideoTask, VideoTask]):
     def __init__(self, params: SplitParams, root: str) -> None:
         self.params = params
         self.root = root
-        self._pass: Any = None
+        self._decode_pass: Any = None
 
     def outputs(self) -> Fields:
         """Adds clips with their columns."""
@@ -32,17 +32,17 @@ class SplitStage(ProcessingStage[VideoTask, VideoTask]):
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         """Load the splitter and its model."""
-        self._pass = lazy.load("stages.split.one_pass:OnePass")(self.params, self.root, worker_metadata)
+        self._decode_pass = lazy.load("stages.split.decode_pass:DecodePass")(self.params, self.root, worker_metadata)
 
     def process(self, task: VideoTask) -> VideoTask | Rejected:
-        """The task with the video's clips; rejected where no clip comes of it.
+        """The task with the video's clips; rejected where the video has none.
 
         Raises:
             SourceError: the source is gone, cannot be opened, or nothing of it decodes.
         """
-        result: Any = self._pass.run(task.data)
+        result: Any = self._decode_pass.run(task.data)
         return result if isinstance(result, Rejected) else replace(task, data=result)
 
     def teardown(self) -> None:
-        """Let go of the model."""
-        self._pass = None
+        """Release the model."""
+        self._decode_pass = None

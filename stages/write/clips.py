@@ -9,7 +9,7 @@ from pathlib import Path
 from stages import heartbeat
 from stages.errors import Reason, SourceChanged, SourceError, StorageUnavailable
 from stages.media import (
-    Cut,
+    ClipFile,
     CutJob,
     Encoding,
     FrameLoader,
@@ -17,8 +17,8 @@ from stages.media import (
     check_encoder,
     cut_clip,
     encode_preview,
-    read_cut,
-    shown_times,
+    read_clip_file,
+    select_preview_pts,
 )
 from stages.params import WriteParams
 from stages.storage import Storage, stat_source
@@ -70,18 +70,18 @@ class ClipWriter:
         cut = self._known_cut(path)
         if cut is None:
             cut = self._cut(video, path)
-            heartbeat.count("copied_clips" if cut.how == "copy" else "encoded_clips")
+            heartbeat.count("copied_clips" if cut.method == "copy" else "encoded_clips")
         else:
             heartbeat.count("reused_files")
         return {
             "path": path,
             "bytes": stat_source(self._storage.location(path)).size_bytes,
             "clip_codec": cut.codec,
-            "cut": cut.how,
+            "cut": cut.method,
             "num_frames": cut.num_frames,
         }
 
-    def _known_cut(self, path: str) -> Cut | None:
+    def _known_cut(self, path: str) -> ClipFile | None:
         """What a file of an earlier run holds; None where there is none, or it is damaged.
 
         Raises:
@@ -90,13 +90,13 @@ class ClipWriter:
         if not self._storage.exists(path):
             return None
         try:
-            return read_cut(self._storage.location(path))
+            return read_clip_file(self._storage.location(path))
         except StorageUnavailable:
             raise
         except SourceError:
             return None
 
-    def _cut(self, video: Video, path: str) -> Cut:
+    def _cut(self, video: Video, path: str) -> ClipFile:
         _check_tag(video)
         with tempfile.TemporaryDirectory(prefix="curator-") as folder:
             target = str(Path(folder) / "clip.mp4")
@@ -125,7 +125,7 @@ class ClipWriter:
     def _pictures(self, video: Video) -> Iterator[Frames]:
         """The pictures that the preview shows, one at a time; the others are not decoded."""
         clip = video.clip
-        for pts in shown_times(self._loader.times(video), clip.span, fps=self._params.preview_fps):
+        for pts in select_preview_pts(self._loader.times(video), clip.span, fps=self._params.preview_fps):
             span = Span(pts, pts + 1, clip.span.time_base)
             yield self._loader.load(replace(video, clips=(replace(clip, span=span),)))
 

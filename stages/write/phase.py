@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from stages.errors import ManifestError, Reason
 from stages.manifest import CommittedFile, ManifestRef
-from stages.media import PROVIDES, clip_task
+from stages.media import CLIP_TASK_FIELDS, clip_task
 from stages.params import WriteParams
 from stages.phase import Phase
 from stages.pipeline import Pipeline
@@ -70,7 +70,7 @@ class WritePhase(Phase[WriteParams]):
 
     def pipeline(self) -> Pipeline:
         """One stage."""
-        return Pipeline("write", [WriteClips(self.root, self.params)], collect=_rows, provides=PROVIDES)
+        return Pipeline("write", [WriteClips(self.root, self.params)], collect=_rows, provides=CLIP_TASK_FIELDS)
 
     def decide(self, row: Row) -> Row:
         """Reject a clip without a caption where one is required; its files are then no part of the dataset."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from stages import lazy
 from stages.errors import Reason, SourceError, StageError
-from stages.fates import failure_of
+from stages.failures import failure_of
 from stages.media import with_clip
 from stages.params import WriteParams
 from stages.resources import Resources

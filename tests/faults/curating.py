@@ -20,7 +20,7 @@ from rich.console import Console
 from curator_dagster import cli
 from curator_dagster.commands import run_and_retry
 from curator_dagster.progress import ProgressCallback
-from stages.executors.guardian import Process, processes_of
+from stages.executors.cleanup_process import Process, processes_of
 from stages.run import Progress
 from tests.faults.command import arguments, curate_here, ended, start
 from tests.faults.tables import Tables, tables

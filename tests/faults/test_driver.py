@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.executors.guardian import Process, processes_of
+from stages.executors.cleanup_process import Process, processes_of
 from tests.faults.figures import note
 from tests.faults.temporary import temporary_folder
 from tests.faults.waiting import wait_for, wait_until

@@ -39,7 +39,7 @@ HALVES = SplitParams(method="fixed_stride", clip_length_s=0.5, min_length_s=0, m
 PROGRAM = """
 import json, re, sys, time
 from stages.errors import SourceError
-from stages.media.probe import probe
+from stages.media import probe
 
 def peak_mb():  # ru_maxrss would be that of the parent
     return int(re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())[1]) / 1024
@@ -90,7 +90,7 @@ def test_playlists_reach_no_host(tmp_path: Path, plain: bytes) -> None:
         sources = [Hostile(kind, data) for kind, data in playlists(address, plain).items()]
         tally = rows_of(sources, tmp_path)
         connections = accepted(listener)
-    assert tally.fates[("hls", "read: unreadable")] == 1
+    assert tally.outcomes[("hls", "read: unreadable")] == 1
     assert connections == 0
     note("hostile: texts that name other files", sources=len(sources), connections=connections)
 
@@ -160,8 +160,8 @@ TIMES: dict[str, tuple[str, int, list[int]]] = {
 def test_impossible_times_end_in_rows(tmp_path: Path, plain: bytes) -> None:
     sources = [Hostile(kind, patched(plain, box, offset, *words)) for kind, (box, offset, words) in TIMES.items()]
     tally = rows_of(sources, tmp_path)
-    assert {kind for kind, _ in tally.fates} == set(TIMES)
-    assert sum(fate == "kept" for _, fate in tally.fates) > len(TIMES) / 2
+    assert {kind for kind, _ in tally.outcomes} == set(TIMES)
+    assert sum(outcome == "kept" for _, outcome in tally.outcomes) > len(TIMES) / 2
 
 
 NAMES = [
@@ -184,7 +184,7 @@ def test_names_stay_text(tmp_path: Path, plain: bytes) -> None:
     sources.mkdir()
     names = [Hostile("name", plain, name).make(sources).name for name in NAMES]
     tally = rows_of([Hostile(name, plain, name) for name in names], tmp_path)
-    assert tally.fates == {(name, "kept"): 1 for name in names}
+    assert tally.outcomes == {(name, "kept"): 1 for name in names}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sources"]
     assert sorted(path.name for path in sources.iterdir()) == sorted(names)
 

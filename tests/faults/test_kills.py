@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.executors.guardian import LAST_WORDS
+from stages.executors.cleanup_process import DRIVER_LOST_MESSAGE
 from stages.manifest import committed_partitions
 from stages.manifest.row_writer import FLUSH_ITEMS
 from stages.params import PHASES
@@ -183,7 +183,9 @@ def lose_ray(chain: Chain, victim: str, phase: str) -> None:
         chain.strike(run, victim, phase)
         code, text = run.end()
         assert code == 1, text
-        assert f"its process {victim} ended" in text or LAST_WORDS in text or "Failed to connect to GCS" in text, text
+        assert (
+            f"its process {victim} ended" in text or DRIVER_LOST_MESSAGE in text or "Failed to connect to GCS" in text
+        ), text
         assert "Traceback" not in text, text
     assert chain.ended_s[-1] < END_LIMIT_S
 
@@ -194,7 +196,7 @@ def test_lost_worker_and_lost_ray_cost_no_row(chain: Chain, undisturbed: Tables)
         chain.strike(run, "raylet", "embed")
         code, text = run.end()
         assert code == 1, text
-        assert "its process raylet ended" in text or LAST_WORDS in text, text
+        assert "its process raylet ended" in text or DRIVER_LOST_MESSAGE in text, text
         assert "Traceback" not in text, text
     finish(chain)
     twice = chain.check(undisturbed)

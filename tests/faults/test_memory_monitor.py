@@ -25,8 +25,8 @@ class Big(Step):
 executor = RayExecutor(ExecutorParams(max_item_deaths=2, num_workers=2))
 done = run(executor, [Big("a", seconds=0.2)], loads("big", *map(str, range(20))))
 executor.close()
-for task_id, (fate,) in sorted(done.outcomes.items()):
-    print(task_id, "kept" if isinstance(fate, list) else fate.reason)
+for task_id, (outcome,) in sorted(done.outcomes.items()):
+    print(task_id, "kept" if isinstance(outcome, list) else outcome.reason)
 """
 
 
@@ -39,5 +39,5 @@ def test_memory_monitor_condemns_only_the_task_that_fills_the_machine() -> None:
     environment = {**os.environ, "RAY_memory_usage_threshold": f"{threshold:.3f}"}
     program = DRIVER.format(project=str(Path(__file__).parents[2]))
     ended = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    fates = dict(line.split() for line in ended.stdout.splitlines())
-    assert fates == {**{str(index): "kept" for index in range(20)}, "big": "out_of_memory"}
+    outcomes = dict(line.split() for line in ended.stdout.splitlines())
+    assert outcomes == {**{str(index): "kept" for index in range(20)}, "big": "out_of_memory"}

@@ -77,12 +77,12 @@ def check(tally: Tally, caplog: pytest.LogCaptureFixture) -> None:
 
 
 def note_all(promise: str, tally: Tally, *, seconds: float) -> None:
-    total = dict(copies=tally.fates.total(), clips=tally.clips.total(), seconds=round(seconds, 1))
+    total = dict(copies=tally.outcomes.total(), clips=tally.clips.total(), seconds=round(seconds, 1))
     longest = {f"longest_{phase}_s": round(each, 1) for phase, each in tally.longest_s.items()}
     note(promise, **total, **longest, deaths=str(dict(tally.deaths)), cut=str(dict(tally.clips)))
     for kind in KINDS:
-        fates = {fate: count for (of, fate), count in sorted(tally.fates.items()) if of == kind}
-        note(f"{promise}, {kind}", **fates)
+        outcomes = {outcome: count for (of, outcome), count in sorted(tally.outcomes.items()) if of == kind}
+        note(f"{promise}, {kind}", **outcomes)
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -90,7 +90,7 @@ def test_damaged_copies_are_accounted_for(shared_media: Path, tmp_path: Path, ca
     short = list(costs(shared_media))[:16]
     copies = [Copy(shared_media / name, kind, SEED) for name in short[1::2] for kind in KINDS]
     tally = put_through(copies, tmp_path, STRIDES)
-    assert tally.fates.total() == len(copies) == 40
+    assert tally.outcomes.total() == len(copies) == 40
     check(tally, caplog)
 
 
@@ -106,6 +106,6 @@ def test_thousands_of_damaged_copies_are_accounted_for(
     copies = all_copies(shared_media, number)
     assert {copy.source.name for copy in copies} == set(costs(shared_media))
     tally = put_through(copies, tmp_path, split)
-    assert tally.fates.total() == number
+    assert tally.outcomes.total() == number
     note_all(f"mutation, {split.method}", tally, seconds=time.monotonic() - began)
     check(tally, caplog)

@@ -50,10 +50,10 @@ def aftermath(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Do
 @pytest.mark.parametrize("kind", [*LETHAL, *HARMLESS])
 def test_poison_is_failed_with_its_cause(aftermath: Done, kind: str) -> None:
     reason, text = {**LETHAL, **HARMLESS}[kind]
-    (fate,) = aftermath.outcomes[f"{kind}-0"]
-    assert isinstance(fate, Failed)
-    assert fate.reason is reason
-    assert text in fate.error
+    (outcome,) = aftermath.outcomes[f"{kind}-0"]
+    assert isinstance(outcome, Failed)
+    assert outcome.reason is reason
+    assert text in outcome.error
 
 
 @pytest.mark.parametrize("task_id", [*HEALTHY, "sigkill-0-once", "slow-0"])

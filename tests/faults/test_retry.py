@@ -31,9 +31,9 @@ def test_pool_tries_passing_failures_again_after_growing_waits(tmp_path: Path) -
     tasks = loads("offline-1", "torn-2", "offline-3-once", *map(str, range(4, 40)))
     with executor(max_tries=4, backoff_s=0.4) as pool:
         done = run(pool, [Poison(marks=tmp_path), Step("after", seconds=0.02)], tasks)
-    fates = {name: fate for name, (fate,) in done.outcomes.items()}
-    assert {name: fate.reason for name, fate in fates.items() if isinstance(fate, Failed)} == FAILED
-    assert fates["offline-3-once"] == [{"id": "offline-3-once", "way": "poison0after0"}]
+    outcomes = {name: each for name, (each,) in done.outcomes.items()}
+    assert {name: each.reason for name, each in outcomes.items() if isinstance(each, Failed)} == FAILED
+    assert outcomes["offline-3-once"] == [{"id": "offline-3-once", "way": "poison0after0"}]
     poison = done.stats.stage("poison")
     assert (poison.retries, poison.tasks) == (3 + 1, len(tasks) + 3 + 1)
     assert done.stats.seconds > 0.4 + 0.8 + 1.6
@@ -97,7 +97,7 @@ def test_child_whose_rows_cannot_be_made_is_tried_again_with_its_task(
     with executor(num_workers=1, max_tries=3, backoff_s=0) as pool:
         done = run(pool, [Step("a", fan_out=3)], loads("1"), collect=CollectPassing(trouble))
     kept = [[{"id": "1", "way": f"a{index}"}] for index in range(3)]
-    assert list(map(fate, done.outcomes["1"])) == (kept if is_once else [*kept[:2], IN_TROUBLE])
+    assert list(map(rows_or_failure, done.outcomes["1"])) == (kept if is_once else [*kept[:2], IN_TROUBLE])
     assert done.stats.stage("a").retries == retries
 
 
@@ -108,11 +108,11 @@ def test_rows_that_cannot_be_handed_over_are_made_again(is_once: bool, retries: 
     with executor(num_workers=1, max_tries=3, backoff_s=0) as pool:
         done = run(pool, [Step("a")], loads("1"), collect=CollectUnstorable(trouble))
     kept = [{"id": "1", "way": Unstorable(trouble)}]
-    assert list(map(fate, done.outcomes["1"])) == [kept if is_once else IN_TROUBLE]
+    assert list(map(rows_or_failure, done.outcomes["1"])) == [kept if is_once else IN_TROUBLE]
     assert done.stats.stage("a").retries == retries
 
 
-def fate(outcome: object) -> object:
+def rows_or_failure(outcome: object) -> object:
     """The rows, or why there are none."""
     return (outcome.reason, outcome.error) if isinstance(outcome, Failed) else outcome
 
@@ -124,8 +124,8 @@ def fate(outcome: object) -> object:
 def test_tries_are_bounded_and_for_the_reasons_that_were_named(params: dict[str, object], retries: int) -> None:
     local = LocalExecutor(ExecutorParams.model_validate({"backoff_s": 0, **params}))
     done = run(local, [Poison()], loads("offline-1", "torn-2", "3"))
-    fates = {name: fate for name, (fate,) in done.outcomes.items()}
-    assert {name: fate.reason for name, fate in fates.items() if isinstance(fate, Failed)} == FAILED
+    outcomes = {name: each for name, (each,) in done.outcomes.items()}
+    assert {name: each.reason for name, each in outcomes.items() if isinstance(each, Failed)} == FAILED
     assert done.stats.stage("poison").retries == retries
 
 

@@ -44,14 +44,14 @@ class Tally:
     """What became of the copies.
 
     Attributes:
-        fates: copies by kind of damage and fate: kept, or the phase and the reason of the row that ended it.
+        outcomes: copies by kind of damage and outcome: kept, or the phase and the reason of the row that ended it.
         clips: written clips, by how they were cut.
         deaths: lost workers by phase and reason.
         longest_s: the longest item by phase.
         problems: rows that break a promise.
     """
 
-    fates: Counter[tuple[str, str]] = field(default_factory=lambda: Counter())
+    outcomes: Counter[tuple[str, str]] = field(default_factory=lambda: Counter())
     clips: Counter[str] = field(default_factory=lambda: Counter())
     deaths: Counter[str] = field(default_factory=lambda: Counter())
     longest_s: dict[str, float] = field(default_factory=lambda: {})
@@ -103,16 +103,16 @@ class Trial:
         return rows
 
     def _count(self, uris: dict[str, str], videos: list[Row], clips: list[Row], written: list[Row]) -> None:
-        tally, fate_of = self.tally, {row["uri"]: f"read: {row['reason']}" for row in videos}
-        assert sorted(fate_of) == sorted(uris)
+        tally, outcome_of = self.tally, {row["uri"]: f"read: {row['reason']}" for row in videos}
+        assert sorted(outcome_of) == sorted(uris)
         assert len(videos) == len(uris)
         kept = {row["uri"] for row in videos if row["status"] == "kept"}
         assert {row["uri"] for row in clips} == kept
-        fate_of.update({row["uri"]: f"split: {row['reason']}" for row in clips})
+        outcome_of.update({row["uri"]: f"split: {row['reason']}" for row in clips})
         assert [row["clip_id"] for row in written] == [row["clip_id"] for row in clips if row["status"] == "kept"]
-        fate_of.update({row["uri"]: "kept" for row in written})
-        fate_of.update({row["uri"]: f"write: {row['reason']}" for row in written if row["status"] != "kept"})
-        tally.fates.update((uris[uri], fate) for uri, fate in fate_of.items())
+        outcome_of.update({row["uri"]: "kept" for row in written})
+        outcome_of.update({row["uri"]: f"write: {row['reason']}" for row in written if row["status"] != "kept"})
+        tally.outcomes.update((uris[uri], outcome) for uri, outcome in outcome_of.items())
         tally.clips.update(row["cut"] or row["reason"] for row in written)
         for row in written:
             if row["status"] == "kept" and (frames := frames_of(f"{self._root}/{row['path']}")) != row["num_frames"]:
@@ -120,7 +120,7 @@ class Trial:
 
 
 def problem(phase: str, row: Row) -> str | None:
-    """What is wrong with the fate that a row tells."""
+    """What is wrong with the outcome that a row states."""
     if row["status"] == "kept":
         return None
     name, _, message = (row["error"] or "").partition(": ")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from stages.errors import Reason
-from stages.models import ModelIdentity, Said, Shown
+from stages.models import Caption, CaptionInput, ModelIdentity
 from stages.params import CaptionParams
 from stages.stage import WorkerMetadata
 from stages.tasks import Failed
@@ -24,13 +24,13 @@ class Fickle:
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         pass
 
-    def caption(self, windows: Sequence[Shown]) -> list[Said | Failed]:
-        said: list[Said | Failed] = [
-            Said(f" {len(window.images)} pictures, {window.duration_s:g} s, {window.columns['width']} wide ", 7)
+    def caption(self, windows: Sequence[CaptionInput]) -> list[Caption | Failed]:
+        said: list[Caption | Failed] = [
+            Caption(f" {len(window.images)} pictures, {window.duration_s:g} s, {window.columns['width']} wide ", 7)
             for window in windows
         ]
         said[1:2] = [Failed(Reason.SERVICE, "the line is busy")] * len(said[1:2])
-        said[2:3] = [Said("  ")] * len(said[2:3])
+        said[2:3] = [Caption("  ")] * len(said[2:3])
         return said
 
 

@@ -11,7 +11,7 @@ from stages.caption.windows import pictures_in
 from stages.errors import ParamsError
 from stages.manifest import ManifestRef, read_manifest
 from stages.media import LoadFramesStage
-from stages.media.load import Pick
+from stages.media.load_frames import Pick
 from stages.params import CaptionParams, ExecutorParams
 from stages.phase import PhaseReport
 from stages.run import open_session

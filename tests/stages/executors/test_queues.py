@@ -1,28 +1,28 @@
-"""Queues form batches of one group, count bytes while an object is held, and keep the suspect apart."""
+"""Queues form batches of one group, count bytes while an object is held, and keep requeued tasks apart."""
 
 import pytest
 
-from stages.executors.queues import Item, Parcel, StageQueue, Unit
+from stages.executors.queues import Item, PendingTask, StageQueue, TaskBlock
 
 
-def units(*groups: str, nbytes: int = 10) -> list[Unit]:
-    """Tasks of one parcel."""
-    parcel = Parcel([], nbytes, len(groups))
-    return [Unit(Item(str(place)), (), parcel, place, group) for place, group in enumerate(groups)]
+def pending(*groups: str, nbytes: int = 10) -> list[PendingTask]:
+    """Tasks of one block."""
+    block = TaskBlock([], nbytes, len(groups))
+    return [PendingTask(Item(str(place)), (), block, place, group) for place, group in enumerate(groups)]
 
 
-def queue_of(waiting: list[Unit], batch_size: int = 2) -> StageQueue:
+def queue_of(waiting: list[PendingTask], batch_size: int = 2) -> StageQueue:
     queue = StageQueue(batch_size)
-    queue.add_parcel(waiting[0].parcel)
-    for unit in waiting:
-        queue.push(unit)
+    queue.add_block(waiting[0].block)
+    for task in waiting:
+        queue.push(task)
     return queue
 
 
-def places(queue: StageQueue, *growing: str) -> list[int]:
-    """Of the next batch."""
-    chosen = queue.choose(lambda group: group in growing)
-    return [unit.place for unit in queue.take(chosen)] if chosen else []
+def next_batch(queue: StageQueue, *growing: str) -> list[int]:
+    """Places of its tasks in their block."""
+    chosen = queue.select(lambda group: group in growing)
+    return [task.index for task in queue.pop_batch(chosen)] if chosen else []
 
 
 @pytest.mark.parametrize(
@@ -32,30 +32,30 @@ def places(queue: StageQueue, *growing: str) -> list[int]:
 def test_queue_gives_full_batches_and_those_that_will_not_grow(
     growing: tuple[str, ...], batches: list[list[int]]
 ) -> None:
-    queue = queue_of(units("x", "y", "y", "y"))
-    assert [places(queue, *growing) for _ in range(3)] == batches
+    queue = queue_of(pending("x", "y", "y", "y"))
+    assert [next_batch(queue, *growing) for _ in range(3)] == batches
 
 
-def test_queue_holds_bytes_until_the_last_task_of_a_parcel_is_done() -> None:
-    waiting = units("x", "x", nbytes=10)
+def test_queue_holds_bytes_until_the_last_task_of_a_block_is_done() -> None:
+    waiting = pending("x", "x", nbytes=10)
     queue = queue_of(waiting)
-    assert places(queue) == [0, 1]
-    queue.close(waiting[0])
+    assert next_batch(queue) == [0, 1]
+    queue.mark_done(waiting[0])
     assert (queue.held_bytes, queue.is_done) == (10, False)
-    queue.close(waiting[1])
+    queue.mark_done(waiting[1])
     assert (queue.held_bytes, queue.peak_bytes, queue.is_done) == (0, 10, True)
-    assert waiting[0].parcel.tasks is None
+    assert waiting[0].block.tasks is None
 
 
-def test_queue_gives_suspects_one_at_a_time_and_no_outcasts() -> None:
-    waiting = units("x", "x", "x")
+def test_queue_gives_requeued_tasks_one_at_a_time_and_none_of_the_quarantine() -> None:
+    waiting = pending("x", "x", "x")
     queue = queue_of(waiting, batch_size=3)
-    assert places(queue) == [0, 1, 2]
-    waiting[2].is_outcast = True
-    for unit in waiting:
-        queue.push_again(unit)
+    assert next_batch(queue) == [0, 1, 2]
+    waiting[2].is_quarantined = True
+    for task in waiting:
+        queue.requeue(task)
     assert (queue.num_waiting, queue.num_batches) == (2, 2)
-    assert [places(queue, "x") for _ in range(3)] == [[0], [1], []]
+    assert [next_batch(queue, "x") for _ in range(3)] == [[0], [1], []]
 
 
 def test_item_orders_outcomes_by_path() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.media.clip_tasks import clip_task, shot_of, spread
+from stages.media.clip_tasks import clip_task, evenly_spaced_indices, shot_of
 from stages.tasks import Clip, Span
 
 ROW = {
@@ -46,12 +46,12 @@ def test_shot_of_is_the_clip_where_its_row_names_none() -> None:
     [(10, 3, [1, 5, 8]), (20, 8, [1, 3, 6, 8, 11, 13, 16, 18]), (4, 8, [0, 1, 2, 3]), (0, 8, []), (5, 1, [2])],
 )
 def test_spread_takes_the_middle_of_equal_parts(total: int, wanted: int, places: list[int]) -> None:
-    assert spread(total, wanted) == places
+    assert evenly_spaced_indices(total, wanted) == places
 
 
 @given(st.integers(0, 10_000), st.integers(1, 300))
 def test_spread_is_rising_inside_and_symmetric_within_one(total: int, wanted: int) -> None:
-    places = spread(total, wanted)
+    places = evenly_spaced_indices(total, wanted)
     assert len(places) == min(total, wanted)
     assert places == sorted(set(places))
     assert all(0 <= place < total for place in places)
@@ -61,4 +61,4 @@ def test_spread_is_rising_inside_and_symmetric_within_one(total: int, wanted: in
 
 def test_spread_rejects_none_wanted() -> None:
     with pytest.raises(ValueError, match="wanted must be at least 1, got 0"):
-        spread(10, 0)
+        evenly_spaced_indices(10, 0)

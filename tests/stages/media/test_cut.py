@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from stages.errors import CorruptStream, ParamsError, SourceError, StageError, StorageUnavailable
 from stages.media.container import open_video, video_stream
-from stages.media.copied import NotCopyable
-from stages.media.cut import Cut, CutJob, cut_clip, read_cut
+from stages.media.cut import ClipFile, CutJob, cut_clip, read_clip_file
 from stages.media.decode import decode_frames, upright
 from stages.media.encode import Encoding, check_encoder
+from stages.media.stream_copy import NotCopyable
 from stages.tasks import Size, Span
 from tests.faults.damage import Copy
 from tests.videos import beeping_video, noise_shot, remux, write_video
@@ -62,7 +62,7 @@ def assert_same_frames(source: Path, clip: Path, start: int, end: int, *, tolera
 def test_cut_clip_copies_exactly_the_span(tmp_path: Path, name: str, start: int, end: int) -> None:
     source = write_video(tmp_path / name, noise_shot(1, 100), options=CLOSED)
     cut = cut_clip(job_of(source, start, end, mode="copy"), str(tmp_path / "clip.mp4"))
-    assert cut == Cut("copy", "h264", end - start)
+    assert cut == ClipFile("copy", "h264", end - start)
     assert_same_frames(source, tmp_path / "clip.mp4", start, end, tolerance=0)
 
 
@@ -70,7 +70,7 @@ def test_cut_clip_copies_exactly_the_span(tmp_path: Path, name: str, start: int,
 def test_cut_clip_copies_what_mp4_can_hold(tmp_path: Path, codec: str, name: str) -> None:
     quiet = {"x265-params": "log-level=none"} if codec == "libx265" else {}
     source = write_video(tmp_path / "a.mkv", noise_shot(1, 30), codec=codec, options=quiet)
-    assert cut_clip(job_of(source, 0, 30, mode="copy"), str(tmp_path / "clip.mp4")) == Cut("copy", name, 30)
+    assert cut_clip(job_of(source, 0, 30, mode="copy"), str(tmp_path / "clip.mp4")) == ClipFile("copy", name, 30)
     assert_same_frames(source, tmp_path / "clip.mp4", 0, 30, tolerance=0)
 
 
@@ -90,7 +90,7 @@ def test_cut_clip_rejects_copying_and_auto_encodes(
     source = write_video(tmp_path / name, noise_shot(1, 100), codec=codec, options=options)
     with pytest.raises(NotCopyable, match=text):
         cut_clip(job_of(source, *span, mode="copy"), str(tmp_path / "clip.mp4"))
-    assert cut_clip(job_of(source, *span, mode="auto"), str(tmp_path / "clip.mp4")).how == "encode"
+    assert cut_clip(job_of(source, *span, mode="auto"), str(tmp_path / "clip.mp4")).method == "encode"
     assert_same_frames(source, tmp_path / "clip.mp4", *span, tolerance=3)
 
 
@@ -108,7 +108,7 @@ def test_cut_clip_rejects_copying_another_number_of_frames(tmp_path: Path) -> No
 def test_cut_clip_encodes_exactly_the_span(tmp_path: Path, name: str, codec: str, start: int, end: int) -> None:
     source = write_video(tmp_path / name, noise_shot(1, 60), codec=codec)
     cut = cut_clip(job_of(source, start, end, mode="encode"), str(tmp_path / "clip.mp4"))
-    assert cut == Cut("encode", "h264", end - start) == read_cut(str(tmp_path / "clip.mp4"))
+    assert cut == ClipFile("encode", "h264", end - start) == read_clip_file(str(tmp_path / "clip.mp4"))
     assert_same_frames(source, tmp_path / "clip.mp4", start, end, tolerance=3)
 
 
@@ -118,7 +118,7 @@ def test_cut_clip_keeps_varying_times_with_each_encoder(tmp_path: Path, encoder:
     pts = [index * 3 + index % 2 for index in range(40)]
     source = write_video(tmp_path / "vfr.mp4", noise_shot(1, 40), pts=pts)
     job = job_of(source, 7, 33, mode="encode", encoding=Encoding(encoder, 12))
-    assert cut_clip(job, str(tmp_path / "clip.mp4")) == Cut("encode", codec, 26)
+    assert cut_clip(job, str(tmp_path / "clip.mp4")) == ClipFile("encode", codec, 26)
     assert_same_frames(source, tmp_path / "clip.mp4", 7, 33, tolerance=4)
 
 
@@ -138,7 +138,7 @@ def write_nsv(path: Path) -> Path:
 def test_cut_clip_encodes_where_a_demuxer_fails_with_a_number_of_the_system(tmp_path: Path) -> None:
     source = write_nsv(tmp_path / "a.nsv")
     job = CutJob(str(source), Span(25, 50, Fraction(1, 25)), 25, True, "auto", H264)
-    assert cut_clip(job, str(tmp_path / "clip.mp4")) == Cut("encode", "h264", 25)
+    assert cut_clip(job, str(tmp_path / "clip.mp4")) == ClipFile("encode", "h264", 25)
 
 
 def test_cut_clip_gives_equal_bytes_each_time(tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_cut_clip_is_not_lost_by_damaged_sound(
 ) -> None:
     source = Copy(shared_media / name, "header", seed).make(tmp_path)
     cut = cut_clip(job_of(source, 0, frames, mode="encode"), str(tmp_path / "clip.mp4"))
-    assert (cut.how, cut.num_frames) == ("encode", frames)
+    assert (cut.method, cut.num_frames) == ("encode", frames)
     assert len(shown(tmp_path / "clip.mp4")[0]) == frames
 
 
@@ -280,7 +280,7 @@ def test_cut_clip_fails_in_passing_without_the_target_folder(tmp_path: Path) -> 
 def test_read_cut_rejects_a_damaged_file(tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").write_bytes(b"\0" * 500)
     with pytest.raises(SourceError, match="whole video file"):
-        read_cut(str(tmp_path / "clip.mp4"))
+        read_clip_file(str(tmp_path / "clip.mp4"))
 
 
 def test_check_encoder_rejects_one_that_does_not_work_here() -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from stages.media.container import open_video, video_stream
 from stages.media.decode import decode_frames
-from stages.media.motion import Flow, FlowTrack, VectorTrack, vector_lengths
+from stages.media.motion import FlowRecorder, FlowStatistics, VectorRecorder, vector_lengths
 from stages.tasks import Size, Span
 from tests.videos import noise_shot, write_video
 
@@ -69,71 +69,73 @@ def test_vector_lengths_read_patches_as_bilinear_shrinking(offset: int) -> None:
     np.testing.assert_allclose(patches, cv2.resize(painted, None, fx=1 / 256, fy=1 / 256), rtol=1e-5)
 
 
-def measure_flow(path: Path) -> tuple[FlowTrack, Span]:
+def measure_flow(path: Path) -> tuple[FlowRecorder, Span]:
     with open_video(str(path)) as container:
         time_base = video_stream(container).time_base or Fraction(1)
-        track = FlowTrack(time_base, None)
+        recorder = FlowRecorder(time_base, None)
         frames = list(decode_frames(container))
     for before, after in pairwise(frames):
-        track.measure(before, after)
-    return track, Span(0, frames[-1].pts + 1, time_base)
+        recorder.measure(before, after)
+    return recorder, Span(0, frames[-1].pts + 1, time_base)
 
 
 @pytest.mark.parametrize("width", [96, 320])
 def test_flow_is_speed_in_diagonals_a_second(tmp_path: Path, width: int) -> None:
     height = width * 2 // 3
     path = write_video(tmp_path / "a.mp4", noise_shot(1, 12, width=width, height=height, speed=width // 48))
-    track, whole = measure_flow(path)
+    recorder, whole = measure_flow(path)
     expected = 25 * (width // 48) / np.hypot(width, height)
-    assert track.of(whole) == pytest.approx(Flow(expected, expected), rel=0.25)
+    assert recorder.statistics(whole) == pytest.approx(FlowStatistics(expected, expected), rel=0.25)
 
 
 @pytest.mark.parametrize("size", [(128, 16), (16, 16), (16, 128)])
 def test_flow_survives_flat_pictures(tmp_path: Path, size: tuple[int, int]) -> None:
     width, height = size
-    track, whole = measure_flow(write_video(tmp_path / "a.mp4", noise_shot(1, 3, width=width, height=height)))
-    assert track.of(whole) is not None
+    recorder, whole = measure_flow(write_video(tmp_path / "a.mp4", noise_shot(1, 3, width=width, height=height)))
+    assert recorder.statistics(whole) is not None
 
 
 def test_flow_counts_only_pairs_inside_the_span(tmp_path: Path) -> None:
     still, moving = noise_shot(1, 1) * 6, noise_shot(2, 6, speed=2)
-    track, _ = measure_flow(write_video(tmp_path / "a.mp4", still + moving))
-    before, after = (track.of(Span(512 * first, 512 * last, Fraction(1, 12800))) for first, last in ((0, 6), (6, 12)))
+    recorder, _ = measure_flow(write_video(tmp_path / "a.mp4", still + moving))
+    before, after = (
+        recorder.statistics(Span(512 * first, 512 * last, Fraction(1, 12800))) for first, last in ((0, 6), (6, 12))
+    )
     assert before is not None
     assert after is not None
     assert before.mean < 0.02 < 0.3 < after.mean
-    assert track.of(Span(0, 512, Fraction(1, 12800))) is None
+    assert recorder.statistics(Span(0, 512, Fraction(1, 12800))) is None
 
 
-def test_vector_track_takes_two_samples_a_second(tmp_path: Path) -> None:
+def test_vector_recorder_takes_two_samples_a_second(tmp_path: Path) -> None:
     pictures = noise_shot(1, 50, width=256, height=256, speed=4)
     path = write_video(tmp_path / "a.mp4", pictures, options={"g": "12", "bf": "0"})
-    track = VectorTrack(Fraction(25))
+    recorder = VectorRecorder(Fraction(25))
     with open_video(str(path)) as container:
         for decoded in decode_frames(container, export_vectors=True):
-            track.push(decoded)
-    score = track.of(Span(0, 512 * 50, Fraction(1, 12800)))
+            recorder.push(decoded)
+    score = recorder.statistics(Span(0, 512 * 50, Fraction(1, 12800)))
     assert score is not None
     assert score.mean == pytest.approx(4 / 512, rel=0.3)
-    assert track.of(Span(-10, 0, Fraction(1, 12800))) is None
+    assert recorder.statistics(Span(-10, 0, Fraction(1, 12800))) is None
 
 
-def test_vector_track_measures_nothing_on_small_pictures(tmp_path: Path) -> None:
-    track = VectorTrack(Fraction(25))
+def test_vector_recorder_measures_nothing_on_small_pictures(tmp_path: Path) -> None:
+    recorder = VectorRecorder(Fraction(25))
     with open_video(str(write_video(tmp_path / "a.mp4", noise_shot(1, 5, speed=4)))) as container:
         for decoded in decode_frames(container, export_vectors=True):
-            track.push(decoded)
-    assert track.of(Span(0, 10**6, Fraction(1, 12800))) is None
+            recorder.push(decoded)
+    assert recorder.statistics(Span(0, 10**6, Fraction(1, 12800))) is None
 
 
-def test_vector_track_lets_go_of_frames_without_the_garbage_collector(tmp_path: Path) -> None:
+def test_vector_recorder_lets_go_of_frames_without_the_garbage_collector(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", noise_shot(1, 40, width=256, height=256, speed=4), options={"bf": "0"})
-    track, alive = VectorTrack(Fraction(2)), 0
+    recorder, alive = VectorRecorder(Fraction(2)), 0
     gc.disable()
     try:
         with open_video(str(path)) as container:
             for decoded in decode_frames(container, export_vectors=True):
-                track.push(decoded)
+                recorder.push(decoded)
         alive = sum(type(thing) is av.VideoFrame for thing in gc.get_objects())
     finally:
         gc.enable()

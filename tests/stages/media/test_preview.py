@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from stages.media.preview import MAX_PICTURES, encode_preview, shown_times
+from stages.media.preview import MAX_PREVIEW_FRAMES, encode_preview, select_preview_pts
 from stages.tasks import Frames, Span
 
 SPAN = Span(1000, 5000, Fraction(1, 1000))
@@ -54,17 +54,17 @@ def test_encode_preview_of_a_clip_of_years_is_bounded() -> None:
 @pytest.mark.parametrize(("fps", "step"), [(1.0, 2), (2.0, 1), (30.0, 1), (0.5, 4)])
 def test_shown_times_takes_the_first_of_each_step(fps: float, step: int) -> None:
     times = frames(8).pts.tolist()
-    assert shown_times(times, SPAN, fps=fps) == times[::step]
+    assert select_preview_pts(times, SPAN, fps=fps) == times[::step]
 
 
 def test_shown_times_spreads_what_is_too_much() -> None:
-    times = shown_times(range(0, 10**6, 100), Span(0, 10**6, Fraction(1, 100)), fps=1.0)
-    assert len(times) == MAX_PICTURES
+    times = select_preview_pts(range(0, 10**6, 100), Span(0, 10**6, Fraction(1, 100)), fps=1.0)
+    assert len(times) == MAX_PREVIEW_FRAMES
     assert {after - before for before, after in pairwise(times)} <= {1900, 2000}
 
 
 def test_shown_times_takes_the_nearest_of_the_shot() -> None:
-    assert shown_times([100], SPAN, fps=1.0) == [100]
+    assert select_preview_pts([100], SPAN, fps=1.0) == [100]
 
 
 @pytest.mark.parametrize(("height_px", "size"), [(48, (32, 48)), (96, (64, 96)), (240, (64, 96))])

@@ -8,8 +8,8 @@ from efficientnet_lite_pytorch import EfficientNet
 
 from stages.errors import StageError
 from stages.models.efficientnet import EfficientNetLite0, EfficientNetLite0Embedder, weights_hash, weights_path
-from stages.models.efficientnet_network import prepared
-from stages.models.embedder import pooled
+from stages.models.efficientnet_network import preprocess
+from stages.models.embedder import mean_pool
 from stages.params import EmbedParams
 from stages.stage import WorkerMetadata
 from stages.tasks import Frames
@@ -40,7 +40,7 @@ def test_features_and_classes_are_those_of_the_published_network(network: Effici
     images = pictures(1, 10)
     model = EfficientNet.from_name("efficientnet-lite0").eval()
     model.load_state_dict(torch.load(weights_path(), weights_only=True))
-    inputs = torch.from_numpy(np.stack([prepared(image) for image in images])).permute(0, 3, 1, 2)
+    inputs = torch.from_numpy(np.stack([preprocess(image) for image in images])).permute(0, 3, 1, 2)
     with torch.inference_mode():
         features = model.extract_features(inputs).mean((2, 3)).numpy()
         classes = torch.softmax(model(inputs), 1).numpy()
@@ -60,7 +60,7 @@ def test_class_probabilities_name_what_real_pictures_show(network: EfficientNetL
 @pytest.mark.parametrize("shape", [(64, 64), (1, 1), (90, 400), (720, 300)])
 def test_prepared_crops_any_shape_to_the_network_input(shape: tuple[int, int]) -> None:
     picture = np.full((*shape, 3), 255, np.uint8)
-    small = prepared(picture)
+    small = preprocess(picture)
     assert (small.shape, small.dtype) == ((224, 224, 3), np.float32)
     np.testing.assert_allclose(small, 1.0)
 
@@ -97,11 +97,11 @@ def test_identity_names_model_and_weights() -> None:
 @pytest.mark.parametrize("features", [np.zeros((2, 4)), np.full((2, 4), np.nan), np.full((2, 4), np.inf)])
 def test_pooled_rejects_features_without_direction(features: np.ndarray) -> None:
     with pytest.raises(StageError, match="must be finite and not all zero"):
-        pooled(features)
+        mean_pool(features)
 
 
 @pytest.mark.gpu
 def test_features_on_the_gpu_are_those_of_the_cpu(network: EfficientNetLite0) -> None:
     device = WorkerMetadata("gpu", WORKER.node, device="cuda:0").device
-    on_gpu = pooled(EfficientNetLite0(device).features(pictures(1)))
-    assert on_gpu @ pooled(network.features(pictures(1))) > 0.999
+    on_gpu = mean_pool(EfficientNetLite0(device).features(pictures(1)))
+    assert on_gpu @ mean_pool(network.features(pictures(1))) > 0.999

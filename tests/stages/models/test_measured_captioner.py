@@ -6,14 +6,14 @@ import av
 import numpy as np
 import pytest
 
-from stages.models.captioner import Said, Shown
+from stages.models.captioner import Caption, CaptionInput
 from stages.models.measured_captioner import (
     MeasuredCaptioner,
-    length,
-    light,
-    motion,
+    light_words,
+    motion_phrase,
     read_vocabulary,
-    subject,
+    seconds_text,
+    subject_phrase,
     with_article,
 )
 from stages.params import CaptionParams
@@ -53,7 +53,7 @@ def test_subject_says_no_more_than_is_probable(probabilities: dict[int, float], 
     values = np.zeros(1000)
     for label, value in probabilities.items():
         values[label] = value
-    assert subject(values, read_vocabulary()) == expected
+    assert subject_phrase(values, read_vocabulary()) == expected
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_subject_says_no_more_than_is_probable(probabilities: dict[int, float], 
     ],
 )
 def test_motion_names_the_flow(flow: float | None, expected: str) -> None:
-    assert motion(flow) == expected
+    assert motion_phrase(flow) == expected
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_motion_names_the_flow(flow: float | None, expected: str) -> None:
     ],
 )
 def test_light_names_brightness_and_missing_colour(colour: tuple[int, int, int], expected: tuple[str, str]) -> None:
-    assert light(np.full((2, 4, 4, 3), colour, np.uint8)) == expected
+    assert light_words(np.full((2, 4, 4, 3), colour, np.uint8)) == expected
 
 
 @pytest.mark.parametrize(
@@ -88,15 +88,17 @@ def test_light_names_brightness_and_missing_colour(colour: tuple[int, int, int],
     [(8.0, "An 8-second view"), (11.04, "An 11-second view"), (10.0, "A 10-second view"), (0.001, "A 0.1-second view")],
 )
 def test_length_takes_the_article_that_is_spoken(seconds: float, words: str) -> None:
-    assert with_article(f"{length(seconds)}-second view") == words
+    assert with_article(f"{seconds_text(seconds)}-second view") == words
 
 
 def test_caption_is_the_same_alone_and_beside_others(captioner: MeasuredCaptioner) -> None:
     random = np.random.default_rng(3)
-    windows = [Shown(random.integers(0, 255, (3, 48, 64, 3), np.uint8), 2.5, {"flow_mean": None}) for _ in range(3)]
+    windows = [
+        CaptionInput(random.integers(0, 255, (3, 48, 64, 3), np.uint8), 2.5, {"flow_mean": None}) for _ in range(3)
+    ]
     together = captioner.caption(windows)
     assert together == [captioner.caption([window])[0] for window in windows]
-    assert all(isinstance(said, Said) and said.text.startswith("A 2.5-second") for said in together)
+    assert all(isinstance(said, Caption) and said.text.startswith("A 2.5-second") for said in together)
 
 
 def test_caption_sees_the_dog(captioner: MeasuredCaptioner, shared_media: Path) -> None:
@@ -104,6 +106,6 @@ def test_caption_sees_the_dog(captioner: MeasuredCaptioner, shared_media: Path) 
         frames = [
             frame.to_ndarray(format="rgb24")[::2, ::2] for frame in container.decode(video=0) if frame.pts is not None
         ]
-    (said,) = captioner.caption([Shown(np.stack(frames[:160:40]).astype(np.uint8), 6.0, {"flow_mean": 0.015})])
-    assert isinstance(said, Said)
+    (said,) = captioner.caption([CaptionInput(np.stack(frames[:160:40]).astype(np.uint8), 6.0, {"flow_mean": 0.015})])
+    assert isinstance(said, Caption)
     assert "6-second view with slow motion, showing a dog" in said.text

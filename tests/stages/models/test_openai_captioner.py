@@ -13,8 +13,8 @@ import pytest
 from stages import heartbeat
 from stages.errors import ParamsError, Reason
 from stages.models import openai_captioner
-from stages.models.captioner import Said, Shown
-from stages.models.openai_captioner import KEY_VARIABLE, OpenAICaptioner
+from stages.models.captioner import Caption, CaptionInput
+from stages.models.openai_captioner import API_KEY_VARIABLE, OpenAICaptioner
 from stages.params import CaptionParams
 from stages.storage import digest
 from stages.tasks import Failed
@@ -33,8 +33,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CaptionServer]
 @pytest.fixture
 def server(running: CaptionServer, monkeypatch: pytest.MonkeyPatch) -> CaptionServer:
     """The server with an empty script, and a client that waits milliseconds between tries."""
-    monkeypatch.setattr(openai_captioner, "WAITS_S", (0.001, 0.002, 0.004))
-    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+    monkeypatch.setattr(openai_captioner, "BACKOFF_S", (0.001, 0.002, 0.004))
+    monkeypatch.delenv(API_KEY_VARIABLE, raising=False)
     running.script.clear()
     running.requests.clear()
     running.keys.clear()
@@ -42,21 +42,21 @@ def server(running: CaptionServer, monkeypatch: pytest.MonkeyPatch) -> CaptionSe
     return running
 
 
-def windows(count: int) -> list[Shown]:
+def windows(count: int) -> list[CaptionInput]:
     """Windows of two pictures, each of a grey of its own."""
-    return [Shown(np.full((2, 36, 64, 3), 20 * number, np.uint8), 2.0, {}) for number in range(count)]
+    return [CaptionInput(np.full((2, 36, 64, 3), 20 * number, np.uint8), 2.0, {}) for number in range(count)]
 
 
-def ask(url: str, count: int = 1, **params: Any) -> list[Said | Failed]:
+def ask(url: str, count: int = 1, **params: Any) -> list[Caption | Failed]:
     captioner = OpenAICaptioner(CaptionParams(captioner="openai", model="tiny", base_url=url, **params))
     captioner.setup(WORKER)
     return captioner.caption(windows(count))
 
 
 def test_caption_sends_pictures_and_prompt(server: CaptionServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(KEY_VARIABLE, "secret")
+    monkeypatch.setenv(API_KEY_VARIABLE, "secret")
     (said,) = ask(server.url, prompt="What moves?", max_tokens=5, temperature=0.5)
-    assert isinstance(said, Said)
+    assert isinstance(said, Caption)
     assert set(said.text.split()) <= set(WORDS)
     assert 1 <= (said.tokens or 0) <= 5
     (body,) = server.requests
@@ -72,7 +72,7 @@ def test_caption_has_several_requests_in_flight_and_keeps_their_order(server: Ca
     together = ask(server.url, 6, requests_in_flight=3)
     server.meet = None
     assert together == ask(server.url, 6, requests_in_flight=1)
-    assert len({said.text for said in together if isinstance(said, Said)}) > 1
+    assert len({said.text for said in together if isinstance(said, Caption)}) > 1
 
 
 @pytest.mark.parametrize("script", [[500], [429, 503], [500, 502, 503]])
@@ -80,7 +80,7 @@ def test_caption_tries_again_what_may_pass(server: CaptionServer, script: list[i
     heartbeat.take_counts()
     server.script.extend(script)
     (said,) = ask(server.url)
-    assert isinstance(said, Said)
+    assert isinstance(said, Caption)
     assert heartbeat.take_counts()["caption_retries"] == len(script) == len(server.requests) - 1
 
 
@@ -105,7 +105,7 @@ def test_caption_gives_up_a_slow_answer(server: CaptionServer) -> None:
     server.script.append(awake)
     (said,) = ask(server.url, request_timeout_s=0.3)
     awake.set()
-    assert isinstance(said, Said)
+    assert isinstance(said, Caption)
     assert len(server.requests) == 2
 
 
@@ -123,7 +123,7 @@ def test_caption_gives_up_an_answer_that_drips(server: CaptionServer) -> None:
 def test_caption_takes_an_answer_that_drips_in_time(server: CaptionServer) -> None:
     server.script.append(0.001)
     (said,) = ask(server.url, request_timeout_s=10)
-    assert isinstance(said, Said)
+    assert isinstance(said, Caption)
     assert len(server.requests) == 1
 
 
@@ -132,7 +132,7 @@ def test_caption_counts_no_tokens_where_the_server_sends_no_number(server: Capti
     server.script.append(
         b'{"choices": [{"message": {"content": "a cat"}}], "usage": {"completion_tokens": %b}}' % tokens
     )
-    assert ask(server.url) == [Said("a cat", None)]
+    assert ask(server.url) == [Caption("a cat", None)]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_caption_does_not_call_with_retries_what_is_refused(
 def test_caption_fails_one_window_alone(server: CaptionServer) -> None:
     server.script.extend([b"{}"])
     answers = ask(server.url, 3, requests_in_flight=1)
-    assert [type(answer) for answer in answers] == [Failed, Said, Said]
+    assert [type(answer) for answer in answers] == [Failed, Caption, Caption]
 
 
 def test_caption_phase_records_tokens_and_prompt(server: CaptionServer, tmp_path: Path) -> None:

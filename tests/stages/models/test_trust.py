@@ -38,7 +38,7 @@ def test_pickled_code_in_weights_does_not_run(tmp_path: Path, load: Callable[[st
 
 def test_code_beside_weights_does_not_run(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
-    from stages.models.transformers_encoder import TransformersEmbedder
+    from stages.models.transformers_embedder import TransformersEmbedder
 
     (tmp_path / "bomb.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Bomb: pass\n")
     auto = {name: "bomb.Bomb" for name in ("AutoConfig", "AutoModel", "AutoImageProcessor")}

@@ -5,7 +5,7 @@ import platform
 import numpy as np
 import pytest
 
-from stages.executors.memory import private_bytes
+from stages.executors.process_memory import private_bytes
 from stages.split import heap
 
 BLOCK_BYTES = 64 << 10
@@ -13,10 +13,10 @@ BLOCK_BYTES = 64 << 10
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
-def test_give_back_returns_holes_in_the_heap() -> None:
+def test_trim_returns_holes_in_the_heap() -> None:
     blocks = [np.ones(BLOCK_BYTES, np.uint8) for _ in range(2000)]
     del blocks[:-1]  # the last one lies behind the hole
     before = private_bytes() or 0
-    heap.give_back()
+    heap.trim()
     assert before - (private_bytes() or 0) > 60 << 20
     assert blocks[0].all()

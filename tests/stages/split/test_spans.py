@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 from stages.media import NearestSampler
 from stages.split.spans import (
     LengthMode,
+    LengthRules,
     Piece,
-    Rules,
     Shot,
     Timeline,
+    find_cuts,
     fixed_stride,
     keyframe_boundaries,
     merge_cuts,
-    pieces_of,
-    shots_at,
+    shots_between,
     snap_inward,
-    transitions,
+    split_shot,
 )
 from stages.tasks import exact_fraction
 
@@ -44,16 +44,16 @@ def timelines(draw: st.DrawFn) -> Timeline:
 
 
 @st.composite
-def rules(draw: st.DrawFn) -> Rules:
+def rules(draw: st.DrawFn) -> LengthRules:
     shortest = draw(st.floats(0, 3).map(lambda value: round(value, 2)))
     longest = shortest + draw(st.floats(0.1, 8).map(lambda value: round(value, 2)))
     crop = draw(st.sampled_from([0.0, 0.1, 0.5]))
-    return Rules(shortest, longest, crop, draw(st.sampled_from(["stride", "truncate"])))
+    return LengthRules(shortest, longest, crop, draw(st.sampled_from(["stride", "truncate"])))
 
 
-def cut(timeline: Timeline, cuts: list[int], given_rules: Rules, boundaries: list[int]) -> list[Piece]:
-    shots = shots_at([(frame, 0.9) for frame in cuts], len(timeline))
-    return [piece for shot in shots for piece in pieces_of(shot, timeline, given_rules, boundaries)]
+def cut(timeline: Timeline, cuts: list[int], given_rules: LengthRules, boundaries: list[int]) -> list[Piece]:
+    shots = shots_between([(frame, 0.9) for frame in cuts], len(timeline))
+    return [piece for shot in shots for piece in split_shot(shot, timeline, given_rules, boundaries)]
 
 
 cut_places = st.lists(st.integers(1, 119), max_size=4, unique=True).map(sorted)
@@ -61,7 +61,7 @@ cut_places = st.lists(st.integers(1, 119), max_size=4, unique=True).map(sorted)
 
 @given(timelines(), cut_places, rules(), st.booleans())
 def test_pieces_are_ordered_disjoint_and_within_bounds(
-    timeline: Timeline, cuts: list[int], given_rules: Rules, at_keyframes: bool
+    timeline: Timeline, cuts: list[int], given_rules: LengthRules, at_keyframes: bool
 ) -> None:
     allowed = keyframe_boundaries(timeline) if at_keyframes else list(range(len(timeline) + 1))
     pieces = cut(timeline, cuts, given_rules, allowed)
@@ -74,7 +74,9 @@ def test_pieces_are_ordered_disjoint_and_within_bounds(
 
 
 @given(timelines(), cut_places, rules())
-def test_pieces_lie_a_crop_away_from_shot_changes(timeline: Timeline, cuts: list[int], given_rules: Rules) -> None:
+def test_pieces_lie_a_crop_away_from_shot_changes(
+    timeline: Timeline, cuts: list[int], given_rules: LengthRules
+) -> None:
     crop = timeline.units(given_rules.crop_s)
     for piece in cut(timeline, cuts, given_rules, list(range(len(timeline) + 1))):
         shot = piece.shot
@@ -83,16 +85,16 @@ def test_pieces_lie_a_crop_away_from_shot_changes(timeline: Timeline, cuts: list
 
 
 @given(timelines(), rules())
-def test_splitting_a_piece_again_gives_the_piece(timeline: Timeline, given_rules: Rules) -> None:
+def test_splitting_a_piece_again_gives_the_piece(timeline: Timeline, given_rules: LengthRules) -> None:
     boundaries = list(range(len(timeline) + 1))
     for piece in cut(timeline, [], given_rules, boundaries):
-        again = pieces_of(Shot(piece.start, piece.end), timeline, given_rules, boundaries)
+        again = split_shot(Shot(piece.start, piece.end), timeline, given_rules, boundaries)
         assert [(p.start, p.end) for p in again] == [(piece.start, piece.end)]
 
 
 @given(timelines(), cut_places)
 def test_pieces_without_rules_cover_every_frame(timeline: Timeline, cuts: list[int]) -> None:
-    pieces = cut(timeline, cuts, Rules(0, 1e6, 0), list(range(len(timeline) + 1)))
+    pieces = cut(timeline, cuts, LengthRules(0, 1e6, 0), list(range(len(timeline) + 1)))
     assert [frame for piece in pieces for frame in range(piece.start, piece.end)] == list(range(len(timeline)))
 
 
@@ -101,7 +103,7 @@ def test_pieces_without_rules_cover_every_frame(timeline: Timeline, cuts: list[i
     [("stride", [(0, 300), (300, 600), (600, 750), (766, 900)]), ("truncate", [(0, 300), (766, 900)])],
 )
 def test_pieces_crop_at_shot_changes_only(mode: LengthMode, expected: list[tuple[int, int]]) -> None:
-    found = cut(steady(900), [758], Rules(2, 10, 0.25, mode), list(range(901)))
+    found = cut(steady(900), [758], LengthRules(2, 10, 0.25, mode), list(range(901)))
     assert [(piece.start, piece.end) for piece in found] == expected
     assert (found[0].starts_at_cut, found[0].ends_at_cut) == (False, False)
     assert (found[-1].starts_at_cut, found[-1].ends_at_cut) == (True, False)
@@ -110,7 +112,7 @@ def test_pieces_crop_at_shot_changes_only(mode: LengthMode, expected: list[tuple
 
 def test_pieces_leave_out_a_frame_longer_than_the_maximum() -> None:
     timeline = Timeline([0, 1, 2, 60, 61], 62, Fraction(1), (0,))
-    assert [(p.start, p.end) for p in cut(timeline, [], Rules(0, 10, 0), list(range(6)))] == [(0, 2), (3, 5)]
+    assert [(p.start, p.end) for p in cut(timeline, [], LengthRules(0, 10, 0), list(range(6)))] == [(0, 2), (3, 5)]
 
 
 @given(timelines(), st.floats(0.2, 4).map(lambda value: round(value, 2)))
@@ -217,11 +219,11 @@ def test_sampler_rejects_time_that_stands_still() -> None:
 def test_transitions_cut_after_the_most_probable_frame(
     probabilities: list[float], expected: list[tuple[int, float]]
 ) -> None:
-    assert transitions(probabilities, 0.4) == expected
+    assert find_cuts(probabilities, 0.4) == expected
 
 
 def test_shots_tile_the_stream_and_ignore_cuts_at_its_ends() -> None:
-    shots = shots_at([(0, 0.5), (3, 0.8), (5, 0.9)], 5)
+    shots = shots_between([(0, 0.5), (3, 0.8), (5, 0.9)], 5)
     assert shots == [Shot(0, 3, None, 0.8), Shot(3, 5, 0.8, None)]
 
 

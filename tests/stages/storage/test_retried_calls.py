@@ -9,8 +9,8 @@ from fsspec.exceptions import FSTimeoutError
 
 from stages import heartbeat, retry
 from stages.errors import Reason, SourceChanged, SourceError, SourceGone, StorageError, StorageUnavailable
-from stages.executors.work import RetryRule
-from stages.fates import failure_of
+from stages.executors.batch_runner import RetryPolicy
+from stages.failures import failure_of
 from stages.retry import Backoff
 from stages.storage.locations import open_filesystem
 from stages.storage.retried_calls import call_with_retries, is_transient
@@ -122,6 +122,6 @@ def raised_from(error: SourceError, cause: Exception) -> SourceError:
     ],
 )
 def test_failure_lasts_where_no_wait_of_the_run_mends_it(error: Exception, is_lasting: bool) -> None:
-    fate = failure_of(error)
-    assert fate.is_lasting is is_lasting
-    assert RetryRule(frozenset({fate.reason}), Backoff()).admits(fate, 0) is not is_lasting
+    outcome = failure_of(error)
+    assert outcome.is_lasting is is_lasting
+    assert RetryPolicy(frozenset({outcome.reason}), Backoff()).should_retry(outcome, 0) is not is_lasting

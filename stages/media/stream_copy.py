@@ -1,4 +1,4 @@
-"""The packets of a span, where copying them gives exactly its frames."""
+"""Stream copy: the packets of a span, where copying them gives exactly its frames."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -13,32 +13,31 @@ from stages import heartbeat
 from stages.errors import CurationError
 from stages.tasks import Span
 
-COPIED_CODECS = frozenset({"h264", "hevc", "av1", "vp9", "mpeg4"})
-"""Video that an MP4 can hold as it is. The rest (VP8, MPEG-2, Theora, ...) is encoded."""
+COPYABLE_VIDEO_CODECS = frozenset({"h264", "hevc", "av1", "vp9", "mpeg4"})
+"""Codecs copied into MP4. The rest (VP8, MPEG-2, Theora, ...) is encoded."""
 
-
-NEAR_S = 10
-"""Where a seek lands behind its aim (MPEG has no index), the next one goes back by this; then from the start."""
+SEEK_BACK_S = 10
+"""A seek may land after its target (MPEG has no index): the next seek goes back by this, the last to the start."""
 
 
 class NotCopyable(CurationError):
     """Copying packets would not give exactly the frames of the span."""
 
 
-def copied_packets(container: InputContainer, stream: VideoStream, span: Span, num_frames: int) -> Iterator[Packet]:
-    """The packets of the span's frames, in the order of the file, each with PTS and DTS.
+def copy_packets(container: InputContainer, stream: VideoStream, span: Span, num_frames: int) -> Iterator[Packet]:
+    """The packets of the span's frames in file order, each with PTS and DTS.
 
     Raises:
-        NotCopyable: at once where MP4 cannot hold the codec, else while the packets are read.
+        NotCopyable: at once where the codec is not copied into MP4, else while the packets are read.
     """
     codec = stream.codec_context.codec.canonical_name
-    if codec not in COPIED_CODECS:
-        raise NotCopyable(f"Video copied into MP4 must be one of {sorted(COPIED_CODECS)}, got {codec}.")
-    return _with_dts(_packets_of(container, stream, span, num_frames))
+    if codec not in COPYABLE_VIDEO_CODECS:
+        raise NotCopyable(f"Video copied into MP4 must be one of {sorted(COPYABLE_VIDEO_CODECS)}, got {codec}.")
+    return _fill_missing_dts(_span_packets(container, stream, span, num_frames))
 
 
-def rebased(packets: Iterable[Packet], track: Stream, start_pts: int) -> Iterator[Packet]:
-    """The packets as parts of another stream, their time counted from `start_pts`."""
+def rebase_packets(packets: Iterable[Packet], track: Stream, start_pts: int) -> Iterator[Packet]:
+    """Assign the packets to an output stream; their PTS and DTS count from `start_pts`."""
     for packet in packets:
         packet.pts = (packet.pts or 0) - start_pts
         packet.dts = packet.dts - start_pts if packet.dts is not None else packet.pts
@@ -46,21 +45,21 @@ def rebased(packets: Iterable[Packet], track: Stream, start_pts: int) -> Iterato
         yield packet
 
 
-def seek_before(container: InputContainer, stream: Stream, pts: int) -> None:
-    """Reading goes on at the keyframe before `pts`, or where it stands if the container cannot seek."""
+def seek_to_keyframe(container: InputContainer, stream: Stream, pts: int) -> None:
+    """Seek to the keyframe before `pts`; the position stays where it is if the container cannot seek."""
     with suppress(FFmpegError):
         container.seek(pts, stream=stream)
 
 
-def _packets_of(container: InputContainer, stream: VideoStream, span: Span, num_frames: int) -> Iterator[Packet]:
-    """The packets of the span's frames, as they come in the file.
+def _span_packets(container: InputContainer, stream: VideoStream, span: Span, num_frames: int) -> Iterator[Packet]:
+    """The packets of the span's frames in file order.
 
-    Pictures that a keyframe leads (open GOP) are shown before it and come after it:
+    The leading frames of an open GOP are presented before their keyframe and stored after it:
 
         file:   K0 P3 B1 B2 | K6 B4 B5 P9 ...     a span that ends at 6 would need K6 for B4 and B5
     """
     count, ended = 0, False
-    for packet in _from_keyframe(container, stream, span):
+    for packet in _packets_from_keyframe(container, stream, span):
         heartbeat.beat()
         if not packet.size:
             continue
@@ -79,12 +78,12 @@ def _packets_of(container: InputContainer, stream: VideoStream, span: Span, num_
         raise NotCopyable(f"The span must hold {num_frames} packets, one a frame, got {count}.")
 
 
-def _from_keyframe(container: InputContainer, stream: VideoStream, span: Span) -> Iterator[Packet]:
-    """Packets from the span's first on; none where the file has no keyframe there."""
-    near = span.start_pts - round(NEAR_S / span.time_base)
-    for pts in (span.start_pts, near, stream.start_time or 0):
-        seek_before(container, stream, pts)
-        packets = _demuxed(container, stream)
+def _packets_from_keyframe(container: InputContainer, stream: VideoStream, span: Span) -> Iterator[Packet]:
+    """Packets from the span's first one on; none where the span does not start at a keyframe."""
+    earlier = span.start_pts - round(SEEK_BACK_S / span.time_base)
+    for pts in (span.start_pts, earlier, stream.start_time or 0):
+        seek_to_keyframe(container, stream, pts)
+        packets = _demux(container, stream)
         for packet in packets:
             heartbeat.beat()
             if packet.pts == span.start_pts and packet.is_keyframe:
@@ -95,12 +94,12 @@ def _from_keyframe(container: InputContainer, stream: VideoStream, span: Span) -
                 break
 
 
-def _demuxed(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
+def _demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
     """The packets of a stream.
 
     Raises:
-        NotCopyable: the container breaks. Some of FFmpeg's demuxers say so, or end, with a number of the system's (EIO,
-            EPERM); what the system itself did is known to the source's handle, which `open_video` asks.
+        NotCopyable: the container breaks. Some of FFmpeg's demuxers report that, or the end, by a system error number
+            (EIO, EPERM). Real read errors are kept by the source's handle and raised by `open_video`.
     """
     try:
         yield from container.demux(stream)
@@ -108,11 +107,11 @@ def _demuxed(container: InputContainer, stream: VideoStream) -> Iterator[Packet]
         raise NotCopyable(f"The packets of the span cannot be read: {error.strerror or error}.") from error
 
 
-def _with_dts(packets: Iterator[Packet]) -> Iterator[Packet]:
-    """The same packets; those at the head of a Matroska file have no DTS and get one before the first that has.
+def _fill_missing_dts(packets: Iterator[Packet]) -> Iterator[Packet]:
+    """The same packets; the first ones of a Matroska file have no DTS and get values before the first DTS.
 
     Raises:
-        NotCopyable: none has one.
+        NotCopyable: the last packets have no DTS.
     """
     waiting: list[Packet] = []
     for packet in packets:

@@ -1,7 +1,7 @@
-"""NeMo Curator's rules for turning shot predictions into clips, in whole frames, quirks included.
+"""NeMo Curator's rules from shot predictions to clips, in whole frames, quirks included, for ``split.compat=nemo``.
 
-Offered as ``split.compat=nemo``. Where they differ from ours: a scene ends where a transition begins, the frame at
-the very end is left out, every piece is cropped at both ends, a video that begins inside a transition loses it.
+Differences from ours: a scene ends where a transition begins, the video's last frame is left out, every piece is
+cropped at both ends, and a transition at the start of the video is left out.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,13 +12,13 @@ Scene = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class FrameRules:
-    """Lengths in frames; 0 turns a rule off.
+class FrameLengthRules:
+    """Lengths in frames; 0 disables a rule.
 
     Attributes:
-        min_length: shorter scenes are left out, after cropping.
+        min_length: shorter scenes are dropped, after cropping.
         max_length: longer scenes are strided or truncated.
-        crop: left out at both ends of every piece.
+        crop: frames removed at both ends of every piece.
         mode: ``"stride"`` or ``"truncate"``.
     """
 
@@ -29,20 +29,20 @@ class FrameRules:
 
 
 def scenes(predictions: Sequence[bool]) -> list[Scene]:
-    """Scenes between transitions, none where there is no transition.
+    """Scenes between transitions; none where there is no transition.
 
     The last scene ends one frame early, and may be empty. A transition at frame 0 ends no scene.
     """
     found: list[Scene] = []
     start = 0
-    before = False
-    for frame, now in enumerate(predictions):
-        if before and not now:
+    previous = False
+    for frame, current in enumerate(predictions):
+        if previous and not current:
             start = frame
-        if now and not before and frame:
+        if current and not previous and frame:
             found.append((start, frame))
-        before = now
-    if found and not before:
+        previous = current
+    if found and not previous:
         found.append((start, len(predictions) - 1))
     return found
 
@@ -52,31 +52,31 @@ def scenes_or_whole(predictions: Sequence[bool]) -> list[Scene]:
     return scenes(predictions) or [(0, len(predictions))]
 
 
-def filter_scenes(found: Sequence[Scene], rules: FrameRules) -> list[Scene]:
-    """Shorten scenes to the maximum, crop every piece, then leave out what is too short.
+def filter_scenes(found: Sequence[Scene], rules: FrameLengthRules) -> list[Scene]:
+    """Shorten scenes to the maximum length, crop every piece, then drop those below the minimum length.
 
     Raises:
         ValueError: the mode is unknown.
     """
     if rules.max_length:
-        found = [piece for scene in found for piece in _shorten(scene, rules)]
+        found = [piece for scene in found for piece in _limit_length(scene, rules)]
     cropped = [(start + rules.crop, end - rules.crop) for start, end in found]
     if rules.crop:
         cropped = [(start, end) for start, end in cropped if end > start]
     return [(start, end) for start, end in cropped if end - start >= rules.min_length]
 
 
-def _shorten(scene: Scene, rules: FrameRules) -> Iterator[Scene]:
+def _limit_length(scene: Scene, rules: FrameLengthRules) -> Iterator[Scene]:
     if rules.mode == "stride":
-        yield from spans(*scene, max_length=rules.max_length, min_length=rules.min_length)
+        yield from consecutive_spans(*scene, max_length=rules.max_length, min_length=rules.min_length)
     elif rules.mode == "truncate":
         yield scene[0], min(scene[1], scene[0] + rules.max_length)
     else:
         raise ValueError(f"mode must be 'stride' or 'truncate', got {rules.mode!r}.")
 
 
-def spans(start: int, end: int, *, max_length: int, min_length: int = 0) -> Iterator[Scene]:
-    """Consecutive spans of the maximum length; a last one below the minimum is left out."""
+def consecutive_spans(start: int, end: int, *, max_length: int, min_length: int = 0) -> Iterator[Scene]:
+    """Consecutive spans of the maximum length; a last one below the minimum length is dropped."""
     for first in range(start, end, max_length):
         last = min(first + max_length, end)
         if last - first >= min_length:

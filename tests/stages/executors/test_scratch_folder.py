@@ -1,11 +1,11 @@
-"""Where workers put files for a while, on the driver's machine and on others."""
+"""Scratch folders of workers, on the driver's machine and on others."""
 
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from stages.executors.scratch import Scratch
+from stages.executors.scratch_folder import ScratchFolder
 from stages.tasks import Failed, Rejected
 from tests.faults.poison import Load, Step, executor, loads, run
 
@@ -26,10 +26,10 @@ def test_scratch_lies_in_the_temporary_folder_of_each_machine(
     given = tmp_path / "curator-x"
     if is_there:
         given.mkdir()
-    folder = Scratch(str(given), "a").on(node)
+    folder = ScratchFolder(str(given), "a").path_on(node)
     assert folder == (here / "curator-x" if own else given)
     assert folder.is_dir()
-    assert Scratch(str(given), "a").on(node) == folder
+    assert ScratchFolder(str(given), "a").path_on(node) == folder
 
 
 class Where(Step):

@@ -1,4 +1,4 @@
-"""Whom the guardian ends: what its Ray started, and nobody who only names its folder or reads there."""
+"""The cleanup process ends what its Ray started, and no process that only names its folder or reads there."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from stages.executors import guardian
+from stages.executors import cleanup_process
 
 SLEEP = [sys.executable, "-c", "print(flush=True); import time; time.sleep(60)"]
 READ = [sys.executable, "-c", "import sys, time; held = open(sys.argv[1]); print(flush=True); time.sleep(60)"]
@@ -26,7 +26,7 @@ def running(command: list[str], **environment: str) -> Iterator[subprocess.Popen
             process.kill()
 
 
-def test_guardian_ends_what_carries_its_folder_and_nobody_else(tmp_path: Path) -> None:
+def test_cleanup_ends_processes_of_its_ray_and_no_others(tmp_path: Path) -> None:
     folder, scratch = tmp_path / "session", tmp_path / "scratch"
     (folder / "logs").mkdir(parents=True)
     scratch.mkdir()
@@ -34,11 +34,11 @@ def test_guardian_ends_what_carries_its_folder_and_nobody_else(tmp_path: Path) -
     log.touch()
     with ExitStack() as stack:
         users = [stack.enter_context(running(command)) for command in ([*SLEEP, str(folder)], [*READ, str(log)])]
-        ours = [stack.enter_context(running(SLEEP, **{guardian.VARIABLE: str(folder)}))]
+        ours = [stack.enter_context(running(SLEEP, **{cleanup_process.SESSION_VARIABLE: str(folder)}))]
         ours.append(stack.enter_context(running([*WRITE, str(log)])))
-        users.append(stack.enter_context(running(SLEEP, **{guardian.VARIABLE: f"{folder}2"})))
-        command = [sys.executable, "-I", guardian.__file__, str(folder), str(scratch)]
-        subprocess.run(command, input=guardian.FAREWELL, check=True, timeout=30)
+        users.append(stack.enter_context(running(SLEEP, **{cleanup_process.SESSION_VARIABLE: f"{folder}2"})))
+        command = [sys.executable, "-I", cleanup_process.__file__, str(folder), str(scratch)]
+        subprocess.run(command, input=cleanup_process.CLEAN_EXIT, check=True, timeout=30)
         assert [process.wait(timeout=10) for process in ours] == [-9, -9]
         assert [process.poll() for process in users] == [None] * 3
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""One decode of a video, from which everything is made: clips, frame store, motion."""
+"""The one decode of a video, which gives its clips, frame store and motion."""
 
 import itertools
 from array import array
@@ -21,11 +21,11 @@ from stages.errors import CorruptStream, Reason
 from stages.media import (
     MAX_PTS,
     DecodedFrame,
-    FlowTrack,
+    FlowRecorder,
     NearestSampler,
     StoreWriter,
     UprightScaler,
-    VectorTrack,
+    VectorRecorder,
     decode_frames,
     displayed_size,
     frames_key,
@@ -35,7 +35,7 @@ from stages.media import (
 )
 from stages.params import SplitParams
 from stages.split import heap
-from stages.split.rows import clip_of, video_columns
+from stages.split.rows import make_clip, shared_columns
 from stages.split.spans import Piece, Timeline
 from stages.split.splitter import Splitter
 from stages.stage import WorkerMetadata
@@ -43,21 +43,21 @@ from stages.storage import Storage, stat_source
 from stages.tasks import Clip, Rejected, Row, Size, Span, Video
 
 MIN_SIDE_PX = 16
-"""Below this there is nothing to see, and no codec block to cut."""
+"""Lower limit of both sides: a smaller video has no visible content and is smaller than a codec's block."""
 BATCH_FRAMES = 50
-TRIM_FRAMES = 1500
-"""Freed memory goes back to the system after so many frames, and after each video: some 0.4 % of the time."""
-BATCHES_AHEAD = 2
-"""Batches of pictures that the decoder may be ahead of the splitter: what one video holds in memory."""
+HEAP_TRIM_INTERVAL_FRAMES = 1500
+"""The heap is trimmed after so many frames, and after each video: some 0.4 % of the time."""
+MAX_PENDING_BATCHES = 2
+"""Batches that the decoder may be ahead of the splitter; limits the pictures of one video in memory."""
 
 
-class OnePass:
-    """Splits videos, one after another.
+class DecodePass:
+    """Splits videos, one after another, each by one decode.
 
     Args:
-        params: how to cut, what to measure and keep.
-        root: where the frame store lies.
-        worker: what the splitter computes on.
+        params: of the phase.
+        root: the root that holds the frame store.
+        worker: device and threads for the splitter.
     """
 
     def __init__(self, params: SplitParams, root: str, worker: WorkerMetadata) -> None:
@@ -68,7 +68,7 @@ class OnePass:
         cv2.setNumThreads(worker.num_threads)
 
     def run(self, video: Video) -> Video | Rejected:
-        """The video with its clips, or why there are none. The frame store is in place before this returns.
+        """The video with its clips, or the reason why it has none. The frame store is written before this returns.
 
         Raises:
             SourceError: the source is gone, cannot be opened, or nothing of it decodes.
@@ -80,7 +80,7 @@ class OnePass:
             with open_video(video.uri) as container:
                 return self._run(video, container)
         finally:
-            heap.give_back()  # the next video has pictures of another size
+            heap.trim()  # the next video's frames have other sizes
 
     def _run(self, video: Video, container: InputContainer) -> Video | Rejected:
         stream = video_stream(container)
@@ -89,18 +89,18 @@ class OnePass:
         size = displayed_size(first.frame, stream.sample_aspect_ratio)
         if min(size.width, size.height) < MIN_SIDE_PX:
             return _too_small(size)
-        with self._store_writer(video, stream) as writer, _Feeder(self._splitter) as feeder:
-            scan = _Scan(self._params, stream, writer, feeder)
-            fault = scan.take(itertools.chain([first], frames))
+        with self._store_writer(video, stream) as writer, _SplitterThread(self._splitter) as splitter_thread:
+            collector = _FrameCollector(self._params, stream, writer, splitter_thread)
+            stream_error = collector.consume(itertools.chain([first], frames))
             writer.close()
-        heartbeat.count("decoded_frames", len(scan.pts))
-        timeline = scan.timeline()
+        heartbeat.count("decoded_frames", len(collector.pts))
+        timeline = collector.timeline()
         pieces = self._splitter.pieces(timeline)
-        clips = [scan.measured(clip_of(video, piece, timeline)) for piece in self._capped(pieces)]
-        shared = video_columns(video, self._params, len(timeline))
+        clips = [collector.with_motion(make_clip(video, piece, timeline)) for piece in self._limited(pieces)]
+        shared = shared_columns(video, self._params, len(timeline))
         if not clips:
-            return self._without_clips(timeline, shared, fault)
-        return replace(video, clips=tuple(_with_columns(clip, shared) for clip in clips), error=fault)
+            return self._rejected_without_clips(timeline, shared, stream_error)
+        return replace(video, clips=tuple(_with_columns(clip, shared) for clip in clips), error=stream_error)
 
     def _store_writer(self, video: Video, stream: VideoStream) -> StoreWriter:
         params = self._params
@@ -112,10 +112,10 @@ class OnePass:
             pixel_aspect=stream.sample_aspect_ratio,
         )
 
-    def _capped(self, pieces: list[Piece]) -> list[Piece]:
+    def _limited(self, pieces: list[Piece]) -> list[Piece]:
         return pieces[: self._params.max_clips] if self._params.max_clips else pieces
 
-    def _without_clips(self, timeline: Timeline, shared: Row, fault: str | None) -> Rejected:
+    def _rejected_without_clips(self, timeline: Timeline, shared: Row, stream_error: str | None) -> Rejected:
         shortest = self._params.min_length_s
         length_s = timeline.span(0, len(timeline)).duration_s
         if length_s < shortest:
@@ -126,7 +126,7 @@ class OnePass:
                 f"No part of the video makes a clip of at least split.min_length_s = {shortest} s between shot changes"
                 f"{' and keyframes' if self._params.snap_to_keyframes else ''}."
             )
-        return Rejected(reason, f"{detail} {fault}" if fault else detail, shared)
+        return Rejected(reason, f"{detail} {stream_error}" if stream_error else detail, shared)
 
 
 def _too_small(size: Size) -> Rejected:
@@ -138,35 +138,37 @@ def _with_columns(clip: Clip, shared: Row) -> Clip:
     return replace(clip, columns={**shared, **clip.columns})
 
 
-class _Scan:
-    """What one pass over the frames collects. Grows by some 20 bytes a frame and nothing else."""
+class _FrameCollector:
+    """Collects PTS, keyframes, sampled frames and motion in one pass. Its memory grows by some 20 bytes per frame."""
 
-    def __init__(self, params: SplitParams, stream: VideoStream, writer: StoreWriter, feeder: "_Feeder") -> None:
+    def __init__(
+        self, params: SplitParams, stream: VideoStream, writer: StoreWriter, splitter_thread: "_SplitterThread"
+    ) -> None:
         self._time_base = stream.time_base or Fraction(1)
         self._rate = stream.average_rate
         self._writer = writer
-        self._feeder = feeder
+        self._splitter_thread = splitter_thread
         self._sampler = NearestSampler(params.frames_fps, self._time_base)
         aspect = stream.sample_aspect_ratio
-        self._flow = FlowTrack(self._time_base, aspect) if "flow" in params.signals else None
-        self._vectors = VectorTrack(self._rate) if "vectors" in params.signals else None
+        self._flow = FlowRecorder(self._time_base, aspect) if "flow" in params.signals else None
+        self._vectors = VectorRecorder(self._rate) if "vectors" in params.signals else None
         self._previous: DecodedFrame | None = None
         self._previous_sampled = False
         self.pts = array("q")
         self._keyframes = array("q")
 
-    def take(self, frames: Iterator[DecodedFrame]) -> str | None:
-        """Go through all frames; what the stream broke with, where it did."""
-        fault: str | None = None
+    def consume(self, frames: Iterator[DecodedFrame]) -> str | None:
+        """Process all frames. Returns the stream's decoding error, or None."""
+        stream_error: str | None = None
         try:
             for decoded in frames:
                 self._push(decoded)
         except CorruptStream as error:
-            fault = f"{type(error).__name__}: {error}"
+            stream_error = f"{type(error).__name__}: {error}"
         if self._previous is not None and self._sampler.finish():
             self._writer.add(self._previous)
-        self._feeder.finish()
-        return fault
+        self._splitter_thread.finish()
+        return stream_error
 
     def _push(self, current: DecodedFrame) -> None:
         self.pts.append(current.pts)
@@ -182,32 +184,32 @@ class _Scan:
             self._flow.measure(previous, current)
         if self._vectors is not None:
             self._vectors.push(current)
-        self._feeder.push(current)
+        self._splitter_thread.push(current)
         self._previous, self._previous_sampled = current, picks.current
-        if len(self.pts) % TRIM_FRAMES == 0:
-            heap.give_back()
+        if len(self.pts) % HEAP_TRIM_INTERVAL_FRAMES == 0:
+            heap.trim()
 
     def timeline(self) -> Timeline:
-        """When each frame was shown."""
+        """The timeline of the decoded frames."""
         return Timeline(self.pts, self._end_pts(), self._time_base, self._keyframes)
 
     def _end_pts(self) -> int:
-        """The end of the last frame: by its own duration, else as long as the one before, else by the rate."""
+        """End of the last frame, by its own duration, else the previous frame's, else the frame rate."""
         last = self._previous
-        lasts = last.frame.duration if last is not None else 0
-        if lasts <= 0 and len(self.pts) > 1:
-            lasts = self.pts[-1] - self.pts[-2]
-        if lasts <= 0 and self._rate:
-            lasts = round(1 / (self._rate * self._time_base))
-        return min(MAX_PTS, self.pts[-1] + max(1, lasts))
+        duration = last.frame.duration if last is not None else 0
+        if duration <= 0 and len(self.pts) > 1:
+            duration = self.pts[-1] - self.pts[-2]
+        if duration <= 0 and self._rate:
+            duration = round(1 / (self._rate * self._time_base))
+        return min(MAX_PTS, self.pts[-1] + max(1, duration))
 
-    def measured(self, clip: Clip) -> Clip:
-        """The clip with its motion as columns."""
-        return replace(clip, columns={**clip.columns, **self._motion(clip.span)})
+    def with_motion(self, clip: Clip) -> Clip:
+        """The clip with columns for its motion."""
+        return replace(clip, columns={**clip.columns, **self._motion_columns(clip.span)})
 
-    def _motion(self, span: Span) -> Row:
-        flow = self._flow.of(span) if self._flow is not None else None
-        vectors = self._vectors.of(span) if self._vectors is not None else None
+    def _motion_columns(self, span: Span) -> Row:
+        flow = self._flow.statistics(span) if self._flow is not None else None
+        vectors = self._vectors.statistics(span) if self._vectors is not None else None
         return {
             "flow_mean": flow.mean if flow else None,
             "flow_p95": flow.p95 if flow else None,
@@ -216,15 +218,15 @@ class _Scan:
         }
 
 
-class _Feeder:
-    """Hands pictures to the splitter on a thread of its own, so that decoding and inference overlap."""
+class _SplitterThread:
+    """Pushes pictures to the splitter in a thread of its own, so that decoding and inference overlap."""
 
     def __init__(self, splitter: Splitter) -> None:
         self._splitter = splitter
         self._scaler = UprightScaler(splitter.picture_size) if splitter.picture_size else None
         self._pool = ThreadPoolExecutor(1, "splitter")
         self._pictures: list[NDArray[np.uint8]] = []
-        self._ahead: deque[Future[Any]] = deque()
+        self._pending: deque[Future[Any]] = deque()
 
     def __enter__(self) -> Self:
         self._splitter.begin()
@@ -236,22 +238,22 @@ class _Feeder:
         self._pool.shutdown(cancel_futures=True)
 
     def push(self, decoded: DecodedFrame) -> None:
-        """Take the next frame. Waits where the splitter is behind; raises what it raised."""
+        """Add the next frame. Blocks while the splitter is behind; raises the splitter's exceptions."""
         if self._scaler is None:
             return
         self._pictures.append(self._scaler(decoded.frame))
         if len(self._pictures) >= BATCH_FRAMES:
-            self._hand_over()
+            self._submit_batch()
 
     def finish(self) -> None:
-        """Wait until the splitter has seen every frame."""
+        """Wait until the splitter has processed every frame."""
         if self._pictures:
-            self._hand_over()
-        while self._ahead:
-            self._ahead.popleft().result()
+            self._submit_batch()
+        while self._pending:
+            self._pending.popleft().result()
 
-    def _hand_over(self) -> None:
-        if len(self._ahead) >= BATCHES_AHEAD:
-            self._ahead.popleft().result()
-        self._ahead.append(self._pool.submit(self._splitter.push, np.stack(self._pictures)))
+    def _submit_batch(self) -> None:
+        if len(self._pending) >= MAX_PENDING_BATCHES:
+            self._pending.popleft().result()
+        self._pending.append(self._pool.submit(self._splitter.push, np.stack(self._pictures)))
         self._pictures = []

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 
 from stages.executors.cluster import smallest_gb
-from stages.executors.memory import private_bytes
+from stages.executors.process_memory import private_bytes
 
 
 def test_private_bytes_grow_by_what_is_written() -> None:

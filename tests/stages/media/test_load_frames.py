@@ -10,11 +10,11 @@ import pytest
 
 from stages import heartbeat
 from stages.errors import Reason, StageError
-from stages.executors.work import BatchResult, run_batch
+from stages.executors.batch_runner import BatchResult, run_batch
 from stages.media.frame_loader import FrameLoader
 from stages.media.frame_store import open_store, store_path
 from stages.media.frames import rebuild_store
-from stages.media.load import LoadFramesStage
+from stages.media.load_frames import LoadFramesStage
 from stages.storage import Storage
 from stages.tasks import Failed, Frames, Row, Task, VideoTask
 from tests.clips import FPS, MAX_PX, PARTITION, WORKER, clip_row, video_task

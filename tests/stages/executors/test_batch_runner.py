@@ -1,4 +1,4 @@
-"""One stage on one batch: what each task becomes where the stage raises."""
+"""One stage on one batch: the outcome of each task where the stage raises."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from stages.errors import Reason, StorageError
-from stages.executors.work import collect_rows, run_batch
-from stages.fates import failure_of
+from stages.executors.batch_runner import collect_rows, run_batch
+from stages.failures import failure_of
 from stages.stage import ProcessingStage
 from stages.tasks import Failed, Rejected, Task
 
@@ -56,6 +56,6 @@ def test_failure_of_takes_other_words_of_libraries_for_the_stages_own() -> None:
 
 
 def test_collect_rows_that_find_no_memory_fail_in_passing() -> None:
-    fate = collect_rows(lambda task: [{"a": np.empty(1 << 50)}], [Task("1")])
-    assert isinstance(fate, Failed)
-    assert fate.reason is Reason.OUT_OF_MEMORY
+    outcome = collect_rows(lambda task: [{"a": np.empty(1 << 50)}], [Task("1")])
+    assert isinstance(outcome, Failed)
+    assert outcome.reason is Reason.OUT_OF_MEMORY

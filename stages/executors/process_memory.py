@@ -1,4 +1,4 @@
-"""How much memory a process has for itself."""
+"""Private memory of a process."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ def private_bytes(pid: int | str = "self") -> int | None:
     """Bytes that would be free again if the process ended; None where it is gone, or the system has no /proc.
 
     0 for a process that has ended and was not waited for yet. Anonymous pages count, in memory or swapped out; shared
-    libraries and the object store do not, since other workers map them too. /proc/PID/smaps_rollup would say the
+    libraries and the object store do not, since other workers map them too. /proc/PID/smaps_rollup would give the
     same, but walks all pages: 12 ms a GiB instead of 0.1 ms.
     """
     try:

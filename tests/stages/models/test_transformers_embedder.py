@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stages.errors import ParamsError
-from stages.models.transformers_encoder import TransformersEmbedder
+from stages.models.transformers_embedder import TransformersEmbedder
 from stages.params import EmbedParams
 from stages.tasks import Frames
 from tests.clips import WORKER

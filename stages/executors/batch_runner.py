@@ -1,4 +1,4 @@
-"""Running one stage on one batch: what is the same in this process and in a Ray actor."""
+"""Running one stage on one batch, the same in this process and in a Ray actor."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from stages import heartbeat
 from stages.errors import StageError, StorageError
-from stages.fates import failure_of
+from stages.failures import failure_of
 from stages.params import ExecutorParams
 from stages.pipeline import AnyStage, Collect, Rows
 from stages.retry import Backoff
@@ -14,17 +14,17 @@ from stages.stage import NodeInfo, WorkerMetadata
 from stages.tasks import Failed, Rejected, Task
 
 StageResult = list[Task] | Rejected | Failed
-"""What one task became: its children (one, for a plain stage), or its fate."""
+"""Result of one task: its children (one, for a plain stage), or its outcome if it goes no further."""
 
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What became of one batch.
+    """The results of one batch.
 
     Attributes:
         results: one a task, in the order of the tasks.
         seconds: time inside the stage.
-        counters: what the stage counted meanwhile.
+        counters: amounts that the stage counted meanwhile.
     """
 
     results: list[StageResult]
@@ -33,7 +33,7 @@ class BatchResult:
 
 
 @dataclass(frozen=True)
-class RetryRule:
+class RetryPolicy:
     """Which failed tasks are tried again in the same run, and after which wait.
 
     Attributes:
@@ -45,15 +45,15 @@ class RetryRule:
     backoff: Backoff
 
     @classmethod
-    def of(cls, params: ExecutorParams) -> "RetryRule":
-        """The rule that the parameters describe."""
+    def from_params(cls, params: ExecutorParams) -> "RetryPolicy":
+        """The policy that the parameters describe."""
         return cls(frozenset(params.transient), params.backoff)
 
-    def admits(self, outcome: object, failures: int) -> bool:
-        """Whether a task with this outcome, after so many failures before it, is tried again."""
+    def should_retry(self, outcome: object, num_failures: int) -> bool:
+        """Whether a task with this outcome, and so many failures before it, is tried again."""
         if not isinstance(outcome, Failed) or outcome.is_lasting:
             return False
-        return outcome.reason in self.transient and failures + 1 < self.backoff.tries
+        return outcome.reason in self.transient and num_failures + 1 < self.backoff.tries
 
 
 def set_up(stage: AnyStage, worker: WorkerMetadata, node: NodeInfo) -> None:
@@ -72,18 +72,18 @@ def run_batch(stage: AnyStage, tasks: list[Task]) -> BatchResult:
     heartbeat.beat()
     results: list[StageResult]
     try:
-        results = [_checked(stage, value) for value in _whole_batch(stage, tasks)]
+        results = [_checked(stage, value) for value in _process_batch(stage, tasks)]
     except MemoryError:
         raise
-    except StorageError as error:  # it was waited for, and would be again for each task
+    except StorageError as error:  # the store was waited for, and would be again for each task
         results = [failure_of(error)] * len(tasks)
-    except Exception:  # noqa: BLE001 - tried again one by one, where the error is kept
+    except Exception:  # noqa: BLE001 - each task is run again alone, where its error becomes a row
         results = [_run_alone(stage, task) for task in tasks]
     heartbeat.beat()
     return BatchResult(results, time.perf_counter() - started, heartbeat.take_counts())
 
 
-def _whole_batch(stage: AnyStage, tasks: list[Task]) -> Sequence[object]:
+def _process_batch(stage: AnyStage, tasks: list[Task]) -> Sequence[object]:
     values = stage.process_batch(tasks)
     if len(values) != len(tasks):
         raise StageError(f"Stage {stage.name} must return one result per task, got {len(values)} for {len(tasks)}.")
@@ -92,7 +92,7 @@ def _whole_batch(stage: AnyStage, tasks: list[Task]) -> Sequence[object]:
 
 def _run_alone(stage: AnyStage, task: Task) -> StageResult:
     try:
-        return _checked(stage, _whole_batch(stage, [task])[0])
+        return _checked(stage, _process_batch(stage, [task])[0])
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - the worker is where exceptions become failed rows
@@ -120,11 +120,11 @@ def collect_rows(collect: Collect, tasks: list[Task]) -> Rows | Failed:
     return [row for part in rows for row in (part if isinstance(part, list) else part.to_pylist())]
 
 
-def batches(tasks: Iterable[Task], size: int) -> Iterator[list[Task]]:
-    """Consecutive tasks of one group, at most `size` together."""
+def split_into_batches(tasks: Iterable[Task], batch_size: int) -> Iterator[list[Task]]:
+    """Consecutive tasks of one group, at most `batch_size` together."""
     batch: list[Task] = []
     for task in tasks:
-        if batch and (len(batch) >= size or task.group != batch[0].group):
+        if batch and (len(batch) >= batch_size or task.group != batch[0].group):
             yield batch
             batch = []
         batch.append(task)

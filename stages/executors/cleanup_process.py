@@ -1,10 +1,10 @@
-"""A small process that outlives its driver just long enough to end the Ray that the driver started.
+"""The cleanup process: ends what is left of a private Ray, and removes its folders, after the driver has ended.
 
-Ray's own processes notice a driver that was killed, but some of its agents stay for a long time. This one waits for the
-end of its standard input, which the system closes however the driver ends, then kills what is left of that Ray, and
-removes the folders that it lived in. It imports nothing but the standard library, so that it costs some 10 MB.
+Ray's own processes notice a driver that was killed, but some of its agents stay for a long time. This process waits for
+the end of its standard input, which the system closes however the driver ends, then kills what is left of that Ray, and
+removes the folders that it used. It imports nothing but the standard library, so that it costs some 10 MB.
 
-    python guardian.py FOLDER ANOTHER... < pipe
+    python cleanup_process.py FOLDER ANOTHER... < pipe
 
 The first folder is the one that the processes of that Ray carry in their environment.
 """
@@ -21,44 +21,44 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-LOOK_EVERY_S = 2.0
-SEARCHES = 50
-PAUSE_S = 0.2
-"""Between two searches at the end; a process that is just starting shows up late."""
-FAREWELL = b"end"
-"""What a driver writes that ends in good order."""
-LAST_WORDS = (
+SCAN_INTERVAL_S = 2.0
+MAX_KILL_ROUNDS = 50
+KILL_INTERVAL_S = 0.2
+"""Wait between two rounds of the kill; a process that is just starting shows up late."""
+CLEAN_EXIT = b"end"
+"""Written to standard input by a driver that ends in good order."""
+DRIVER_LOST_MESSAGE = (
     "curator: the process at work ended without a word: it was killed, or its Ray was. What is done stays, and the "
     "same command goes on from there."
 )
 RAYLET_LOGS = ("/raylet.out", "/raylet.err")
-VARIABLE = "CURATOR_SESSION"
+SESSION_VARIABLE = "CURATOR_SESSION"
 """Holds the folder in the environment of a private Ray's processes, and of all that they start."""
 
 
 class Process(NamedTuple):
-    """One process; the time of its start tells it from a later one with the same number."""
+    """One process; its start time tells it from a later one with the same id."""
 
     pid: int
-    started: str
+    start_time: str
 
 
-def guard(folder: str, *others: str) -> None:
+def clean_up_after_driver(folder: str, *others: str) -> None:
     """Wait for the driver's end, then kill the Ray of the folder, for ten seconds at most, and remove all folders."""
     seen = set(processes_of(folder))
-    while not select.select([sys.stdin], [], [], LOOK_EVERY_S)[0]:
+    while not select.select([sys.stdin], [], [], SCAN_INTERVAL_S)[0]:
         seen.update(processes_of(folder))
-    if os.read(sys.stdin.fileno(), len(FAREWELL)) != FAREWELL:
-        # Killed, or ended by Ray itself, which says nothing where it finds its raylet gone.
-        print(LAST_WORDS, file=sys.stderr, flush=True)  # noqa: T201 - the driver cannot say it any more
-    for _ in range(SEARCHES):
+    if os.read(sys.stdin.fileno(), len(CLEAN_EXIT)) != CLEAN_EXIT:
+        # The driver was killed, or Ray ended it, which prints nothing when its raylet is gone.
+        print(DRIVER_LOST_MESSAGE, file=sys.stderr, flush=True)  # noqa: T201 - the driver cannot print it any more
+    for _ in range(MAX_KILL_ROUNDS):
         left = (seen | set(processes_of(folder))) & {process for process, _ in _running()}
         if not left:
             break
         for process in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
-        time.sleep(PAUSE_S)
+        time.sleep(KILL_INTERVAL_S)
     for path in (folder, *others):
         shutil.rmtree(path, ignore_errors=True)
 
@@ -66,8 +66,8 @@ def guard(folder: str, *others: str) -> None:
 def processes_of(folder: str) -> Iterator[Process]:
     """Processes of the Ray that lives in a folder, and all that descend from them; this one left out.
 
-    They carry the folder in their environment, or, where their title is written over that as agents and workers do,
-    write to the raylet's log. A process that names the folder or reads in it is somebody else's.
+    They carry the folder in their environment, or write to the raylet's log, where their title overwrites the
+    environment as agents and workers do. A process that only names the folder or reads in it belongs to somebody else.
     """
     running = dict(_running())
     by_pid = {process.pid: process for process in running}
@@ -75,7 +75,7 @@ def processes_of(folder: str) -> Iterator[Process]:
     for process, parent in running.items():
         children.setdefault(parent, []).append(process.pid)
     pids = [process.pid for process in running]
-    waiting = [pid for pid in pids if _carries(pid, folder) or _writes_for_raylet(pid, folder)]
+    waiting = [pid for pid in pids if _has_session_variable(pid, folder) or _writes_raylet_log(pid, folder)]
     found: set[int] = set()
     while waiting:
         pid = waiting.pop()
@@ -86,7 +86,7 @@ def processes_of(folder: str) -> Iterator[Process]:
 
 
 def _running() -> Iterator[tuple[Process, int]]:
-    """Every process of this machine that is no zombie, with its parent's number."""
+    """Every process of this machine that is no zombie, with its parent's id."""
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             with contextlib.suppress(OSError):
@@ -96,15 +96,15 @@ def _running() -> Iterator[tuple[Process, int]]:
                     yield Process(int(folder.name), fields[19]), int(fields[1])
 
 
-def _carries(pid: int, folder: str) -> bool:
+def _has_session_variable(pid: int, folder: str) -> bool:
     try:
-        return f"{VARIABLE}={folder}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return f"{SESSION_VARIABLE}={folder}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
         return False
 
 
-def _writes_for_raylet(pid: int, folder: str) -> bool:
-    """Whether it has the raylet's log open to write, as all that it started; the driver has other files there."""
+def _writes_raylet_log(pid: int, folder: str) -> bool:
+    """Whether it has the raylet's log open for writing, as all that the raylet started; the driver writes others."""
     try:
         with os.scandir(f"/proc/{pid}/fd") as entries:
             held = {os.readlink(entry.path) for entry in entries if os.lstat(entry.path).st_mode & stat.S_IWUSR}
@@ -114,4 +114,4 @@ def _writes_for_raylet(pid: int, folder: str) -> bool:
 
 
 if __name__ == "__main__":
-    guard(*sys.argv[1:])
+    clean_up_after_driver(*sys.argv[1:])

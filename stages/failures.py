@@ -1,21 +1,21 @@
-"""What an exception means for the task that raised it."""
+"""Failures: the `Failed` outcome that an exception of a task means."""
 
 from stages.errors import Reason, SourceChanged, SourceError, SourceGone, StageError, StorageError
 from stages.storage import STORE_CLIENTS, is_lasting
 from stages.tasks import Failed
 
 _CV2_NO_MEMORY = -4
-"""OpenCV's number for it."""
+"""OpenCV's error code for it."""
 _TORCH_NO_MEMORY = "DefaultCPUAllocator"
-"""Torch's allocator of main memory raises a RuntimeError, and names itself in it."""
+"""Torch's allocator of main memory raises a RuntimeError with this name in it."""
 
 
 def failure_of(error: Exception) -> Failed:
-    """The fate that an exception means for its task. What the machine or a store did may pass."""
+    """The failed outcome of a task that raised an exception. Failures of the machine or a store may pass."""
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, SourceError | StageError | StorageError):
         return Failed(error.reason, text, is_lasting=_is_lasting(error))
-    if _is_of_memory(error):
+    if _is_out_of_memory(error):
         return Failed(Reason.OUT_OF_MEMORY, text)
     package = type(error).__module__.partition(".")[0]
     if package in STORE_CLIENTS or (isinstance(error, OSError) and package != "av"):
@@ -23,8 +23,8 @@ def failure_of(error: Exception) -> Failed:
     return Failed(Reason.STAGE_ERROR, text)
 
 
-def _is_of_memory(error: Exception) -> bool:
-    """True where there was no memory, also in the words of libraries, none of which is imported here."""
+def _is_out_of_memory(error: Exception) -> bool:
+    """True where memory ran out, also by the errors of libraries, none of which is imported here."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's own, for a GPU
         return True
     if type(error).__module__ == "cv2":
@@ -33,7 +33,7 @@ def _is_of_memory(error: Exception) -> bool:
 
 
 def _is_lasting(error: BaseException | None) -> bool:
-    """True where an error, or what it came from, is such as no wait of a run mends, or was waited for already."""
+    """True where an error, or one of its causes, lasts longer than a run waits, or was waited for already."""
     while error is not None:
         if isinstance(error, SourceGone | SourceChanged | StorageError) or is_lasting(error):
             return True

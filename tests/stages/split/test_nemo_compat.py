@@ -2,7 +2,7 @@
 
 import pytest
 
-from stages.split.nemo import FrameRules, Scene, filter_scenes, scenes, scenes_or_whole, spans
+from stages.split.nemo_compat import FrameLengthRules, Scene, consecutive_spans, filter_scenes, scenes, scenes_or_whole
 
 S = [(0, 30), (30, 90), (90, 150)]
 
@@ -28,15 +28,17 @@ def test_scenes_give_the_reference_lists(predictions: str, whole: list[Scene], n
 @pytest.mark.parametrize(
     ("given", "rules", "expected"),
     [
-        (S, FrameRules(), S),
-        (S, FrameRules(min_length=40), [(30, 90), (90, 150)]),
-        (S, FrameRules(max_length=50, mode="truncate"), [(0, 30), (30, 80), (90, 140)]),
-        (S, FrameRules(crop=5), [(5, 25), (35, 85), (95, 145)]),
-        ([(0, 8), (10, 18)], FrameRules(crop=5), []),
-        ([(0, 8), (10, 30)], FrameRules(crop=5), [(15, 25)]),
+        (S, FrameLengthRules(), S),
+        (S, FrameLengthRules(min_length=40), [(30, 90), (90, 150)]),
+        (S, FrameLengthRules(max_length=50, mode="truncate"), [(0, 30), (30, 80), (90, 140)]),
+        (S, FrameLengthRules(crop=5), [(5, 25), (35, 85), (95, 145)]),
+        ([(0, 8), (10, 18)], FrameLengthRules(crop=5), []),
+        ([(0, 8), (10, 30)], FrameLengthRules(crop=5), [(15, 25)]),
     ],
 )
-def test_filter_scenes_gives_the_reference_lists(given: list[Scene], rules: FrameRules, expected: list[Scene]) -> None:
+def test_filter_scenes_gives_the_reference_lists(
+    given: list[Scene], rules: FrameLengthRules, expected: list[Scene]
+) -> None:
     assert filter_scenes(given, rules) == expected
 
 
@@ -50,13 +52,13 @@ def test_filter_scenes_gives_the_reference_lists(given: list[Scene], rules: Fram
     ],
 )
 def test_filter_scenes_gives_the_reference_defaults(scene: Scene, stride: list[Scene], truncate: list[Scene]) -> None:
-    assert filter_scenes([scene], FrameRules(60, 300, 15, "stride")) == stride
-    assert filter_scenes([scene], FrameRules(60, 300, 15, "truncate")) == truncate
+    assert filter_scenes([scene], FrameLengthRules(60, 300, 15, "stride")) == stride
+    assert filter_scenes([scene], FrameLengthRules(60, 300, 15, "truncate")) == truncate
 
 
 def test_filter_scenes_rejects_another_mode() -> None:
     with pytest.raises(ValueError, match="mode must be 'stride' or 'truncate', got 'invalid'"):
-        filter_scenes(S, FrameRules(max_length=50, mode="invalid"))
+        filter_scenes(S, FrameLengthRules(max_length=50, mode="invalid"))
 
 
 @pytest.mark.parametrize(
@@ -69,4 +71,4 @@ def test_filter_scenes_rejects_another_mode() -> None:
     ],
 )
 def test_spans_give_the_reference_lists(end: int, shortest: int, expected: list[Scene]) -> None:
-    assert list(spans(0, end, max_length=30, min_length=shortest)) == expected
+    assert list(consecutive_spans(0, end, max_length=30, min_length=shortest)) == expected

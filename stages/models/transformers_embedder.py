@@ -1,4 +1,4 @@
-"""Embeddings by any image encoder of the `transformers` library: CLIP, SigLIP, DINOv2 and their kin.
+"""Embeddings by any image encoder of the `transformers` library: CLIP, SigLIP, DINOv2 and similar ones.
 
 Light to import; torch and transformers are loaded by `stages.models.transformers_network` in the worker.
 """
@@ -14,21 +14,21 @@ from numpy.typing import NDArray
 
 from stages import lazy
 from stages.errors import ParamsError
-from stages.models.embedder import ModelIdentity, pooled
+from stages.models.embedder import ModelIdentity, mean_pool
 from stages.models.weights import file_hash
 from stages.params import EmbedParams
 from stages.stage import WorkerMetadata
 from stages.storage import digest
 from stages.tasks import Frames
 
-COMMIT = re.compile("[0-9a-f]{40}")
+COMMIT_PATTERN = re.compile("[0-9a-f]{40}")
 
 
 class TransformersEmbedder:
-    """The mean over a clip's pictures of an image encoder's pooled output.
+    """Computes the mean over a clip's frames of an image encoder's pooled output.
 
     ``embed.model`` is a folder with a checkpoint, or a name on the hub, pinned by ``embed.revision``. Only
-    safetensors are read, and no code that comes with a checkpoint is run.
+    safetensors are read, and code in a checkpoint is never run.
     """
 
     def __init__(self, params: EmbedParams) -> None:
@@ -42,39 +42,39 @@ class TransformersEmbedder:
         self._encoder: Any = None
 
     def identity(self) -> ModelIdentity:
-        """For a folder its name and the hash of its files; for the hub the name, and the commit as the hash.
+        """For a folder, its name and the hash of its files; for the hub, the name, and the commit as the hash.
 
         Raises:
             ParamsError: the folder holds no safetensors, or the local cache does not know the revision's commit.
         """
         folder = Path(self._model)
         if folder.is_dir():
-            return ModelIdentity(f"{folder.resolve().name}/mean", folder_hash(folder))
+            return ModelIdentity(f"{folder.resolve().name}/mean", checkpoint_hash(folder))
         return ModelIdentity(f"{self._model}/mean", cached_commit(self._model, self._revision))
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
-        """Load the encoder on the worker's device, from the hub exactly the commit that `identity` tells."""
+        """Load the encoder on the worker's device; from the hub, the commit that `identity` returns."""
         model, revision = self._model, self._revision
         if not Path(model).is_dir():
             revision = cached_commit(model, revision)
-            snapshot = repository(model) / "snapshots" / revision
+            snapshot = hub_cache_folder(model) / "snapshots" / revision
             is_whole = (snapshot / "preprocessor_config.json").is_file() and any(snapshot.glob("*.safetensors"))
             model = str(snapshot) if is_whole else model
         load = lazy.load("stages.models.transformers_network:load", wanted_by="network 'transformers'")
         self._encoder = load(model, revision, worker_metadata.device, worker_metadata.num_threads)
 
     def embed(self, clips: Sequence[Frames]) -> NDArray[np.float32]:
-        """Float32 ``[N, D]``, unit length; one forward call a clip, so that its neighbours change nothing."""
+        """Float32 ``[N, D]``, unit length; one forward call per clip, so that other clips do not affect its vector."""
         if self._encoder is None:
             raise RuntimeError("setup must be called before embed.")
-        return np.stack([pooled(self._encoder.features(frames.images)) for frames in clips])
+        return np.stack([mean_pool(self._encoder.features(frames.images)) for frames in clips])
 
 
-def folder_hash(folder: Path) -> str:
-    """Hash of a checkpoint: its weights, and the JSON files that say how to use them.
+def checkpoint_hash(folder: Path) -> str:
+    """Hash of a checkpoint: its weights and its JSON configuration files.
 
     Raises:
-        ParamsError: no safetensors are in it.
+        ParamsError: the folder holds no safetensors.
     """
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
@@ -87,16 +87,16 @@ def folder_hash(folder: Path) -> str:
 
 
 def cached_commit(model: str, revision: str) -> str:
-    """The commit, 40 hex digits, that a branch or tag of a hub checkpoint is in the local cache. Asks no network.
+    """The commit, 40 hex digits, of a hub checkpoint's branch or tag by the local cache. Makes no network request.
 
     Raises:
-        ParamsError: the cache does not hold it.
+        ParamsError: the cache does not hold the branch or tag.
     """
-    if COMMIT.fullmatch(revision):
+    if COMMIT_PATTERN.fullmatch(revision):
         return revision
-    path = repository(model) / "refs" / revision
+    path = hub_cache_folder(model) / "refs" / revision
     commit = path.read_text().strip() if path.is_file() else ""
-    if not COMMIT.fullmatch(commit):
+    if not COMMIT_PATTERN.fullmatch(commit):
         raise ParamsError(
             f"embed.revision must be a commit of {model!r}, or a name whose commit is in the local cache, got "
             f"{revision!r}, and no commit in {path}. Give 40 hex digits, or a folder as embed.model, or run: "
@@ -105,8 +105,8 @@ def cached_commit(model: str, revision: str) -> str:
     return commit
 
 
-def repository(model: str) -> Path:
-    """Where the hub's client caches a checkpoint: ``refs/{revision}`` holds a commit, ``snapshots/{commit}`` files."""
+def hub_cache_folder(model: str) -> Path:
+    """Cache folder of a hub checkpoint: ``refs/{revision}`` holds a commit, ``snapshots/{commit}`` its files."""
     home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
     cache = os.environ.get("HF_HUB_CACHE") or Path(home) / "hub"
     return Path(cache).expanduser() / f"models--{model.replace('/', '--')}"

@@ -1,0 +1,100 @@
+"""Scaling: how many workers of which shape run; more where batches wait, fewer where none do."""
+
+import logging
+import time
+from collections import Counter
+
+from stages.executors.cluster import Shape
+from stages.executors.worker_handle import CallKind
+from stages.executors.worker_pool import WorkerPool
+
+logger = logging.getLogger(__name__)
+
+SCALE_UP_AFTER_S = 2.0
+"""The pool grows once more batches than its workers could take have waited for so long."""
+IDLE_LIMIT_S = 10.0
+"""Idle time after which a worker may be replaced by one of another shape; also the longest wait for a first worker."""
+
+
+class WorkerScaler:
+    """Decides on the workers of one run of a pipeline.
+
+    Begins with as many as there are batches and room for, adds one where batches have waited for `SCALE_UP_AFTER_S`,
+    replaces dead ones. Where two shapes do not fit the cluster together they take turns: an idle worker is shut down
+    for a shape with batches, and a busy upstream one for a downstream stage that has waited for `IDLE_LIMIT_S`.
+    """
+
+    def __init__(self, pool: WorkerPool, shapes: list[Shape]) -> None:
+        self._pool = pool
+        self._shapes = shapes
+        self._targets: dict[Shape, int] = {}
+        self._backlog_since: dict[Shape, float] = {}
+        self._starved_since: dict[Shape, float] = {}
+
+    def scale(self, batches: list[int]) -> None:
+        """Start or shut down a few workers; `batches` counts those that could be dispatched now, by stage."""
+        waiting: Counter[Shape] = Counter()
+        last_stage: dict[Shape, int] = {}
+        for stage, (shape, count) in enumerate(zip(self._shapes, batches, strict=True)):
+            waiting[shape] += count
+            if count or shape not in last_stage:
+                last_stage[shape] = stage
+        for shape in sorted(last_stage, key=lambda shape: -last_stage[shape]):
+            has_idle = any(worker.shape == shape for worker in self._pool.idle())
+            if has_idle or not waiting[shape]:
+                self._backlog_since.pop(shape, None)
+                self._starved_since.pop(shape, None)
+            else:
+                self._scale_up(shape, waiting[shape])
+                self._make_room(shape, waiting, last_stage[shape])
+
+    def _scale_up(self, shape: Shape, batches: int) -> None:
+        current = len(self._pool.of_shape(shape))
+        wanted = current + max(0, batches - len(self._pool.starting(shape)))
+        target = self._targets.get(shape, wanted)
+        if current >= target and self._has_backlog(shape):
+            target = current + 1
+        while current < min(wanted, target) and self._pool.can_place(shape, set(self._shapes)):
+            self._pool.start_worker(shape)
+            current += 1
+        self._targets[shape] = max(1, min(target, current) if shape not in self._targets else target)
+
+    def _has_backlog(self, shape: Shape) -> bool:
+        """Whether batches of this shape have waited for `SCALE_UP_AFTER_S`; restarts the count when they have."""
+        since = self._backlog_since.setdefault(shape, time.monotonic())
+        if time.monotonic() - since < SCALE_UP_AFTER_S:
+            return False
+        del self._backlog_since[shape]
+        return True
+
+    def _make_room(self, shape: Shape, waiting: Counter[Shape], stage: int) -> None:
+        """Shut down one worker of another shape, where this shape needs its room more."""
+        workers = self._pool.of_shape(shape)
+        is_up = any(not worker.is_in(CallKind.START) for worker in workers)
+        spare = [worker for worker in self._pool.idle() if worker.shape != shape and not waiting[worker.shape]]
+        now = time.monotonic()
+        if is_up:
+            self._starved_since.pop(shape, None)
+            spare = [worker for worker in spare if now - worker.idle_since > IDLE_LIMIT_S]
+        is_shutting_down = any(worker.is_in(CallKind.SHUT_DOWN) for worker in self._pool.workers)
+        if is_shutting_down or self._pool.can_place(shape, set()):
+            return
+        if spare and (is_up or not workers):
+            self._pool.shut_down(spare[-1])
+        elif not is_up and now - self._starved_since.setdefault(shape, now) > IDLE_LIMIT_S:
+            self._starved_since[shape] = now
+            self._preempt_upstream(shape, stage)
+
+    def _preempt_upstream(self, shape: Shape, stage: int) -> None:
+        """Drain workers of upstream stages, and ask for a worker of this shape in their place."""
+        logger.warning("Work has waited %g s for a worker of %s: the cluster has no room", IDLE_LIMIT_S, shape)
+        upstream = [
+            worker
+            for worker in self._pool.busy()
+            if worker.shape != shape and worker.call and worker.call.stage < stage
+        ]
+        num_drained = max(1, round(shape.cpus / max(upstream[0].shape.cpus, 1))) if upstream else 0
+        for worker in upstream[:num_drained]:
+            worker.is_draining = True
+        if not self._pool.of_shape(shape) and len(self._pool.workers) < self._pool.max_workers:
+            self._pool.start_worker(shape)  # waits in Ray until there is room, which also makes a cluster grow

@@ -1,0 +1,188 @@
+"""The scheduler: one run of a pipeline on a worker pool.
+
+Every turn of its loop reads tasks from the source, lets the dispatcher give batches to idle workers, and waits for
+results. Five times a second it ends workers beyond a limit of time or memory, and scales the pool. The task ledger
+decides what a result or the death of a worker means for the tasks.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterable, Iterator
+
+import ray
+from ray.exceptions import RayError
+
+from stages.errors import PhaseError, PoolError, Reason
+from stages.executors.cluster import Shape
+from stages.executors.dispatcher import Dispatcher
+from stages.executors.exit_reasons import ExitReason, cause_text, exit_reason_of
+from stages.executors.metrics import PipelineMetrics
+from stages.executors.scaling import WorkerScaler
+from stages.executors.task_ledger import TaskLedger
+from stages.executors.worker_handle import CallKind, RemoteCall, WorkerHandle
+from stages.executors.worker_pool import WorkerPool
+from stages.params import ExecutorParams
+from stages.pipeline import ItemResult, Pipeline, RunStats
+from stages.tasks import Task
+
+TURN_S = 0.2
+MAX_SILENCE_S = 0.4
+"""Longest wait for a result before the caller is given None."""
+MAX_CONSECUTIVE_DEATHS = 3
+"""Workers that may die in a row while they start, or while they set up one stage."""
+MAX_WAITING_RETRIES = 1000
+"""Tasks in the retry queue at which no new ones are read; where a store is away, all tasks come to wait."""
+
+
+class Scheduler:
+    """One run of a pipeline, from the first task to the last result."""
+
+    def __init__(self, pipeline: Pipeline, pool: WorkerPool, params: ExecutorParams, shapes: list[Shape]) -> None:
+        self._pipeline = pipeline
+        self._pool = pool
+        self._ledger = TaskLedger(pipeline, params)
+        self._dispatcher = Dispatcher(pipeline, pool, self._ledger, params, shapes)
+        self._run_id = self._dispatcher.run_id
+        self._metrics = PipelineMetrics(pipeline.name)
+        self._scaler = WorkerScaler(pool, shapes)
+        self._maintained_at = 0.0
+        self._queues = self._ledger.queues
+        self._start_deaths: list[ExitReason] = []
+        self._setup_deaths: dict[int, list[ExitReason]] = {}
+        self._is_source_exhausted = False
+        self._last_group = ""
+
+    def results(self, tasks: Iterable[Task], stats: RunStats) -> Iterator[ItemResult | None]:
+        """Yield the result of each task as it is finished, and None after `MAX_SILENCE_S` without one.
+
+        Raises:
+            PhaseError: a stage cannot be set up.
+            PoolError: workers cannot be started.
+        """
+        self._ledger.stats = stats
+        source = iter(tasks)
+        yielded_at = time.monotonic()
+        while True:
+            self._read_tasks(source)
+            if self._is_source_exhausted and self._ledger.is_done:
+                return
+            self._pool.check_health()
+            self._dispatcher.dispatch(None if self._is_source_exhausted else self._last_group)
+            self._maintain_pool()
+            for worker in self._pool.wait_for_calls(TURN_S):
+                self._on_call_ended(worker)
+            self._pool.shut_down_drained()
+            finished = self._ledger.pop_finished()
+            for item in finished:
+                yield item.result()
+            if finished:
+                yielded_at = time.monotonic()
+            elif time.monotonic() - yielded_at > MAX_SILENCE_S - TURN_S:
+                yield None
+                yielded_at = time.monotonic()
+
+    def stop(self) -> None:
+        """End the workers that still hold a batch; the others stay for the next run."""
+        for worker in self._pool.busy():
+            self._pool.kill(worker)
+        for worker in self._pool.idle():
+            self._pool.count_idle_time(worker)
+        self._publish_metrics()
+
+    def _publish_metrics(self) -> None:
+        """Bring the statistics up to date, and publish them as metrics of Ray."""
+        for stage in range(len(self._queues)):
+            self._ledger.stage_stats(stage).idle_s = self._pool.idle_s[self._run_id, stage]
+        held = {self._stage_name(stage): queue.held_bytes for stage, queue in enumerate(self._queues)}
+        self._metrics.publish(self._ledger.stats, held)
+
+    def _read_tasks(self, source: Iterator[Task]) -> None:
+        """Keep enough tasks queued for the first stage that no worker waits for the source."""
+        queue = self._queues[0]
+        wanted = (self._pool.max_workers + 1) * queue.batch_size
+        until = time.monotonic() + TURN_S
+        while (
+            not self._is_source_exhausted
+            and queue.num_waiting < wanted
+            and self._ledger.num_waiting_retries < MAX_WAITING_RETRIES
+            and time.monotonic() < until
+        ):
+            task = next(source, None)
+            if task is None:
+                self._is_source_exhausted = True
+                return
+            self._last_group = task.group
+            self._ledger.add(task)
+
+    def _maintain_pool(self) -> None:
+        """End workers beyond a limit, requeue retries that are due, and scale the pool; at most once in `TURN_S`."""
+        if time.monotonic() - self._maintained_at < TURN_S:
+            return
+        self._maintained_at = time.monotonic()
+        for worker, exit_reason in list(self._pool.check_limits()):
+            self._on_worker_death(worker, self._pool.end_call(worker), exit_reason)
+        self._pool.remove_dead_idle()
+        if self._metrics.is_due():
+            self._publish_metrics()
+        self._ledger.requeue_due()
+        self._scaler.scale(self._dispatcher.count_ready_batches())
+
+    def _on_call_ended(self, worker: WorkerHandle) -> None:
+        """Read the result of a worker's call."""
+        call = self._pool.end_call(worker)
+        try:
+            result = ray.get(call.result_ref)
+        except RayError as error:
+            self._on_call_error(worker, call, error)
+            return
+        if call.kind is CallKind.START:
+            self._start_deaths.clear()
+            self._pool.on_worker_started(worker, result)
+        elif call.kind is CallKind.SHUT_DOWN:
+            self._pool.kill(worker)
+        elif call.run_id == self._run_id and call.kind is CallKind.SET_UP:
+            self._setup_deaths.pop(call.stage, None)
+            worker.mark_ready(call.run_id, call.stage)
+        elif call.run_id == self._run_id:
+            self._ledger.on_batch_done(call, result)
+
+    def _on_call_error(self, worker: WorkerHandle, call: RemoteCall, error: RayError) -> None:
+        if call.children_ref is not None:
+            with contextlib.suppress(RayError):  # it holds the same error, which Ray logs unless somebody reads it
+                ray.get(call.children_ref)
+        exit_reason = exit_reason_of(error, self._pool.crash_text(worker))
+        if exit_reason is not None or call.kind in (CallKind.START, CallKind.SHUT_DOWN):
+            self._on_worker_death(worker, call, exit_reason or ExitReason(Reason.WORKER_DIED, cause_text(error)))
+        elif call.run_id == self._run_id and call.kind is CallKind.SET_UP:
+            raise PhaseError(f"Stage {self._stage_name(call.stage)} cannot be set up: {cause_text(error)}") from error
+        elif call.run_id == self._run_id:
+            self._ledger.on_batch_error(call, error)
+
+    def _on_worker_death(self, worker: WorkerHandle, call: RemoteCall, exit_reason: ExitReason) -> None:
+        """Remove a worker, and decide what its death means for its call."""
+        self._pool.kill(worker)
+        if call.kind is CallKind.START:
+            deaths = self._start_deaths
+            deaths.append(exit_reason)
+            if len(deaths) >= MAX_CONSECUTIVE_DEATHS:
+                raise PoolError(
+                    f"Workers must start, but {MAX_CONSECUTIVE_DEATHS} in a row did not: {_joined_texts(deaths)}."
+                )
+        elif call.run_id == self._run_id and call.kind is CallKind.SET_UP:
+            deaths = self._setup_deaths.setdefault(call.stage, [])
+            deaths.append(exit_reason)
+            if len(deaths) >= MAX_CONSECUTIVE_DEATHS:
+                name = self._stage_name(call.stage)
+                raise PhaseError(
+                    f"Stage {name} cannot be set up, it ended {MAX_CONSECUTIVE_DEATHS} workers in a row: "
+                    f"{_joined_texts(deaths)}."
+                )
+        elif call.run_id == self._run_id and call.kind is CallKind.BATCH:
+            self._ledger.on_worker_death(call, exit_reason)
+
+    def _stage_name(self, stage: int) -> str:
+        return self._pipeline.stages[stage].name
+
+
+def _joined_texts(exit_reasons: list[ExitReason]) -> str:
+    return "; ".join(dict.fromkeys(exit_reason.text for exit_reason in exit_reasons))

@@ -1,0 +1,101 @@
+"""The driver's view of one worker: its current call, the stages set up in it, its last progress."""
+
+import time
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any
+
+import ray
+
+from stages.executors.cluster import Shape
+from stages.executors.queues import PendingTask
+
+
+class CallKind(Enum):
+    """Purpose of a call to a worker."""
+
+    START = auto()
+    SET_UP = auto()
+    BATCH = auto()
+    SHUT_DOWN = auto()
+
+
+@dataclass(eq=False, slots=True)
+class RemoteCall:
+    """A call to a worker that is in flight.
+
+    Attributes:
+        kind: its purpose.
+        result_ref: resolves when the call is done.
+        started_at: by the monotonic clock.
+        run_id: the run of a pipeline that it is for.
+        stage: index in the pipeline.
+        tasks: the batch.
+        children_ref: the second value of `Worker.process`.
+        peak_bytes: largest private memory seen during the call.
+    """
+
+    kind: CallKind
+    result_ref: "ray.ObjectRef[Any]"
+    started_at: float = field(default_factory=time.monotonic)
+    run_id: str = ""
+    stage: int = -1
+    tasks: list[PendingTask] = field(default_factory=lambda: [])
+    children_ref: "ray.ObjectRef[Any] | None" = None
+    peak_bytes: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class WorkerHandle:
+    """The driver's view of one worker.
+
+    Attributes:
+        worker_id: unique within the session.
+        shape: CPUs and GPUs that it holds.
+        actor: Ray's handle.
+        call: the call in flight; None while the worker is idle.
+        ready_stages: index of each stage that is set up in it, of the run `ready_run_id`.
+        pid: of its process, where this machine sees it.
+        idle_since: when its last call ended.
+        idle_after: run and stage of that call, if it was a batch.
+        beats: heartbeats at the last poll.
+        progress_at: when that figure last changed.
+        is_draining: it shuts down after its current batch.
+        pending_poll: a call of `Worker.poll` in flight, made during the current call.
+        polled_at: when the last one was made.
+    """
+
+    worker_id: str
+    shape: Shape
+    actor: Any
+    call: RemoteCall | None
+    ready_stages: set[int] = field(default_factory=lambda: set())
+    ready_run_id: str = ""
+    pid: int | None = None
+    idle_since: float = 0.0
+    idle_after: tuple[str, int] | None = None
+    beats: int = 0
+    progress_at: float = 0.0
+    is_draining: bool = False
+    pending_poll: "ray.ObjectRef[Any] | None" = None
+    polled_at: float = 0.0
+
+    def is_in(self, kind: CallKind) -> bool:
+        """Whether a call of this kind is in flight."""
+        return self.call is not None and self.call.kind is kind
+
+    def extend_deadlines(self, seconds: float, now: float) -> None:
+        """Move all time limits of the current call by so many seconds, as if it had begun later."""
+        self.progress_at = min(now, self.progress_at + seconds)
+        if self.call is not None:
+            self.call.started_at = min(now, self.call.started_at + seconds)
+
+    def is_ready(self, run_id: str, stage: int) -> bool:
+        """Whether a stage of a run is set up in it."""
+        return self.ready_run_id == run_id and stage in self.ready_stages
+
+    def mark_ready(self, run_id: str, stage: int) -> None:
+        """Note that a stage is set up in it, which tore down the stages of other runs."""
+        if self.ready_run_id != run_id:
+            self.ready_run_id, self.ready_stages = run_id, set()
+        self.ready_stages.add(stage)

@@ -1,0 +1,243 @@
+"""The workers of a session: started, watched, ended. The scheduler decides what they work on."""
+
+import logging
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from stages.errors import Reason
+from stages.executors.cluster import Cluster, Shape
+from stages.executors.exit_reasons import ExitReason
+from stages.executors.process_memory import private_bytes
+from stages.executors.scratch_folder import fault_file
+from stages.executors.worker import Worker, WorkerInfo
+from stages.executors.worker_handle import CallKind, RemoteCall, WorkerHandle
+from stages.params import ExecutorParams
+from stages.resources import GIB
+
+logger = logging.getLogger(__name__)
+
+POLL_INTERVAL_S = 1.0
+SETUP_STALL_FACTOR = 5
+"""A setup may go so many times `stall_timeout_s` without progress: it downloads weights and counts no heartbeats."""
+START_LIMIT_S = 600.0
+"""Longest start of a worker; on a cluster that grows it waits for a machine."""
+SHUTDOWN_LIMIT_S = 10.0
+
+
+class WorkerPool:
+    """All workers of a session.
+
+    Attributes:
+        workers: a handle for each.
+        max_workers: most workers at once.
+        idle_s: by run and stage, time that workers waited in all after a batch of it.
+    """
+
+    def __init__(self, cluster: Cluster, params: ExecutorParams) -> None:
+        self.workers: list[WorkerHandle] = []
+        self.max_workers = params.num_workers or max(1, int(cluster.total_resources.cpus))
+        self._cluster = cluster
+        self._params = params
+        options: dict[str, Any] = {
+            "max_restarts": 0,  # Ray would restart for ever a worker that its setup kills,
+            "max_task_retries": 0,  # repeat a call that was killed for a stall, and hide why a worker died
+            "concurrency_groups": {"watch": 1},
+            "runtime_env": cluster.worker_environment,
+        }
+        self._actor_class: Any = ray.remote(**options)(Worker)
+        self.idle_s: defaultdict[tuple[str, int], float] = defaultdict(float)
+        self._limits_checked_at = time.monotonic()
+
+    def check_health(self) -> None:
+        """Raise if Ray itself is lost; call this before any call to Ray.
+
+        Raises:
+            PoolError: Ray is lost.
+        """
+        self._cluster.check_health()
+
+    def of_shape(self, shape: Shape) -> list[WorkerHandle]:
+        """Workers of a shape that are not shutting down."""
+        return [worker for worker in self.workers if worker.shape == shape and not worker.is_in(CallKind.SHUT_DOWN)]
+
+    def idle(self) -> list[WorkerHandle]:
+        """Workers without a call, the one that worked last first."""
+        return sorted((worker for worker in self.workers if worker.call is None), key=lambda worker: -worker.idle_since)
+
+    def busy(self) -> list[WorkerHandle]:
+        """Workers that hold a batch."""
+        return [worker for worker in self.workers if worker.is_in(CallKind.BATCH)]
+
+    def starting(self, shape: Shape) -> list[WorkerHandle]:
+        """Workers of a shape that start or set a stage up, and take batches next."""
+        return [
+            worker for worker in self.of_shape(shape) if worker.is_in(CallKind.START) or worker.is_in(CallKind.SET_UP)
+        ]
+
+    def can_place(self, shape: Shape, others: set[Shape]) -> bool:
+        """Whether Ray can place one more worker of a shape, and then one of each other shape that has none yet.
+
+        Room for the others is kept only where all shapes fit the cluster together, and not against the first worker
+        of a shape.
+        """
+        total = self._cluster.total_resources
+        self.max_workers = self._params.num_workers or max(1, int(total.cpus))
+        if len(self.workers) >= self.max_workers:
+            return False
+        missing = [other for other in others if other != shape and not self.of_shape(other)]
+        if not self.of_shape(shape) or not _fits(_sum([shape, *others]), total):
+            missing = []
+        required = _sum([shape, *missing])
+        # Ray's figure lags behind the last requests, so workers that start are counted too.
+        starting = _sum([worker.shape for worker in self.workers if worker.is_in(CallKind.START)])
+        held = _sum([worker.shape for worker in self.workers])
+        available = self._cluster.available_resources
+        return _fits(_sum([required, starting]), available) and _fits(_sum([required, held]), total)
+
+    def start_worker(self, shape: Shape) -> None:
+        """Ask Ray for one more worker."""
+        worker_id = uuid.uuid4().hex[:12]
+        actor_class = self._actor_class.options(num_cpus=shape.cpus, num_gpus=shape.gpus)
+        actor = actor_class.remote(worker_id, max(1, int(shape.cpus)), self._cluster.scratch, self._params.backoff)
+        self.workers.append(WorkerHandle(worker_id, shape, actor, RemoteCall(CallKind.START, actor.info.remote())))
+
+    def on_worker_started(self, worker: WorkerHandle, info: WorkerInfo) -> None:
+        """Note the process of a worker, if it runs on this machine and can be watched."""
+        is_visible = info.node_id == self._cluster.node_id and private_bytes() is not None
+        worker.pid = info.pid if is_visible else None
+
+    def begin_call(self, worker: WorkerHandle, call: RemoteCall) -> None:
+        """Note the call of a worker; from now on it must show progress."""
+        self.count_idle_time(worker)
+        worker.call = call
+        worker.progress_at = call.started_at
+
+    def end_call(self, worker: WorkerHandle) -> RemoteCall:
+        """Note that a worker is idle again, and return the call that ended."""
+        call = worker.call
+        if call is None:
+            raise ValueError(f"Worker {worker.worker_id} must be at something to be released, but is idle.")
+        worker.call = worker.pending_poll = None
+        worker.idle_since = time.monotonic()
+        worker.idle_after = (call.run_id, call.stage) if call.kind is CallKind.BATCH else None
+        return call
+
+    def count_idle_time(self, worker: WorkerHandle) -> None:
+        """Add, once, the time that a worker has been idle since its last batch."""
+        if worker.call is None and worker.idle_after is not None:
+            self.idle_s[worker.idle_after] += time.monotonic() - worker.idle_since
+            worker.idle_after = None
+
+    def shut_down(self, worker: WorkerHandle) -> None:
+        """Let an idle worker tear its stages down; it is killed when that is done, or takes too long."""
+        self.begin_call(worker, RemoteCall(CallKind.SHUT_DOWN, worker.actor.tear_down.remote()))
+
+    def shut_down_drained(self) -> None:
+        """Shut down the draining workers that have finished their batch."""
+        for worker in self.idle():
+            if worker.is_draining:
+                self.shut_down(worker)
+
+    def kill(self, worker: WorkerHandle) -> None:
+        """End a worker at once."""
+        self.count_idle_time(worker)
+        ray.kill(worker.actor)
+        self.workers.remove(worker)
+
+    def remove_dead_idle(self) -> None:
+        """Remove idle workers whose process is gone, before a task could be blamed for them."""
+        for worker in self.idle():
+            if worker.pid and not private_bytes(worker.pid):
+                logger.warning("An idle worker was lost: %s", self.crash_text(worker))
+                self.kill(worker)
+
+    def crash_text(self, worker: WorkerHandle) -> str:
+        """The signal that ended a worker, if its fault handler could still write it."""
+        try:
+            fault = fault_file(self._cluster.scratch.path, worker.worker_id).read_text()
+        except FileNotFoundError:
+            fault = ""  # on another machine, or in a folder that is not the driver's
+        first = fault.partition("\n")[0].removeprefix("Fatal Python error: ")
+        return f"its process crashed: {first}" if first else "its process ended without a word (SIGKILL, or an exit)"
+
+    def wait_for_calls(self, timeout_s: float) -> list[WorkerHandle]:
+        """Wait for the first call to end; returns the workers of all calls that have."""
+        in_flight = {worker.call.result_ref: worker for worker in self.workers if worker.call is not None}
+        if not in_flight:
+            time.sleep(timeout_s)
+            return []
+        results = list(in_flight)
+        ray.wait(results, timeout=timeout_s)
+        self._cluster.check_health()  # the death of workers that died with Ray says nothing about their tasks
+        done, _ = ray.wait(results, num_returns=len(results), timeout=0)
+        return [in_flight[result] for result in done]
+
+    def check_limits(self) -> Iterator[tuple[WorkerHandle, ExitReason]]:
+        """Yield workers beyond a limit of time or memory. To be called a few times a second; polls once a second."""
+        now = time.monotonic()
+        if now - self._limits_checked_at > 2 * POLL_INTERVAL_S:
+            # No poll was made meanwhile (the caller was committing, say), so silence proves nothing.
+            for worker in self.workers:
+                worker.extend_deadlines(now - self._limits_checked_at, now)
+        self._limits_checked_at = now
+        for worker in list(self.workers):
+            exit_reason = self._exceeded_limit(worker, worker.call, now) if worker.call else None
+            if exit_reason is not None:
+                yield worker, exit_reason
+
+    def close(self) -> None:
+        """End all workers; idle ones may tear their stages down first."""
+        teardowns = [worker.actor.tear_down.remote() for worker in self.idle()]
+        if teardowns:
+            ray.wait(teardowns, num_returns=len(teardowns), timeout=SHUTDOWN_LIMIT_S / 4)
+        for worker in list(self.workers):
+            self.kill(worker)
+
+    def _exceeded_limit(self, worker: WorkerHandle, call: RemoteCall, now: float) -> ExitReason | None:
+        if call.kind is CallKind.START:
+            return _stalled(now - call.started_at, START_LIMIT_S, "it did not start")
+        if call.kind is CallKind.SHUT_DOWN:
+            return _stalled(now - call.started_at, SHUTDOWN_LIMIT_S, "it did not leave")
+        memory = private_bytes(worker.pid) if worker.pid else None
+        polled_memory = self._poll(worker, call, now)
+        call.peak_bytes = max(call.peak_bytes, memory or polled_memory)
+        limit_gb = self._params.worker_memory_gb
+        if call.peak_bytes > limit_gb * GIB:
+            return ExitReason(Reason.OUT_OF_MEMORY, f"its private memory went above {limit_gb:g} GiB")
+        factor = SETUP_STALL_FACTOR if call.kind is CallKind.SET_UP else 1
+        return _stalled(now - worker.progress_at, factor * self._params.stall_timeout_s, "it made no progress")
+
+    def _poll(self, worker: WorkerHandle, call: RemoteCall, now: float) -> int:
+        """Read the last poll of a worker, if it is answered, and make the next; returns private memory, or 0."""
+        memory = 0
+        if worker.pending_poll is not None and ray.wait([worker.pending_poll], timeout=0)[0]:
+            try:
+                beats, memory = ray.get(worker.pending_poll)
+            except RayError:
+                beats = worker.beats  # the worker died, which its call reports
+            if beats != worker.beats:
+                worker.beats, worker.progress_at = beats, now
+            worker.pending_poll = None
+        interval_s = min(POLL_INTERVAL_S, self._params.stall_timeout_s / 4)
+        if worker.pending_poll is None and now - max(worker.polled_at, call.started_at) > interval_s:
+            worker.pending_poll, worker.polled_at = worker.actor.poll.remote(), now
+        return memory
+
+
+def _stalled(seconds: float, limit_s: float, what: str) -> ExitReason | None:
+    return ExitReason(Reason.STALLED, f"{what} for {limit_s:g} s") if seconds > limit_s else None
+
+
+def _sum(shapes: list[Shape]) -> Shape:
+    return Shape(sum(shape.cpus for shape in shapes), sum(shape.gpus for shape in shapes))
+
+
+def _fits(required: Shape, available: Shape) -> bool:
+    rounding = 1e-6
+    return required.cpus <= available.cpus + rounding and required.gpus <= available.gpus + rounding

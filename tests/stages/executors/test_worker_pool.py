@@ -1,0 +1,47 @@
+"""Time limits of workers, also after a while in which nobody checked them."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from stages.executors import worker_pool
+from stages.executors.cluster import Cluster, Shape
+from stages.executors.worker_handle import CallKind, RemoteCall, WorkerHandle
+from stages.executors.worker_pool import POLL_INTERVAL_S, WorkerPool
+from stages.params import ExecutorParams
+
+pytestmark = [pytest.mark.usefixtures("ray_cluster"), pytest.mark.timeout(60)]
+
+
+@pytest.fixture
+def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerPool]:
+    """A pool with limits of one second, and one worker."""
+    for limit in ("START_LIMIT_S", "SHUTDOWN_LIMIT_S"):
+        monkeypatch.setattr(worker_pool, limit, 1.0)
+    cluster = Cluster("auto")
+    ready = WorkerPool(cluster, ExecutorParams(num_workers=1))
+    ready.start_worker(Shape(1, 0))
+    try:
+        yield ready
+    finally:
+        ready.close()
+        cluster.close()
+
+
+@pytest.mark.parametrize("kind", [CallKind.START, CallKind.SHUT_DOWN])
+def test_worker_has_its_whole_time_again_after_a_gap_in_checks(pool: WorkerPool, kind: CallKind) -> None:
+    (worker,) = pool.workers
+    assert worker.call is not None
+    worker.call.kind = kind
+    time.sleep(2 * POLL_INTERVAL_S + 0.1)
+    assert list(pool.check_limits()) == []
+    time.sleep(1.1)
+    assert [late for late, _ in pool.check_limits()] == [worker]
+
+
+def test_extended_deadlines_do_not_start_in_the_future() -> None:
+    worker = WorkerHandle("1", Shape(1, 0), None, RemoteCall(CallKind.BATCH, None, started_at=90.0), progress_at=20.0)  # type: ignore[arg-type]
+    worker.extend_deadlines(70.0, 100.0)
+    assert worker.call is not None
+    assert (worker.progress_at, worker.call.started_at) == (90.0, 100.0)
