@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 from curator_dagster.checks.check_result import CheckResult
 from curator_dagster.checks.checked_table import CheckedTable
 from stages.tasks import Row
-from stages.write import missing_files, sample, unreadable_clips
+from stages.write import missing_files, sample_clips, unreadable_clips
 
 _COLUMNS = ["clip_id", "status", "path", "preview_path", "metadata_path", "bytes", "num_frames"]
 _MAX_DETAILS = 20
@@ -16,7 +16,7 @@ _MAX_DETAILS = 20
 def written_clips(checked: CheckedTable) -> CheckResult:
     """Passes where every file of a kept row is there with its size, and each clip of a sample opens with its frames."""
     kept = checked.table(_COLUMNS).filter(pc.field("status") == "kept").to_pylist()
-    opened = sample(kept, checked.params.clips_opened)
+    opened = sample_clips(kept, checked.params.clips_opened)
     damage = list(_damaged_files(checked, kept, opened))
     metadata = {"clips": len(kept), "opened": len(opened), "damaged": len(damage)}
     description = f"Damaged clips: 0 of {len(kept)}, {len(opened)} of them opened."

@@ -1,4 +1,4 @@
-"""The caption phase: a text for each window of a clip, from pictures of the frame store."""
+"""The caption phase: one text for each window of a clip, from frames of the frame store."""
 
 import json
 from collections.abc import Mapping
@@ -8,8 +8,8 @@ from typing import Any, cast
 import pyarrow as pa
 
 from stages import registry
-from stages.caption.stage import CaptionStage, no_windows, pictures_for
-from stages.caption.windows import windows
+from stages.caption.stage import CaptionStage, no_windows, sample_clip
+from stages.caption.windows import window_ranges
 from stages.errors import ParamsError
 from stages.manifest import ManifestRef
 from stages.media import CLIP_TASK_FIELDS, FRAME_COLUMNS, FRAME_KEY_COLUMNS, LoadFramesStage, clip_task
@@ -23,55 +23,55 @@ from stages.tasks import Failed, Rejected, Row, Task, VideoTask, Window
 
 
 class CaptionPhase(Phase[CaptionParams]):
-    """Kept clips to captions. Hangs on the clip, its pictures and what the captioner reads, not on the filters."""
+    """Captions kept clips. Its row keys depend on the clip, its frames and the columns that the captioner reads."""
 
     inputs = ("filtered_clips",)
     key_columns = (*FRAME_KEY_COLUMNS, "start_frame", "end_frame", "read_by_captioner")
 
     def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
-        """One item a kept clip.
+        """One item per kept clip.
 
         Raises:
-            ParamsError: the captioner asks for a column that filtered_clips does not have.
+            ParamsError: the captioner reads a column that filtered_clips does not have.
         """
         clips = inputs["filtered_clips"]
-        asked = list(self._captioner.columns)
-        unknown = set(asked) - set(clips.column_names)
+        captioner_columns = list(self._captioner.columns)
+        unknown = set(captioner_columns) - set(clips.column_names)
         if unknown:
             raise ParamsError(
                 f"Captioner {self.params.captioner!r} must read columns of filtered_clips, got {sorted(unknown)}. "
                 f"There are {clips.column_names}."
             )
-        values = [json.dumps(row, sort_keys=True, default=str) for row in clips.select(asked).to_pylist()]
-        columns = [*FRAME_COLUMNS, *(name for name in asked if name not in FRAME_COLUMNS)]
-        # Without columns Arrow forgets how many rows there were.
-        values = values if asked else ["{}"] * len(clips)
+        values = [json.dumps(row, sort_keys=True, default=str) for row in clips.select(captioner_columns).to_pylist()]
+        columns = [*FRAME_COLUMNS, *(name for name in captioner_columns if name not in FRAME_COLUMNS)]
+        # A selection of no columns has no row count in Arrow.
+        values = values if captioner_columns else ["{}"] * len(clips)
         return clips.select(columns).append_column("read_by_captioner", pa.array(values, pa.string()))
 
     def task(self, item: Row, task_id: str) -> Task:
-        """One video with one clip."""
+        """A task with one video and one clip."""
         return clip_task(item, task_id)
 
     def pipeline(self) -> Pipeline:
-        """The clip's pictures, then a text for each window."""
+        """Loading the frames that the windows need, then captioning each window."""
         identity = self._captioner.identity()
-        loading = LoadFramesStage(self.root, pick=partial(pictures_for, self.params), batch_size=self.params.batch_size)
-        common: Row = {
+        loading = LoadFramesStage(self.root, pick=partial(sample_clip, self.params), batch_size=self.params.batch_size)
+        model_columns: Row = {
             "model": identity.model,
             "weights_hash": identity.weights_hash or None,
             "prompt_id": digest(self.params.prompt) if self._captioner.reads_prompt else None,
         }
         stages = [loading, CaptionStage(self.params, identity)]
-        return Pipeline("caption", stages, collect=partial(_rows, common), provides=CLIP_TASK_FIELDS)
+        return Pipeline("caption", stages, collect=partial(_rows, model_columns), provides=CLIP_TASK_FIELDS)
 
     def identity(self) -> dict[str, Any]:
         """The captioner's model and the hash of its weights."""
         return self._captioner.identity().as_dict()
 
     def outcome_row(self, item: Row, outcome: Rejected | Failed) -> Row:
-        """The row of a clip without windows; one that is too short is rejected even where it has no picture either."""
+        """The row of a clip without windows: rejected if the clip is too short, even if loading its frames failed."""
         num_frames = item["end_frame"] - item["start_frame"]
-        if not windows(num_frames, self.params.window_frames, self.params.window_remainder_frames):
+        if not window_ranges(num_frames, self.params.window_frames, self.params.window_remainder_frames):
             outcome = no_windows(num_frames)
         return super().outcome_row(item, outcome)
 
@@ -80,14 +80,14 @@ class CaptionPhase(Phase[CaptionParams]):
         return registry.load("captioner", self.params.captioner)(self.params)
 
 
-def _rows(common: Row, task: Task) -> list[Row]:
-    """One row a window of the finished clip."""
+def _rows(model_columns: Row, task: Task) -> list[Row]:
+    """One row per window of the clip."""
     clip = cast(VideoTask, task).data.clip
-    carried: Row = {name: clip.columns.get(name) for name in ASSETS["captions"].schema.names}
-    return [{**carried, **common, **_told(window, common["model"])} for window in clip.windows]
+    copied: Row = {name: clip.columns.get(name) for name in ASSETS["captions"].schema.names}
+    return [{**copied, **model_columns, **_window_columns(window, model_columns["model"])} for window in clip.windows]
 
 
-def _told(window: Window, model: str) -> Row:
+def _window_columns(window: Window, model: str) -> Row:
     failure = window.failures.get(model)
     return {
         "window_index": window.index,

@@ -1,10 +1,10 @@
-"""The stage that shows each window of a clip to a captioner."""
+"""The stage that captions each window of a clip."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from stages import registry
-from stages.caption.windows import MIN_FRAMES, pictures_in, pictures_of, windows
+from stages.caption.windows import MIN_FRAMES, sample_window, sample_windows, window_ranges
 from stages.errors import Reason, StageError
 from stages.media import with_clip
 from stages.models import Caption, Captioner, CaptionInput, ModelIdentity, check_same_model, replace_surrogates
@@ -16,8 +16,8 @@ Outcome = VideoTask | list[VideoTask] | Rejected | Failed
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """A window, and what the captioner is shown of it."""
+class _Request:
+    """A window and the captioner's input for it."""
 
     window: Window
     shown: CaptionInput
@@ -26,11 +26,11 @@ class _Asked:
 class CaptionStage(ProcessingStage[VideoTask, VideoTask]):
     """Sets ``clip.windows``, each with a caption or a failure under the captioner's model name.
 
-    A window that fails leaves the others alone. A clip that is too short for a window is rejected.
+    A failed window does not fail the other windows. A clip that is too short for a window is rejected.
 
     Args:
-        params: which captioner, and the windows' lengths.
-        identity: the model and weights that the rows' keys were made with; the worker must hold the same.
+        params: the captioner, and the lengths of windows.
+        identity: the model and weights that are part of the row keys; the worker must load the same ones.
     """
 
     name = "caption"
@@ -42,7 +42,7 @@ class CaptionStage(ProcessingStage[VideoTask, VideoTask]):
         self._captioner: Captioner | None = None
 
     def inputs(self) -> Fields:
-        """Needs pictures."""
+        """Reads frames."""
         return [], ["clips", "clips.frames"]
 
     def outputs(self) -> Fields:
@@ -53,7 +53,7 @@ class CaptionStage(ProcessingStage[VideoTask, VideoTask]):
         """Load the captioner.
 
         Raises:
-            ParamsError: this machine holds other weights than the one that planned the run.
+            ParamsError: the weights on this machine differ from those of the driver.
         """
         captioner: Captioner = registry.load("captioner", self.params.captioner)(self.params)
         check_same_model(self.expected, captioner.identity(), worker_metadata.worker_id)
@@ -61,68 +61,68 @@ class CaptionStage(ProcessingStage[VideoTask, VideoTask]):
         self._captioner = captioner
 
     def process(self, task: VideoTask) -> Outcome:
-        """The task with its windows."""
+        """The task with its windows and without its frames, or `Rejected`."""
         return self.process_batch([task])[0]
 
     def process_batch(self, tasks: list[VideoTask]) -> list[Outcome]:
-        """All windows of all clips are handed over together."""
+        """The outcome of each task. The captioner gets the windows of all clips in one call."""
         if self._captioner is None:
             raise RuntimeError("setup must be called before process_batch.")
-        asked = [self._asked(task.data.clip) for task in tasks]
-        answers = iter(self._captioner.caption([entry.shown for entries in asked for entry in entries]))
+        requests = [self._requests(task.data.clip) for task in tasks]
+        results = iter(self._captioner.caption([request.shown for of_clip in requests for request in of_clip]))
         return [
-            self._done(task, [self._told(entry.window, next(answers)) for entry in entries])
-            for task, entries in zip(tasks, asked, strict=True)
+            self._outcome(task, [self._captioned(request.window, next(results)) for request in of_clip])
+            for task, of_clip in zip(tasks, requests, strict=True)
         ]
 
-    def _asked(self, clip: Clip) -> list[_Asked]:
-        spans = _windows(self.params, clip)
-        return [self._show(clip, Window(number, *span)) for number, span in enumerate(spans)]
+    def _requests(self, clip: Clip) -> list[_Request]:
+        ranges = _clip_ranges(self.params, clip)
+        return [self._request(clip, Window(number, *frames)) for number, frames in enumerate(ranges)]
 
-    def _show(self, clip: Clip, window: Window) -> _Asked:
+    def _request(self, clip: Clip, window: Window) -> _Request:
         if clip.frames is None or clip.frames.index is None or self._captioner is None:
             raise StageError(
                 f"Clip {clip.clip_id} must carry pictures with their index, got none. Put LoadFramesStage first."
             )
         index = (clip.frames.index - clip.start_frame).tolist()
-        places = pictures_in(index, window.start_frame, window.end_frame, self.params.max_frames)
+        positions = sample_window(index, window.start_frame, window.end_frame, self.params.max_frames)
         share = (window.end_frame - window.start_frame) / clip.num_frames
         columns = {name: clip.columns.get(name) for name in self._captioner.columns}
-        return _Asked(window, CaptionInput(clip.frames.images[places], clip.span.duration_s * share, columns))
+        return _Request(window, CaptionInput(clip.frames.images[positions], clip.span.duration_s * share, columns))
 
-    def _told(self, window: Window, answer: Caption | Failed) -> Window:
+    def _captioned(self, window: Window, result: Caption | Failed) -> Window:
         model = self.expected.model
-        if isinstance(answer, Caption) and not answer.text.strip():
-            answer = Failed(Reason.EMPTY_CAPTION, f"The caption must hold a word, got none from {model}.")
-        if isinstance(answer, Failed):
-            return replace(window, failures={model: replace(answer, error=replace_surrogates(answer.error))})
-        return replace(window, captions={model: replace_surrogates(answer.text.strip())}, tokens={model: answer.tokens})
+        if isinstance(result, Caption) and not result.text.strip():
+            result = Failed(Reason.EMPTY_CAPTION, f"The caption must hold a word, got none from {model}.")
+        if isinstance(result, Failed):
+            return replace(window, failures={model: replace(result, error=replace_surrogates(result.error))})
+        return replace(window, captions={model: replace_surrogates(result.text.strip())}, tokens={model: result.tokens})
 
-    def _done(self, task: VideoTask, told: list[Window]) -> Outcome:
-        if not told:
+    def _outcome(self, task: VideoTask, windows: list[Window]) -> Outcome:
+        if not windows:
             return no_windows(task.data.clip.num_frames)
-        return with_clip(task, replace(task.data.clip, frames=None, windows=tuple(told)))
+        return with_clip(task, replace(task.data.clip, frames=None, windows=tuple(windows)))
 
     def teardown(self) -> None:
-        """Let go of the captioner."""
+        """Release the captioner."""
         self._captioner = None
 
 
-def pictures_for(params: CaptionParams, clip: Clip, index: Sequence[int]) -> list[int]:
-    """Places of the pictures that the windows of a clip are shown, for `LoadFramesStage`; at least one.
+def sample_clip(params: CaptionParams, clip: Clip, index: Sequence[int]) -> list[int]:
+    """Positions of the stored frames that the windows of a clip need, at least one; for `LoadFramesStage`.
 
     Args:
-        params: the windows' lengths, and pictures of each.
+        params: the lengths of windows, and the number of frames per window.
         clip: the clip.
-        index: frame of the video that each picture shows, ascending.
+        index: frame number in the video of each stored frame, ascending.
     """
-    return pictures_of([frame - clip.start_frame for frame in index], _windows(params, clip), params.max_frames)
+    return sample_windows([frame - clip.start_frame for frame in index], _clip_ranges(params, clip), params.max_frames)
 
 
-def _windows(params: CaptionParams, clip: Clip) -> list[tuple[int, int]]:
-    return windows(clip.num_frames, params.window_frames, params.window_remainder_frames)
+def _clip_ranges(params: CaptionParams, clip: Clip) -> list[tuple[int, int]]:
+    return window_ranges(clip.num_frames, params.window_frames, params.window_remainder_frames)
 
 
 def no_windows(num_frames: int) -> Rejected:
-    """The fate of a clip that is too short for a window."""
+    """The outcome of a clip that is too short for a window."""
     return Rejected(Reason.NO_WINDOWS, f"A window must have at least {MIN_FRAMES} frames, got {num_frames}.")

@@ -1,4 +1,4 @@
-"""Windows of a clip, in frames, and which pictures of the frame store show one."""
+"""Divides a clip into windows, in frames, and samples stored frames from each window."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -9,13 +9,15 @@ MIN_FRAMES = 4
 """A clip of fewer frames has no window; NeMo Curator's value."""
 
 
-def windows(num_frames: int, size: int, remainder: int) -> list[tuple[int, int]]:
-    """Half-open stretches of `size` frames that cover the clip; what is left over is one more or joins the last.
+def window_ranges(num_frames: int, size: int, remainder: int) -> list[tuple[int, int]]:
+    """Half-open ranges of `size` frames that cover the clip.
 
-        num_frames 600, size 256, remainder 128:   [0, 256) [256, 600)      88 left over: joined
+    A rest of at least `remainder` frames is a window of its own; a shorter one is joined to the last window.
+
+        num_frames 600, size 256, remainder 128:   [0, 256) [256, 600)      rest of 88: joined
         num_frames 640                             [0, 256) [256, 512) [512, 640)
 
-    NeMo Curator's rule, whose ends are inclusive. Empty for a clip of less than `MIN_FRAMES`.
+    The rule is NeMo Curator's, which gives inclusive ends. Empty for a clip of less than `MIN_FRAMES`.
 
     Raises:
         ValueError: `size` or `remainder` is below 1.
@@ -30,36 +32,37 @@ def windows(num_frames: int, size: int, remainder: int) -> list[tuple[int, int]]
     return list(zip(starts, [*starts[1:], num_frames], strict=True))
 
 
-def pictures_of(index: Sequence[int], spans: Sequence[tuple[int, int]], most: int) -> list[int]:
-    """Places of the pictures that some window needs, at most `most` a window, ascending; the first where none does.
+def sample_windows(index: Sequence[int], ranges: Sequence[tuple[int, int]], max_frames: int) -> list[int]:
+    """Positions of the frames that any window needs, at most `max_frames` per window, ascending.
 
-    `pictures_in` finds among these alone what it is to show of each window, so that no others need be in memory.
+    `sample_window` gives the same frames for each window when it is applied to these frames only, so that no other
+    frame has to be decoded. Where no window holds a frame, the first frame is returned.
 
     Args:
-        index: as for `pictures_in`.
-        spans: the windows, half-open, disjoint.
-        most: at least 1.
+        index: see `sample_window`.
+        ranges: the windows, half-open, disjoint.
+        max_frames: at least 1.
     """
-    needed = {place for start, end in spans for place in _spread_inside(index, start, end, most)}
+    needed = {position for start, end in ranges for position in _sample_range(index, start, end, max_frames)}
     return sorted(needed) or [0]
 
 
-def pictures_in(index: Sequence[int], start_frame: int, end_frame: int, most: int) -> list[int]:
-    """Places of at most `most` pictures, spread evenly over a window; of the nearest one where it holds none.
+def sample_window(index: Sequence[int], start_frame: int, end_frame: int, max_frames: int) -> list[int]:
+    """Positions of at most `max_frames` frames, evenly spaced over a window; of the nearest frame where it holds none.
 
     Args:
-        index: frame that each picture shows, ascending, at least one; counted as `start_frame` is.
+        index: frame number of each stored frame, ascending, at least one, with the origin of `start_frame`.
         start_frame: first frame of the window.
         end_frame: one past the last.
-        most: at least 1.
+        max_frames: at least 1.
     """
-    found = _spread_inside(index, start_frame, end_frame, most)
+    found = _sample_range(index, start_frame, end_frame, max_frames)
     if found:
         return found
     middle = (start_frame + end_frame - 1) / 2
-    return [min(range(len(index)), key=lambda place: abs(index[place] - middle))]
+    return [min(range(len(index)), key=lambda position: abs(index[position] - middle))]
 
 
-def _spread_inside(index: Sequence[int], start_frame: int, end_frame: int, most: int) -> list[int]:
+def _sample_range(index: Sequence[int], start_frame: int, end_frame: int, max_frames: int) -> list[int]:
     first, last = bisect_left(index, start_frame), bisect_left(index, end_frame)
-    return [first + place for place in evenly_spaced_indices(last - first, most)]
+    return [first + offset for offset in evenly_spaced_indices(last - first, max_frames)]

@@ -1,4 +1,7 @@
-"""Dedup: one decision over the clips of all partitions: which are near-duplicates, and which of those stays."""
+"""The dedup phase: finds near-duplicates among the clips of all partitions, and keeps one clip of each group.
+
+In: kept rows of `filtered_clips` and `embeddings` of all partitions. Out: rows of `unique_clips`, in one table.
+"""
 
 from stages.dedup.phase import DedupPhase
 

@@ -1,45 +1,51 @@
-"""Mode `neighbors`: every clip against every other, over all partitions.
+"""Mode `neighbors`: compares every clip with every other, over all partitions.
 
-    fresh clips ── near an older kept clip? ── yes ──> removed
+    undecided clips ── near-duplicate of a kept clip? ── yes ──> removed
          │ no
-    chains of near-duplicates ── in each, by the keep-rule: take the best, drop what is near it, go on
+    connected components of near-duplicates ── in each, in order of preference: keep a clip, remove its near-duplicates
 
-Afterwards no two kept clips are near-duplicates, and each removed clip is one of a kept clip. That differs from
-NeMo Curator on purpose, where a clip may be removed because of one that is itself removed.
+Afterwards no two kept clips are near-duplicates, and each removed clip is a near-duplicate of a kept one. NeMo Curator
+differs: there a clip may be removed because of a clip that is itself removed.
 """
 
 import numpy as np
 
-from stages.dedup.clips import Clips, Decisions, Vectors
-from stages.dedup.ranking import distance_to_mean, preference
-from stages.dedup.similarity import components, independent, nearest_of, threshold
+from stages.dedup.arrays import Clips, Decisions, Vectors
+from stages.dedup.ranking import distance_to_mean, order_by_preference
+from stages.dedup.similarity import connected_components, greedy_independent_set, nearest_targets, similarity_threshold
 from stages.params import DedupParams
 
 
-def decide(clips: Clips, standing: Decisions, params: DedupParams) -> Decisions:
-    """Decide what is open; what stands stays. A group is a kept clip and the removed ones that are nearest to it."""
-    least = threshold(params.eps)
-    kept = standing.kept.copy()
-    fresh = np.flatnonzero(standing.is_open)
-    _, similarity = nearest_of(clips.vectors, fresh, np.flatnonzero(kept))
-    uncovered = fresh[~(similarity >= least)]  # NaN where nothing is kept yet
-    for members in components(clips.vectors, uncovered, least):
-        liked = preference(clips, members, distance_to_mean(clips.vectors[members]), params)
-        kept[independent(clips.vectors, liked, least)] = True
-    return _assign(clips.vectors, standing, kept)
+def decide(clips: Clips, earlier: Decisions, params: DedupParams) -> Decisions:
+    """The decisions for all clips: those of `earlier`, and new ones where it leaves a clip undecided.
+
+    A group is a kept clip and the removed clips that are nearest to it.
+    """
+    min_similarity = similarity_threshold(params.eps)
+    kept = earlier.kept.copy()
+    undecided = np.flatnonzero(earlier.is_undecided)
+    _, similarity = nearest_targets(clips.vectors, undecided, np.flatnonzero(kept))
+    uncovered = undecided[~(similarity >= min_similarity)]  # NaN where nothing is kept yet
+    for members in connected_components(clips.vectors, uncovered, min_similarity):
+        ordered = order_by_preference(clips, members, distance_to_mean(clips.vectors[members]), params)
+        kept[greedy_independent_set(clips.vectors, ordered, min_similarity)] = True
+    return _assign_groups(clips.vectors, earlier, kept)
 
 
-def _assign(vectors: Vectors, standing: Decisions, kept: np.ndarray) -> Decisions:
-    """The nearest kept clip of every clip, comparing with new ones only where the earlier nearest is still kept."""
-    newly = np.flatnonzero(kept & ~standing.kept)
-    known = ~standing.is_open & (standing.nearest >= 0) & kept[standing.nearest]
-    nearest = np.where(known, standing.nearest, -1)
-    similarity = np.where(known, standing.similarity, np.nan)
+def _assign_groups(vectors: Vectors, earlier: Decisions, kept: np.ndarray) -> Decisions:
+    """Decisions with the nearest kept clip of every clip.
+
+    Where the earlier nearest clip is still kept, only newly kept clips are compared.
+    """
+    newly_kept = np.flatnonzero(kept & ~earlier.kept)
+    known = ~earlier.is_undecided & (earlier.nearest >= 0) & kept[earlier.nearest]
+    nearest = np.where(known, earlier.nearest, -1)
+    similarity = np.where(known, earlier.similarity, np.nan)
     for queries, targets in (
-        (np.flatnonzero(known), newly),
+        (np.flatnonzero(known), newly_kept),
         (np.flatnonzero(~known), np.flatnonzero(kept)),
     ):
-        found, value = nearest_of(vectors, queries, targets)
+        found, value = nearest_targets(vectors, queries, targets)
         better = (found >= 0) & ~(value <= similarity[queries])
         nearest[queries[better]] = found[better]
         similarity[queries[better]] = value[better]

@@ -1,4 +1,4 @@
-"""Dedup: one decision over the clips of all partitions, taken by one task."""
+"""The dedup phase: one item and one task, which decides over the clips of all partitions."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -17,20 +17,20 @@ from stages.sources import registered_partitions
 from stages.storage import digest
 from stages.tasks import Failed, Rejected, Row, Task
 
-NOTHING = "0"
-"""Stands in a key for a table decided without an earlier one."""
+NO_EARLIER_VERSION = "0"
+"""The part of a key that names the earlier version, where there is none."""
 
 
 class DedupPhase(Phase[DedupParams]):
-    """Finds near-duplicates among all embedded clips that the filters kept, and chooses which stay.
+    """Finds near-duplicates among all embedded clips that the filters kept, and decides which of them are kept.
 
-    Clips decide about one another, so there is one item: all of them. Its key says what was decided over, and from
-    which earlier version:
+    The decision for a clip depends on all others, so there is one item: all clips. Its key holds a hash of them and
+    names the earlier version whose decisions were kept:
 
         {hash of code, parameters and clips}-{number}-{digest of the earlier version}      or    {hash}-0
 
-    The newest version bears the hash that the same inputs give again, and then it is the answer; else it
-    is the earlier version whose decisions stand.
+    If the newest version has the hash of the current inputs, it is reused. Otherwise its decisions
+    are kept if it was made with the current work parameters, and only undecided clips are decided.
     """
 
     inputs = ("embeddings", "filtered_clips")
@@ -40,30 +40,31 @@ class DedupPhase(Phase[DedupParams]):
     key_columns = ("clips_digest", "earlier")
 
     def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
-        """One row about all clips; none where there are no clips.
+        """One item for all clips; none where there are no clips.
 
         Raises:
-            PhaseError: the embeddings come from different models.
-            ParamsError: `rank_by` names what no clip has.
+            PhaseError: the embeddings are of different models.
+            ParamsError: `rank_by` names neither a column of numbers nor a score.
         """
         clips = inputs["filtered_clips"]
         embedded = inputs["embeddings"]
-        embedded = embedded.filter(_among(clips))
+        embedded = embedded.filter(_has_clip_in(clips))
         if not len(embedded):
             return pa.table({name: pa.array([], pa.string()) for name in self.key_columns})
         _check_one_model(embedded)
-        embedded, clips = self._once(embedded), self._once(clips.filter(_among(embedded)))
-        ranking = _ranking(clips, self.params.rank_by if self.params.keep == "rank" else [])
+        clips = self._drop_repeated_clips(clips.filter(_has_clip_in(embedded)))
+        embedded = self._drop_repeated_clips(embedded)
+        ranking = _ranking_values(clips, self.params.rank_by if self.params.keep == "rank" else [])
         keys = dict(zip(embedded["clip_id"].to_pylist(), embedded["row_key"].to_pylist(), strict=True))
-        partitions = self._oldest_first(set(embedded["partition"].to_pylist()))
-        # The order of registration never changes, so partition names and clip ids stand for all orders.
+        partitions = self._in_registration_order(set(embedded["partition"].to_pylist()))
+        # The order of registration never changes, so partition names and clip ids determine the order of clips.
         lines = sorted(f"{clip_id} {key} {ranking.get(clip_id)}" for clip_id, key in keys.items())
         clips_digest = digest(*partitions, *lines)
         item: Row = {
             "clips_digest": clips_digest,
-            "earlier": self._earlier(digest(self._row_key_base, clips_digest), output),
+            "earlier": self._earlier_version(digest(self._row_key_base, clips_digest), output),
             "partitions": partitions,
-            "commits": [self._version(output, partition) for partition in partitions],
+            "commits": [self._embeddings_commit(output, partition) for partition in partitions],
             "clip_ids": list(keys),
             "embedding_keys": list(keys.values()),
             "ranking": [ranking.get(clip_id, []) for clip_id in keys],
@@ -71,73 +72,73 @@ class DedupPhase(Phase[DedupParams]):
         return pa.Table.from_pylist([item])
 
     def row_key(self, item: Row) -> str:
-        """What was decided over, and from which earlier version."""
+        """Hash of code, parameters and clips, and the earlier version; see the class."""
         return f"{digest(self._row_key_base, item['clips_digest'])}-{item['earlier']}"
 
     def min_rows(self, item: Row) -> int:
-        """Every clip has its row."""
+        """One row per clip."""
         return len(item["clip_ids"])
 
     def task(self, item: Row, task_id: str) -> Task:
-        """The clips by reference."""
+        """The task with references to all clips."""
         return DedupTask(
             task_id,
             commits=dict(zip(item["partitions"], item["commits"], strict=True)),
             embedding_keys=dict(zip(item["clip_ids"], item["embedding_keys"], strict=True)),
             ranking=dict(zip(item["clip_ids"], item["ranking"], strict=True)),
-            previous=int(item["earlier"].split("-")[0]),
+            earlier_commit=int(item["earlier"].split("-")[0]),
         )
 
     def pipeline(self) -> Pipeline:
-        """One stage."""
+        """The stage that decides."""
         return Pipeline("dedup", [DedupStage(self.params, self.root)], collect=collect)
 
     def outcome_row(self, item: Row, outcome: Rejected | Failed) -> Row:
-        """Nothing: a decision over all clips is taken or not.
+        """No row: without the decision over all clips there is no table.
 
         Raises:
-            PhaseError: always. No table is committed, so that the earlier decisions stay.
+            PhaseError: always. Nothing is committed, so that the earlier version stays the newest.
         """
-        why = outcome.error if isinstance(outcome, Failed) else outcome.detail
+        message = outcome.error if isinstance(outcome, Failed) else outcome.detail
         raise PhaseError(
-            f"dedup decides over all {len(item['clip_ids'])} clips at once, and could not: {why} "
+            f"dedup decides over all {len(item['clip_ids'])} clips at once, and could not: {message} "
             "Nothing is committed; the earlier table stays."
         )
 
-    def _earlier(self, wanted: str, output: ManifestRef) -> str:
-        """The version whose decisions stand, as it stands in the key: "number-digest", or "0"."""
+    def _earlier_version(self, inputs_hash: str, output: ManifestRef) -> str:
+        """The earlier version whose decisions are kept, in the form of the key: "number-digest", or "0"."""
         newest = last_commit(self.storage(), output)
         if newest is None or self.params.rebuild:
-            return NOTHING
-        given, _, earlier = _only_key(newest).partition("-")
-        if given == wanted:
+            return NO_EARLIER_VERSION
+        newest_hash, _, earlier = _committed_row_key(newest).partition("-")
+        if newest_hash == inputs_hash:
             return earlier
-        return f"{newest.number}-{newest.digest[:12]}" if self._decided_alike(newest) else NOTHING
+        return f"{newest.number}-{newest.digest[:12]}" if self._has_same_work_params(newest) else NO_EARLIER_VERSION
 
-    def _decided_alike(self, commit: Commit) -> bool:
-        """True where eps, rule and whatever else the work reads were what they are now."""
+    def _has_same_work_params(self, commit: Commit) -> bool:
+        """True where the commit was made with the current values of all work parameters."""
         values: dict[str, Any] = commit.lineage.get("params", {})
         return all(values.get(name) == value for name, value in self.params.affecting("work").items())
 
-    def _oldest_first(self, partitions: set[str]) -> list[str]:
-        """In the order of registration; those that never were come last, by name."""
-        order = self._numbers
+    def _in_registration_order(self, partitions: set[str]) -> list[str]:
+        """The partitions in the order of registration; partitions that are not registered come last, by name."""
+        order = self._registration_order
         return sorted(partitions, key=lambda name: (order.get(name, len(order)), name))
 
     @cached_property
-    def _numbers(self) -> dict[str, int]:
+    def _registration_order(self) -> dict[str, int]:
         return {name: number for number, name in enumerate(registered_partitions(self.storage()))}
 
-    def _once(self, table: pa.Table) -> pa.Table:
-        """Each clip once: that of the partition registered first, where two registrations took one video."""
+    def _drop_repeated_clips(self, table: pa.Table) -> pa.Table:
+        """The table with each clip once. If two registrations took one video, the earlier partition's row stays."""
         clip_ids, names = table["clip_id"].to_pylist(), table["partition"].to_pylist()
-        age = {name: number for number, name in enumerate(self._oldest_first(set(names)))}
+        order = {name: number for number, name in enumerate(self._in_registration_order(set(names)))}
         first: dict[str, int] = {}
-        for row in sorted(range(len(names)), key=lambda row: age[names[row]]):
+        for row in sorted(range(len(names)), key=lambda row: order[names[row]]):
             first.setdefault(clip_ids[row], row)
         return table.take(sorted(first.values()))
 
-    def _version(self, output: ManifestRef, partition: str) -> int:
+    def _embeddings_commit(self, output: ManifestRef, partition: str) -> int:
         commit = last_commit(self.storage(), ManifestRef(output.root, "embeddings", partition))
         if commit is None:
             raise ManifestError(
@@ -146,12 +147,12 @@ class DedupPhase(Phase[DedupParams]):
         return commit.number
 
 
-def _among(table: pa.Table) -> pc.Expression:
-    """Rows whose clip is in the table."""
+def _has_clip_in(table: pa.Table) -> pc.Expression:
+    """Expression for rows whose clip is in the table."""
     return pc.field("clip_id").isin(pa.array(table["clip_id"].to_pylist(), pa.string()))
 
 
-def _only_key(commit: Commit) -> str:
+def _committed_row_key(commit: Commit) -> str:
     keys = [key for entry in commit.files for key in entry.items]
     return keys[0] if keys else ""
 
@@ -166,8 +167,8 @@ def _check_one_model(embedded: pa.Table) -> None:
         )
 
 
-def _ranking(clips: pa.Table, rank_by: list[str]) -> dict[str, list[float | None]]:
-    """Values to rank by, by clip id, turned so that lower is better: "name" is highest first, "-name" lowest first.
+def _ranking_values(clips: pa.Table, rank_by: list[str]) -> dict[str, list[float | None]]:
+    """Values to rank by, by clip id; lower is better. They are negated for "name" (highest first), not for "-name".
 
     Raises:
         ParamsError: a name is neither a column of numbers of filtered_clips nor a score of any clip.

@@ -1,4 +1,7 @@
-"""Embed: one vector a clip, from its stored pictures."""
+"""The embed phase: one vector per clip, from its sampled frames.
+
+In: kept rows of `filtered_clips`, and frames of the frame store. Out: rows of `embeddings`.
+"""
 
 from stages.embed.phase import EmbedPhase
 

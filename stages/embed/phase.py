@@ -1,4 +1,4 @@
-"""The embed phase: one vector a clip, from pictures of the frame store."""
+"""The embed phase: one vector per clip, from frames of the frame store."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -19,22 +19,22 @@ from stages.tasks import Row, Task, VideoTask
 
 
 class EmbedPhase(Phase[EmbedParams]):
-    """Kept clips to vectors. Hangs on the clip and its pictures, not on why a filter kept it."""
+    """Embeds kept clips. Its row keys depend on the clip and its frames, not on scores or thresholds of the filters."""
 
     inputs = ("filtered_clips",)
     input_columns: ClassVar[Mapping[str, list[str]]] = {"filtered_clips": list(FRAME_COLUMNS)}
     key_columns = FRAME_KEY_COLUMNS
 
     def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
-        """One item a kept clip."""
+        """One item per kept clip."""
         return inputs["filtered_clips"].select(FRAME_COLUMNS)
 
     def task(self, item: Row, task_id: str) -> Task:
-        """One video with one clip."""
+        """A task with one video and one clip."""
         return clip_task(item, task_id)
 
     def pipeline(self) -> Pipeline:
-        """Some pictures of the clip, then their vector."""
+        """Loading some frames of the clip, then embedding them."""
         identity = self._identity()
         loading = LoadFramesStage(self.root, max_frames=self.params.frames_per_clip, batch_size=self.params.batch_size)
         embedding = EmbedStage(self.params, identity)
@@ -52,6 +52,6 @@ class EmbedPhase(Phase[EmbedParams]):
 
 def _rows(identity: dict[str, Any], task: Task) -> list[Row]:
     clip = cast(VideoTask, task).data.clip
-    carried = {name: clip.columns.get(name) for name in ASSETS["embeddings"].schema.names}
+    copied = {name: clip.columns.get(name) for name in ASSETS["embeddings"].schema.names}
     vector = clip.embeddings[identity["model"]]
-    return [{**carried, **identity, "status": "kept", "embedding": vector.tolist()}]
+    return [{**copied, **identity, "status": "kept", "embedding": vector.tolist()}]

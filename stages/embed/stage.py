@@ -1,4 +1,4 @@
-"""The stage that turns a clip's pictures into one vector."""
+"""The stage that computes one vector from a clip's frames."""
 
 from dataclasses import replace
 from typing import Any
@@ -20,8 +20,8 @@ class EmbedStage(ProcessingStage[VideoTask, VideoTask]):
     """Sets ``clip.embeddings[model]``.
 
     Args:
-        params: which embedder, and how much GPU memory it takes.
-        identity: the model and weights that the rows' keys were made with; the worker must hold the same.
+        params: the embedder, its batch size and its GPU memory.
+        identity: the model and weights that are part of the row keys; the worker must load the same ones.
     """
 
     name = "embed"
@@ -34,7 +34,7 @@ class EmbedStage(ProcessingStage[VideoTask, VideoTask]):
         self._embedder: Any = None
 
     def inputs(self) -> Fields:
-        """Needs pictures."""
+        """Reads frames."""
         return [], ["clips", "clips.frames"]
 
     def outputs(self) -> Fields:
@@ -45,7 +45,7 @@ class EmbedStage(ProcessingStage[VideoTask, VideoTask]):
         """Load the embedder on the worker's device.
 
         Raises:
-            ParamsError: this machine holds other weights than the one that planned the run.
+            ParamsError: the weights on this machine differ from those of the driver.
         """
         embedder = registry.load("embedder", self.params.embedder)(self.params)
         check_same_model(self.expected, embedder.identity(), worker_metadata.worker_id)
@@ -53,25 +53,25 @@ class EmbedStage(ProcessingStage[VideoTask, VideoTask]):
         self._embedder = embedder
 
     def process(self, task: VideoTask) -> VideoTask:
-        """The task with its vector."""
+        """The task with its vector and without its frames."""
         return self._embed([task])[0]
 
     def process_batch(self, tasks: list[VideoTask]) -> list[VideoTask | list[VideoTask] | Rejected | Failed]:
-        """The tasks with their vectors, their pictures dropped except for the count."""
+        """The tasks with their vectors and without their frames; the number of frames is kept as a column."""
         return [*self._embed(tasks)]
 
     def _embed(self, tasks: list[VideoTask]) -> list[VideoTask]:
         vectors = self._embedder.embed([_frames(task) for task in tasks])
-        return [self._done(task, vector) for task, vector in zip(tasks, vectors, strict=True)]
+        return [self._with_vector(task, vector) for task, vector in zip(tasks, vectors, strict=True)]
 
-    def _done(self, task: VideoTask, vector: NDArray[np.float32]) -> VideoTask:
+    def _with_vector(self, task: VideoTask, vector: NDArray[np.float32]) -> VideoTask:
         clip = task.data.clip
         columns = {**clip.columns, "num_embedded_frames": len(_frames(task))}
         embeddings = {self.expected.model: vector}
         return with_clip(task, replace(clip, frames=None, columns=columns, embeddings=embeddings))
 
     def teardown(self) -> None:
-        """Let go of the embedder; the network stays for the next stage of this process."""
+        """Release the embedder. The network stays in memory for the next stage of this process."""
         self._embedder = None
 
 

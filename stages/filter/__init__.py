@@ -1,7 +1,7 @@
-"""Filter: scores every clip once, and decides from scores and thresholds as often as these change.
+"""The filter phase: scores every clip once, and decides kept or rejected again whenever a threshold changes.
 
-In: kept rows of `clips`, and stored pictures. Out: rows of `filtered_clips`. A `Filter` of one's own returns scores and
-says which of them have a `Limit`.
+In: kept rows of `clips`, and frames of the frame store. Out: rows of `filtered_clips`. A user's own `Filter` returns
+scores, and declares a `Limit` for each score that it bounds.
 """
 
 from stages.filter.base import Filter, Limit, Scores

@@ -1,4 +1,4 @@
-"""What a filter is: it scores a clip in a worker; whether the score will do is decided from the stored score alone."""
+"""The filter interface: a worker scores a clip, and the driver decides from stored scores and thresholds."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -9,17 +9,17 @@ from stages.stage import WorkerMetadata
 from stages.tasks import Clip
 
 Scores = Mapping[str, float | None]
-"""By score name; None is 'could not be measured', which no filter judges."""
+"""Scores by name. None means that the score could not be measured; then no limit applies to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What one score must meet.
+    """A lower or upper bound on one score.
 
     Attributes:
-        score: its name in the row's ``scores``: the filter's name, or that and a part of it.
-        threshold: the filter's attribute that holds the value; its name in the row's ``thresholds``.
-        bound: 'min' admits the value and more, 'max' the value and less.
+        score: the score's name in the row's ``scores``: the filter's name, with a suffix where it has several scores.
+        threshold: the filter's attribute that holds the bound; also its name in the row's ``thresholds``.
+        bound: 'min' admits scores from the threshold up, 'max' up to the threshold.
     """
 
     score: str
@@ -27,25 +27,25 @@ class Limit:
     bound: Literal["min", "max"]
 
     def admits(self, measured: float, required: float) -> bool:
-        """True where the score is on the right side, the threshold itself included."""
+        """True where the score is inside the bound; a score equal to the threshold is."""
         return measured >= required if self.bound == "min" else measured <= required
 
     def explain(self, measured: float, required: float) -> str:
-        """The measured and the required value in words."""
+        """A message with the measured and the required value."""
         side = "at least" if self.bound == "min" else "at most"
         return f"{self.score} must be {side} {required:g} (filter.{self.threshold}), got {measured:.6g}."
 
 
 class Filter(ABC):
-    """Scores clips. Built from its thresholds, cheap to pickle; what is heavy is loaded by `setup` in the worker.
+    """Scores clips. It is built from its thresholds and is cheap to pickle; `setup` loads models in the worker.
 
-    A built-in filter is a dataclass whose fields are the parameters of the same name; a filter of your own gets
-    what ``filter.custom`` holds for it.
+    A built-in filter is a dataclass; each field takes the value of the parameter of the same name. A user's own filter
+    takes the values of its entry in ``filter.custom``.
 
     Attributes:
-        name: stands in ``reason`` and, for a filter with one score, in ``scores``.
-        limits: what its scores must meet; none for a filter that only scores.
-        needs_frames: it looks at ``clip.frames``.
+        name: the value of ``reason`` in rows that it rejects; for a filter with one score also the score's name.
+        limits: bounds on its scores; empty for a filter that only scores.
+        needs_frames: `score` reads ``clip.frames``.
     """
 
     name: ClassVar[str]
@@ -53,22 +53,22 @@ class Filter(ABC):
     needs_frames: ClassVar[bool] = False
 
     def identity(self) -> dict[str, Any]:
-        """What else the score depends on, such as the hash of a model's weights; enters every ``row_key``."""
+        """Further values that the score depends on, as the hash of a model's weights. Part of every ``row_key``."""
         return {}
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:  # noqa: B027 - most filters load nothing
-        """Load what `score` needs, in the worker."""
+        """Load models in the worker, before `score` is called."""
 
     @abstractmethod
     def score(self, clip: Clip) -> float | Scores | None:
-        """The clip's score, or several by name."""
+        """The clip's score, or several scores by name."""
 
     def thresholds(self) -> dict[str, float]:
-        """The values in force, by name."""
+        """The values of the thresholds, by name."""
         return {limit.threshold: float(getattr(self, limit.threshold)) for limit in self.limits}
 
-    def missed(self, scores: Scores) -> str | None:
-        """Why these stored scores do not pass, or None. What was not measured is not judged."""
+    def violation(self, scores: Scores) -> str | None:
+        """The message of the first limit that the scores violate, or None. A score that is None is skipped."""
         required = self.thresholds()
         for limit in self.limits:
             measured = scores.get(limit.score)
@@ -78,25 +78,28 @@ class Filter(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class Miss:
-    """The first filter that a clip did not pass.
+class Violation:
+    """A filter whose limit a clip's scores violate.
 
     Attributes:
-        filter: its name.
-        detail: measured and required value.
+        filter: the filter's name.
+        detail: a message with the measured and the required value.
     """
 
     filter: str
     detail: str
 
 
-def first_miss(filters: Iterable[Filter], scores: Scores, score_only: Iterable[str] = ()) -> Miss | None:
-    """The first filter, in order, that the scores do not pass and that is not to score only ('all': none is)."""
-    silent = set(score_only)
-    if "all" in silent:
+def first_violation(filters: Iterable[Filter], scores: Scores, score_only: Iterable[str] = ()) -> Violation | None:
+    """The violation of the first filter, in order, whose limits the scores violate.
+
+    Filters named in `score_only` are skipped; 'all' skips every filter.
+    """
+    skipped = set(score_only)
+    if "all" in skipped:
         return None
     for each in filters:
-        detail = None if each.name in silent else each.missed(scores)
+        detail = None if each.name in skipped else each.violation(scores)
         if detail is not None:
-            return Miss(each.name, detail)
+            return Violation(each.name, detail)
     return None

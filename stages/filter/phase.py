@@ -1,4 +1,4 @@
-"""The filter phase: scores every clip once, decides as often as thresholds change."""
+"""The filter phase: scores every clip once, and decides again whenever a threshold changes."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from stages import registry
 from stages.errors import ParamsError
-from stages.filter.base import Filter, first_miss
-from stages.filter.score import FilterClips
+from stages.filter.base import Filter, first_violation
+from stages.filter.stage import FilterStage
 from stages.manifest import ManifestRef
 from stages.media import CLIP_TASK_FIELDS, clip_task
 from stages.params import FilterParams
@@ -18,50 +18,52 @@ from stages.pipeline import Pipeline
 from stages.schemas import ASSETS
 from stages.tasks import Row, Task, VideoTask
 
-FATE = ("status", "reason", "error", "row_key", "decision_key")
-CARRIED = tuple(
-    name for name in ASSETS["filtered_clips"].schema.names if name in ASSETS["clips"].schema.names and name not in FATE
+_OUTCOME_COLUMNS = ("status", "reason", "error", "row_key", "decision_key")
+COPIED_COLUMNS = tuple(
+    name
+    for name in ASSETS["filtered_clips"].schema.names
+    if name in ASSETS["clips"].schema.names and name not in _OUTCOME_COLUMNS
 )
-"""Columns that come from the clip's row and stay; all of them enter ``row_key``, since the row repeats them."""
+"""Columns copied from the row of `clips`. All of them are part of ``row_key``, since the output row repeats them."""
 
 
 class FilterPhase(Phase[FilterParams]):
-    """Kept clips to the same clips with scores, kept or rejected by the first filter that they do not pass."""
+    """Scores kept clips; a clip is rejected by the first filter whose limits its scores violate."""
 
     inputs = ("clips",)
-    input_columns: ClassVar[Mapping[str, list[str]]] = {"clips": list(CARRIED)}
-    key_columns = CARRIED
+    input_columns: ClassVar[Mapping[str, list[str]]] = {"clips": list(COPIED_COLUMNS)}
+    key_columns = COPIED_COLUMNS
 
     def __init__(self, params: FilterParams, root: str) -> None:
         super().__init__(params, root)
         self.filters = build_filters(params)
 
     def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
-        """One item a kept clip."""
-        return inputs["clips"].select(CARRIED)
+        """One item per kept clip."""
+        return inputs["clips"].select(COPIED_COLUMNS)
 
     def task(self, item: Row, task_id: str) -> Task:
-        """One video with one clip."""
+        """A task with one video and one clip."""
         return clip_task(item, task_id)
 
     def pipeline(self) -> Pipeline:
-        """Pictures where needed, then scores."""
-        return Pipeline("filter", [FilterClips(self.root, self.filters)], collect=_rows, provides=CLIP_TASK_FIELDS)
+        """Loading frames where a filter needs them, then scoring."""
+        return Pipeline("filter", [FilterStage(self.root, self.filters)], collect=_rows, provides=CLIP_TASK_FIELDS)
 
     def identity(self) -> dict[str, Any]:
-        """What filters with models of their own depend on."""
+        """Identities of the filters that have one: their models and weights."""
         return {each.name: identity for each in self.filters if (identity := each.identity())}
 
     def decide(self, row: Row) -> Row:
-        """Status, reason, error and thresholds from the stored scores; a row without scores stays as it is."""
+        """The row with status, reason, error and thresholds set from its scores; a row without scores is unchanged."""
         if row.get("scores") is None:
             return row
         thresholds = {name: value for each in self.filters for name, value in each.thresholds().items()}
         row = {**row, "thresholds": thresholds}
-        miss = first_miss(self.filters, dict(row["scores"]), self.params.score_only)
-        if miss is None:
+        violation = first_violation(self.filters, dict(row["scores"]), self.params.score_only)
+        if violation is None:
             return {**row, "status": "kept", "reason": None, "error": None}
-        return {**row, "status": "rejected", "reason": miss.filter, "error": miss.detail}
+        return {**row, "status": "rejected", "reason": violation.filter, "error": violation.detail}
 
 
 def _rows(task: Task) -> list[Row]:
@@ -70,18 +72,18 @@ def _rows(task: Task) -> list[Row]:
 
 
 def build_filters(params: FilterParams) -> list[Filter]:
-    """The filters asked for, in order, each with its thresholds.
+    """The filters that `filter.filters` names, in that order, each with its thresholds.
 
     Raises:
-        ParamsError: an unknown filter, arguments that do not fit it, two of one name, or arguments or
-            `score_only` for a filter that is not asked for.
+        ParamsError: a filter is unknown or named twice, its arguments do not fit its constructor, or `custom` or
+            `score_only` names a filter that `filters` does not.
     """
     arguments = _custom_arguments(params)
     filters = [_build(name, arguments.get(name), params) for name in params.filters]
     names = [each.name for each in filters]
-    doubled = sorted({name for name in names if names.count(name) > 1})
-    if doubled:
-        raise ParamsError(f"filter.filters must name each filter once, got {doubled} twice.")
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ParamsError(f"filter.filters must name each filter once, got {repeated} twice.")
     unknown = sorted(set(params.score_only) - {"all", *names})
     if unknown:
         raise ParamsError(f"filter.score_only must be among {['all', *names]}, got {unknown}.")

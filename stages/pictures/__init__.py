@@ -1,9 +1,9 @@
-"""What people look at on an asset's page: contact sheets, histograms and single frames of one version of a table.
+"""Exhibits of one version of a table, for an asset's page: contact sheets of clips and histograms of scores.
 
-In: a table's reference and version, and how many bytes pictures may take. Out: encoded pictures with their lines of
-text. Composing them decodes JPEGs, so it is imported at the first call.
+In: a table's reference and commit number, and the bytes that pictures may take. Out: encoded pictures with their lines
+of text. The module that decodes and encodes pictures is imported at the first call.
 """
 
-from stages.pictures.gallery import SVG, WEBP, Budget, Exhibit, Picture, exhibits
+from stages.pictures.exhibit import SVG, WEBP, Budget, Exhibit, Picture, exhibits
 
 __all__ = ["SVG", "WEBP", "Budget", "Exhibit", "Picture", "exhibits"]

@@ -1,4 +1,4 @@
-"""The exhibits of a table: its histograms, and its chosen rows with their pictures from the frame store."""
+"""Composes the exhibits of a table: histograms, and contact sheets of frames from the frame store."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -8,30 +8,30 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.manifest import ManifestRef, last_commit, load_commit, read_commit_rows
-from stages.pictures.drafts import COLUMNS, Draft, plan_of
-from stages.pictures.gallery import SVG, WEBP, Budget, Exhibit, Picture
-from stages.pictures.histogram import draw
+from stages.pictures.exhibit import SVG, WEBP, Budget, Exhibit, Picture
+from stages.pictures.exhibit_plan import COLUMNS, ContactSheet, plan_exhibits
+from stages.pictures.histogram import draw_svg
 from stages.pictures.stored import Stored, stored_picture
 from stages.pictures.thumbnails import decode_jpeg, encode_small, encode_within
 from stages.storage import Storage, map_concurrently
 from stages.tasks import Row
 
 SPAN_COLUMNS = ["start_pts", "end_pts", "start_s", "end_s", "shot_start_pts", "shot_end_pts"]
-NO_JPEG = "the picture in the frame store is broken"
-NO_ROOM = "there is no room"
+BROKEN_JPEG = "the picture in the frame store is broken"
+OVER_BUDGET = "there is no room"
 
 
-class _Entry(NamedTuple):
-    """A row that is shown, its picture in two sizes, and why there is none."""
+class _Cell(NamedTuple):
+    """A picture of a contact sheet: its row, its WebP in two sizes, and the reason if it is missing."""
 
     row: Row
     data: bytes
     small: bytes
-    lack: str
+    missing_reason: str
 
 
-def compose(ref: ManifestRef, number: int, budget: Budget) -> list[Exhibit]:
-    """The exhibits of one version of a table: histograms first, then what they leave of the budget for photographs.
+def compose_exhibits(ref: ManifestRef, number: int, budget: Budget) -> list[Exhibit]:
+    """The exhibits of one version of a table: histograms first, then contact sheets in the rest of the budget.
 
     Raises:
         ManifestError: the table cannot be read.
@@ -41,60 +41,60 @@ def compose(ref: ManifestRef, number: int, budget: Budget) -> list[Exhibit]:
         return []
     storage = Storage(ref.root)
     commit = load_commit(storage, ref, number)
-    plan = plan_of(ref.asset, read_commit_rows(storage, ref, commit, COLUMNS[ref.asset]), commit)
-    left = budget.total_bytes
-    shown: list[Exhibit] = []
+    plan = plan_exhibits(ref.asset, read_commit_rows(storage, ref, commit, COLUMNS[ref.asset]), commit)
+    bytes_left = budget.total_bytes
+    exhibits: list[Exhibit] = []
     for histogram in plan.histograms:
-        svg = draw(histogram)
-        if svg and len(svg) <= left:
-            left -= len(svg)
-            shown.append(Exhibit(f"histogram_{histogram.name}", "", ((Picture(svg, SVG, small=svg),),)))
-    drafts = [draft for draft in plan.drafts if draft.rows]
-    return shown + _with_pictures(storage, drafts, Budget(left, budget.small_bytes))
+        svg = draw_svg(histogram)
+        if svg and len(svg) <= bytes_left:
+            bytes_left -= len(svg)
+            exhibits.append(Exhibit(f"histogram_{histogram.name}", "", ((Picture(svg, SVG, small=svg),),)))
+    sheets = [sheet for sheet in plan.sheets if sheet.rows]
+    return exhibits + _render_sheets(storage, sheets, Budget(bytes_left, budget.small_bytes))
 
 
-def _with_pictures(storage: Storage, drafts: list[Draft], budget: Budget) -> list[Exhibit]:
-    """The drafts, each row with its picture out of the frame store."""
-    rows = [row for draft in drafts for across in draft.rows for row in across]
-    located = _located(storage, rows)
-    found = map_concurrently(lambda row: stored_picture(storage, row), located) if located else []
+def _render_sheets(storage: Storage, sheets: list[ContactSheet], budget: Budget) -> list[Exhibit]:
+    """The sheets as exhibits, with the picture of each row from the frame store."""
+    rows = [row for sheet in sheets for sheet_row in sheet.rows for row in sheet_row]
+    rows = _with_spans(storage, rows)
+    found = map_concurrently(lambda row: stored_picture(storage, row), rows) if rows else []
     images = [decode_jpeg(stored.jpeg) for stored in found]
     encoded = encode_within(images, budget.total_bytes)
-    entries = (
-        _Entry(row, data, encode_small(image, budget.small_bytes), _lack(stored, image is None, not data))
-        for row, stored, image, data in zip(located, found, images, encoded, strict=True)
+    cells = (
+        _Cell(row, data, encode_small(image, budget.small_bytes), _missing_reason(stored, image is None, not data))
+        for row, stored, image, data in zip(rows, found, images, encoded, strict=True)
     )
-    return [_exhibit(draft, [[next(entries) for _ in across] for across in draft.rows]) for draft in drafts]
+    return [_exhibit(sheet, [[next(cells) for _ in sheet_row] for sheet_row in sheet.rows]) for sheet in sheets]
 
 
-def _exhibit(draft: Draft, entries: list[list[_Entry]]) -> Exhibit:
-    lacks = Counter(entry.lack for across in entries for entry in across if entry.lack)
-    missing = " ".join(f"{count} without picture: {lack}." for lack, count in lacks.items())
-    rows = (tuple(Picture(each.data, WEBP, draft.lines(each.row), each.small) for each in across) for across in entries)
-    return Exhibit(draft.name, f"{draft.note} {missing}".strip(), tuple(rows))
+def _exhibit(sheet: ContactSheet, cells: list[list[_Cell]]) -> Exhibit:
+    reasons = Counter(cell.missing_reason for row in cells for cell in row if cell.missing_reason)
+    missing = " ".join(f"{count} without picture: {reason}." for reason, count in reasons.items())
+    rows = (tuple(Picture(cell.data, WEBP, sheet.lines(cell.row), cell.small) for cell in row) for row in cells)
+    return Exhibit(sheet.name, f"{sheet.note} {missing}".strip(), tuple(rows))
 
 
-def _lack(stored: Stored, is_broken: bool, is_dropped: bool) -> str:
-    """Why a picture is missing; empty where it is there."""
+def _missing_reason(stored: Stored, is_broken: bool, is_dropped: bool) -> str:
+    """The reason why a picture is missing; empty where it is not."""
     if stored.lack:
         return stored.lack
     if is_broken:
-        return NO_JPEG
-    return NO_ROOM if is_dropped else ""
+        return BROKEN_JPEG
+    return OVER_BUDGET if is_dropped else ""
 
 
-def _located(storage: Storage, rows: list[Row]) -> list[Row]:
-    """The rows with the spans of their clips, which assets after the filter do not repeat."""
-    wanted = {row["partition"] for row in rows if "start_pts" not in row}
+def _with_spans(storage: Storage, rows: list[Row]) -> list[Row]:
+    """The rows with the spans of their clips, which tables after `filtered_clips` do not hold."""
+    partitions = {row["partition"] for row in rows if "start_pts" not in row}
     clip_ids = pa.array([row["clip_id"] for row in rows], pa.string())
     spans: dict[str, Row] = {}
-    for span in _spans(storage, wanted, clip_ids):
+    for span in _spans(storage, partitions, clip_ids):
         spans[span["clip_id"]] = span
     return [{**spans.get(row["clip_id"], {}), **row} for row in rows]
 
 
 def _spans(storage: Storage, partitions: Iterable[str], clip_ids: pa.Array) -> Iterable[Row]:
-    """What the newest `filtered_clips` of these partitions say of where the clips lie."""
+    """Spans of the clips, from the newest `filtered_clips` of these partitions."""
     for partition in sorted(partitions):
         ref = ManifestRef(storage.root, "filtered_clips", partition)
         if commit := last_commit(storage, ref):

@@ -1,11 +1,11 @@
-"""A histogram of kept and rejected rows as a very small SVG, since Dagster shows only short Markdown at once.
+"""Draws a histogram of kept and rejected rows as a very small SVG, since Dagster shows only short Markdown inline.
 
-All colours are of middle brightness: the page behind may be light or dark, and an embedded picture cannot know.
+All colours have medium brightness: the background of the page may be light or dark.
 
-    61 kept  23 rejected  ≥ 0.0005     thresholds in words
-    ┊▇▇                                each bin: kept below, rejected on top
-    ┊▇▇▇▇▁▁▁   ▁                       dashed: the thresholds that lie on the axis
-    0.0005                    0.21     the axis; logarithmic where all values are positive and far apart
+    61 kept  23 rejected  ≥ 0.0005     counts and thresholds
+    ┊▇▇                                bins: kept below, rejected on top
+    ┊▇▇▇▇▁▁▁   ▁                       dashed lines: thresholds within the axis
+    0.0005                    0.21     axis: logarithmic where all values are positive and far apart
 """
 
 import math
@@ -19,38 +19,38 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
 
-KEPT, REJECTED, LIMIT, TEXT = "#48f", "#e83", "#c4a", "#78a"
-BINS = 20
+KEPT_COLOUR, REJECTED_COLOUR, LIMIT_COLOUR, TEXT_COLOUR = "#48f", "#e83", "#c4a", "#78a"
+NUM_BINS = 20
 BIN_PX = 13
 TOP_PX, BOTTOM_PX = 16, 66
-DIGIT_PX = 6
-"""Width of a letter of an axis's number, about."""
-LOG_FROM = 50.0
-"""Largest over smallest value from which on the axis is logarithmic."""
+CHAR_PX = 6
+"""Approximate width of a character of the axis labels."""
+LOG_MIN_RATIO = 50.0
+"""Ratio of the largest to the smallest value above which the axis is logarithmic."""
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A limit that values are held to: at least (min) or at most (max) this."""
+    """A lower bound (min) or an upper bound (max) on values."""
 
     value: float
     bound: Literal["min", "max"]
 
     @property
     def label(self) -> str:
-        """As it stands in the picture."""
+        """The text in the picture."""
         return f"{'≥' if self.bound == 'min' else '≤'} {self.value:g}"
 
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """One figure of many rows.
+    """Values of kept and rejected rows.
 
     Attributes:
-        name: of the figure, as a column would be named.
-        kept: values of the rows that were kept; what is not finite is left out.
-        rejected: of those that were not.
-        thresholds: what they were held to.
+        name: in the form of a column name.
+        kept: values of kept rows; values that are not finite are left out.
+        rejected: values of rejected rows, likewise.
+        thresholds: bounds on the values.
     """
 
     name: str
@@ -65,35 +65,35 @@ class _Axis:
     high: float
     is_log: bool
 
-    def places(self, values: Values) -> Values:
-        """Where values lie, 0 at the left end and 1 at the right."""
+    def positions(self, values: Values) -> Values:
+        """Positions of values on the axis, from 0 at the left end to 1 at the right."""
         low, high = self.low, self.high
         if self.is_log:
             values, low, high = np.log(values), math.log(low), math.log(high)
         return (values - low) / (high - low)
 
 
-def draw(histogram: Histogram) -> bytes:
-    """The histogram as SVG, some 700 bytes; empty where no row has a value."""
+def draw_svg(histogram: Histogram) -> bytes:
+    """The histogram as SVG of about 700 bytes; empty where no row has a value."""
     kept, rejected = (values[np.isfinite(values)] for values in (histogram.kept, histogram.rejected))
     if not len(kept) + len(rejected):
         return b""
     axis = _axis(np.concatenate([kept, rejected]), [limit.value for limit in histogram.thresholds])
-    bins = [np.histogram(np.clip(axis.places(values), 0, 1), BINS, (0, 1))[0] for values in (kept, rejected)]
+    bins = [np.histogram(np.clip(axis.positions(values), 0, 1), NUM_BINS, (0, 1))[0] for values in (kept, rejected)]
     highest = max(1, int((bins[0] + bins[1]).max()))
-    high = _number(axis.high)
+    high = _format_number(axis.high)
     parts = [
-        _text(0, 11, f"{len(kept)} kept", KEPT),
-        _area(REJECTED, (bins[0] + bins[1]) / highest) if len(rejected) else "",
-        _area(KEPT, bins[0] / highest),
-        _text(75, 11, f"{len(rejected)} rejected", REJECTED) if len(rejected) else "",
-        _limits(axis, histogram.thresholds),
-        _text(0, BOTTOM_PX + 12, _number(axis.low)),
+        _text(0, 11, f"{len(kept)} kept", KEPT_COLOUR),
+        _bars(REJECTED_COLOUR, (bins[0] + bins[1]) / highest) if len(rejected) else "",
+        _bars(KEPT_COLOUR, bins[0] / highest),
+        _text(75, 11, f"{len(rejected)} rejected", REJECTED_COLOUR) if len(rejected) else "",
+        _threshold_lines(axis, histogram.thresholds),
+        _text(0, BOTTOM_PX + 12, _format_number(axis.low)),
         _text(105, BOTTOM_PX + 12, "log") if axis.is_log else "",
-        _text(BINS * BIN_PX + 8 - DIGIT_PX * len(high), BOTTOM_PX + 12, high),
+        _text(NUM_BINS * BIN_PX + 8 - CHAR_PX * len(high), BOTTOM_PX + 12, high),
     ]
-    size = f'width="{BINS * BIN_PX + 10}" height="{BOTTOM_PX + 15}"'
-    style = f'style="font:11px sans-serif" fill="{TEXT}"'
+    size = f'width="{NUM_BINS * BIN_PX + 10}" height="{BOTTOM_PX + 15}"'
+    style = f'style="font:11px sans-serif" fill="{TEXT_COLOUR}"'
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>{"".join(parts)}</svg>'.encode()
 
 
@@ -102,36 +102,38 @@ def _text(x: int, y: int, text: str, fill: str = "") -> str:
     return f'<text y="{y}"{attributes}>{text}</text>'
 
 
-def _area(fill: str, heights: Values) -> str:
-    """One path over all bins, 0 to 1 high; what has a row is seen."""
-    tall = BOTTOM_PX - TOP_PX
-    tops = [BOTTOM_PX - max(1, round(height * tall)) if height else BOTTOM_PX for height in heights]
+def _bars(fill: str, heights: Values) -> str:
+    """One path over all bins, with heights from 0 to 1. A bin with any row is at least one pixel high."""
+    height_px = BOTTOM_PX - TOP_PX
+    tops = [BOTTOM_PX - max(1, round(height * height_px)) if height else BOTTOM_PX for height in heights]
     steps = "".join(f"V{top}h{len(list(bins)) * BIN_PX}" for top, bins in groupby(tops))
     return f'<path fill="{fill}" d="M0 {BOTTOM_PX}{steps}V{BOTTOM_PX}z"/>'
 
 
-def _limits(axis: _Axis, thresholds: Sequence[Threshold]) -> str:
-    """The thresholds in words, and a line at each that the axis holds."""
+def _threshold_lines(axis: _Axis, thresholds: Sequence[Threshold]) -> str:
+    """The labels of the thresholds, and a dashed line at each threshold within the axis."""
     if not thresholds:
         return ""
-    places = [axis.places(np.array(limit.value)) for limit in thresholds if axis.low <= limit.value <= axis.high]
-    lines = "".join(f"M{1 + float(place) * (BINS * BIN_PX - 2):.0f} {TOP_PX - 2}V{BOTTOM_PX}" for place in places)
-    drawn = f'<path stroke="{LIMIT}" stroke-dasharray="4" d="{lines}"/>' if lines else ""
-    return _text(160, 11, " ".join(limit.label for limit in thresholds), LIMIT) + drawn
+    positions = [axis.positions(np.array(limit.value)) for limit in thresholds if axis.low <= limit.value <= axis.high]
+    lines = "".join(
+        f"M{1 + float(position) * (NUM_BINS * BIN_PX - 2):.0f} {TOP_PX - 2}V{BOTTOM_PX}" for position in positions
+    )
+    drawn = f'<path stroke="{LIMIT_COLOUR}" stroke-dasharray="4" d="{lines}"/>' if lines else ""
+    return _text(160, 11, " ".join(limit.label for limit in thresholds), LIMIT_COLOUR) + drawn
 
 
-def _number(value: float) -> str:
-    """Three digits, or all of an integer part that is not too long."""
+def _format_number(value: float) -> str:
+    """Three significant digits, or the whole integer part from 1000 to a million."""
     return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def _axis(values: Values, limits: list[float]) -> _Axis:
-    """From the smallest to the largest value, and out to the thresholds that lie near."""
+    """An axis from the smallest to the largest value, extended to thresholds that are near."""
     low, high = float(values.min()), float(values.max())
-    if low > 0 and high / low > LOG_FROM:
-        near = [value for value in limits if low / LOG_FROM <= value <= high * LOG_FROM]
+    if low > 0 and high / low > LOG_MIN_RATIO:
+        near = [value for value in limits if low / LOG_MIN_RATIO <= value <= high * LOG_MIN_RATIO]
         return _Axis(min([low, *near]), max([high, *near]), is_log=True)
-    reach = max(high - low, abs(high) / 2) or 1.0
-    near = [value for value in limits if low - reach <= value <= high + reach]
+    margin = max(high - low, abs(high) / 2) or 1.0
+    near = [value for value in limits if low - margin <= value <= high + margin]
     low, high = min([low, *near]), max([high, *near])
     return _Axis(low, high if high > low else low + (abs(low) or 1.0), is_log=False)

@@ -1,4 +1,4 @@
-"""What stands below a picture: plain lines about its row. Whoever shows them escapes them."""
+"""Lines of text below a picture, from its row. They are plain text; the caller escapes them."""
 
 from typing import Any
 
@@ -10,14 +10,17 @@ MAX_CAPTION_CHARS = 600
 
 
 def kept_lines(row: Row) -> tuple[str, ...]:
-    """The source's file name; where in it the clip lies, and the clip's id."""
+    """The source's file name; the clip's start, end and id."""
     name = shortened(str(row["uri"]).rsplit("/", 1)[-1], MAX_NAME_CHARS)
     start, end, clip_id = row.get("start_s"), row.get("end_s"), row.get("clip_id") or ""
-    return name, clip_id if start is None or end is None else f"{clock(start)}-{clock(end)} {clip_id}"
+    return (
+        name,
+        clip_id if start is None or end is None else f"{format_timestamp(start)}-{format_timestamp(end)} {clip_id}",
+    )
 
 
-def clock(seconds: float) -> str:
-    """Minutes and seconds, with hours where there are some."""
+def format_timestamp(seconds: float) -> str:
+    """Minutes and seconds, with hours from one hour on."""
     tenths = round(seconds * 10)
     minutes, rest = divmod(tenths, 600)
     hours, minutes = divmod(minutes, 60)
@@ -26,13 +29,13 @@ def clock(seconds: float) -> str:
 
 
 def shortened(text: Any, max_chars: int = MAX_LINE_CHARS) -> str:
-    """The text on one line, with an ellipsis where it is longer than `max_chars`."""
+    """The text on one line, cut to `max_chars` with an ellipsis."""
     line = " ".join(str(text or "").split())
     return line if len(line) <= max_chars else line[: max_chars - 1] + "…"
 
 
 def rejected_lines(row: Row) -> tuple[str, ...]:
-    """The reason first, then what was measured and required."""
+    """The reason and the error first."""
     return str(row["reason"]), shortened(row["error"]), *kept_lines(row)
 
 
@@ -42,7 +45,7 @@ def dataset_lines(row: Row) -> tuple[str, ...]:
 
 
 def group_lines(row: Row) -> tuple[str, ...]:
-    """First whether it is kept, or how similar to the kept one."""
+    """First the size of the group for the kept clip, or the similarity for a removed one."""
     if row["status"] == "kept":
         return f"kept, 1 of {row['group_size']} clips", *kept_lines(row)
     return f"similarity {row['similarity']:.3f}", *kept_lines(row)

@@ -1,4 +1,4 @@
-"""Small pictures that together stay below a number of bytes: the more there are, the smaller and coarser each is."""
+"""Encodes small WebP pictures within a number of bytes: more pictures are made smaller and of lower quality."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,58 +8,58 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
-"""``[H, W, 3]``, BGR, as OpenCV has it."""
+"""``[H, W, 3]``, BGR, the channel order of OpenCV."""
 
 
-class Step(NamedTuple):
-    """The box that a picture fits in, and WebP's quality, 0 to 100."""
+class Preset(NamedTuple):
+    """The bounding box of a picture and its WebP quality, 0 to 100."""
 
     width_px: int
     height_px: int
     quality: int
 
 
-STEPS = (
-    Step(192, 144, 75),
-    Step(192, 144, 60),
-    Step(176, 132, 50),
-    Step(160, 120, 40),
-    Step(128, 96, 35),
-    Step(112, 84, 20),
-    Step(96, 72, 10),
-    Step(64, 48, 5),
+PRESETS = (
+    Preset(192, 144, 75),
+    Preset(192, 144, 60),
+    Preset(176, 132, 50),
+    Preset(160, 120, 40),
+    Preset(128, 96, 35),
+    Preset(112, 84, 20),
+    Preset(96, 72, 10),
+    Preset(64, 48, 5),
 )
-SMALL_STEPS = (
-    Step(128, 96, 40),
-    Step(112, 84, 30),
-    Step(96, 72, 20),
-    Step(96, 72, 5),
-    Step(80, 60, 5),
-    Step(64, 48, 5),
-    Step(40, 30, 5),
+SMALL_PRESETS = (
+    Preset(128, 96, 40),
+    Preset(112, 84, 30),
+    Preset(96, 72, 20),
+    Preset(96, 72, 5),
+    Preset(80, 60, 5),
+    Preset(64, 48, 5),
+    Preset(40, 30, 5),
 )
-"""From best to worst. Pictures of real clips stop at the first or second; noise goes on to the end."""
+"""From best to worst. Real clips fit with the first or second preset; noise needs the last."""
 
 
 def decode_jpeg(jpeg: bytes) -> Image | None:
-    """The picture, no larger than the best step shows it; None where it does not decode."""
+    """The picture, scaled down to the best preset; None where it cannot be decoded."""
     if not jpeg:
         return None
     try:
         image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:  # a header that claims more pixels than OpenCV takes
+    except cv2.error:  # the header names more pixels than OpenCV accepts
         return None
-    return None if image is None else shrunk(image.astype(np.uint8, copy=False), STEPS[0])
+    return None if image is None else shrink_to_fit(image.astype(np.uint8, copy=False), PRESETS[0])
 
 
 def encode_within(images: Sequence[Image | None], max_bytes: int) -> list[bytes]:
-    """WebP of each picture, all of one quality, `max_bytes` together at most; empty where there is no picture.
+    """WebP of each picture, all with one preset, at most `max_bytes` in all; empty where there is no picture.
 
-    Where even the worst quality is too much, the last pictures are left out.
+    Where even the worst preset takes too much, the last pictures are left out.
     """
     encoded: list[bytes] = []
-    for step in STEPS:
-        encoded = [b"" if image is None else _webp(image, step) for image in images]
+    for preset in PRESETS:
+        encoded = [b"" if image is None else _webp(image, preset) for image in images]
         if sum(map(len, encoded)) <= max_bytes:
             return encoded
     sizes = np.cumsum([len(data) for data in encoded])
@@ -67,25 +67,25 @@ def encode_within(images: Sequence[Image | None], max_bytes: int) -> list[bytes]
 
 
 def encode_small(image: Image | None, max_bytes: int) -> bytes:
-    """WebP of one picture in at most `max_bytes`; empty where it takes more even at its worst."""
+    """WebP of one picture of at most `max_bytes`; empty where even the worst preset takes more."""
     if image is not None:
-        for step in SMALL_STEPS:
-            data = _webp(image, step)
+        for preset in SMALL_PRESETS:
+            data = _webp(image, preset)
             if len(data) <= max_bytes:
                 return data
     return b""
 
 
-def shrunk(image: Image, step: Step) -> NDArray[np.uint8]:
-    """The picture inside the step's box, in its own proportions; one that fits is not enlarged."""
+def shrink_to_fit(image: Image, preset: Preset) -> NDArray[np.uint8]:
+    """The picture scaled down to the preset's box, with its aspect ratio; a smaller picture is returned as it is."""
     height, width = image.shape[:2]
-    scale = min(step.width_px / width, step.height_px / height)
+    scale = min(preset.width_px / width, preset.height_px / height)
     if scale >= 1:
         return image
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
-def _webp(image: Image, step: Step) -> bytes:
-    _, data = cv2.imencode(".webp", shrunk(image, step), [cv2.IMWRITE_WEBP_QUALITY, step.quality])
+def _webp(image: Image, preset: Preset) -> bytes:
+    _, data = cv2.imencode(".webp", shrink_to_fit(image, preset), [cv2.IMWRITE_WEBP_QUALITY, preset.quality])
     return data.tobytes()

@@ -1,4 +1,4 @@
-"""The read phase: from the members of a partition to one row of facts a source video."""
+"""The read phase: one row of `videos` for each member of a partition."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -20,16 +20,17 @@ class ReadPhase(Phase[ReadParams]):
     """Probes every member of a partition; a member that was listed again with other content is rejected."""
 
     inputs: ClassVar[tuple[str, ...]] = ()
-    # A version that is the newest again is probed again: its last row may say that the file had another tag.
+    # `relistings` is part of the key: a version that is the newest again is probed again, since its last row may say
+    # that the file had another tag.
     key_columns: ClassVar[tuple[str, ...]] = ("uri", "etag", "superseded", "relistings")
 
     def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
-        """The videos that the partition holds, with whether a later version of each was listed."""
+        """The members of the partition, each with whether a later version of it was listed."""
         members = self._register.read_held_members(output.partition)
-        replaced = self._superseded.get(output.partition, frozenset())
+        superseded = self._superseded.get(output.partition, frozenset())
         video_ids = members["video_id"].to_pylist()
         added: dict[str, pa.Array] = {
-            "superseded": pa.array([video_id in replaced for video_id in video_ids], pa.bool_()),
+            "superseded": pa.array([video_id in superseded for video_id in video_ids], pa.bool_()),
             "relistings": pa.array([self._register.relistings.get(name, 0) for name in video_ids], pa.int64()),
             "partition": pa.array([output.partition] * len(members), pa.string()),
         }
@@ -39,7 +40,7 @@ class ReadPhase(Phase[ReadParams]):
 
     @cached_property
     def _register(self) -> Register:
-        """Read once for all partitions of a run: it takes the members of every partition."""
+        """The register, read once for all partitions of a run: reading it reads the members of every partition."""
         return Register(self.storage())
 
     @cached_property
@@ -51,7 +52,7 @@ class ReadPhase(Phase[ReadParams]):
         return VideoTask(task_id, data=Video(item["video_id"], item["uri"], item["partition"], columns=item))
 
     def pipeline(self) -> Pipeline:
-        """One stage."""
+        """The stage that probes."""
         return Pipeline("read", [ProbeStage()], collect=video_rows, provides=["data.columns"])
 
 

@@ -1,4 +1,4 @@
-"""The stage that probes sources. Light to import; FFmpeg is loaded in the worker."""
+"""The stage that probes sources. It imports no codec; FFmpeg is imported in the worker."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +11,7 @@ from stages.tasks import Rejected, Row, VideoTask
 
 
 class ProbeStage(ProcessingStage[VideoTask, VideoTask]):
-    """Sets the facts of a source in ``video.columns``, unless it is no longer the one that was listed."""
+    """Adds the probed columns to ``video.columns``; rejects a source that changed since it was listed."""
 
     name = "probe"
 
@@ -19,22 +19,22 @@ class ProbeStage(ProcessingStage[VideoTask, VideoTask]):
         self._probe: Callable[[str], Row] | None = None
 
     def inputs(self) -> Fields:
-        """Needs uri and etag as they were listed."""
+        """Reads uri and etag, as listed."""
         return [], ["columns"]
 
     def outputs(self) -> Fields:
-        """Adds the facts."""
+        """Adds the probed columns."""
         return [], ["facts"]
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
-        """Load FFmpeg."""
+        """Import FFmpeg."""
         self._probe = media.probe
 
     def process(self, task: VideoTask) -> VideoTask | Rejected:
-        """The task with the facts, or rejected as superseded.
+        """The task with the probed columns, or `Rejected` as superseded.
 
         Raises:
-            SourceError: gone, empty, no video, or the store does not answer.
+            SourceError: the source is gone, is empty, holds no video, or its store does not answer.
         """
         listed = task.data.columns
         if listed["superseded"]:
@@ -42,15 +42,15 @@ class ProbeStage(ProcessingStage[VideoTask, VideoTask]):
                 Reason.SUPERSEDED,
                 f"The source was listed again with other content: {task.data.uri}. Use its newer row.",
             )
-        now = stat_source(task.data.uri)
-        if now.etag != listed["etag"]:
+        found = stat_source(task.data.uri)
+        if found.etag != listed["etag"]:
             return Rejected(
                 Reason.SUPERSEDED,
-                f"The source's tag must be {listed['etag']}, as when it was listed, got {now.etag}: {task.data.uri}. "
+                f"The source's tag must be {listed['etag']}, as when it was listed, got {found.etag}: {task.data.uri}. "
                 "List again; it becomes a new video.",
                 is_transient=True,
             )
-        if not now.size_bytes:
+        if not found.size_bytes:
             raise UnreadableSource(
                 task.data.uri, f"The source is empty (0 bytes): {task.data.uri}. Copy it again, or remove it."
             )
@@ -59,5 +59,5 @@ class ProbeStage(ProcessingStage[VideoTask, VideoTask]):
         return replace(task, data=replace(task.data, columns={**listed, **self._probe(task.data.uri)}))
 
     def teardown(self) -> None:
-        """Let go of FFmpeg."""
+        """Release FFmpeg."""
         self._probe = None

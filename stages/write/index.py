@@ -1,18 +1,18 @@
-"""The index of a partition: one Parquet file in which a trainer finds all that is known of each kept clip.
+"""The index of a partition: one Parquet file with all columns of each kept clip, for training.
 
     {root}/dataset/index/{partition}.parquet
 
 Its columns, one row a kept clip, in the order of the asset ``dataset``:
 
-    dataset         all of it
-    filtered_clips  what `dataset` lacks: splitter, shot, keyframe flags, frame store, motion, thresholds
+    dataset         all columns
+    filtered_clips  columns that `dataset` lacks: splitter, shot, keyframe flags, frame store, motion, thresholds
     unique_clips    group_id, group_size, nearest_clip_id, similarity, rank
     embeddings      embedding, num_embedded_frames, and its model and weights_hash as embedding_model and
                     embedding_weights_hash
-    captions        windows: a list of frames from, to (of the clip), caption, model, prompt_id
+    captions        windows: a list of start_frame, end_frame (in the clip), caption, model, prompt_id
 
-Made from the newest tables under the root, so that equal tables give equal bytes. Where one of them has no row of a
-clip, its columns are null. ``embedding`` comes after all small columns; readers of some columns need not read it.
+It is made from the newest tables under the root, and equal tables give equal bytes. Where a table has no row of a
+clip, its columns are null. ``embedding`` comes after all small columns; readers of other columns need not read it.
 """
 
 import io
@@ -24,15 +24,15 @@ import pyarrow.parquet as pq
 from stages.manifest import ALL_PARTITIONS, ManifestRef, last_commit, read_commit_rows
 from stages.schemas import ASSETS
 from stages.storage import Storage
-from stages.write.captions import CAPTION_COLUMNS, WINDOW, windows_by_clip
+from stages.write.captions import CAPTION_COLUMNS, WINDOW_TYPE, windows_by_clip
 from stages.write.paths import index_path
 
-_OF_THE_ROW = ("status", "reason", "error", "row_key", "decision_key")
-_TAKEN: dict[str, dict[str, str]] = {
+_OUTCOME_COLUMNS = ("status", "reason", "error", "row_key", "decision_key")
+_JOINED_COLUMNS: dict[str, dict[str, str]] = {
     "filtered_clips": {
         name: name
         for name in ASSETS["filtered_clips"].schema.names
-        if name not in _OF_THE_ROW and name not in ASSETS["dataset"].schema.names
+        if name not in _OUTCOME_COLUMNS and name not in ASSETS["dataset"].schema.names
     },
     "unique_clips": {name: name for name in ("group_id", "group_size", "nearest_clip_id", "similarity", "rank")},
     "embeddings": {
@@ -42,33 +42,33 @@ _TAKEN: dict[str, dict[str, str]] = {
         "embedding": "embedding",
     },
 }
-"""Columns of other assets, and how they are called in the index."""
+"""Columns that are joined from other assets, with their names in the index."""
 
 
 def write_index(storage: Storage, output: ManifestRef, table: pa.Table) -> None:
-    """The kept rows of this version of ``dataset``, joined with the newest other tables, stand in one whole file."""
+    """Write the kept rows of this version of ``dataset``, joined with the newest other tables, as one whole file."""
     index = table.filter(pc.field("status") == "kept")
     clip_ids: list[str] = index["clip_id"].to_pylist()
-    index = index.append_column(pa.field("windows", pa.list_(WINDOW)), _windows(storage, output, clip_ids))
-    for asset, names in _TAKEN.items():
-        rows = _rows(storage, output, asset, ["clip_id", *names])
-        places = {clip_id: place for place, clip_id in enumerate(rows["clip_id"].to_pylist())}
-        found = rows.take(pa.array([places.get(clip_id) for clip_id in clip_ids], pa.int64()))
-        for name, called in names.items():
-            index = index.append_column(ASSETS[asset].schema.field(name).with_name(called), found[name])
+    index = index.append_column(pa.field("windows", pa.list_(WINDOW_TYPE)), _caption_windows(storage, output, clip_ids))
+    for asset, names in _JOINED_COLUMNS.items():
+        rows = _kept_rows(storage, output, asset, ["clip_id", *names])
+        positions = {clip_id: position for position, clip_id in enumerate(rows["clip_id"].to_pylist())}
+        found = rows.take(pa.array([positions.get(clip_id) for clip_id in clip_ids], pa.int64()))
+        for name, index_name in names.items():
+            index = index.append_column(ASSETS[asset].schema.field(name).with_name(index_name), found[name])
     buffer = io.BytesIO()
     pq.write_table(index, buffer, compression="zstd")
     storage.write_bytes(index_path(output.partition), buffer.getvalue())
 
 
-def _windows(storage: Storage, output: ManifestRef, clip_ids: list[str]) -> pa.Array:
-    captions = _rows(storage, output, "captions", list(CAPTION_COLUMNS))
+def _caption_windows(storage: Storage, output: ManifestRef, clip_ids: list[str]) -> pa.Array:
+    captions = _kept_rows(storage, output, "captions", list(CAPTION_COLUMNS))
     windows = windows_by_clip(captions)
-    return pa.array([windows.get(clip_id, []) for clip_id in clip_ids], pa.list_(WINDOW))
+    return pa.array([windows.get(clip_id, []) for clip_id in clip_ids], pa.list_(WINDOW_TYPE))
 
 
-def _rows(storage: Storage, output: ManifestRef, asset: str, columns: list[str]) -> pa.Table:
-    """The kept rows of an asset's newest table that belong to the output's partition; none where there is no table."""
+def _kept_rows(storage: Storage, output: ManifestRef, asset: str, columns: list[str]) -> pa.Table:
+    """Kept rows of the output's partition in the newest table of an asset; no rows where there is no table."""
     for partition in (output.partition, ALL_PARTITIONS):
         ref = ManifestRef(output.root, asset, partition)
         if commit := last_commit(storage, ref):

@@ -1,4 +1,4 @@
-"""The write phase: from clips that survived everything to files to train on, with an index."""
+"""The write phase: writes kept clips as files, and an index per partition."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, cast
@@ -14,20 +14,20 @@ from stages.phase import Phase
 from stages.pipeline import Pipeline
 from stages.schemas import ASSETS
 from stages.tasks import Row, Task, VideoTask
-from stages.write.captions import CAPTION_COLUMNS, WINDOW, windows_by_clip
-from stages.write.files import finish_newest, stored_rows_with_files
+from stages.write.captions import CAPTION_COLUMNS, WINDOW_TYPE, windows_by_clip
+from stages.write.dataset_files import stored_rows_with_files, sync_with_newest_commit
 from stages.write.paths import PATH_COLUMNS
-from stages.write.stage import WriteClips, missing_caption
+from stages.write.stage import WriteStage, missing_caption
 
-_LEFT_OUT = ("status", "reason", "error", "row_key", "decision_key", "thresholds")
-CLIP_COLUMNS = tuple(name for name in ASSETS["filtered_clips"].schema.names if name not in _LEFT_OUT)
-"""What the clip's JSON says of it. Thresholds are left out: a new one must not write clips anew."""
+_EXCLUDED_COLUMNS = ("status", "reason", "error", "row_key", "decision_key", "thresholds")
+CLIP_COLUMNS = tuple(name for name in ASSETS["filtered_clips"].schema.names if name not in _EXCLUDED_COLUMNS)
+"""Columns in the clip's JSON. Thresholds are excluded: a changed one must not cause clips to be written again."""
 
-_MADE = (*PATH_COLUMNS, "bytes", "clip_codec", "cut", "num_frames")
+_FILE_COLUMNS = (*PATH_COLUMNS, "bytes", "clip_codec", "cut", "num_frames")
 
 
 class WritePhase(Phase[WriteParams]):
-    """Clips that dedup kept, with scores and captions, to files."""
+    """Writes the clips that dedup kept, with scores and captions."""
 
     inputs: ClassVar[tuple[str, ...]] = ("unique_clips", "captions", "filtered_clips")
     input_columns: ClassVar[Mapping[str, list[str]]] = {
@@ -38,12 +38,12 @@ class WritePhase(Phase[WriteParams]):
     key_columns: ClassVar[tuple[str, ...]] = (*CLIP_COLUMNS, "caption", "caption_model", "windows")
 
     def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
-        """One item a kept clip of ``unique_clips``, with its row of ``filtered_clips`` and its captions.
+        """One item per kept clip of ``unique_clips``, with its row of ``filtered_clips`` and its captions.
 
         Raises:
-            ManifestError: a kept clip is no kept row of ``filtered_clips``.
+            ManifestError: a kept clip has no kept row in ``filtered_clips``.
         """
-        kept = pa.array(inputs["unique_clips"]["clip_id"].to_pylist(), pa.string())  # isin needs a type, also of none
+        kept = pa.array(inputs["unique_clips"]["clip_id"].to_pylist(), pa.string())  # isin needs a type, even if empty
         clips = inputs["filtered_clips"].select(list(CLIP_COLUMNS))
         clips = clips.filter(pc.field("clip_id").isin(kept))
         if len(clips) != len(kept):
@@ -58,39 +58,39 @@ class WritePhase(Phase[WriteParams]):
                 [" ".join(window["caption"] for window in each) or None for each in found], pa.string()
             ),
             "caption_model": pa.array([each[0]["model"] if each else None for each in found], pa.string()),
-            "windows": pa.array(found, pa.list_(WINDOW)),
+            "windows": pa.array(found, pa.list_(WINDOW_TYPE)),
         }
         for name, values in columns.items():
             clips = clips.append_column(name, values)
         return clips
 
     def task(self, item: Row, task_id: str) -> Task:
-        """One video with one clip."""
+        """A task with one video and one clip."""
         return clip_task(item, task_id)
 
     def pipeline(self) -> Pipeline:
-        """One stage."""
-        return Pipeline("write", [WriteClips(self.root, self.params)], collect=_rows, provides=CLIP_TASK_FIELDS)
+        """The stage that writes."""
+        return Pipeline("write", [WriteStage(self.root, self.params)], collect=_rows, provides=CLIP_TASK_FIELDS)
 
     def decide(self, row: Row) -> Row:
-        """Reject a clip without a caption where one is required; its files are then no part of the dataset."""
+        """The row, rejected where it has no caption and one is required. It then names no files."""
         if row["reason"] not in (None, Reason.NO_CAPTION):
             return row
         if missing := missing_caption(row, self.params):
-            nothing: dict[str, Any] = dict.fromkeys(_MADE)
-            return {**row, **nothing, "status": "rejected", "reason": str(missing.reason), "error": missing.detail}
+            no_files: dict[str, Any] = dict.fromkeys(_FILE_COLUMNS)
+            return {**row, **no_files, "status": "rejected", "reason": str(missing.reason), "error": missing.detail}
         return {**row, "status": "kept", "reason": None, "error": None}
 
     def reusable(self, output: ManifestRef, stored: Mapping[str, CommittedFile]) -> set[str]:
-        """The stored rows whose files are all there; also a row that needs none."""
+        """The stored rows whose files all exist, and rows that need none."""
         return stored_rows_with_files(output, stored, decide=self.decide)
 
     def finish(self, output: ManifestRef) -> None:
-        """Write the index of the kept clips, and remove files that only old versions of the table name.
+        """Write the index of the kept clips, and remove files that only older versions of the table refer to.
 
-        Both follow the newest version, which is that of another run where one committed meanwhile.
+        Both use the newest version, which may be that of another run.
         """
-        finish_newest(self.storage(), output)
+        sync_with_newest_commit(self.storage(), output)
 
 
 def _rows(task: Task) -> list[Row]:

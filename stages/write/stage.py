@@ -1,4 +1,4 @@
-"""The stage that writes clips. Light to import; FFmpeg is loaded in the worker."""
+"""The stage that writes clips. It imports no codec; FFmpeg is imported in the worker."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,12 +13,12 @@ from stages.stage import Fields, ProcessingStage, WorkerMetadata
 from stages.tasks import Failed, Rejected, Row, VideoTask
 
 
-class WriteClips(ProcessingStage[VideoTask, VideoTask]):
-    """Adds to ``clip.columns`` what was written of the clip.
+class WriteStage(ProcessingStage[VideoTask, VideoTask]):
+    """Writes the clip's files, and adds their paths, size, codec and number of frames to ``clip.columns``.
 
     Args:
-        root: where the dataset lies.
-        params: of the phase.
+        root: the root that the dataset is written to.
+        params: the parameters of the phase.
     """
 
     name = "write_clips"
@@ -32,40 +32,40 @@ class WriteClips(ProcessingStage[VideoTask, VideoTask]):
         self._writer: Any = None
 
     def inputs(self) -> Fields:
-        """Needs the clip's span and row."""
+        """Reads the clip's span and row."""
         return [], ["clips"]
 
     def outputs(self) -> Fields:
-        """Adds paths, size, codec."""
+        """Adds paths, size, codec and number of frames."""
         return [], ["clips.files"]
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
-        """Load FFmpeg and try the encoder."""
-        self._writer = lazy.load("stages.write.clips:ClipWriter")(self.root, self.params)
+        """Import FFmpeg and check that the encoder works."""
+        self._writer = lazy.load("stages.write.clip_writer:ClipWriter")(self.root, self.params)
 
     def process(self, task: VideoTask) -> VideoTask | Rejected | Failed:
-        """The task with the clip's files; a clip that needs a caption and has none is not cut."""
+        """The task with the columns of its files. A clip is not written where it lacks a required caption."""
         clip = task.data.clip
         if missing := missing_caption(dict(clip.columns), self.params):
             return missing
         try:
-            made = self._writer.write(task.data)
+            written = self._writer.write(task.data)
         except (SourceError, StageError) as error:
-            # Caught here, so that the clips of the batch that are written already are not written again.
+            # Caught here, so that the other clips of the batch, already written, are not written again.
             return failure_of(error)
-        if isinstance(made, Rejected):
-            return made
-        return with_clip(task, replace(clip, columns={**clip.columns, **made}))
+        if isinstance(written, Rejected):
+            return written
+        return with_clip(task, replace(clip, columns={**clip.columns, **written}))
 
     def teardown(self) -> None:
-        """Let go of the pictures."""
+        """Release the writer."""
         if self._writer is not None:
             self._writer.close()
         self._writer = None
 
 
 def missing_caption(row: Row, params: WriteParams) -> Rejected | None:
-    """Why a row without a caption is rejected, where captions are required."""
+    """The rejection of a row that lacks a required caption, or None."""
     if not params.require_caption or row["caption"]:
         return None
     return Rejected(

@@ -19,7 +19,7 @@ def test_only_plug_ins_are_registered() -> None:
 
 
 def test_a_class_of_ones_own_needs_no_entry() -> None:
-    assert registry.load("filter", "tests.stages.filter.own:WarmthFilter").__name__ == "WarmthFilter"
+    assert registry.load("filter", "tests.stages.filter.custom_filter:WarmthFilter").__name__ == "WarmthFilter"
 
 
 def test_load_rejects_an_unknown_name_and_tells_the_known_ones() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from stages.caption.stage import pictures_for
-from stages.caption.windows import pictures_in
+from stages.caption.stage import sample_clip
+from stages.caption.windows import sample_window
 from stages.errors import ParamsError
 from stages.manifest import ManifestRef, read_manifest
 from stages.media import LoadFramesStage
@@ -19,7 +19,7 @@ from stages.tasks import Frames, Row
 from tests.clips import PARTITION, WORKER, clip_row, commit_rows, video_task
 from tests.videos import three_shots
 
-FICKLE = "tests.stages.caption.captioners:Fickle"
+PARTLY_FAILING = "tests.stages.caption.custom_captioners:PartlyFailingCaptioner"
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_caption_reuses_what_the_filters_decide_again(tmp_path: Path, video: Pat
 
 def test_caption_fails_a_window_alone_and_tries_it_again(tmp_path: Path, video: Path) -> None:
     clips = [clip_row(video, 0, 75)]
-    report = run(tmp_path, clips, captioner=FICKLE, window_frames=20, window_remainder_frames=10, max_frames=2)
+    report = run(tmp_path, clips, captioner=PARTLY_FAILING, window_frames=20, window_remainder_frames=10, max_frames=2)
     rows = captions(tmp_path)
     assert [(row["window_start_frame"], row["window_end_frame"]) for row in rows] == [
         (0, 20),
@@ -78,33 +78,33 @@ def test_caption_fails_a_window_alone_and_tries_it_again(tmp_path: Path, video: 
     assert (rows[0]["caption"], rows[0]["tokens"]) == ("2 pictures, 0.8 s, 96 wide", 7)
     assert (rows[1]["error"], rows[1]["caption"]) == ("the line is busy", None)
     assert (rows[0]["weights_hash"], len(rows[0]["prompt_id"])) == (None, 20)
-    again = run(tmp_path, clips, captioner=FICKLE, window_frames=20, window_remainder_frames=10, max_frames=2)
+    again = run(tmp_path, clips, captioner=PARTLY_FAILING, window_frames=20, window_remainder_frames=10, max_frames=2)
     assert (report.computed, again.computed) == (1, 1)
 
 
-def test_caption_asks_again_with_another_prompt(tmp_path: Path, video: Path) -> None:
+def test_caption_computes_again_with_another_prompt(tmp_path: Path, video: Path) -> None:
     clips = [clip_row(video, 0, 75)]
-    run(tmp_path, clips, captioner=FICKLE)
+    run(tmp_path, clips, captioner=PARTLY_FAILING)
     before = captions(tmp_path)[0]["prompt_id"]
-    assert run(tmp_path, clips, captioner=FICKLE).computed == 0
-    report = run(tmp_path, clips, captioner=FICKLE, prompt="What moves?")
+    assert run(tmp_path, clips, captioner=PARTLY_FAILING).computed == 0
+    report = run(tmp_path, clips, captioner=PARTLY_FAILING, prompt="What moves?")
     assert (report.computed, report.counters.get("decoded_frames")) == (1, None)
     assert captions(tmp_path)[0]["prompt_id"] != before
 
 
-def test_caption_asks_again_where_the_shot_is_another(tmp_path: Path, video: Path) -> None:
+def test_caption_computes_again_where_the_shot_is_another(tmp_path: Path, video: Path) -> None:
     run(tmp_path, [clip_row(video, 0, 75)])
     assert run(tmp_path, [clip_row(video, 0, 75, shot_end_pts=150 * 512)]).computed == 1
 
 
-def test_caption_loads_only_the_pictures_that_windows_show(tmp_path: Path, video: Path) -> None:
-    """225 frames give 37 pictures; three windows of two, and what they show is what all pictures would give."""
+def test_caption_loads_only_the_frames_that_windows_need(tmp_path: Path, video: Path) -> None:
+    """Of 225 frames 37 are stored. Three windows of two frames load 6 of them, the same as from all."""
     params = CaptionParams(window_frames=75, window_remainder_frames=10, max_frames=2)
     row = clip_row(video, 0, 225)
-    every, some = (frames_of(tmp_path, row, pick) for pick in (None, partial(pictures_for, params)))
+    every, some = (frames_of(tmp_path, row, pick) for pick in (None, partial(sample_clip, params)))
     assert (len(every), len(some)) == (37, 6)
     for start in (0, 75, 150):
-        assert shown(some, start, start + 75, 2) == shown(every, start, start + 75, 2)
+        assert sampled(some, start, start + 75, 2) == sampled(every, start, start + 75, 2)
 
 
 def frames_of(root: Path, row: Row, pick: Pick | None) -> Frames:
@@ -116,10 +116,10 @@ def frames_of(root: Path, row: Row, pick: Pick | None) -> Frames:
     return frames
 
 
-def shown(frames: Frames, start: int, end: int, most: int) -> list[int]:
+def sampled(frames: Frames, start: int, end: int, max_frames: int) -> list[int]:
     assert frames.index is not None
     index = frames.index.tolist()
-    return [index[place] for place in pictures_in(index, start, end, most)]
+    return [index[position] for position in sample_window(index, start, end, max_frames)]
 
 
 def test_caption_rejects_a_clip_without_window(tmp_path: Path, video: Path) -> None:
@@ -141,4 +141,8 @@ def test_caption_fails_the_clips_of_a_source_that_is_gone(tmp_path: Path, video:
 
 def test_caption_rejects_unknown_columns(tmp_path: Path, video: Path) -> None:
     with pytest.raises(ParamsError, match=r"must read columns of filtered_clips, got \['beauty'\]"):
-        run(tmp_path, [clip_row(video, 0, 75)], captioner="tests.stages.caption.captioners:Curious")
+        run(
+            tmp_path,
+            [clip_row(video, 0, 75)],
+            captioner="tests.stages.caption.custom_captioners:UnknownColumnCaptioner",
+        )

@@ -1,4 +1,4 @@
-"""Comparing with every clip: what stays is mutually distinct and covers what goes, now and later."""
+"""Mode `neighbors`: kept clips are no near-duplicates of one another, and each removed clip is one of a kept clip."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stages.dedup.clips import Clips, Decisions
+from stages.dedup.arrays import Clips, Decisions
 from stages.dedup.neighbors import decide
 from stages.dedup.ranking import ranks
 from stages.params import DedupParams
@@ -26,7 +26,7 @@ def make_clips(vectors: list[tuple[int, ...]] | list[list[float]], ranking: list
     matrix = np.array(vectors, np.float32)
     matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
     values = np.array(ranking if ranking is not None else [[]] * len(matrix), np.float64)
-    return Clips([f"clip-{place:03d}" for place in range(len(matrix))], matrix, values)
+    return Clips([f"clip-{position:03d}" for position in range(len(matrix))], matrix, values)
 
 
 def similarities(clips: Clips) -> NDArray[np.float64]:
@@ -37,19 +37,20 @@ def similarities(clips: Clips) -> NDArray[np.float64]:
 
 def check(clips: Clips, decided: Decisions, params: DedupParams) -> None:
     """No kept clip near another; every removed one near its kept clip, which is the nearest there is."""
-    values, least = similarities(clips), round(1 - params.eps, 9)
+    values, min_similarity = similarities(clips), round(1 - params.eps, 9)
     kept = decided.kept
     among = values[np.ix_(kept, kept)]
-    assert (among[~np.eye(len(among), dtype=bool)] < least).all()
-    for place in np.flatnonzero(~kept):
-        assert kept[decided.group[place]]
-        assert decided.similarity[place] >= least
-        assert decided.similarity[place] == pytest.approx(values[place, kept].max(), abs=2e-9)
-        assert decided.nearest[place] == decided.group[place]
+    assert (among[~np.eye(len(among), dtype=bool)] < min_similarity).all()
+    for position in np.flatnonzero(~kept):
+        assert kept[decided.group[position]]
+        assert decided.similarity[position] >= min_similarity
+        assert decided.similarity[position] == pytest.approx(values[position, kept].max(), abs=2e-9)
+        assert decided.nearest[position] == decided.group[position]
     rank = ranks(clips, decided.group, params)
     assert ((rank == 0) == kept).all()
     assert all(
-        sorted(rank[decided.group == place]) == list(range((decided.group == place).sum())) for place in range(3)
+        sorted(rank[decided.group == position]) == list(range((decided.group == position).sum()))
+        for position in range(3)
     )
 
 
@@ -57,7 +58,7 @@ def check(clips: Clips, decided: Decisions, params: DedupParams) -> None:
 @settings(max_examples=60, deadline=None)
 def test_decide_keeps_an_independent_dominating_set(vectors: list[tuple[int, ...]], params: DedupParams) -> None:
     clips = make_clips(vectors)
-    check(clips, decide(clips, Decisions.none(len(clips)), params), params)
+    check(clips, decide(clips, Decisions.undecided(len(clips)), params), params)
 
 
 @given(LIBRARIES, LIBRARIES, PARAMS)
@@ -65,15 +66,18 @@ def test_decide_keeps_an_independent_dominating_set(vectors: list[tuple[int, ...
 def test_decide_never_removes_an_older_kept_clip(
     old: list[tuple[int, ...]], new: list[tuple[int, ...]], params: DedupParams
 ) -> None:
-    earlier = decide(make_clips(old), Decisions.none(len(old)), params)
-    open_ = Decisions.none(len(new))
-    standing = Decisions(
-        *(np.concatenate([getattr(earlier, name), getattr(open_, name)]) for name in ("group", "nearest", "similarity"))
+    of_old = decide(make_clips(old), Decisions.undecided(len(old)), params)
+    undecided = Decisions.undecided(len(new))
+    earlier = Decisions(
+        *(
+            np.concatenate([getattr(of_old, name), getattr(undecided, name)])
+            for name in ("group", "nearest", "similarity")
+        )
     )
     clips = make_clips([*old, *new])
-    decided = decide(clips, standing, params)
+    decided = decide(clips, earlier, params)
     check(clips, decided, params)
-    assert (decided.kept[: len(old)] == earlier.kept).all()
+    assert (decided.kept[: len(old)] == of_old.kept).all()
 
 
 @pytest.mark.parametrize(
@@ -84,14 +88,14 @@ def test_decide_follows_the_keep_rule(keep: str, expected: list[int]) -> None:
     """Three directions 4 degrees apart: the ends are not near each other, the middle is near both."""
     clips = make_clips(list(angles(a=0, b=4, c=8.5).values()), [[3.0], [2.0], [1.0]])
     params = DedupParams(eps=0.005, keep=keep, rank_by=["-x"])  # pyright: ignore[reportArgumentType]
-    kept = np.flatnonzero(decide(clips, Decisions.none(3), params).kept)
+    kept = np.flatnonzero(decide(clips, Decisions.undecided(3), params).kept)
     assert sorted(expected) == kept.tolist()
 
 
 def test_decide_draws_by_seed_and_id() -> None:
     clips = make_clips([[1.0, 0.0]] * 40)
     kept = {
-        int(np.flatnonzero(decide(clips, Decisions.none(40), DedupParams(keep="random", seed=seed)).kept)[0])
+        int(np.flatnonzero(decide(clips, Decisions.undecided(40), DedupParams(keep="random", seed=seed)).kept)[0])
         for seed in range(8)
     }
     assert len(kept) > 1
@@ -100,6 +104,6 @@ def test_decide_draws_by_seed_and_id() -> None:
 def test_decide_prefers_the_older_between_equals() -> None:
     clips = make_clips([[1.0, 0.0]] * 5, [[np.nan], [1.0], [1.0], [np.nan], [2.0]])
     params = DedupParams(keep="rank", rank_by=["-x"])
-    decided = decide(clips, Decisions.none(5), params)
+    decided = decide(clips, Decisions.undecided(5), params)
     assert decided.group.tolist() == [1] * 5
     assert ranks(clips, decided.group, params).tolist() == [3, 0, 1, 4, 2]

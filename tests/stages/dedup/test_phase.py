@@ -1,4 +1,4 @@
-"""Dedup as a phase: what is decided again when inputs, parameters or embeddings change, and what stands."""
+"""Dedup as a phase: decisions that are made again when inputs, parameters or embeddings change, and those that stay."""
 
 import tempfile
 from pathlib import Path
@@ -183,7 +183,9 @@ def test_dedup_never_unkeeps_as_partitions_come(batches: list[list[int]]) -> Non
         library = Library(Path(folder))
         kept: set[str] = set()
         for number, batch in enumerate(batches):
-            library.add(f"p{number}", angles(**{f"c{number}-{place}": value for place, value in enumerate(batch)}))
+            library.add(
+                f"p{number}", angles(**{f"c{number}-{position}": value for position, value in enumerate(batch)})
+            )
             library.dedup(eps=NEAR)
             assert kept <= library.kept()
             kept = library.kept()

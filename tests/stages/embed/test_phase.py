@@ -48,7 +48,7 @@ def test_embed_gives_every_kept_clip_a_unit_vector_with_its_model(tmp_path: Path
     assert (report.computed, report.missing, report.counters["decoded_frames"]) == (2, 0, 225)
 
 
-def test_embed_hangs_on_clip_and_pictures_alone(tmp_path: Path, video: Path) -> None:
+def test_embed_keys_depend_on_clip_and_frames_alone(tmp_path: Path, video: Path) -> None:
     rows = [clip_row(video, 0, 75), clip_row(video, 75, 150)]
     run(tmp_path, rows, EmbedParams(frames_per_clip=2))
     decided = [{**row, "thresholds": {"motion_min": 0.5}, "scores": {"motion": 1.0}} for row in rows]
@@ -71,7 +71,7 @@ def test_embed_gives_equal_vectors_whatever_the_batch(tmp_path: Path, video: Pat
     assert vectors(tmp_path / "a") == vectors(tmp_path / "b")
 
 
-def test_embed_spreads_its_pictures_over_the_whole_clip(tmp_path: Path, video: Path) -> None:
+def test_embed_takes_frames_evenly_spaced_over_the_whole_clip(tmp_path: Path, video: Path) -> None:
     stage = LoadFramesStage(str(tmp_path), max_frames=3)
     stage.setup(WORKER)
     frames = stage.process(video_task(clip_row(video, 0, 225))).data.clip.frames
@@ -102,7 +102,7 @@ def test_embed_stage_rejects_other_weights_than_the_drivers() -> None:
         stage.setup(WORKER)
 
 
-def test_embed_stage_rejects_a_clip_without_pictures(tmp_path: Path, video: Path) -> None:
+def test_embed_stage_rejects_a_clip_without_frames(tmp_path: Path, video: Path) -> None:
     stage = EmbedStage(EmbedParams(), EfficientNetLite0Embedder(EmbedParams()).identity())
     stage.setup(WORKER)
     with pytest.raises(StageError, match="must carry pictures, got none"):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stages.errors import ParamsError
-from stages.filter.phase import CARRIED, FilterPhase, build_filters
+from stages.filter.phase import COPIED_COLUMNS, FilterPhase, build_filters
 from stages.manifest import ManifestRef, read_manifest
 from stages.params import PHASES, ExecutorParams, FilterParams
 from stages.phase import PhaseReport
@@ -16,10 +16,10 @@ from stages.run import open_session
 from stages.run.phases import PHASE_CLASSES
 from stages.tasks import Row
 from tests.clips import PARTITION, clip_row, commit_rows
-from tests.stages.filter.pictures import ordinary
+from tests.stages.filter.synthetic_clips import ordinary
 from tests.videos import write_video
 
-OWN = "tests.stages.filter.own:WarmthFilter"
+OWN = "tests.stages.filter.custom_filter:WarmthFilter"
 PLAIN = FilterParams(duration_min_s=1.0, motion_min=0.01, max_failed_fraction=1)
 
 
@@ -50,14 +50,14 @@ def run(root: Path, params: FilterParams, rows: list[Row] | None = None) -> Phas
         return session.run_phase(params, {"clips": [clips]}, [output])[PARTITION]
 
 
-def fates(root: Path) -> dict[tuple[int, int], tuple[str, str | None]]:
+def outcomes(root: Path) -> dict[tuple[int, int], tuple[str, str | None]]:
     rows = read_manifest(str(root), "filtered_clips").to_pylist()
     return {(row["start_frame"], row["end_frame"]): (row["status"], row["reason"]) for row in rows}
 
 
-def test_filter_gives_every_kept_clip_scores_and_a_fate(tmp_path: Path, video: Path) -> None:
+def test_filter_gives_every_kept_clip_scores_and_an_outcome(tmp_path: Path, video: Path) -> None:
     report = run(tmp_path, PLAIN, rows_of(video))
-    assert fates(tmp_path) == {
+    assert outcomes(tmp_path) == {
         (0, 75): ("kept", None),
         (75, 125): ("rejected", "frozen"),
         (125, 150): ("rejected", "black"),
@@ -74,7 +74,7 @@ def test_filter_rows_carry_the_clip_and_say_what_was_measured(tmp_path: Path, vi
     run(tmp_path, PLAIN, rows)
     stored = {row["clip_id"]: row for row in read_manifest(str(tmp_path), "filtered_clips").to_pylist()}
     slow = stored[rows[4]["clip_id"]]
-    assert {name: slow[name] for name in CARRIED} == {name: rows[4].get(name) for name in CARRIED}
+    assert {name: slow[name] for name in COPIED_COLUMNS} == {name: rows[4].get(name) for name in COPIED_COLUMNS}
     assert slow["error"] == "motion must be at least 0.01 (filter.motion_min), got 0.001."
     assert dict(slow["thresholds"])["motion_min"] == 0.01
     scores = dict(slow["scores"])
@@ -94,8 +94,8 @@ def test_filter_decides_again_without_working_again_when_a_threshold_changes(tmp
     shutil.rmtree(tmp_path / "frames")
     report = run(tmp_path, PLAIN.model_copy(update={"motion_min": 0.0001, "black_max": 1.0, "frozen_max": 0.7}))
     assert (report.redecided, report.computed, report.reused) == (6, 0, 0)
-    assert fates(tmp_path)[10, 70] == ("kept", None)
-    assert fates(tmp_path)[125, 150] == ("rejected", "frozen")
+    assert outcomes(tmp_path)[10, 70] == ("kept", None)
+    assert outcomes(tmp_path)[125, 150] == ("rejected", "frozen")
     again = run(tmp_path, PLAIN)
     assert (again.redecided, again.computed, again.reused) == (0, 0, 6)
     assert read_manifest(str(tmp_path), "filtered_clips").to_pylist() == first
@@ -106,20 +106,20 @@ def test_filter_keeps_what_only_score_only_filters_refuse(
     tmp_path: Path, video: Path, score_only: list[str], kept: int
 ) -> None:
     run(tmp_path, PLAIN.model_copy(update={"score_only": score_only}), rows_of(video))
-    assert sum(status == "kept" for status, _ in fates(tmp_path).values()) == kept
+    assert sum(status == "kept" for status, _ in outcomes(tmp_path).values()) == kept
 
 
-def test_filter_loads_no_pictures_where_no_filter_looks_at_them(tmp_path: Path, video: Path) -> None:
+def test_filter_loads_no_frames_where_no_filter_needs_them(tmp_path: Path, video: Path) -> None:
     report = run(tmp_path, FilterParams(filters=["motion", "size", "motion_vectors"]), rows_of(video))
     assert (list(report.stages), report.counters) == (["score"], {})
 
 
-def test_filter_fails_clips_whose_pictures_cannot_be_had(tmp_path: Path, video: Path) -> None:
+def test_filter_fails_clips_whose_frames_cannot_be_read(tmp_path: Path, video: Path) -> None:
     own = Path(shutil.copy(video, tmp_path / "own.mp4"))
     rows = rows_of(own)
     own.unlink()
     run(tmp_path, PLAIN, rows)
-    assert set(fates(tmp_path).values()) == {("failed", "gone")}
+    assert set(outcomes(tmp_path).values()) == {("failed", "gone")}
     assert read_manifest(str(tmp_path), "filtered_clips")["scores"].null_count == 6
 
 

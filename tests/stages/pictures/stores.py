@@ -1,4 +1,4 @@
-"""Frame stores and tables of clips that the pictures are made from, written without decoding a video."""
+"""Writes frame stores and tables of clips without decoding a video."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -3,13 +3,13 @@ from pathlib import Path
 import pytest
 
 from stages.manifest import ALL_PARTITIONS, ManifestRef
-from stages.pictures.gallery import SVG, Budget, Exhibit, exhibits
+from stages.pictures.exhibit import SVG, Budget, Exhibit, exhibits
 from tests.stages.pictures.stores import PARTITION, clip_row, commit, jpeg, noise, write_store
 
 BUDGET = Budget(32_000, 520)
 
 
-def shown(ref: ManifestRef, budget: Budget = BUDGET) -> dict[str, Exhibit]:
+def exhibits_by_name(ref: ManifestRef, budget: Budget = BUDGET) -> dict[str, Exhibit]:
     return {exhibit.name: exhibit for exhibit in exhibits(ref, 1, budget)}
 
 
@@ -31,8 +31,8 @@ def filtered(tmp_path: Path) -> ManifestRef:
     return commit(tmp_path, "filtered_clips", rows, filters=["motion"], motion_min=0.1)
 
 
-def test_filtered_clips_show_scores_with_thresholds_and_both_fates(filtered: ManifestRef) -> None:
-    found = shown(filtered)
+def test_filtered_clips_show_scores_with_thresholds_and_both_outcomes(filtered: ManifestRef) -> None:
+    found = exhibits_by_name(filtered)
     assert list(found) == ["histogram_motion", "histogram_own", "kept_clips", "rejected_clips"]
     assert "≥ 0.1 ≤ 100".encode() in found["histogram_motion"].rows[0][0].data
     assert found["histogram_own"].rows[0][0].media_type == SVG
@@ -41,7 +41,7 @@ def test_filtered_clips_show_scores_with_thresholds_and_both_fates(filtered: Man
 
 
 def test_an_exhibit_says_which_pictures_are_missing_and_why(filtered: ManifestRef) -> None:
-    kept = shown(filtered)["kept_clips"]
+    kept = exhibits_by_name(filtered)["kept_clips"]
     assert kept.note == "2 of 2 kept. 1 without picture: the frame store holds no picture of the clip."
     assert [bool(picture.data) for picture in kept.rows[0]] == [True, False]
     assert lines_of(kept)[0][1][0] == "b.mp4"
@@ -58,7 +58,7 @@ def test_an_exhibit_says_which_pictures_are_missing_and_why(filtered: ManifestRe
 def test_damaged_frame_stores_cost_pictures_alone(filtered: ManifestRef, damage: object, why: str) -> None:
     assert callable(damage)
     damage(Path(filtered.root) / f"frames/{PARTITION}/a.parquet")
-    assert f"1 without picture: {why}." in shown(filtered)["kept_clips"].note
+    assert f"1 without picture: {why}." in exhibits_by_name(filtered)["kept_clips"].note
 
 
 def test_exhibits_say_that_a_table_cannot_be_read(filtered: ManifestRef) -> None:
@@ -89,7 +89,7 @@ def test_dedup_shows_the_largest_groups_side_by_side(filtered: ManifestRef) -> N
         row("a", 0, **group, status="kept", rank=0, similarity=0.5),
         row("b", 70, group_id="b-70", group_size=1, status="kept", rank=0),
     ]
-    found = shown(commit(Path(filtered.root), "unique_clips", rows, partition=ALL_PARTITIONS, eps=0.07))
+    found = exhibits_by_name(commit(Path(filtered.root), "unique_clips", rows, partition=ALL_PARTITIONS, eps=0.07))
     assert "≥ 0.93".encode() in found["histogram_similarity"].rows[0][0].data
     assert lines_of(found["largest_groups"]) == [
         [("kept, 1 of 2 clips", "a.mp4", "00:00.0-00:05.0 a-0"), ("similarity 0.980", "a.mp4", "00:05.0-00:10.0 a-5")]
@@ -104,7 +104,7 @@ def test_captions_show_five_clips_each_with_its_text(filtered: ManifestRef) -> N
         for clip in range(9)
         for window in (0, 1)
     ]
-    captions = shown(commit(Path(filtered.root), "captions", rows))["captions"]
+    captions = exhibits_by_name(commit(Path(filtered.root), "captions", rows))["captions"]
     assert captions.note.startswith("5 of 9 captioned clips;")
     assert [picture.lines[0] for (picture,) in captions.rows] == [f"text {clip} 0" for clip in (0, 2, 4, 6, 8)]
 

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from stages.pictures.thumbnails import STEPS, decode_jpeg, encode_small, encode_within
+from stages.pictures.thumbnails import PRESETS, decode_jpeg, encode_small, encode_within
 from tests.stages.pictures.stores import jpeg, noise
 
 
@@ -37,7 +37,7 @@ def test_pictures_of_noise_stay_below_the_limit(max_bytes: int) -> None:
 def test_pictures_that_do_not_fit_are_left_out_from_the_end() -> None:
     encoded = encode_within([decode_jpeg(noise(seed)) for seed in range(4)], 150)
     assert [bool(data) for data in encoded] == sorted((bool(data) for data in encoded), reverse=True)
-    assert size_of(encoded[0]) == STEPS[-1][:2]
+    assert size_of(encoded[0]) == PRESETS[-1][:2]
     assert not encoded[-1]
 
 

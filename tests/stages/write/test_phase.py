@@ -20,7 +20,7 @@ from stages.schemas import ASSETS
 from stages.storage import Storage
 from stages.tasks import Failed, Frames, Row, Video
 from stages.write.phase import WritePhase
-from stages.write.stage import WriteClips
+from stages.write.stage import WriteStage
 from tests.clips import PARTITION, WORKER, clip_row, commit_rows, video_task
 from tests.videos import noise_shot, write_video
 
@@ -52,13 +52,13 @@ def captions_of(row: Row, texts: Texts) -> list[Row]:
             "status": "kept" if text else "failed",
             "reason": None if text else "empty_caption",
             "caption": text,
-            "window_index": place,
-            "window_start_frame": 20 * place,
-            "window_end_frame": 20 * place + 20,
+            "window_index": position,
+            "window_start_frame": 20 * position,
+            "window_end_frame": 20 * position + 20,
             "model": "teller",
             "prompt_id": "p1",
         }
-        for place, text in enumerate(texts)
+        for position, text in enumerate(texts)
     ]
 
 
@@ -111,17 +111,17 @@ def test_write_makes_clip_preview_json_and_row(tmp_path: Path, source: Path) -> 
     assert files(tmp_path) == named([encoded, copied])
 
 
-def test_write_joins_captions_and_tells_all_in_the_json(tmp_path: Path, source: Path) -> None:
+def test_write_joins_captions_and_writes_all_columns_to_the_json(tmp_path: Path, source: Path) -> None:
     write(tmp_path, [(clip(source, 25, 75), ["A wall slides.", "It stops."])])
     (row,) = table(tmp_path)
     assert (row["caption"], row["caption_model"]) == ("A wall slides. It stops.", "teller")
-    told = json.loads((tmp_path / row["metadata_path"]).read_text())
-    assert [(window["start_frame"], window["caption"]) for window in told["windows"]] == [
+    metadata = json.loads((tmp_path / row["metadata_path"]).read_text())
+    assert [(window["start_frame"], window["caption"]) for window in metadata["windows"]] == [
         (0, "A wall slides."),
         (20, "It stops."),
     ]
-    assert told["scores"] == dict(row["scores"]) == {"motion": 0.5, "black": 0.0}
-    assert {name: told[name] for name in ("clip_id", "path", "cut", "num_frames", "bytes", "flow_mean")} == {
+    assert metadata["scores"] == dict(row["scores"]) == {"motion": 0.5, "black": 0.0}
+    assert {name: metadata[name] for name in ("clip_id", "path", "cut", "num_frames", "bytes", "flow_mean")} == {
         **{name: row[name] for name in ("clip_id", "path", "cut", "num_frames", "bytes")},
         "flow_mean": 0.1,
     }
@@ -187,7 +187,7 @@ def test_finish_follows_the_newest_table(tmp_path: Path, source: Path) -> None:
     assert files(tmp_path) == named([newest]) | named(before)
 
 
-def test_finish_leaves_what_a_run_at_the_same_time_takes_over(tmp_path: Path, source: Path) -> None:
+def test_finish_keeps_files_that_a_run_at_the_same_time_reuses(tmp_path: Path, source: Path) -> None:
     row, output = clip(source, 10, 60), ManifestRef(str(tmp_path), "dataset", PARTITION)
     storage, phase = Storage(tmp_path), WritePhase(WriteParams(), str(tmp_path))
     write(tmp_path, [(row, ["A wall."])])
@@ -268,7 +268,7 @@ def test_write_removes_what_the_last_two_versions_do_not_name(tmp_path: Path, so
     assert files(tmp_path) == named([row, *before]) | {f"dataset/{PARTITION}/notes.txt"}
 
 
-def test_write_decodes_only_the_pictures_that_the_preview_shows(
+def test_write_decodes_only_the_frames_of_the_preview(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: Path
 ) -> None:
     loaded: list[int] = []
@@ -368,11 +368,11 @@ def test_write_rejects_a_source_that_changed_and_fails_one_that_is_gone(tmp_path
 def test_write_tries_a_source_that_is_gone_once_in_a_run(tmp_path: Path, source: Path) -> None:
     row = clip(source, 10, 60)
     source.unlink()
-    stage = WriteClips(str(tmp_path), WriteParams())
+    stage = WriteStage(str(tmp_path), WriteParams())
     stage.setup(WORKER)
-    fate = stage.process(video_task({**row, "caption": "A wall."}))
-    assert isinstance(fate, Failed)
-    assert (fate.reason, fate.is_lasting) == ("gone", True)
+    outcome = stage.process(video_task({**row, "caption": "A wall."}))
+    assert isinstance(outcome, Failed)
+    assert (outcome.reason, outcome.is_lasting) == ("gone", True)
 
 
 def test_write_fails_one_clip_alone(tmp_path: Path, source: Path) -> None:

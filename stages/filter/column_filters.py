@@ -1,4 +1,4 @@
-"""Filters that score what the clip's row says already: size, length, motion measured by split."""
+"""Filters whose scores are columns of the clip's row: size, duration, and motion, which split measured."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class SizeFilter(Filter):
 
 @dataclass(frozen=True)
 class DurationFilter(Filter):
-    """Length of the span, in seconds."""
+    """Duration of the span, in seconds."""
 
     duration_min_s: float
     duration_max_s: float
@@ -38,7 +38,7 @@ class DurationFilter(Filter):
 
 @dataclass(frozen=True)
 class MotionFilter(Filter):
-    """Mean optical flow, in picture diagonals a second; works for any codec."""
+    """Mean optical flow, in frame diagonals per second; measured for any codec."""
 
     motion_min: float
     motion_max: float
@@ -55,7 +55,7 @@ class MotionFilter(Filter):
 class MotionVectorFilter(Filter):
     """Mean length of the codec's motion vectors, over height plus width; higher thresholds are stricter.
 
-    A clip whose codec hands out no vectors (VP9, AV1, HEVC in FFmpeg) is not judged: nothing was measured.
+    FFmpeg exports no motion vectors for VP9, AV1 and HEVC: clips of these codecs have no score and pass.
     """
 
     motion_vectors_mean_min: float

@@ -2,12 +2,12 @@ from typing import Any
 
 import pytest
 
-from stages.filter.base import Filter, first_miss
-from stages.filter.columns import DurationFilter, MotionFilter, MotionVectorFilter, SizeFilter
-from stages.filter.score import ScoreStage
+from stages.filter.base import Filter, first_violation
+from stages.filter.column_filters import DurationFilter, MotionFilter, MotionVectorFilter, SizeFilter
+from stages.filter.stage import ScoreStage
 from stages.tasks import Video, VideoTask
 from tests.clips import clip_of
-from tests.stages.filter.pictures import ordinary
+from tests.stages.filter.synthetic_clips import ordinary
 
 SIZE = SizeFilter(64, 48)
 DURATION = DurationFilter(1.0, 3.0)
@@ -15,11 +15,11 @@ MOTION = MotionFilter(0.01, 2.0)
 VECTORS = MotionVectorFilter(0.00098, 1e-6)
 
 
-def judged(filters: list[Filter], num_pictures: int = 4, **columns: Any) -> tuple[dict[str, float | None], str | None]:
-    task = VideoTask("t", data=Video("v", "/v.mp4", "p", clips=(clip_of(ordinary()[:num_pictures], **columns),)))
+def decided(filters: list[Filter], num_frames: int = 4, **columns: Any) -> tuple[dict[str, float | None], str | None]:
+    task = VideoTask("t", data=Video("v", "/v.mp4", "p", clips=(clip_of(ordinary()[:num_frames], **columns),)))
     scores = dict(ScoreStage(filters).process(task).data.clip.scores)
-    miss = first_miss(filters, scores)
-    return scores, miss.detail if miss else None
+    violation = first_violation(filters, scores)
+    return scores, violation.detail if violation else None
 
 
 @pytest.mark.parametrize(
@@ -32,18 +32,21 @@ def judged(filters: list[Filter], num_pictures: int = 4, **columns: Any) -> tupl
     ],
 )
 def test_size_filter_wants_both_sides(width: int, height: int, detail: str | None) -> None:
-    assert judged([SIZE], width=width, height=height) == ({"size_width_px": width, "size_height_px": height}, detail)
+    assert decided([SIZE], width=width, height=height) == (
+        {"size_width_px": width, "size_height_px": height},
+        detail,
+    )
 
 
-@pytest.mark.parametrize(("num_pictures", "is_kept"), [(1, False), (2, True), (6, True), (7, False)])
-def test_duration_filter_admits_both_bounds(num_pictures: int, is_kept: bool) -> None:
-    scores, detail = judged([DURATION], num_pictures)
-    assert (scores, detail is None) == ({"duration": num_pictures / 2}, is_kept)
+@pytest.mark.parametrize(("num_frames", "is_kept"), [(1, False), (2, True), (6, True), (7, False)])
+def test_duration_filter_admits_both_bounds(num_frames: int, is_kept: bool) -> None:
+    scores, detail = decided([DURATION], num_frames)
+    assert (scores, detail is None) == ({"duration": num_frames / 2}, is_kept)
 
 
 @pytest.mark.parametrize(("flow", "is_kept"), [(0.0, False), (0.01, True), (2.0, True), (2.1, False), (None, True)])
 def test_motion_filter_judges_what_was_measured(flow: float | None, is_kept: bool) -> None:
-    scores, detail = judged([MOTION], flow_mean=flow)
+    scores, detail = decided([MOTION], flow_mean=flow)
     assert (scores, detail is None) == ({"motion": flow}, is_kept)
 
 
@@ -61,24 +64,24 @@ def test_motion_filter_judges_what_was_measured(flow: float | None, is_kept: boo
 def test_motion_vector_filter_drops_what_the_thresholds_of_curator_drop(
     mean: float | None, patch: float | None, is_kept: bool
 ) -> None:
-    scores, detail = judged([VECTORS], vectors_mean=mean, vectors_patch_min=patch)
+    scores, detail = decided([VECTORS], vectors_mean=mean, vectors_patch_min=patch)
     assert list(scores) == ["motion_vectors_mean", "motion_vectors_patch"]
     assert (detail is None) == is_kept
     if mean != mean:
         assert scores["motion_vectors_mean"] is None
 
 
-def test_first_miss_is_the_first_in_order() -> None:
+def test_first_violation_is_the_first_in_order() -> None:
     columns = {"width": 1, "height": 1, "flow_mean": 0.0}
-    scores, _ = judged([SIZE, MOTION], **columns)
-    misses = [first_miss([SIZE, MOTION], scores), first_miss([MOTION, SIZE], scores)]
-    assert [miss.filter for miss in misses if miss] == ["size", "motion"]
+    scores, _ = decided([SIZE, MOTION], **columns)
+    violations = [first_violation([SIZE, MOTION], scores), first_violation([MOTION, SIZE], scores)]
+    assert [violation.filter for violation in violations if violation] == ["size", "motion"]
 
 
 @pytest.mark.parametrize(
     ("score_only", "reason"), [([], "size"), (["size"], "motion"), (["size", "motion"], None), (["all"], None)]
 )
-def test_first_miss_passes_over_filters_that_only_score(score_only: list[str], reason: str | None) -> None:
-    scores, _ = judged([SIZE, MOTION], width=1, height=1, flow_mean=0.0)
-    miss = first_miss([SIZE, MOTION], scores, score_only)
-    assert (miss.filter if miss else None) == reason
+def test_first_violation_skips_filters_that_only_score(score_only: list[str], reason: str | None) -> None:
+    scores, _ = decided([SIZE, MOTION], width=1, height=1, flow_mean=0.0)
+    violation = first_violation([SIZE, MOTION], scores, score_only)
+    assert (violation.filter if violation else None) == reason

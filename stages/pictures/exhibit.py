@@ -1,8 +1,8 @@
-"""What people look at to judge a table: contact sheets, groups of near-duplicates, captions, histograms.
+"""Exhibits of a table: contact sheets, groups of near-duplicates, captions, histograms. The types and the entry point.
 
     exhibits(ref, number)  ->  [Exhibit("kept_clips", ..., pictures), ...]
 
-Light to import: what makes the pictures is loaded by name at the first call.
+The module that decodes and encodes pictures is imported by name at the first call.
 """
 
 import logging
@@ -20,13 +20,13 @@ SVG = "image/svg+xml"
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An encoded picture and what stands below it.
+    """An encoded picture and the lines of text below it.
 
     Attributes:
-        data: the file's bytes; empty where there is no picture to be had.
+        data: the file's bytes; empty where the picture is missing.
         media_type: `WEBP` or `SVG`.
-        lines: plain text of any content, nothing escaped.
-        small: the same picture in very few bytes; empty where there is none.
+        lines: plain text of any content, not escaped.
+        small: a thumbnail in very few bytes; empty where there is none.
     """
 
     data: bytes
@@ -37,11 +37,11 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How large pictures may be, as files.
+    """Limits on the size of encoded pictures.
 
     Attributes:
-        total_bytes: of all pictures of one table together, the small ones not counted.
-        small_bytes: of one small picture.
+        total_bytes: of all pictures of one table, without their thumbnails.
+        small_bytes: of one thumbnail.
     """
 
     total_bytes: int
@@ -53,9 +53,9 @@ class Exhibit:
     """Pictures that are shown together.
 
     Attributes:
-        name: what they show, in the form of a column name.
-        note: what was chosen out of how much, and what is missing and why. Plain text.
-        rows: pictures that stand side by side.
+        name: in the form of a column name.
+        note: plain text: how many rows were chosen of how many, and which pictures are missing and why.
+        rows: rows of the grid, each with its pictures from left to right.
     """
 
     name: str
@@ -66,10 +66,10 @@ class Exhibit:
 def exhibits(ref: ManifestRef, number: int, budget: Budget) -> list[Exhibit]:
     """The exhibits of one version of a table, histograms first.
 
-    Nothing is decoded but JPEGs of the frame store. A picture that cannot be had is left out, and the note says why.
-    Nor is anything waited for: where the store does not answer, one exhibit without pictures says so.
+    Only JPEGs of the frame store are decoded. A picture that cannot be read is left out, and the note gives the reason.
+    Storage calls are not retried: where the store does not answer, one exhibit without pictures names the error.
     """
-    compose = lazy.load("stages.pictures.composing:compose")
+    compose = lazy.load("stages.pictures.composing:compose_exhibits")
     try:
         with retry.using(retry.Backoff(tries=1)):
             return compose(ref, number, budget)

@@ -1,4 +1,4 @@
-"""A filter of somebody else's, as its author would write it."""
+"""A user's own filter, named by its dotted path."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Cutting a clip, its preview and its JSON into the dataset. Loads FFmpeg; imported in workers only."""
+"""Writes the files of a clip: MP4, preview and JSON. Imports FFmpeg, so only workers import this module."""
 
 import json
 import tempfile
@@ -27,7 +27,7 @@ from stages.write.paths import media_path, metadata_path, preview_path
 
 
 class ClipWriter:
-    """Writes the files of one clip after another; each is whole or absent, and one that is there is kept.
+    """Writes the files of clips. A file is written whole or not at all; a file that exists is not written again.
 
     Raises:
         ParamsError: the encoder does not work on this machine.
@@ -42,32 +42,32 @@ class ClipWriter:
             check_encoder(self._encoding)
 
     def write(self, video: Video) -> Row | Rejected:
-        """What the dataset's row says of the clip's files, or why there is none.
+        """The columns of the dataset's row that describe the clip's files, or `Rejected`.
 
         Raises:
             SourceError: the source cannot be opened, or breaks inside the span.
             StageError: the clip cannot be encoded.
         """
         try:
-            made = self._media(video)
-            made["preview_path"] = self._preview(video) if self._params.preview_fps else None
+            columns = self._write_media(video)
+            columns["preview_path"] = self._write_preview(video) if self._params.preview_fps else None
         except NotCopyable as error:
             return Rejected(Reason.SPAN_NOT_COPYABLE, str(error))
         except SourceChanged as error:
             return Rejected(Reason.SUPERSEDED, str(error), is_transient=True)
-        made["duration_s"] = video.clip.span.duration_s
-        text = json.dumps({**video.clip.columns, **made}, ensure_ascii=False, indent=1)
-        made["metadata_path"] = metadata_path(dict(video.clip.columns), text)
-        self._storage.write_bytes(made["metadata_path"], text.encode())
-        return made
+        columns["duration_s"] = video.clip.span.duration_s
+        text = json.dumps({**video.clip.columns, **columns}, ensure_ascii=False, indent=1)
+        columns["metadata_path"] = metadata_path(dict(video.clip.columns), text)
+        self._storage.write_bytes(columns["metadata_path"], text.encode())
+        return columns
 
     def close(self) -> None:
-        """Let go of the frame store."""
+        """Release the frame store."""
         self._loader.close()
 
-    def _media(self, video: Video) -> Row:
+    def _write_media(self, video: Video) -> Row:
         path = media_path(dict(video.clip.columns), self._params)
-        cut = self._known_cut(path)
+        cut = self._existing_cut(path)
         if cut is None:
             cut = self._cut(video, path)
             heartbeat.count("copied_clips" if cut.method == "copy" else "encoded_clips")
@@ -81,11 +81,11 @@ class ClipWriter:
             "num_frames": cut.num_frames,
         }
 
-    def _known_cut(self, path: str) -> ClipFile | None:
-        """What a file of an earlier run holds; None where there is none, or it is damaged.
+    def _existing_cut(self, path: str) -> ClipFile | None:
+        """The cut in a file of an earlier run; None where the file does not exist or is damaged.
 
         Raises:
-            StorageUnavailable: it is there, and cannot be read now.
+            StorageUnavailable: the file exists, and cannot be read now.
         """
         if not self._storage.exists(path):
             return None
@@ -97,14 +97,14 @@ class ClipWriter:
             return None
 
     def _cut(self, video: Video, path: str) -> ClipFile:
-        _check_tag(video)
+        _check_source_tag(video)
         with tempfile.TemporaryDirectory(prefix="curator-") as folder:
             target = str(Path(folder) / "clip.mp4")
-            cut = cut_clip(self._job(video.uri, video.clip), target)
+            cut = cut_clip(self._cut_job(video.uri, video.clip), target)
             self._storage.put_file(path, target)
         return cut
 
-    def _job(self, uri: str, clip: Clip) -> CutJob:
+    def _cut_job(self, uri: str, clip: Clip) -> CutJob:
         return CutJob(
             uri=uri,
             span=clip.span,
@@ -114,27 +114,27 @@ class ClipWriter:
             encoding=self._encoding,
         )
 
-    def _preview(self, video: Video) -> str:
+    def _write_preview(self, video: Video) -> str:
         path = preview_path(dict(video.clip.columns), self._params)
         if not self._storage.exists(path):
             height_px = self._params.preview_height_px
-            data = encode_preview(self._pictures(video), video.clip.span, height_px=height_px)
+            data = encode_preview(self._preview_frames(video), video.clip.span, height_px=height_px)
             self._storage.write_bytes(path, data)
         return path
 
-    def _pictures(self, video: Video) -> Iterator[Frames]:
-        """The pictures that the preview shows, one at a time; the others are not decoded."""
+    def _preview_frames(self, video: Video) -> Iterator[Frames]:
+        """The frames of the preview, one at a time; no other stored frame is decoded."""
         clip = video.clip
         for pts in select_preview_pts(self._loader.times(video), clip.span, fps=self._params.preview_fps):
             span = Span(pts, pts + 1, clip.span.time_base)
             yield self._loader.load(replace(video, clips=(replace(clip, span=span),)))
 
 
-def _check_tag(video: Video) -> None:
-    wanted, now = video.clip.columns["etag"], stat_source(video.uri).etag
-    if now != wanted:
+def _check_source_tag(video: Video) -> None:
+    expected, found = video.clip.columns["etag"], stat_source(video.uri).etag
+    if found != expected:
         raise SourceChanged(
             video.uri,
-            f"The source's tag must be {wanted}, as when it was split, got {now}: {video.uri}. "
+            f"The source's tag must be {expected}, as when it was split, got {found}: {video.uri}. "
             "Run read and split again.",
         )

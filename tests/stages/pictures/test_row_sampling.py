@@ -1,31 +1,31 @@
 import pyarrow as pa
 import pytest
 
-from stages.pictures.choice import fair_shares, largest_groups, some_kept, some_rejected
+from stages.pictures.row_sampling import largest_groups, round_robin_shares, sample_kept, sample_rejected
 
 
-def fates(**counts: int) -> pa.Table:
+def table_of(**counts: int) -> pa.Table:
     rows = [("kept" if reason == "kept" else "rejected", reason) for reason in counts for _ in range(counts[reason])]
     return pa.table({"status": [row[0] for row in rows], "reason": [row[1] for row in rows], "n": range(len(rows))})
 
 
-def test_kept_rows_are_spread_over_the_table() -> None:
-    assert some_kept(fates(kept=10, black=5), 3)["n"].to_pylist() == [1, 5, 8]
-    assert some_kept(fates(black=2), 3).num_rows == 0
+def test_sample_kept_is_evenly_spaced_over_the_table() -> None:
+    assert sample_kept(table_of(kept=10, black=5), 3)["n"].to_pylist() == [1, 5, 8]
+    assert sample_kept(table_of(black=2), 3).num_rows == 0
 
 
-def test_rejected_rows_show_every_reason() -> None:
-    chosen = some_rejected(fates(kept=9, black=100, still=2, sharpness=1), 5)
-    assert chosen["reason"].to_pylist() == ["black", "black", "still", "still", "sharpness"]
-    assert some_rejected(fates(kept=3), 5).num_rows == 0
+def test_sample_rejected_holds_every_reason() -> None:
+    sampled = sample_rejected(table_of(kept=9, black=100, still=2, sharpness=1), 5)
+    assert sampled["reason"].to_pylist() == ["black", "black", "still", "still", "sharpness"]
+    assert sample_rejected(table_of(kept=3), 5).num_rows == 0
 
 
 @pytest.mark.parametrize(
-    ("counts", "wanted", "shares"),
+    ("counts", "total", "shares"),
     [([100, 2, 1], 5, [2, 2, 1]), ([1, 1], 5, [1, 1]), ([9, 9, 9], 2, [1, 1, 0]), ([], 3, [])],
 )
-def test_fair_shares_take_one_each_in_turn(counts: list[int], wanted: int, shares: list[int]) -> None:
-    assert fair_shares(counts, wanted) == shares
+def test_round_robin_shares_take_one_each_in_turn(counts: list[int], total: int, shares: list[int]) -> None:
+    assert round_robin_shares(counts, total) == shares
 
 
 def test_largest_groups_begin_with_the_kept_clip() -> None:

@@ -8,8 +8,8 @@ from stages.errors import CorruptStream, SourceError, SourceGone, UnreadableSour
 from stages.media import CutJob, Encoding, cut_clip
 from stages.storage import Storage
 from stages.tasks import Span
-from stages.write.verify import count_frames
-from stages.write.written import missing_files, sample, unreadable_clips
+from stages.write.frame_count import count_frames
+from stages.write.verification import missing_files, sample_clips, unreadable_clips
 from tests.videos import noise_shot, write_video
 
 NUM_FRAMES = 12
@@ -56,21 +56,21 @@ def test_written_clip_is_as_its_row_says(tmp_path: Path, clip: dict[str, Any]) -
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"path": "dataset/p/b.mp4"}, "dataset/p/b.mp4 must be there (path), and is missing."),
         ({"preview_path": "dataset/p/a.webp"}, "dataset/p/a.webp must be there (preview_path), and is missing."),
         ({"bytes": 7}, "dataset/p/a.mp4 must have 7 bytes, got"),
     ],
 )
-def test_missing_files_tells_what_a_row_says_otherwise(
-    tmp_path: Path, clip: dict[str, Any], change: dict[str, Any], told: str
+def test_missing_files_names_what_differs_from_the_row(
+    tmp_path: Path, clip: dict[str, Any], change: dict[str, Any], message: str
 ) -> None:
     (found,) = missing_files(Storage(tmp_path), "p", [{**clip, **change}])
-    assert found.startswith(told)
+    assert found.startswith(message)
 
 
-def test_unreadable_clips_tells_a_wrong_count_and_a_file_that_does_not_open(
+def test_unreadable_clips_names_a_wrong_count_and_a_file_that_does_not_open(
     tmp_path: Path, clip: dict[str, Any]
 ) -> None:
     (tmp_path / "dataset/p/b.mp4").write_bytes(b"no video")
@@ -80,9 +80,9 @@ def test_unreadable_clips_tells_a_wrong_count_and_a_file_that_does_not_open(
     assert opened == "dataset/p/b.mp4 must be a whole video, got unreadable."
 
 
-def test_sample_is_equal_in_any_order() -> None:
+def test_sample_clips_is_equal_in_any_order() -> None:
     clips = [{"clip_id": str(number)} for number in range(50)]
-    chosen = sample(clips, 5)
-    assert chosen == sample(clips[::-1], 5)
-    assert chosen != clips[:5]
-    assert len(sample(clips, 0)) == 0
+    sampled = sample_clips(clips, 5)
+    assert sampled == sample_clips(clips[::-1], 5)
+    assert sampled != clips[:5]
+    assert len(sample_clips(clips, 0)) == 0

@@ -1,4 +1,4 @@
-"""Captioners of a user's own, named by dotted path."""
+"""A user's own captioners, named by dotted path."""
 
 from collections.abc import Sequence
 
@@ -9,8 +9,8 @@ from stages.stage import WorkerMetadata
 from stages.tasks import Failed
 
 
-class Fickle:
-    """Describes what it is shown, fails the second window, has no words for the third."""
+class PartlyFailingCaptioner:
+    """Describes its input; fails the second window, and gives an empty caption for the third."""
 
     columns: tuple[str, ...] = ("width",)
     reads_prompt = True
@@ -25,16 +25,16 @@ class Fickle:
         pass
 
     def caption(self, windows: Sequence[CaptionInput]) -> list[Caption | Failed]:
-        said: list[Caption | Failed] = [
+        results: list[Caption | Failed] = [
             Caption(f" {len(window.images)} pictures, {window.duration_s:g} s, {window.columns['width']} wide ", 7)
             for window in windows
         ]
-        said[1:2] = [Failed(Reason.SERVICE, "the line is busy")] * len(said[1:2])
-        said[2:3] = [Caption("  ")] * len(said[2:3])
-        return said
+        results[1:2] = [Failed(Reason.SERVICE, "the line is busy")] * len(results[1:2])
+        results[2:3] = [Caption("  ")] * len(results[2:3])
+        return results
 
 
-class Curious(Fickle):
-    """Asks for what no clip has."""
+class UnknownColumnCaptioner(PartlyFailingCaptioner):
+    """Reads a column that filtered_clips does not have."""
 
     columns = ("beauty",)

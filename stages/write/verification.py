@@ -1,4 +1,4 @@
-"""Whether the files of the dataset are what their rows say. Light to import: FFmpeg is loaded at the first call."""
+"""Verifies that the files of the dataset match their rows. FFmpeg is imported at the first call that needs it."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,16 +6,14 @@ from stages import lazy
 from stages.errors import SourceError, StorageUnavailable
 from stages.storage import Storage, digest
 from stages.tasks import Row
-
-_NAMED = ("path", "preview_path", "metadata_path")
-"""Columns that name a file."""
+from stages.write.paths import PATH_COLUMNS, partition_folder
 
 
 def missing_files(storage: Storage, partition: str, clips: Sequence[Row]) -> Iterator[str]:
-    """What is wrong with the files that kept rows of `dataset` name, from one listing of the partition's folder."""
-    sizes = {info.path: info.size_bytes for info in storage.list(f"dataset/{partition}")}
+    """A message for each file of these rows that is missing or has another size, from one listing of the folder."""
+    sizes = {info.path: info.size_bytes for info in storage.list(partition_folder(partition))}
     for clip in clips:
-        for column in _NAMED:
+        for column in PATH_COLUMNS:
             path = clip[column]
             if path is not None and path not in sizes:
                 yield f"{path} must be there ({column}), and is missing."
@@ -24,18 +22,18 @@ def missing_files(storage: Storage, partition: str, clips: Sequence[Row]) -> Ite
             yield f"{clip['path']} must have {clip['bytes']} bytes, got {size_bytes}."
 
 
-def sample(clips: Sequence[Row], wanted: int) -> list[Row]:
-    """So many of the clips, equal in every run and independent of where a clip comes from."""
-    return sorted(clips, key=lambda clip: digest(clip["clip_id"]))[:wanted]
+def sample_clips(clips: Sequence[Row], count: int) -> list[Row]:
+    """A pseudo-random sample of the clips, the same in every run and for any order of the clips."""
+    return sorted(clips, key=lambda clip: digest(clip["clip_id"]))[:count]
 
 
 def unreadable_clips(storage: Storage, clips: Sequence[Row]) -> Iterator[str]:
-    """What is wrong with the clips' files, each of which is opened and read to its end.
+    """A message for each clip whose file cannot be read to its end or has another number of frames.
 
     Raises:
         StorageUnavailable: the store does not answer.
     """
-    count_frames = lazy.load("stages.write.verify:count_frames")
+    count_frames = lazy.load("stages.write.frame_count:count_frames")
     for clip in clips:
         try:
             num_frames = count_frames(storage.location(clip["path"]))

@@ -1,4 +1,4 @@
-"""Fixed synthetic clips, each of eight pictures of 128 x 72, by what is the matter with them."""
+"""Fixed synthetic clips of eight frames of 128 x 72, named by their defect."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""Reading a written clip back. Loads FFmpeg; loaded by name."""
+"""Counts the frames of a written clip. Imports FFmpeg, so it is imported by name at the first call."""
 
 from av.error import FFmpegError
 
@@ -7,12 +7,12 @@ from stages.media import open_video, video_stream
 
 
 def count_frames(location: str) -> int:
-    """Frames in a clip's file, by its packets, each of which is read.
+    """Number of frames in a clip's file. Every packet is read.
 
-    None is decoded: who calls this is no worker, and a packet that crashes a decoder would take the run with it.
+    No packet is decoded: the caller is no worker, and a packet that crashes the decoder would end the run.
 
     Raises:
-        SourceError: it is not there, is no video, or breaks off.
+        SourceError: the file is missing, is no video, or is truncated.
         StorageUnavailable: the store does not answer.
     """
     with open_video(location) as container:

@@ -1,0 +1,198 @@
+"""Filters whose scores are computed from a clip's sampled frames: black, frozen, letterbox, sharpness, exposure.
+
+All read luma, uint8 ``[N, H, W]`` of full range. The module imports numpy only, so that the driver can import it.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.errors import StageError
+from stages.filter.base import Filter, Limit
+from stages.tasks import Clip
+
+Luma = NDArray[np.uint8]
+
+BLACK_LUMA = 25
+"""Largest luma of a black pixel: a tenth of full range, as in FFmpeg's blackdetect."""
+BLACK_SHARE = 0.98
+"""Smallest share of black pixels in a black frame."""
+FROZEN_BLOCK_PX = 16
+FROZEN_CHANGE = 2.5
+"""In grey levels: two frames are equal where no block has a larger mean change. JPEG noise is smaller."""
+BAR_LUMA = 25
+BAR_LUMA_RANGE = 12
+"""Largest difference of luma within a line of a bar, over its pixels and all frames of the clip."""
+BAR_EDGE_SHARE = 0.5
+"""Smallest share of a bar's inner edge with brighter pixels behind it. Where less is bright, the area is a dark sky."""
+CLIPPED_BLACK_LUMA = 4
+CLIPPED_WHITE_LUMA = 251
+
+
+class ActiveArea(NamedTuple):
+    """The part of a frame inside its black bars, in pixels; `bottom` and `right` are exclusive."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+
+def clip_luma(clip: Clip) -> Luma:
+    """Luma (BT.601 weights) of the clip's frames, uint8 ``[N, H, W]``.
+
+    Raises:
+        StageError: the clip carries no frames.
+    """
+    if clip.frames is None or not len(clip.frames):
+        raise StageError(f"Clip {clip.clip_id} must carry pictures, got none. Put LoadFramesStage before this one.")
+    images = clip.frames.images
+    total = images[..., 0] * np.uint16(77)  # 16 bit in place: 4 ms for 20 frames of 448 px, 16 ms in float32
+    total += images[..., 1] * np.uint16(150)
+    total += images[..., 2] * np.uint16(29)
+    return (total >> 8).astype(np.uint8)
+
+
+def black_frames(luma: Luma) -> NDArray[np.bool_]:
+    """Bool ``[N]``: the frame is black."""
+    return (luma <= BLACK_LUMA).mean(axis=(1, 2)) >= BLACK_SHARE
+
+
+def largest_block_changes(luma: Luma) -> NDArray[np.float64]:
+    """For each pair of consecutive frames, the largest mean change of a block of 16 x 16 pixels, in grey levels."""
+    _, height, width = luma.shape
+    rows = np.arange(0, max(1, height - height % FROZEN_BLOCK_PX), FROZEN_BLOCK_PX)
+    columns = np.arange(0, max(1, width - width % FROZEN_BLOCK_PX), FROZEN_BLOCK_PX)
+    changes = np.zeros(len(luma) - 1)
+    for index in range(1, len(luma)):
+        change = np.abs(luma[index].astype(np.int16) - luma[index - 1])
+        sums = np.add.reduceat(np.add.reduceat(change, rows, axis=0, dtype=np.int64), columns, axis=1)
+        areas = np.outer(np.diff([*rows, height]), np.diff([*columns, width]))
+        changes[index - 1] = (sums / areas).max()
+    return changes
+
+
+def detect_active_area(luma: Luma) -> ActiveArea:
+    """The area inside the black bars that all frames share. Black frames are ignored."""
+    visible = luma[~black_frames(luma)]
+    _, height, width = luma.shape
+    if not len(visible):
+        return ActiveArea(0, height, 0, width)
+    low, high = visible.min(axis=0), visible.max(axis=0)
+    top, bottom = _top_bar_lines(low, high), _top_bar_lines(low[::-1], high[::-1])
+    low, high = low[top : height - bottom].T, high[top : height - bottom].T
+    left, right = _top_bar_lines(low, high), _top_bar_lines(low[::-1], high[::-1])
+    return ActiveArea(top, height - bottom, left, width - right)
+
+
+def _top_bar_lines(low: Luma, high: Luma) -> int:
+    """Height of the bar at the upper edge, in lines, from the smallest and largest luma of each pixel over time.
+
+    line 0   black, flat   the bar
+    line 1   black, flat
+    line 2   brighter along half of its width, else the lines above are no bar
+    """
+    dark = (high.max(axis=1) <= BAR_LUMA) & (high.max(axis=1) - low.min(axis=1) <= BAR_LUMA_RANGE)
+    lines = len(dark) if dark.all() else int(np.argmin(dark))
+    # Scaling and JPEG blur the edge, so the next few lines are searched for brighter pixels.
+    behind = high[lines : lines + max(4, len(dark) // 32)]
+    if not lines or not len(behind):
+        return 0
+    return lines if (behind.max(axis=0) > BAR_LUMA).mean() >= BAR_EDGE_SHARE else 0
+
+
+@dataclass(frozen=True)
+class BlackFilter(Filter):
+    """Share of black frames. Lower is stricter."""
+
+    black_max: float
+
+    name = "black"
+    limits = (Limit("black", "black_max", "max"),)
+    needs_frames = True
+
+    def score(self, clip: Clip) -> float:
+        """Black frames over frames, 0 to 1."""
+        return float(black_frames(clip_luma(clip)).mean())
+
+
+@dataclass(frozen=True)
+class FrozenFilter(Filter):
+    """Share of frames equal to the previous one. Lower is stricter."""
+
+    frozen_max: float
+
+    name = "frozen"
+    limits = (Limit("frozen", "frozen_max", "max"),)
+    needs_frames = True
+
+    def score(self, clip: Clip) -> float | None:
+        """Equal pairs over pairs of consecutive frames, 0 to 1; None for a single frame."""
+        changes = largest_block_changes(clip_luma(clip))
+        return float((changes <= FROZEN_CHANGE).mean()) if len(changes) else None
+
+
+@dataclass(frozen=True)
+class LetterboxFilter(Filter):
+    """Share of the frame covered by black bars. Lower is stricter."""
+
+    letterbox_max: float
+
+    name = "letterbox"
+    limits = (Limit("letterbox", "letterbox_max", "max"),)
+    needs_frames = True
+
+    def score(self, clip: Clip) -> float:
+        """Area of the bars over area of the frame, 0 to 1."""
+        luma = clip_luma(clip)
+        area = detect_active_area(luma)
+        inside = (area.bottom - area.top) * (area.right - area.left)
+        return 1.0 - inside / (luma.shape[1] * luma.shape[2])
+
+
+@dataclass(frozen=True)
+class SharpnessFilter(Filter):
+    """Variance of the Laplacian, at the resolution of the frame store. Higher is stricter."""
+
+    sharpness_min: float
+
+    name = "sharpness"
+    limits = (Limit("sharpness", "sharpness_min", "min"),)
+    needs_frames = True
+
+    def score(self, clip: Clip) -> float | None:
+        """Mean over the sharper half of the frames, inside the bars; None below 3 x 3 pixels."""
+        luma = clip_luma(clip)
+        area = detect_active_area(luma)
+        inside = luma[:, area.top : area.bottom, area.left : area.right].astype(np.int16)
+        if min(inside.shape[1:]) < 3:
+            return None
+        laplacian = (
+            inside[:, :-2, 1:-1]
+            + inside[:, 2:, 1:-1]
+            + inside[:, 1:-1, :-2]
+            + inside[:, 1:-1, 2:]
+            - 4 * inside[:, 1:-1, 1:-1]
+        )
+        variances = np.sort(laplacian.var(axis=(1, 2)))
+        return float(variances[len(variances) // 2 :].mean())
+
+
+@dataclass(frozen=True)
+class ExposureFilter(Filter):
+    """Share of pixels clipped to black or to white, inside the bars. Lower is stricter."""
+
+    exposure_max: float
+
+    name = "exposure"
+    limits = (Limit("exposure", "exposure_max", "max"),)
+    needs_frames = True
+
+    def score(self, clip: Clip) -> float:
+        """Clipped pixels over pixels, 0 to 1."""
+        luma = clip_luma(clip)
+        area = detect_active_area(luma)
+        inside = luma[:, area.top : area.bottom, area.left : area.right]
+        return float(((inside <= CLIPPED_BLACK_LUMA) | (inside >= CLIPPED_WHITE_LUMA)).mean())

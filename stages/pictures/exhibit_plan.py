@@ -1,0 +1,171 @@
+"""Plans the exhibits of each asset: the rows of its contact sheets, and the values of its histograms."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stages.errors import ParamsError
+from stages.filter import Limit, build_filters
+from stages.manifest import Commit
+from stages.params import FilterParams, validate
+from stages.pictures import labels
+from stages.pictures.histogram import Histogram, Threshold, Values
+from stages.pictures.row_sampling import largest_groups, sample_kept, sample_rejected
+from stages.tasks import Row
+
+SHEET_COLUMNS = 3
+"""Pictures in a row of a contact sheet."""
+MAX_KEPT, MAX_REJECTED = 6, 6
+MAX_GROUPS, MAX_GROUP_MEMBERS = 4, 3
+MAX_CAPTIONS = 5
+
+Lines = Callable[[Row], tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class ContactSheet:
+    """An exhibit with rows of the table in place of pictures.
+
+    Attributes:
+        name, note: of the exhibit.
+        rows: rows of the grid, each with rows of the table from left to right.
+        lines: gives the lines of text below the picture of a row.
+    """
+
+    name: str
+    note: str
+    rows: list[list[Row]]
+    lines: Lines
+
+
+@dataclass(frozen=True)
+class ExhibitPlan:
+    """The histograms and contact sheets of one version of a table."""
+
+    histograms: list[Histogram] = field(default_factory=lambda: [])
+    sheets: list[ContactSheet] = field(default_factory=lambda: [])
+
+
+def plan_exhibits(asset: str, table: pa.Table, commit: Commit) -> ExhibitPlan:
+    """The plan for this version of the asset's table; empty for an asset without exhibits."""
+    return _PLANNERS[asset](table, commit) if asset in _PLANNERS else ExhibitPlan()
+
+
+_CLIP_COLUMNS = ["status", "partition", "video_id", "uri", "clip_id"]
+_REASON_COLUMNS = ["reason", "error"]
+_SPAN_COLUMNS = ["start_pts", "end_pts", "start_s", "end_s"]
+_SHOT_COLUMNS = ["shot_start_pts", "shot_end_pts"]
+COLUMNS: dict[str, list[str]] = {
+    "videos": ["status", "duration_s"],
+    "clips": [*_CLIP_COLUMNS, *_REASON_COLUMNS, *_SPAN_COLUMNS, *_SHOT_COLUMNS],
+    "filtered_clips": [*_CLIP_COLUMNS, *_REASON_COLUMNS, *_SPAN_COLUMNS, *_SHOT_COLUMNS, "scores"],
+    "captions": [*_CLIP_COLUMNS, "window_index", "caption"],
+    "unique_clips": [*_CLIP_COLUMNS, "group_id", "group_size", "similarity", "rank"],
+    "dataset": [*_CLIP_COLUMNS, *_REASON_COLUMNS, *_SPAN_COLUMNS, "caption"],
+}
+"""Columns that the plan of each asset reads."""
+
+
+def _videos(table: pa.Table, commit: Commit) -> ExhibitPlan:
+    return ExhibitPlan([_histogram("length_s", table, _float_column(table, "duration_s"))])
+
+
+def _clips(table: pa.Table, commit: Commit) -> ExhibitPlan:
+    params = commit.lineage.get("params", {})
+    limits = [Threshold(params["min_length_s"], "min")] if "min_length_s" in params else []
+    if params.get("method") == "shots":
+        limits.append(Threshold(params["max_length_s"], "max"))
+    lengths = _float_column(table, "end_s") - _float_column(table, "start_s")
+    return ExhibitPlan([_histogram("length_s", table, lengths, limits)], _contact_sheets(table, labels.kept_lines))
+
+
+def _filtered_clips(table: pa.Table, commit: Commit) -> ExhibitPlan:
+    scores = [dict(row or []) for row in table["scores"].to_pylist()]
+    names = list(dict.fromkeys(name for row in scores for name in row))
+    limits = list(_filter_limits(commit))
+    histograms = [
+        _histogram(
+            name,
+            table,
+            np.array([row.get(name, np.nan) for row in scores], np.float64),
+            [Threshold(value, limit.bound) for limit, value in limits if limit.score == name],
+        )
+        for name in names
+    ]
+    return ExhibitPlan(histograms, _contact_sheets(table, labels.kept_lines))
+
+
+def _captions(table: pa.Table, commit: Commit) -> ExhibitPlan:
+    kept = table.filter((pc.field("status") == "kept") & (pc.field("window_index") == 0))
+    shown = sample_kept(kept, MAX_CAPTIONS).to_pylist()
+    note = f"{len(shown)} of {len(kept)} captioned clips; of a clip with several windows the first."
+    return ExhibitPlan(sheets=[ContactSheet("captions", note, [[row] for row in shown], labels.caption_lines)])
+
+
+def _unique_clips(table: pa.Table, commit: Commit) -> ExhibitPlan:
+    params = commit.lineage.get("params", {})
+    limits = [Threshold(1 - params["eps"], "min")] if "eps" in params else []
+    histogram = _histogram("similarity", table, _float_column(table, "similarity"), limits)
+    groups = largest_groups(table, MAX_GROUPS, MAX_GROUP_MEMBERS)
+    total = len(table.filter((pc.field("status") == "kept") & (pc.field("group_size") > 1)))
+    note = f"The {len(groups)} largest of {total} groups of near-duplicates, one a row; the kept clip first."
+    return ExhibitPlan(
+        [histogram], [ContactSheet("largest_groups", note, [rows.to_pylist() for rows in groups], labels.group_lines)]
+    )
+
+
+def _dataset(table: pa.Table, commit: Commit) -> ExhibitPlan:
+    lengths = _float_column(table, "end_s") - _float_column(table, "start_s")
+    return ExhibitPlan([_histogram("length_s", table, lengths)], _contact_sheets(table, labels.dataset_lines))
+
+
+_PLANNERS: dict[str, Callable[[pa.Table, Commit], ExhibitPlan]] = {
+    "videos": _videos,
+    "clips": _clips,
+    "filtered_clips": _filtered_clips,
+    "captions": _captions,
+    "unique_clips": _unique_clips,
+    "dataset": _dataset,
+}
+
+
+def _contact_sheets(table: pa.Table, lines: Lines) -> list[ContactSheet]:
+    """Contact sheets of kept and of rejected rows; none of a status without rows."""
+    sheets: list[ContactSheet] = []
+    for status, rows, row_lines in (
+        ("kept", sample_kept(table, MAX_KEPT), lines),
+        ("rejected", sample_rejected(table, MAX_REJECTED), labels.rejected_lines),
+    ):
+        shown = rows.to_pylist()
+        total = len(table.filter(pc.field("status") == status))
+        sheet_rows = [shown[start : start + SHEET_COLUMNS] for start in range(0, len(shown), SHEET_COLUMNS)]
+        if shown:
+            sheets.append(ContactSheet(f"{status}_clips", f"{len(shown)} of {total} {status}.", sheet_rows, row_lines))
+    return sheets
+
+
+def _filter_limits(commit: Commit) -> Iterable[tuple[Limit, float]]:
+    """The limits of the filters that made the table, with their thresholds; none where a filter cannot be loaded."""
+    if "params" not in commit.lineage:
+        return
+    try:
+        filters = build_filters(validate(FilterParams, "filter", commit.lineage["params"]))
+    except ParamsError:  # made in an environment with other filters or parameters
+        return
+    for each in filters:
+        thresholds = each.thresholds()
+        yield from ((limit, thresholds[limit.threshold]) for limit in each.limits)
+
+
+def _histogram(name: str, table: pa.Table, values: Values, limits: Iterable[Threshold] = ()) -> Histogram:
+    """Histogram of the kept and the rejected rows. Failed rows have no values."""
+    status = table["status"].to_numpy()
+    return Histogram(name, values[status == "kept"], values[status == "rejected"], tuple(limits))
+
+
+def _float_column(table: pa.Table, column: str) -> Values:
+    """A column as float64, with NaN for null."""
+    return table[column].cast(pa.float64()).to_numpy()
