@@ -19,7 +19,7 @@ from stages.params import (
     ReadParams,
     SplitParams,
     WriteParams,
-    rule_of,
+    describe_bounds,
     validate_all,
 )
 from stages.run import check_phases
@@ -73,7 +73,9 @@ def config_class(params: Params) -> type[Params]:
     rules = type(params).model_json_schema()["properties"]
     fields: dict[str, Any] = {}
     for name, declared in base.model_fields.items():
-        description = f"{declared.description} [{rule_of(rules[name])}; a change affects: {base.effect_of(name)}]"
+        description = (
+            f"{declared.description} [{describe_bounds(rules[name])}; a change affects: {base.effect_of(name)}]"
+        )
         field = FieldInfo.merge_field_infos(declared, default=getattr(params, name), description=description)
         fields[name] = (declared.annotation, field)
     return pydantic.create_model(base.__name__, __base__=base, __module__=__name__, **fields)

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from stages.params import Params, ReadParams
-from stages.sources import Register, list_pages, register_windows, window_of
+from stages.sources import Register, list_source_pages, parse_time_window, register_time_windows
 from stages.storage import Storage
 
 _WINDOW_DIRECTIVES = {"daily": "Ymdjy", "hourly": "YmdjyH"}
@@ -75,7 +75,7 @@ class TimeWindowPartitioning(Partitioning):
 
     def closed_window_key(self, path: str) -> str | None:
         """Key of the time window that a path names; None where it names none, or the window has not ended."""
-        window_start = window_of(path, self.pattern)
+        window_start = parse_time_window(path, self.pattern)
         if window_start is None:
             return None
         if self.every == "hourly":
@@ -91,13 +91,15 @@ class TimeWindowPartitioning(Partitioning):
         listed = {
             key: [
                 source
-                for page in list_pages(location, read, prefix=self._path_prefix(key), outside=storage.root)
+                for page in list_source_pages(
+                    location, read, prefix=self._path_prefix(key), excluded_folder=storage.root
+                )
                 for source in page.sources
                 if self.closed_window_key(source.path) == key
             ]
             for key in keys
         }
-        register_windows(Register(storage), listed)
+        register_time_windows(Register(storage), listed)
 
     def _path_prefix(self, key: str) -> str:
         """The common beginning of the paths of all sources of a time window."""

@@ -19,8 +19,8 @@ def progress_line(progress: Progress) -> str:
     if progress.done:
         parts.append(format_rate(progress))
     parts.append(format_duration(progress.seconds))
-    if progress.done < progress.total and progress.left_s is not None:
-        parts.append(f"about {format_duration(progress.left_s)} left")
+    if progress.done < progress.total and progress.remaining_s is not None:
+        parts.append(f"about {format_duration(progress.remaining_s)} left")
     return ", ".join(parts)
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 import stages.storage
 from stages.manifest import ManifestRef
-from stages.params import ExecutorParams, rule_of
+from stages.params import ExecutorParams, describe_bounds
 from stages.run import Session, open_session
 
 
@@ -28,7 +28,7 @@ class RayPool(ExecutorParams, dg.ConfigurableResource[Session]):
 
 _RULES = ExecutorParams.model_json_schema()["properties"]
 for _name, _field in RayPool.model_fields.items():  # Dagster shows no bounds but those in a description
-    _field.description = f"{_field.description} [{rule_of(_RULES[_name])}]"
+    _field.description = f"{_field.description} [{describe_bounds(_RULES[_name])}]"
 
 
 def session_resource(ray_key: str, executor: ExecutorParams | None = None) -> dg.ResourceDefinition:
@@ -66,4 +66,4 @@ class Storage(dg.ConfigurableResource["Storage"]):
 
     def ref(self, asset: str, partition: str) -> ManifestRef:
         """Reference to the table of an asset and partition under this root."""
-        return ManifestRef(stages.storage.normalize(self.root), asset, partition)
+        return ManifestRef(stages.storage.normalize_location(self.root), asset, partition)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stages.params import GROUPS, PHASES, rule_of
+from stages.params import GROUPS, PHASES, describe_bounds
 from stages.schemas import ASSETS, FRAME_STORE_SCHEMA, PARTITION_SCHEMA
 
 TARGET = Path(__file__).with_name("reference.md")
@@ -27,7 +27,7 @@ def parameters(group: str) -> list[str]:
     for name, field in model.model_fields.items():
         effect = PHASES[group].effect_of(name) if group in PHASES else "none"
         default = "the usual video endings" if name == "include" else f"`{field.default}`"
-        rows.append([f"`{group}.{name}`", default, rule_of(properties[name]), effect, field.description or ""])
+        rows.append([f"`{group}.{name}`", default, describe_bounds(properties[name]), effect, field.description or ""])
     return table(["parameter", "default", "rule", "a change affects", "meaning"], rows)
 
 

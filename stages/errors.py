@@ -1,19 +1,19 @@
-"""Everything that this library raises, and the words a row uses for its fate.
+"""All exceptions of this library, and the reasons that a row is rejected or failed for.
 
 CurationError
 ├── ParamsError(ValueError)      a parameter is unknown or out of bounds; nothing has started
 ├── SourceError                  one source video cannot be used; becomes a failed row
 │   ├── UnreadableSource         empty, not a video container, header damaged
-│   ├── SourceGone               listed and not there any more; passing
-│   ├── StorageUnavailable       the store did not answer; passing
-│   ├── NoVideoStream            a container without pictures
+│   ├── SourceGone               listed, but removed meanwhile; transient
+│   ├── StorageUnavailable       the store did not answer; transient
+│   ├── NoVideoStream            a container without video stream
 │   ├── CorruptStream            the bit stream breaks at a PTS
-│   └── SourceChanged            the object is no longer the one that was listed
-├── StorageError                 the store of the root did not answer, however often it was asked; passing
-├── StageError                   a stage could not do its work on one task
+│   └── SourceChanged            the object is no longer the listed one
+├── StorageError                 the store of the root did not answer in any try; transient
+├── StageError                   a stage could not process one task
 ├── PhaseError                   a phase as a whole must stop (too many failed rows, a stage that cannot start)
 ├── ManifestError                a manifest is missing or inconsistent
-└── PoolError                    the pool of workers cannot go on
+└── PoolError                    the worker pool cannot continue
 """
 
 from enum import StrEnum
@@ -21,25 +21,25 @@ from typing import Any
 
 
 class Reason(StrEnum):
-    """Why a row was rejected or failed; the only words that stand in the column ``reason``.
+    """The values of the column ``reason``: why a row was rejected or failed.
 
-    Filters reject with their own name, so that column also holds filter names.
+    Filters reject with their own name, so the column holds filter names too.
     """
 
-    # failed, permanent: running again on the same bytes gives the same answer
+    # failed, permanent: another run on the same bytes has the same result
     UNREADABLE = "unreadable"
     NO_VIDEO_STREAM = "no_video_stream"
     CORRUPT_STREAM = "corrupt_stream"
     STAGE_ERROR = "stage_error"
     EMPTY_CAPTION = "empty_caption"
-    # failed, passing: tried again by the next run
+    # failed, transient: retried by the next run
     GONE = "gone"
     STORAGE = "storage"
     STALLED = "stalled"
     WORKER_DIED = "worker_died"
     OUT_OF_MEMORY = "out_of_memory"
     SERVICE = "service"
-    # rejected: a rule said no
+    # rejected: excluded by a rule
     SUPERSEDED = "superseded"
     TOO_SHORT = "too_short"
     TOO_SMALL = "too_small"
@@ -57,7 +57,7 @@ PERMANENT_REASONS = (
     Reason.STAGE_ERROR,
     Reason.EMPTY_CAPTION,
 )
-"""Failures that the same bytes and parameters bring again."""
+"""Failures that recur with the same bytes and parameters."""
 
 TRANSIENT_REASONS = (
     Reason.GONE,
@@ -68,7 +68,7 @@ TRANSIENT_REASONS = (
     Reason.SERVICE,
     Reason.SUPERSEDED,  # as a failure: the source had another tag when it was needed again
 )
-"""Failures that may pass; `ExecutorParams.transient` can say otherwise."""
+"""Failures that may not recur; `ExecutorParams.transient` can define others."""
 
 FAILED_REASONS = (*PERMANENT_REASONS, *TRANSIENT_REASONS)
 """Every reason that a failed row may have."""
@@ -87,7 +87,7 @@ class SourceError(CurationError):
 
     Attributes:
         uri: the source.
-        reason: the word for its row.
+        reason: for its row.
     """
 
     reason: Reason = Reason.UNREADABLE
@@ -97,7 +97,7 @@ class SourceError(CurationError):
         self.uri = uri
 
     def __reduce__(self) -> tuple[type["SourceError"], tuple[str, str]]:
-        """Errors cross from worker to driver, and the default rebuilds from ``args`` alone."""
+        """Errors are pickled from worker to driver; the default rebuilds them from ``args`` alone."""
         return type(self), (self.uri, str(self))
 
 
@@ -106,13 +106,13 @@ class UnreadableSource(SourceError):
 
 
 class SourceGone(SourceError):
-    """The source was listed and is not there any more."""
+    """The source was listed, but removed meanwhile."""
 
     reason = Reason.GONE
 
 
 class StorageUnavailable(SourceError):
-    """The store that holds the source did not answer; passing."""
+    """The store that holds the source did not answer; transient."""
 
     reason = Reason.STORAGE
 
@@ -124,7 +124,7 @@ class NoVideoStream(SourceError):
 
 
 class SourceChanged(SourceError):
-    """The object under this uri is no longer the one that was listed."""
+    """The object under this uri is no longer the listed one."""
 
     reason = Reason.SUPERSEDED
 
@@ -148,10 +148,10 @@ class CorruptStream(SourceError):
 
 
 class StageError(CurationError):
-    """A stage could not do its work on one task.
+    """A stage could not process one task.
 
     Attributes:
-        reason: the word for the task's row.
+        reason: for the task's row.
     """
 
     def __init__(self, message: str, reason: Reason = Reason.STAGE_ERROR) -> None:
@@ -164,11 +164,11 @@ class StageError(CurationError):
 
 
 class StorageError(CurationError):
-    """The store that holds the root did not answer, however often it was asked; passing.
+    """The store that holds the root did not answer in any try; transient.
 
     Attributes:
         store: the root, or the source.
-        reason: the word for the row of a task that needed it.
+        reason: for the row of a task that needed it.
     """
 
     reason = Reason.STORAGE
@@ -186,7 +186,7 @@ class PhaseError(CurationError):
     """A phase stopped: too many rows failed, or a stage could not be set up.
 
     Attributes:
-        reports: what was committed all the same, by partition (`stages.phase.PhaseReport`).
+        reports: of the partitions that were committed nevertheless (`stages.phase.PhaseReport`).
     """
 
     def __init__(self, message: str, reports: dict[str, Any] | None = None) -> None:
@@ -195,8 +195,8 @@ class PhaseError(CurationError):
 
 
 class ManifestError(CurationError):
-    """A manifest is missing, or what it names is."""
+    """A manifest, or a file that it names, is missing or damaged."""
 
 
 class PoolError(CurationError):
-    """The pool of workers cannot go on: workers die while they start, or none can be had."""
+    """The worker pool cannot continue: workers die while they start, or none is available."""

@@ -1,8 +1,8 @@
-"""What work tells its watcher: that it goes on, and how much it did.
+"""Heartbeats and counters: the progress that work in a process reports to the worker pool.
 
-Decoding calls `beat` at each frame and the worker at each batch; no movement for long enough means that a worker hangs.
-An item may take hours as long as this moves: what is limited is time without progress, not the length of an item.
-`count` adds to figures of the report: frames decoded, frame stores rebuilt, bytes read. They are kept beside the rows,
+Decoding calls `beat` at each frame, the worker at each batch; a worker whose number of beats stays the same for too
+long hangs. An item may take hours as long as it beats: the time without progress is limited, not the length of an item.
+`count` adds to counters of the report: frames decoded, frame stores rebuilt, bytes read. They are kept out of the rows,
 since a row must not differ between a disturbed and an undisturbed run.
 """
 
@@ -17,24 +17,24 @@ _counts: defaultdict[str, float] = defaultdict(float)
 
 
 def beat() -> None:
-    """Tell that some work was done. Costs about 0.1 microseconds and is safe from any thread."""
+    """Report progress. Takes about 0.1 microseconds and is safe from any thread."""
     global _last
     _last = next(_beats)
 
 
 def beats() -> int:
-    """How often `beat` has been called in this process."""
+    """The number of calls of `beat` in this process."""
     return _last
 
 
 def count(name: str, amount: float = 1.0) -> None:
-    """Add to a figure of the batch that this worker is at. Safe from any thread."""
+    """Add to a counter of the current batch. Safe from any thread."""
     with _lock:
         _counts[name] += amount
 
 
 def take_counts() -> dict[str, float]:
-    """What was counted since the last call, by name; begins again at 0."""
+    """Return the counters by name, and reset them to 0."""
     with _lock:
         counts = dict(_counts)
         _counts.clear()

@@ -1,8 +1,8 @@
-"""Imports of our own modules that wait until they are needed.
+"""Imports of this project's own modules on first use.
 
-The command line, the web server and the driver import every phase, and none of av, cv2, torch, PIL and ray: those take
-seconds and belong to workers. A package with names that need one of them gives these out by `names`; inside a package,
-a light module reaches its heavy neighbour by `load` when the work begins. What users may add is in `stages.registry`.
+The command line, the web server and the driver import every phase, but none of av, cv2, torch, PIL and ray: these take
+seconds to import and are needed by workers only. A package exports names that need one of them by `module_getattr`;
+inside a package, a light module calls `load` for a heavy one when the work begins. `stages.registry` has the plug-ins.
 """
 
 import importlib
@@ -13,11 +13,11 @@ from stages.errors import ParamsError
 
 
 def load(dotted: str, *, wanted_by: str = "This phase") -> Any:
-    """What ``"package.module:name"`` names, imported now.
+    """Import and return the object that ``"package.module:name"`` names.
 
     Args:
         dotted: module and name.
-        wanted_by: who needs it, for the message.
+        wanted_by: the part that needs it, for the message.
 
     Raises:
         ParamsError: there is no such module or name, or something that the module imports is not installed.
@@ -31,20 +31,20 @@ def load(dotted: str, *, wanted_by: str = "This phase") -> Any:
         ) from error
 
 
-def names(package: str, **modules: tuple[str, ...]) -> Callable[[str], Any]:
-    """A package's ``__getattr__`` (PEP 562): it imports a name's module when the name is first asked for.
+def module_getattr(package: str, **modules: tuple[str, ...]) -> Callable[[str], Any]:
+    """A ``__getattr__`` for a package (PEP 562) that imports the module of a name when the name is first accessed.
 
     Args:
         package: its ``__name__``.
-        modules: the names that each of its modules gives out. None may be called like a module of the package, which
-            Python puts in the same place.
+        modules: by module of the package, the names that it exports. None may equal the name of a module of the
+            package, which Python sets as an attribute of the package too.
     """
-    homes = {name: f"{package}.{module}" for module, given in modules.items() for name in given}
+    module_of_name = {name: f"{package}.{module}" for module, attributes in modules.items() for name in attributes}
 
     def get(name: str) -> Any:
-        if name not in homes:
+        if name not in module_of_name:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return _import(f"{homes[name]}:{name}")
+        return _import(f"{module_of_name[name]}:{name}")
 
     return get
 

@@ -1,4 +1,4 @@
-"""What a phase is: a table of items in, a pipeline that works on each, rows out, and decisions from stored scores."""
+"""The base class of a phase: a table of items in, a pipeline for each, rows out, decisions from stored scores."""
 
 import json
 from abc import ABC, abstractmethod
@@ -21,25 +21,25 @@ P = TypeVar("P", bound=Params)
 
 @dataclass
 class PhaseReport:
-    """What one phase did to one partition.
+    """The result of one phase on one partition.
 
     Attributes:
         phase: its name.
-        asset: the table it made.
-        partition: which part of it.
+        asset: its table.
+        partition: of the table.
         items: input rows; each appears in the table.
-        reused: items whose rows were there already.
-        redecided: items whose stored scores were decided anew.
-        computed: items that were worked on.
-        changes: what undid rows since the table's last version, in words.
+        reused: items whose rows existed already.
+        redecided: items that were decided again from stored scores.
+        computed: items that were processed.
+        changes: descriptions of the changes that invalidated rows since the table's last version.
         rows: rows of the table.
         counts: rows by status.
         reasons: rows not kept, by reason.
-        missing: rows that items should have and have not; must be 0.
+        missing: rows that items lack; must be 0.
         commit: version of the table.
         data_version: digest of the table's items.
-        notes: what the stages counted in the whole run (decoded_frames, rebuilt_frame_stores, ...).
-        stages: what each stage did in the whole run, all partitions together.
+        counters: sums of what the stages counted in the whole run (decoded_frames, rebuilt_frame_stores, ...).
+        stages: figures of each stage in the whole run, all partitions together.
         seconds: wall time of the whole run of the phase.
     """
 
@@ -57,18 +57,18 @@ class PhaseReport:
     missing: int = 0
     commit: int = 0
     data_version: str = ""
-    notes: dict[str, float] = field(default_factory=lambda: {})
+    counters: dict[str, float] = field(default_factory=lambda: {})
     stages: dict[str, StageStats] = field(default_factory=lambda: {})
     seconds: float = 0.0
 
 
 class Phase(ABC, Generic[P]):
-    """A function from tables to the next table, item by item.
+    """A function from input tables to an output table, item by item.
 
     Attributes:
         inputs: the assets whose kept rows it reads.
-        input_columns: of an input, the columns to read in the driver; all where the asset is not named.
-        key_columns: columns of `items` that the work reads; they enter `row_key`.
+        input_columns: by input asset, the columns that the driver reads; all columns of an asset without an entry.
+        key_columns: columns of `items` that the processing depends on; they enter `row_key`.
     """
 
     inputs: ClassVar[tuple[str, ...]] = ()
@@ -81,9 +81,9 @@ class Phase(ABC, Generic[P]):
 
     @abstractmethod
     def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
-        """One row an item: what its task needs, and what a row of an item without result must say.
+        """The items, one row each: the columns that its task needs, and those of its row where it has no result.
 
-        `inputs` holds the kept rows of each asset in `inputs`, of this partition (of all for ``all``).
+        `inputs` holds the kept rows of each input asset, of this partition (of all partitions for ``all``).
         """
 
     @abstractmethod
@@ -91,58 +91,58 @@ class Phase(ABC, Generic[P]):
         """The task of one row of `items`."""
 
     def cost(self, item: Row) -> float:
-        """How long the item takes, above 0, in any unit; the longest begin first, so that none is left at the end.
+        """Expected duration of the item, above 0, in any unit. The longest start first, so none runs alone at the end.
 
-        Equal costs keep the order of `items`.
+        Items of equal cost keep the order of `items`.
         """
         return 1.0
 
-    def least_rows(self, item: Row) -> int:
-        """How many rows the item must have at least, whatever became of it."""
+    def min_rows(self, item: Row) -> int:
+        """The smallest number of rows that the item must have, whatever its outcome."""
         return 1
 
     @abstractmethod
     def pipeline(self) -> Pipeline:
-        """The stages that work on a task; their last result becomes rows by the pipeline's `collect`."""
+        """The stages that process a task; the pipeline's `collect` turns the last result into rows."""
 
     def identity(self) -> dict[str, Any]:
-        """What beside parameters and columns the work depends on: the model and the hash of its weights."""
+        """What the processing depends on beside parameters and columns: the model and the hash of its weights."""
         return {}
 
     def decide(self, row: Row) -> Row:
-        """Take status and reason again from what the row holds. Called for rows that did not fail."""
+        """Set status and reason from the scores in the row. Called for rows that did not fail."""
         return row
 
     def reusable(self, output: ManifestRef, stored: Mapping[str, CommittedFile]) -> set[str]:
-        """Of the row keys that have rows, those whose side products are still there.
+        """The row keys in `stored` whose side products (frame stores, clips) still exist.
 
-        `stored` names the file whose rows of an item count; they may have been decided otherwise.
+        `stored` gives the row file of each item that has rows; these may have been decided by other parameters.
         """
         return set(stored)
 
     def finish(self, output: ManifestRef) -> None:
-        """Write what hangs on the whole table, after its commit. Must be repeatable."""
+        """Write the files that depend on the whole table, after its commit. Must be idempotent."""
 
     def row_key(self, item: Row) -> str:
         """Hash of the code version, the work parameters, the identity and the item's key columns."""
-        return digest(self._base, _canonical([item.get(name) for name in self.key_columns]))
+        return digest(self._row_key_base, _canonical([item.get(name) for name in self.key_columns]))
 
     def decision_key(self) -> str:
         """Hash of the code version and the decision parameters."""
         return digest(self.params.phase, self.params.code_version, _canonical(self.params.affecting("decision")))
 
     @cached_property
-    def _base(self) -> str:
+    def _row_key_base(self) -> str:
         work = _canonical(self.params.affecting("work"))
         return digest(self.params.phase, self.params.code_version, work, _canonical(self.identity()))
 
-    def lost_row(self, item: Row, outcome: Rejected | Failed) -> Row:
-        """The one row of an item without result: the item's own columns, as far as the table has them."""
+    def outcome_row(self, item: Row, outcome: Rejected | Failed) -> Row:
+        """The row of an item that was rejected or failed: the item's own columns, as far as the table has them."""
         names = ASSETS[self.params.asset].schema.names
         row: Row = dict.fromkeys(names)
         row.update((name, value) for name, value in item.items() if name in row)
         if isinstance(outcome, Failed):
-            # A message may carry bytes of a file's name that are no text; a table holds text.
+            # A message may contain surrogates from a file name that is not UTF-8; a table holds UTF-8.
             row.update(
                 status="failed", reason=str(outcome.reason), error=outcome.error.encode(errors="replace").decode()
             )
@@ -157,5 +157,5 @@ class Phase(ABC, Generic[P]):
 
 
 def _canonical(value: Any) -> str:
-    """JSON that is equal for equal values, whatever the order of keys; floats by their shortest form."""
+    """JSON that is equal for equal values, whatever the order of keys; floats in their shortest form."""
     return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str)

@@ -1,4 +1,4 @@
-"""An ordered list of stages, checked before anything runs."""
+"""A pipeline: an ordered list of stages, checked before it runs; the results and statistics of its runs."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -13,17 +13,17 @@ from stages.tasks import Failed, Rejected, Row, Task
 AnyStage = ProcessingStage[Any, Any]
 Rows = list[Row] | pa.Table
 Collect = Callable[[Task], Rows]
-"""Turns what the last stage returned into output rows. Runs in the worker, so that frames stay there."""
+"""Turns the result of the last stage into output rows. Runs in the worker, so that frames stay there."""
 
 
 @dataclass(frozen=True)
 class ItemResult:
-    """Everything that became of one task handed to an executor.
+    """The outcomes of one task that was given to an executor.
 
     Attributes:
         task_id: the task's.
-        outcomes: rows where the task (or one of its children) went through, else its fate; in the order in
-            which stages returned them, whatever worker was first.
+        outcomes: for the task, or each task that stages made of it, its rows, or why it was rejected or failed; in the
+            order in which the stages returned them, whichever worker finished first.
     """
 
     task_id: str
@@ -32,18 +32,18 @@ class ItemResult:
 
 @dataclass
 class StageStats:
-    """What one stage did during one run of a pipeline.
+    """Figures of one stage during one run of a pipeline.
 
     Attributes:
-        tasks: how many it worked on; one that is tried again counts each time.
-        retries: tasks tried again after a failure that may pass.
+        tasks: tasks processed; a retried task counts each time.
+        retries: retries of tasks after transient failures.
         busy_s: summed over workers, inside `process_batch`.
         longest_s: of one batch, inside `process_batch`.
-        idle_s: summed over workers, from the end of a batch of this stage until the next thing they did.
+        idle_s: summed over workers, from the end of a batch of this stage until the worker's next activity.
         deaths: workers lost while they held a task of this stage, by reason.
-        peak_memory_bytes: largest private memory seen of a worker while it ran this stage.
-        peak_queue_bytes: most bytes that were held for this stage, waiting or in work.
-        counters: sums of what the stage counted with `stages.counters.count`.
+        peak_memory_bytes: largest private memory measured of a worker while it ran this stage.
+        peak_queue_bytes: most bytes held for this stage, queued or being processed.
+        counters: sums of what the stage counted with `stages.heartbeat.count`.
     """
 
     tasks: int = 0
@@ -57,7 +57,7 @@ class StageStats:
     counters: dict[str, float] = field(default_factory=lambda: {})
 
     def add_batch(self, tasks: int, seconds: float, counters: dict[str, float]) -> None:
-        """Account for one finished batch."""
+        """Add the figures of one finished batch."""
         self.tasks += tasks
         self.busy_s += seconds
         self.longest_s = max(self.longest_s, seconds)
@@ -67,13 +67,13 @@ class StageStats:
 
 @dataclass
 class RunStats:
-    """What one run of a pipeline did, by stage name."""
+    """Figures of one run of a pipeline, by stage name."""
 
     stages: dict[str, StageStats] = field(default_factory=lambda: {})
     seconds: float = 0.0
 
     def stage(self, name: str) -> StageStats:
-        """The figures of one stage, begun at 0 when first asked for."""
+        """The figures of one stage; created with zeros on first use."""
         return self.stages.setdefault(name, StageStats())
 
 
@@ -81,23 +81,23 @@ class Executor(Protocol):
     """Runs pipelines; keeps its workers between them."""
 
     def run(self, pipeline: "Pipeline", tasks: Iterable[Task], stats: RunStats) -> Iterator[ItemResult | None]:
-        """Yield one result per task as it is finished, in any order, and None at least once a second.
+        """Yield one result per finished task, in any order, and None at least once a second.
 
-        `tasks` is drawn from as room comes free. Closing the iterator stops the work.
+        `tasks` is consumed as capacity becomes free. Closing the iterator stops the work.
         """
         ...
 
     def close(self) -> None:
-        """End every worker, and the cluster where this executor started it."""
+        """Stop every worker, and the cluster where this executor started it."""
         ...
 
 
 class Pipeline:
-    """Stages in order, with what enters them and how their results become rows.
+    """Stages in order, the fields that their tasks have at the start, and how results become rows.
 
     Attributes:
         name: for messages and reports.
-        stages: after `build`, with composites taken apart.
+        stages: after `build`, with composites decomposed.
         collect: see `Collect`.
     """
 
@@ -116,10 +116,10 @@ class Pipeline:
         self.stages: list[AnyStage] = []
 
     def build(self) -> "Pipeline":
-        """Take composites apart and check that each stage's inputs are made upstream.
+        """Decompose composites and check that each stage's inputs are outputs of stages before it.
 
         Raises:
-            ParamsError: no stage, two of the same name, or an input that nothing upstream makes.
+            ParamsError: no stage, two of the same name, or an input that no stage before makes.
         """
         stages = list(_flatten(self._stages))
         if not stages:
@@ -133,13 +133,13 @@ class Pipeline:
                     f"({type(stage).__name__})."
                 )
             seen.add(stage.name)
-            missing = [name for name in _names(stage.inputs()) if name not in available]
+            missing = [name for name in _field_names(stage.inputs()) if name not in available]
             if missing:
                 raise ParamsError(
                     f"Stage {stage.name} of pipeline {self.name} requires {missing}, which nothing upstream "
                     f"makes; available: {sorted(available)}. Put the stage that makes it before this one."
                 )
-            available.update(_names(stage.outputs()))
+            available.update(_field_names(stage.outputs()))
         self.stages = stages
         return self
 
@@ -149,14 +149,14 @@ class Pipeline:
         for stage in self.stages or list(_flatten(self._stages)):
             lines.append(
                 f"  {stage.name}: {stage.resources}, batch_size={stage.batch_size}, "
-                f"{_names(stage.inputs())} -> {_names(stage.outputs())}"
+                f"{_field_names(stage.inputs())} -> {_field_names(stage.outputs())}"
             )
         return "\n".join(lines)
 
 
-def _names(fields: tuple[list[str], list[str]]) -> list[str]:
-    top, inner = fields
-    return [*top, *(f"data.{name}" for name in inner)]
+def _field_names(fields: tuple[list[str], list[str]]) -> list[str]:
+    own, data = fields
+    return [*own, *(f"data.{name}" for name in data)]
 
 
 def _flatten(stages: Iterable[AnyStage | CompositeStage]) -> Iterator[AnyStage]:

@@ -1,4 +1,4 @@
-"""The one table of plug-ins: which class serves a splitter, a filter, an embedder, a captioner of a name.
+"""The table of plug-ins: the classes of splitters, filters, embedders and captioners, by name.
 
 A name with a colon ("my_package.filters:TextOverlay") is a user's own class and needs no entry here.
 """
@@ -33,7 +33,7 @@ def names(kind: str) -> list[str]:
 
 
 def resolve(kind: str, name: str) -> str:
-    """The dotted name behind a registered name; a name with a colon is returned as it is.
+    """The dotted name of a registered name; a name with a colon is returned unchanged.
 
     Raises:
         ParamsError: no such name.
@@ -49,7 +49,7 @@ def resolve(kind: str, name: str) -> str:
 
 
 def load(kind: str, name: str) -> Any:
-    """Import and return the class behind a name.
+    """Import and return the class with this name.
 
     Raises:
         ParamsError: no such name, or its module or class cannot be imported.

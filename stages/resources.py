@@ -1,4 +1,4 @@
-"""What a stage asks of the machine that runs it."""
+"""CPUs and GPUs that a worker of a stage needs."""
 
 from dataclasses import dataclass
 
@@ -7,19 +7,19 @@ from stages.errors import ParamsError
 GIB = 1 << 30
 
 MIN_GPU_SHARE = 0.1
-"""A request for GPU memory never rounds to no GPU at all."""
+"""Smallest share of a GPU: a request for GPU memory is never rounded down to none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What one worker of a stage occupies while it lives.
+    """Resources that one worker of a stage occupies while it lives.
 
     Attributes:
-        cpus: CPU cores; also the number of threads that torch and the decoder take.
-        gpu_memory_gb: GiB of one GPU. Becomes a share of a device of the cluster that runs the stage.
+        cpus: CPU cores; also the number of threads of torch and the decoder.
+        gpu_memory_gb: GiB of one GPU; becomes a share of a device of the cluster that runs the stage.
         entire_gpu: a whole device with its decode and encode units, whatever its memory.
         gpus: devices, for a stage that spreads over several; a fraction only below 1.
-        nvdecs: hardware decoders; Ray does not count them, so they take `MIN_GPU_SHARE` if nothing else is asked.
+        nvdecs: hardware decoders; Ray does not count them, so they take `MIN_GPU_SHARE` where no GPU is requested.
         nvencs: hardware encoders, likewise.
 
     Raises:
@@ -52,11 +52,11 @@ class Resources:
 
     @property
     def requires_gpu(self) -> bool:
-        """True where the stage must run on a worker that holds a GPU."""
+        """True where the stage must run on a worker with a GPU."""
         return self.entire_gpu or any((self.gpus, self.gpu_memory_gb, self.nvdecs, self.nvencs))
 
     def gpu_share(self, device_memory_gb: float) -> float:
-        """The GPUs to ask Ray for, on a cluster whose smallest GPU has `device_memory_gb` GiB.
+        """The number of GPUs to request from Ray, on a cluster whose smallest GPU has `device_memory_gb` GiB.
 
         `gpu_memory_gb` becomes a share of that device, rounded to tenths and never below
         `MIN_GPU_SHARE`, so that shares add up the same way on every node.

@@ -1,4 +1,4 @@
-"""How often, and after which wait, something is tried again whose failure may pass."""
+"""Retries after transient failures: number of tries, and exponentially growing waits."""
 
 import time
 from collections.abc import Iterator
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 from stages import heartbeat
 
-_SLICE_S = 1.0
-"""A wait beats so often."""
+_BEAT_INTERVAL_S = 1.0
+"""Interval of heartbeats during a wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Growing waits: the first, twice as long with each further try, never above a ceiling.
+    """Exponential backoff: each wait is twice as long as the one before, up to a ceiling.
 
     Attributes:
-        tries: how often something is tried in all, at least 1.
+        tries: including the first, at least 1.
         first_s: seconds before the second try.
         ceiling_s: longest wait.
     """
@@ -26,34 +26,34 @@ class Backoff:
     ceiling_s: float = 30.0
 
     def wait_s(self, failures: int) -> float:
-        """Seconds to wait after so many failures in a row, counted from 1."""
+        """Seconds to wait after this many failures in a row, counted from 1."""
         return min(self.first_s * 2.0 ** (failures - 1), self.ceiling_s)
 
     def waits(self) -> Iterator[float]:
-        """The waits between the tries, one fewer than there are tries."""
+        """The waits between the tries: one fewer than tries."""
         return (self.wait_s(failures) for failures in range(1, self.tries))
 
 
-A_LOOK = Backoff(2, 1.0, 1.0)
-"""Of what is done again soon and has a minute: a store that is away is asked again the next time."""
+SHORT_BACKOFF = Backoff(2, 1.0, 1.0)
+"""For a sensor tick, which has a minute and recurs soon: a store that does not answer is asked by the next tick."""
 
 _current = Backoff()
 
 
 def current() -> Backoff:
-    """What holds for operations on stores in this process, in whichever thread."""
+    """The backoff of store operations in this process, in all threads."""
     return _current
 
 
 def use(backoff: Backoff) -> None:
-    """Let this hold from now on: in a worker, for its life."""
+    """Set the current backoff: in a worker, for its lifetime."""
     global _current
     _current = backoff
 
 
 @contextmanager
 def using(backoff: Backoff) -> Iterator[None]:
-    """Let this hold inside the block: in the driver, which may run with other parameters next."""
+    """Set the current backoff inside the block: in the driver, whose next run may have other parameters."""
     before = _current
     use(backoff)
     try:
@@ -62,9 +62,9 @@ def using(backoff: Backoff) -> Iterator[None]:
         use(before)
 
 
-def pause(seconds: float) -> None:
-    """Wait, and beat meanwhile: who waits for a store does not hang."""
+def sleep_with_heartbeats(seconds: float) -> None:
+    """Sleep, and send heartbeats meanwhile: a worker that waits for a store does not hang."""
     end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0:
+    while (remaining_s := end - time.monotonic()) > 0:
         heartbeat.beat()
-        time.sleep(min(left, _SLICE_S))
+        time.sleep(min(remaining_s, _BEAT_INTERVAL_S))

@@ -17,7 +17,7 @@ _INT = pa.int64()
 _REAL = pa.float64()
 _FLAG = pa.bool_()
 
-_FATE = [
+_OUTCOME = [
     _column("status", _TEXT, "kept, rejected or failed."),
     _column("reason", _TEXT, "Why not kept: a word from stages.errors.Reason or a filter's name. Null where kept."),
     _column("error", _TEXT, "Error class, message and what to do; the measured and required value of a rejection."),
@@ -123,7 +123,7 @@ FRAME_STORE_SCHEMA = pa.schema(
 """Sampled frames of one video: ``{root}/frames/{partition}/{video_id}.parquet``."""
 
 STATUSES = ("kept", "rejected", "failed")
-"""The fates of a row."""
+"""The outcomes of a row."""
 
 ASSETS: dict[str, AssetSchema] = {
     table.asset: table
@@ -133,7 +133,7 @@ ASSETS: dict[str, AssetSchema] = {
             "a source video",
             [
                 *_SOURCE,
-                *_FATE,
+                *_OUTCOME,
                 *_SOURCE_FACTS,
                 _column("container", _TEXT, "Format name as FFmpeg gives it."),
                 _column("pixel_format", _TEXT, "As the decoder names it."),
@@ -158,7 +158,7 @@ ASSETS: dict[str, AssetSchema] = {
             [
                 *_SOURCE,
                 *_SPAN,
-                *_FATE,
+                *_OUTCOME,
                 *_SOURCE_FACTS,
                 *_CUT,
                 *_FRAMES,
@@ -173,7 +173,7 @@ ASSETS: dict[str, AssetSchema] = {
         _asset(
             "filtered_clips",
             "a clip",
-            [*_SOURCE, *_SPAN, *_FATE, *_SOURCE_FACTS, *_CUT, *_FRAMES, *_MOTION, *_SCORES],
+            [*_SOURCE, *_SPAN, *_OUTCOME, *_SOURCE_FACTS, *_CUT, *_FRAMES, *_MOTION, *_SCORES],
             "partition",
             "video_id",
             "start_pts",
@@ -185,7 +185,7 @@ ASSETS: dict[str, AssetSchema] = {
             [
                 *_SOURCE,
                 _SPAN[0],
-                *_FATE,
+                *_OUTCOME,
                 _column("model", _TEXT, "Model and pooling."),
                 _column("weights_hash", _TEXT, "SHA-256 of the weights file, first 16 digits."),
                 _column("embedding", pa.list_(pa.float32()), "Unit length; every row of one model has the same size."),
@@ -201,7 +201,7 @@ ASSETS: dict[str, AssetSchema] = {
             [
                 *_SOURCE,
                 _SPAN[0],
-                *_FATE,
+                *_OUTCOME,
                 _column("window_index", _INT, "0 for the first window of the clip; null where the clip has none."),
                 _column("window_start_frame", _INT, "First frame, counted from the start of the clip."),
                 _column("window_end_frame", _INT, "One past the last frame."),
@@ -222,7 +222,7 @@ ASSETS: dict[str, AssetSchema] = {
             [
                 *_SOURCE,
                 _SPAN[0],
-                *_FATE,
+                *_OUTCOME,
                 _column(
                     "group_id", _TEXT, "Clip id of the group's kept clip; equal for all near-duplicates of one group."
                 ),
@@ -251,7 +251,7 @@ ASSETS: dict[str, AssetSchema] = {
             [
                 *_SOURCE,
                 *_SPAN,
-                *_FATE,
+                *_OUTCOME,
                 *_SOURCE_FACTS,
                 _column("path", _TEXT, "The clip's file, below the root."),
                 _column("preview_path", _TEXT, "Its WebP preview, below the root; null without one."),

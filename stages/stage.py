@@ -1,4 +1,4 @@
-"""The abstractions that a user extends: a stage, and a stage that becomes several."""
+"""The base classes that a user extends: a stage, and a composite of several stages."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ X = TypeVar("X", bound=Task)
 Y = TypeVar("Y", bound=Task)
 
 Fields = tuple[list[str], list[str]]
-"""Names of a task's own attributes, then of what lies inside its ``data`` ("clips.frames")."""
+"""Names of a task's own attributes, then names of attributes inside its ``data`` ("clips.frames")."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeInfo:
-    """The machine that a worker runs on."""
+    """The node that a worker runs on."""
 
     node_id: str
     num_cpus: float
@@ -25,13 +25,13 @@ class NodeInfo:
 
 @dataclass(frozen=True, slots=True)
 class WorkerMetadata:
-    """What a stage may know of the worker that it is set up in.
+    """The worker that a stage is set up in.
 
     Attributes:
         worker_id: unique within the run.
-        node: the machine.
-        device: what torch should compute on: ``"cpu"``, ``"cuda:0"``.
-        num_threads: threads that this worker may keep busy.
+        node: that the worker runs on.
+        device: for torch: ``"cpu"``, ``"cuda:0"``.
+        num_threads: threads that this worker may use.
     """
 
     worker_id: str
@@ -43,13 +43,13 @@ class WorkerMetadata:
 class ProcessingStage(ABC, Generic[X, Y]):
     """One step of a pipeline, run by a pool of workers.
 
-    A stage is built from its parameters and is cheap to pickle; whatever is heavy (torch, weights) is loaded by
-    `setup` in the worker. It never changes the task that it is given.
+    A stage is built from its parameters and is cheap to pickle; torch, weights and the like are loaded by `setup` in
+    the worker. It never changes the task that it is given.
 
     Attributes:
         name: unique within a pipeline.
-        resources: what one worker of it occupies.
-        batch_size: tasks in one `process_batch` call; all of one `Task.group`.
+        resources: of one worker of the stage.
+        batch_size: most tasks in one `process_batch` call; all have the same `Task.group`.
     """
 
     name: str = ""
@@ -57,40 +57,40 @@ class ProcessingStage(ABC, Generic[X, Y]):
     batch_size: int = 1
 
     def inputs(self) -> Fields:
-        """What the stage reads; something upstream must make it."""
+        """Fields that the stage reads; a stage before it must make them."""
         return [], []
 
     def outputs(self) -> Fields:
-        """What the stage adds to the task."""
+        """Fields that the stage adds to the task."""
         return [], []
 
     def setup_on_node(self, node: NodeInfo, worker_metadata: WorkerMetadata) -> None:
-        """Do once a machine what its workers share, such as fetching weights. Called before `setup`."""
+        """Prepare what the workers of a node share (download weights). Called once for each node, before `setup`."""
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
-        """Load what `process` needs, in the worker."""
+        """Load in the worker what `process` needs."""
 
     @abstractmethod
     def process(self, task: X) -> Y | list[Y] | Rejected | Failed:
-        """Work on one task.
+        """Process one task.
 
-        Returning None is an error: a task that yields nothing is `Rejected` or `Failed`. What is raised here
-        becomes a failed row of this task alone.
+        Returning None is an error: a task without result is `Rejected` or `Failed`. An exception becomes a failed row
+        of this task alone.
         """
 
     def process_batch(self, tasks: list[X]) -> list[Y | list[Y] | Rejected | Failed]:
-        """Work on several tasks at once; one result each, in their order. Override to vectorise."""
+        """Process several tasks in one call; one result each, in their order. Override to vectorise."""
         return [self.process(task) for task in tasks]
 
     def teardown(self) -> None:
-        """Let go of what `setup` took. Called before the worker turns to something else."""
+        """Release what `setup` loaded. Called before the worker runs another stage."""
 
 
 class CompositeStage(ABC):
-    """What a user sees as one stage and a pipeline runs as several. May contain composites."""
+    """One stage to the user that a pipeline runs as several. May contain composites."""
 
     name: str = ""
 
     @abstractmethod
     def decompose(self) -> "list[ProcessingStage[Task, Task] | CompositeStage]":
-        """The stages that it stands for, in order."""
+        """The stages that it consists of, in order."""

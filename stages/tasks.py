@@ -1,4 +1,4 @@
-"""What travels between stages: a task, the video it is about, that video's clips, and what can become of it."""
+"""The data that stages exchange: a task with its video and clips, and the outcomes of a task without result."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,18 +22,18 @@ class Size:
     height: int
 
 
-def exact(seconds: float) -> Fraction:
-    """The fraction that a float was written as: 0.1 is 1/10."""
+def exact_fraction(seconds: float) -> Fraction:
+    """The fraction of a float's shortest decimal form: 0.1 is 1/10."""
     return Fraction(repr(float(seconds)))
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A half-open stretch [start, end) of one stream, in PTS.
+    """A half-open interval [start, end) of one stream, in PTS.
 
     Attributes:
         start_pts: PTS of the first frame inside.
-        end_pts: PTS of the first frame after, or the end of the last frame.
+        end_pts: PTS of the first frame after it, or the end of the last frame.
         time_base: seconds per unit of PTS, exact.
     """
 
@@ -43,12 +43,12 @@ class Span:
 
     @property
     def start_s(self) -> float:
-        """Start in seconds on the stream's own clock."""
+        """Start in seconds, as the stream counts time."""
         return float(self.start_pts * self.time_base)
 
     @property
     def end_s(self) -> float:
-        """End in seconds on the stream's own clock."""
+        """End in seconds, as the stream counts time."""
         return float(self.end_pts * self.time_base)
 
     @property
@@ -59,12 +59,12 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """Pictures sampled from a clip, in presentation order.
+    """Frames sampled from a clip, in presentation order.
 
     Attributes:
         pts: int64 ``[N]``, in the stream's time base.
         images: uint8 ``[N, H, W, 3]``, RGB.
-        index: int64 ``[N]``, of the frame in the video, in presentation order from 0; None where it is not known.
+        index: int64 ``[N]``, index of each frame in the video, in presentation order from 0; None where unknown.
     """
 
     pts: NDArray[np.int64]
@@ -82,15 +82,15 @@ class Frames:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Part of a clip that a captioner is shown.
+    """Part of a clip that a captioner describes.
 
     Attributes:
         index: 0 for the first window of the clip.
         start_frame: first frame, counted from the start of the clip.
         end_frame: one past the last frame.
-        captions: text by captioner's model name.
+        captions: text by the captioner's model name.
         tokens: output tokens by model name, where the model counts them.
-        failures: why there is no text, by model name.
+        failures: failed captions by model name.
     """
 
     index: int
@@ -106,15 +106,15 @@ class Clip:
     """A span of a video with an id; a file only once written.
 
     Attributes:
-        clip_id: from the video and the span, hence the same in every run.
-        span: where it lies, in PTS.
+        clip_id: hash of video and span, hence the same in every run.
+        span: its interval of the video stream, in PTS.
         start_frame: first frame, counted in presentation order from the start of the video.
         end_frame: one past the last frame.
-        columns: everything else that its row in the manifest says, by column name.
-        frames: sampled pictures, once a stage has loaded them.
+        columns: the other columns of its row in the manifest, by name.
+        frames: sampled frames, once a stage has loaded them.
         scores: by filter name; None where it could not be measured.
         embeddings: float32 ``[D]``, unit length, by model name.
-        windows: what a captioner is shown, and what it said.
+        windows: the windows for captions, with their captions once there are some.
     """
 
     clip_id: str
@@ -135,15 +135,15 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """A source video and the clips of it that the task is about.
+    """A source video and those of its clips that the task processes.
 
     Attributes:
-        video_id: from uri and content tag.
+        video_id: hash of uri and content tag.
         uri: absolute path, or URL with its protocol.
-        partition: the batch of sources it belongs to.
+        partition: key of the partition that holds it.
         columns: its row in the manifest, by column name (size_bytes, etag, codec, ...).
         clips: none before split, all of the video's in split, exactly one from filter on.
-        error: what broke while it was decoded, where some of it could be used all the same.
+        error: the decoding error, where a part of the video could be used nevertheless.
     """
 
     video_id: str
@@ -158,7 +158,7 @@ class Video:
         """The one clip, from filter on.
 
         Raises:
-            ValueError: the video carries none or several.
+            ValueError: the video has none or several.
         """
         (clip,) = self.clips
         return clip
@@ -170,7 +170,7 @@ class Task:
 
     Attributes:
         task_id: unique within one run of a pipeline; results are reported under it.
-        group: tasks of one batch share it, so that what they have in common is read once.
+        group: equal for all tasks of one batch, so that common data is read once.
     """
 
     task_id: str
@@ -178,7 +178,7 @@ class Task:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that it holds in memory, which is what queues between stages are bounded by."""
+        """Bytes that it holds in memory; the queues between stages are bounded by these."""
         return 0
 
 
@@ -190,35 +190,35 @@ class VideoTask(Task):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the frames it carries."""
+        """Bytes of its frames."""
         return sum(clip.frames.nbytes for clip in self.data.clips if clip.frames is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A rule said no. A judgement, not a failure.
+    """The outcome of a task that a rule excludes. A decision, not a failure.
 
     Attributes:
         reason: a `Reason`, or the name of the filter.
-        detail: what was measured and what was required.
-        columns: what is known of the row all the same.
-        is_passing: what it was judged by may change by itself, so the next run judges again.
+        detail: the measured and the required value.
+        columns: values that are known nevertheless, by column name.
+        is_transient: the decision may change without a change of parameters or code, so the next run takes it again.
     """
 
     reason: str
     detail: str = ""
     columns: Mapping[str, Any] = field(default_factory=lambda: {})
-    is_passing: bool = False
+    is_transient: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The work could not be done.
+    """The outcome of a task that could not be processed.
 
     Attributes:
-        reason: which word stands in the row; it also says whether the next run tries again.
+        reason: stands in the row, and decides whether the next run tries again.
         error: error class, message, and what to do.
-        is_lasting: no wait of this run changes it (a full disk, a source that was removed), or it was waited for.
+        is_lasting: not retried in this run: no wait helps (a full disk, a removed source), or it was retried already.
     """
 
     reason: Reason

@@ -59,19 +59,19 @@ def clip_row(video: Path, start_frame: int, end_frame: int, **columns: Any) -> R
 
 
 def video_task(row: Row) -> VideoTask:
-    """The task of a row, named after its clip."""
+    """The task of a row, with the clip id as task id."""
     return clip_task(row, row["clip_id"])
 
 
 def commit_rows(root: Path, asset: str, rows: list[Row]) -> ManifestRef:
-    """Make these rows the asset's table of the test partition, one item each."""
+    """Commit these rows as the asset's table of the test partition, one item each."""
     ref = ManifestRef(str(root), asset, PARTITION)
     commit_items(ref, ((digest(*(str(value) for value in row.values())), [row]) for row in rows))
     return ref
 
 
 def clip_of(pictures: list[Picture], **columns: Any) -> Clip:
-    """A clip that carries these pictures, half a second apart."""
+    """A clip with these pictures as frames, half a second apart."""
     span = Span(0, len(pictures), Fraction(1, 2))
     frames = Frames(np.arange(len(pictures), dtype=np.int64), np.stack(pictures))
     return Clip("clip", span, 0, len(pictures), columns=columns, frames=frames)

@@ -1,4 +1,4 @@
-"""A real S3 server on this machine, for the tests that need one, which may stop it and let it go on."""
+"""A local S3 server for tests, which may stop and restart it."""
 
 import contextlib
 import json
@@ -16,11 +16,11 @@ KEY, SECRET = "test", "testsecret"
 
 
 class ObjectStore:
-    """A server that keeps its ports and its data however often it is stopped.
+    """A server that keeps its ports and its data when it is restarted.
 
     Attributes:
         url: of its S3 interface.
-        settings: what fsspec needs to know of it, by name.
+        settings: of fsspec's S3 file system, by name.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -42,32 +42,32 @@ class ObjectStore:
         self.settings = {"endpoint_url": self.url, "key": KEY, "secret": SECRET}
 
     def start(self) -> None:
-        """Run, and answer."""
+        """Start the server and wait until it accepts connections."""
         with open(self._log, "ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log, start_new_session=True)
         wait_for(self._process, self._answers)
 
-    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        """End the process; from now on connections are refused."""
+    def stop(self, stop_signal: signal.Signals = signal.SIGINT) -> None:
+        """End the process; connections are refused from then on."""
         if self._process is not None:
-            self._process.send_signal(how)
+            self._process.send_signal(stop_signal)
             wait_for_end(self._process)
             self._process = None
 
     @contextmanager
-    def away(self, how: signal.Signals = signal.SIGINT) -> Iterator[None]:
-        """Ended inside the block; with SIGSTOP it takes connections and does not answer."""
-        if how is signal.SIGSTOP and self._process is not None:
-            self._process.send_signal(how)
+    def outage(self, stop_signal: signal.Signals = signal.SIGINT) -> Iterator[None]:
+        """Stop the server inside the block; with SIGSTOP it accepts connections and does not answer."""
+        if stop_signal is signal.SIGSTOP and self._process is not None:
+            self._process.send_signal(stop_signal)
         else:
-            self.stop(how)
+            self.stop(stop_signal)
         try:
             yield
         finally:
-            self.go_on()
+            self.resume()
 
-    def go_on(self) -> None:
-        """Answer again, ended or stopped."""
+    def resume(self) -> None:
+        """Let the server answer again, whether it was ended or suspended."""
         if self._process is None:
             self.start()
         else:
@@ -81,7 +81,7 @@ class ObjectStore:
 
 @contextmanager
 def running_server(folder: Path) -> Iterator[ObjectStore]:
-    """A server whose data lies in `folder`, and which ends with the block."""
+    """Run a server with its data in `folder` until the end of the block."""
     store = ObjectStore(folder)
     store.start()
     try:
@@ -91,7 +91,7 @@ def running_server(folder: Path) -> Iterator[ObjectStore]:
 
 
 def free_port() -> int:
-    """A port that nothing listens on, nor on the one 10,000 above it, which the server takes for gRPC."""
+    """A free port, with a free port 10,000 above it, which the server uses for gRPC."""
     while True:
         with socket.socket() as probe, socket.socket() as above:
             probe.bind(("127.0.0.1", 0))

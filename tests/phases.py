@@ -1,4 +1,4 @@
-"""Small real phases for tests of what all phases share."""
+"""Small real phases, for tests of the behaviour that all phases share."""
 
 import time
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from stages.tasks import Failed, Rejected, Row, Task, Video, VideoTask
 
 
 class ToyStage(ProcessingStage[VideoTask, VideoTask]):
-    """What becomes of a source is written in its name."""
+    """Takes the outcome of a source from its name."""
 
     name = "toy"
 
@@ -49,7 +49,7 @@ P = TypeVar("P", bound=ReadParams)
 
 
 class RegisteredPhase(Phase[P]):
-    """Stands in for read: one item a source of the partition."""
+    """A phase in place of read: one item for each source of the partition."""
 
     key_columns: ClassVar[tuple[str, ...]] = ("uri", "etag")
 
@@ -76,20 +76,20 @@ def collect_toy(task: Task) -> list[Row]:
 
 
 def register_names(root: Path | str, names: list[str], *, partition_size: int = 64) -> list[str]:
-    """Register sources that only have a name and return their partitions."""
+    """Register sources that exist by name only, and return their partitions."""
     sources = [Source(f"/videos/{name}", "1", 1) for name in names]
     return register_sources(Storage(root), sources, ReadParams(partition_size=partition_size))
 
 
 class ScaledParams(ReadParams):
-    """A parameter that the work reads, and one that only decides."""
+    """One parameter that affects the work, and one that affects the decision."""
 
     factor: int = parameter(1, "work", "Widths are multiplied by this.", ge=1)
-    least_px: int = parameter(0, "decision", "Least width of a kept row. Higher is stricter.", ge=0)
+    min_width_px: int = parameter(0, "decision", "Least width of a kept row. Higher is stricter.", ge=0)
 
 
 class ScaledStage(ProcessingStage[VideoTask, VideoTask]):
-    """Measures a width by `factor`; pauses, where it is given some, so that runs at once meet in many orders."""
+    """Computes a width by `factor`; sleeps `pause_s`, so that concurrent runs interleave in many orders."""
 
     name = "scaled"
     batch_size = 8
@@ -108,7 +108,7 @@ class ScaledStage(ProcessingStage[VideoTask, VideoTask]):
 
 
 class ScaledPhase(RegisteredPhase[ScaledParams]):
-    """Each source has a width by its id and `factor`, an outcome by `least_px`."""
+    """Each source has a width by its id and `factor`, an outcome by `min_width_px`."""
 
     pause_s: ClassVar[float] = 0.0
 
@@ -116,6 +116,6 @@ class ScaledPhase(RegisteredPhase[ScaledParams]):
         return Pipeline("scaled", [ScaledStage(self.params.factor, self.pause_s)], collect=collect_toy)
 
     def decide(self, row: Row) -> Row:
-        if row["width"] >= self.params.least_px:
+        if row["width"] >= self.params.min_width_px:
             return {**row, "status": "kept", "reason": None, "error": None}
         return {**row, "status": "rejected", "reason": Reason.TOO_SMALL.value, "error": f"{row['width']} px"}

@@ -1,8 +1,7 @@
-"""Small real videos, each described by what it shows and where its cuts are."""
+"""Small real videos, each described by its content and its cuts."""
 
 import functools
 import tempfile
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -43,7 +42,7 @@ def write_video(
 
 
 def noise_shot(seed: int, num_frames: int, *, width: int = 96, height: int = 64, speed: int = 1) -> list[Picture]:
-    """A textured picture that slides by `speed` pixels a frame: one shot with motion, of a colour of its own."""
+    """A textured picture that slides by `speed` pixels per frame: one shot with motion, its colour by `seed`."""
     random = np.random.default_rng(seed)
     tint = random.integers(40, 200, 3)
     small = random.integers(0, 56, (height // 8, width // 8, 3))
@@ -52,7 +51,7 @@ def noise_shot(seed: int, num_frames: int, *, width: int = 96, height: int = 64,
 
 
 def noisy_video(path: Path, num_frames: int, *, seed: int = 1, width: int = 128, height: int = 96) -> Path:
-    """Pictures of nothing but noise, which no codec makes small: some 20 kB a frame."""
+    """Frames of noise, which no codec compresses well: about 20 kB each."""
     random = np.random.default_rng(seed)
     pictures = [random.integers(0, 256, (height, width, 3)).astype(np.uint8) for _ in range(num_frames)]
     return write_video(path, pictures, options={"preset": "ultrafast", "qp": "8"})
@@ -72,11 +71,8 @@ def _three_shots(suffix: str, rate: int) -> bytes:
         return write_video(Path(folder, f"three{suffix}"), pictures, rate=rate, options={"g": "50"}).read_bytes()
 
 
-Maker = Callable[[Path], Path]
-
-
 def remux(source: Path, path: Path, *, rotation: int = 0, pixel_aspect: Fraction | None = None) -> Path:
-    """The same pictures in a container that asks for them to be turned counter-clockwise, or stretched."""
+    """The same stream in a container with a rotation (counter-clockwise) or a pixel aspect ratio."""
     with av.open(str(source)) as reader, av.open(str(path), "w") as writer:
         track = writer.add_stream_from_template(reader.streams.video[0], opaque=True)
         if rotation:
@@ -115,7 +111,7 @@ def beeping_video(path: Path, *, audio_codec: str = "aac", beep_s: float = 1.4, 
 
 
 def truncated(source: Path, path: Path, *, share: float) -> Path:
-    """The first part of a file whose header stands at its beginning, as a broken-off download leaves it."""
+    """The first part of a file with its header at the beginning, as an interrupted download leaves it."""
     whole = path.with_name(f"whole_{path.name}")
     options = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
     with av.open(str(source)) as reader, av.open(str(whole), "w", options=options) as writer:
@@ -131,7 +127,7 @@ def truncated(source: Path, path: Path, *, share: float) -> Path:
 
 
 def slides(path: Path, *, seconds: int = 3, changes: int = 2) -> Path:
-    """Still pictures, `seconds` each at 25 fps, that differ by a grey box: too little for a network that finds cuts."""
+    """Still pictures, `seconds` each at 25 fps, that differ by a grey box: too little for a shot detection network."""
     pictures: list[Picture] = []
     for number in range(changes + 1):
         slide = np.full((64, 96, 3), 230, np.uint8)
@@ -141,7 +137,7 @@ def slides(path: Path, *, seconds: int = 3, changes: int = 2) -> Path:
 
 
 def song_with_cover(path: Path) -> Path:
-    """One second of sound, and a picture that is cover art."""
+    """One second of audio, and cover art as an attached picture."""
     with av.open(str(path), "w") as container:
         audio = container.add_stream("aac", rate=48000, layout="mono")
         cover = container.add_stream("mjpeg", rate=1)

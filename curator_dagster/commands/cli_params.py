@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from stages.errors import ParamsError
-from stages.params import GROUPS, PHASES, rule_of, validate_all
+from stages.params import GROUPS, PHASES, describe_bounds, validate_all
 
 ParamValues = dict[str, dict[str, Any]]
 """Values by group and parameter."""
@@ -129,7 +129,7 @@ def parameter_help(groups: Iterable[str]) -> list[str]:
     for group in groups:
         for name, field in _field_schemas(group).items():
             default = json.dumps(field.get("default"), ensure_ascii=False)
-            head = f"{group}.{name}: {rule_of(field)}, default {default}"
+            head = f"{group}.{name}: {describe_bounds(field)}, default {default}"
             lines += textwrap.wrap(head, _WIDTH, initial_indent="  ", subsequent_indent="    ")
             lines += textwrap.wrap(
                 field.get("description", ""), _WIDTH, initial_indent="      ", subsequent_indent="      "

@@ -120,14 +120,14 @@ def _bar_updater(bars: RichProgress) -> Callable[[Progress], None]:
     def update(progress: Progress) -> None:
         if progress.phase not in tasks:
             tasks[progress.phase] = bars.add_task(progress.phase, total=None, failed=0, rate="", left="")
-        is_over = progress.done == progress.total or progress.left_s is None
+        is_over = progress.done == progress.total or progress.remaining_s is None
         bars.update(
             tasks[progress.phase],
             completed=progress.done,
             total=progress.total or None,
             failed=progress.failed,
             rate=format_rate(progress) if progress.done else "",
-            left="" if is_over else f"{format_duration(progress.left_s or 0)} left",
+            left="" if is_over else f"{format_duration(progress.remaining_s or 0)} left",
         )
 
     return update

@@ -6,7 +6,7 @@ from pathlib import Path
 from curator_dagster.report.contents import page_contents
 from curator_dagster.report.page import render_page
 from stages.errors import ParamsError
-from stages.storage import Storage, is_url, normalize
+from stages.storage import Storage, is_url, normalize_location
 
 MB = 1_000_000
 DEFAULT_NAME = "report.html"
@@ -34,13 +34,13 @@ def _output_location(root: str, output: str | None) -> str:
     Raises:
         ParamsError: the root is no existing folder; it is a URL and no output is given; the output is a folder.
     """
-    if not is_url(normalize(root)) and not Path(normalize(root)).is_dir():
+    if not is_url(normalize_location(root)) and not Path(normalize_location(root)).is_dir():
         raise ParamsError(f"ROOT must be a folder that `curator run` wrote to, or a URL, got {root!r}.")
     if output is None:
-        if is_url(normalize(root)):
+        if is_url(normalize_location(root)):
             raise ParamsError(f"--output must name a file where ROOT is a URL, got none for {root}.")
-        return f"{normalize(root)}/{DEFAULT_NAME}"
-    is_bucket = is_url(output) and "/" not in normalize(output).partition("://")[2]
-    if is_bucket or os.path.isdir(normalize(output)):
+        return f"{normalize_location(root)}/{DEFAULT_NAME}"
+    is_bucket = is_url(output) and "/" not in normalize_location(output).partition("://")[2]
+    if is_bucket or os.path.isdir(normalize_location(output)):
         raise ParamsError(f"--output must be a file, got {output}. Name a file in it.")
-    return normalize(output)
+    return normalize_location(output)

@@ -57,7 +57,7 @@ def plan_run(source: str, root: str, params: dict[str, Any], *, until: str) -> R
     for location in (storage.root, source):
         check_reachable(location, params["executor"])
     # Clips written to a root inside the source folder are no sources.
-    sources = list_sources(source, read, outside=storage.root)
+    sources = list_sources(source, read, excluded_folder=storage.root)
     if not sources:
         raise ParamsError(
             f"SOURCE must hold at least one video, got {source!r} with no file that read.include admits: "

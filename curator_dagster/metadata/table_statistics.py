@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from stages.manifest import ALL, ManifestRef, read_manifest
+from stages.manifest import ALL_PARTITIONS, ManifestRef, read_manifest
 from stages.run import PhaseReport
 
 _OUTCOME = ["status", "reason", "error"]
@@ -74,7 +74,7 @@ def table_statistics(report: PhaseReport, ref: ManifestRef) -> TableStatistics:
 
     own = table_of(ref.asset)
     examples = _example_errors(own) if report.reasons else {}
-    if ref.partition == ALL:
+    if ref.partition == ALL_PARTITIONS:
         return TableStatistics(None, 0.0, 0, examples)
     kept = _kept_rows(table_of(_SPANS_FROM.get(ref.asset, ref.asset)))
     if ref.asset in _SPANS_FROM:
@@ -83,7 +83,7 @@ def table_statistics(report: PhaseReport, ref: ManifestRef) -> TableStatistics:
     if report.computed:
         source = _kept_rows(table_of(_INPUT_OF.get(ref.asset, ref.asset)))
         worked = _hours(source) * report.computed / report.items
-    frames = _frames(table_of("clips")) if report.notes.get("decoded_frames") else 0
+    frames = _frames(table_of("clips")) if report.counters.get("decoded_frames") else 0
     return TableStatistics(_hours(kept), worked, frames, examples)
 
 
@@ -91,15 +91,15 @@ def phase_rates(reports: Mapping[str, PhaseReport], statistics: Collection[Table
     """Rates of the phase over all partitions of the run; without rates where nothing was computed."""
     computed = sum(report.computed for report in reports.values())
     first = next(iter(reports.values()))
-    decoded = first.notes.get("decoded_frames", 0.0)
+    decoded = first.counters.get("decoded_frames", 0.0)
     frames = sum(each.frames for each in statistics)
     found = {"phase_seconds": first.seconds}
     if first.asset in _READS_FRAMES:
         found["phase_decodes_per_frame"] = decoded / frames if frames else 0.0
     if computed and first.seconds:
         # dedup has one item for all clips
-        done = first.rows if ALL in reports else computed
-        found["phase_rows_per_s" if ALL in reports else "phase_items_per_s"] = done / first.seconds
+        done = first.rows if ALL_PARTITIONS in reports else computed
+        found["phase_rows_per_s" if ALL_PARTITIONS in reports else "phase_items_per_s"] = done / first.seconds
         if hours := sum(each.worked_hours for each in statistics):
             found["phase_video_hours_per_hour"] = hours * 3600 / first.seconds
         if decoded:

@@ -18,7 +18,7 @@ from curator_dagster.rewrite.stale_partitions import StalePartition, last_dedup_
 from curator_dagster.runs_in_progress import IN_PROGRESS_STATUSES
 from stages.manifest import Commit
 from stages.params import WriteParams
-from stages.retry import A_LOOK, using
+from stages.retry import SHORT_BACKOFF, using
 from stages.sources import registered_partitions
 from stages.storage import Storage
 
@@ -66,7 +66,7 @@ def rewrite_sensor(curation: Curation, job: Any) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING if curation.automated else dg.DefaultSensorStatus.STOPPED,
     )
     def changed_decisions(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        with using(A_LOOK):
+        with using(SHORT_BACKOFF):
             return evaluate_tick(context)
 
     def evaluate_tick(context: dg.SensorEvaluationContext) -> dg.SensorResult:

@@ -9,7 +9,7 @@ from curator_dagster.partitioning import TimeWindowPartitioning
 from curator_dagster.watch.cursor import SourceCursor
 from curator_dagster.watch.source import SourceBucket
 from stages.params import ReadParams
-from stages.sources import Register, Source, list_pages, register_batches, register_windows, settle
+from stages.sources import Register, Source, list_source_pages, register_batches, register_time_windows, settle
 
 _MAX_PARTITIONS_PER_SCAN = 200
 """A scan stops listing once it has new videos for so many partitions."""
@@ -39,7 +39,7 @@ def list_new_sources(curation: Curation, source: SourceBucket, register: Registe
     stops_at = time.monotonic() + source.tick_s / 2
     new: list[Source] = []
     files, videos, outside_windows, position = 0, 0, 0, ""
-    for page in list_pages(source.location, read, after=cursor.position, outside=register.storage.root):
+    for page in list_source_pages(source.location, read, after=cursor.position, excluded_folder=register.storage.root):
         files += page.num_files
         videos += len(page.sources)
         unregistered = register.unregistered(page.sources)
@@ -50,7 +50,7 @@ def list_new_sources(curation: Curation, source: SourceBucket, register: Registe
             position = page.position
             break
     now = time.time()
-    settled = settle(new, now=now, settle_s=source.settle_s, seen=cursor.seen)
+    settled = settle(new, now=now, settle_s=source.settle_s, first_seen=cursor.seen)
     summary = f"{files} files listed{', more to list' if position else ''}"
     if others := files - videos:
         summary += f", {others} left out (read.include, exclude, limit)"
@@ -61,8 +61,8 @@ def list_new_sources(curation: Curation, source: SourceBucket, register: Registe
         summary += f", of which {changing} may still be written (settle_s={source.settle_s:g})"
     if settled.ready and not position and not _should_register(settled.ready, read, source, now):
         summary += f", {len(settled.ready)} wait to fill a partition (fill_wait_s={source.fill_wait_s:g})"
-        return NewSources([], settled.seen, position, f"{summary}.")
-    return NewSources(settled.ready, settled.seen, position, f"{summary}.")
+        return NewSources([], settled.first_seen, position, f"{summary}.")
+    return NewSources(settled.ready, settled.first_seen, position, f"{summary}.")
 
 
 def _should_register(ready: Sequence[Source], read: ReadParams, source: SourceBucket, now: float) -> bool:
@@ -80,10 +80,10 @@ def register_new_sources(curation: Curation, register: Register, ready: list[Sou
     read: ReadParams = curation.params["read"]  # type: ignore[assignment]
     partitioning = curation.partitioning
     if not isinstance(partitioning, TimeWindowPartitioning):
-        return register_batches(register, ready, read, until=ends_at)
+        return register_batches(register, ready, read, deadline=ends_at)
     windows: dict[str, list[Source]] = {}
     for each in ready:
         key = partitioning.closed_window_key(each.path)
         if key is not None:
             windows.setdefault(key, []).append(each)
-    return register_windows(register, windows, until=ends_at)
+    return register_time_windows(register, windows, deadline=ends_at)

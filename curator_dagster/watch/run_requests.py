@@ -11,14 +11,18 @@ from curator_dagster.partition_keys import partition_ranges, partition_tags
 from curator_dagster.partitioning import BatchPartitioning
 from curator_dagster.runs_in_progress import RunsInProgress
 from curator_dagster.watch.source import SourceBucket
-from stages.sources import Entry
+from stages.sources import RegisterEntry
 
 SOURCES_TAG = "curator/sources"
 """Tag of the runs that are requested here: the name of the curation's dynamic partitions."""
 
 
 def build_run_requests(
-    curation: Curation, source: SourceBucket, new: Sequence[Entry], known: Sequence[str], in_progress: RunsInProgress
+    curation: Curation,
+    source: SourceBucket,
+    new: Sequence[RegisterEntry],
+    known: Sequence[str],
+    in_progress: RunsInProgress,
 ) -> tuple[list[dg.RunRequest], int]:
     """Run requests for new entries of the register, and the number of the last entry that they cover; 0 for none.
 
@@ -32,7 +36,7 @@ def build_run_requests(
     for entries in _entries_per_run(new, source.partitions_per_run):
         if len(requests) >= source.runs_per_tick:
             break
-        wanted = {key for entry in entries for key in entry.touched}
+        wanted = {key for entry in entries for key in entry.affected_partitions}
         if not (
             curation.automated and isinstance(curation.partitioning, BatchPartitioning)
         ):  # else automation conditions request them
@@ -51,13 +55,13 @@ def build_run_requests(
     return requests, after
 
 
-def _entries_per_run(entries: Sequence[Entry], size: int) -> Iterator[list[Entry]]:
+def _entries_per_run(entries: Sequence[RegisterEntry], size: int) -> Iterator[list[RegisterEntry]]:
     """Entries of each registration in groups of at most so many partitions, superseded ones included."""
     for _, entries_of_registration in itertools.groupby(entries, key=lambda entry: entry.registration):
-        entries_of_run: list[Entry] = []
+        entries_of_run: list[RegisterEntry] = []
         keys: set[str] = set()
         for entry in entries_of_registration:
-            added = {key for key in (entry.partition, *entry.touched) if key is not None}
+            added = {key for key in (entry.partition, *entry.affected_partitions) if key is not None}
             if entries_of_run and len(keys | added) > size:
                 yield entries_of_run
                 entries_of_run, keys = [], set()
@@ -66,7 +70,7 @@ def _entries_per_run(entries: Sequence[Entry], size: int) -> Iterator[list[Entry
         yield entries_of_run
 
 
-def _run_request(sources: str, entries: Sequence[Entry], keys: list[str]) -> dg.RunRequest:
+def _run_request(sources: str, entries: Sequence[RegisterEntry], keys: list[str]) -> dg.RunRequest:
     digest = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:10]
     first, last = entries[0], entries[-1]
     return dg.RunRequest(

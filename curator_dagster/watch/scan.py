@@ -66,7 +66,7 @@ def _scan(
     unregistered = register_new_sources(curation, register, found.ready, ends_at)
     known = curation.partitions_def.get_partition_keys(dynamic_partitions_store=instance)
     known_keys = set(known)
-    missing = [] if has_time_windows else [key for key in register.members if key not in known_keys]
+    missing = [] if has_time_windows else [key for key in register.member_files if key not in known_keys]
     # Another root, or one made anew, has had no runs.
     is_of_this_root = cursor.registration and cursor.registration == _registration(register, cursor.requested)
     last_requested = cursor.requested if is_of_this_root else 0

@@ -10,7 +10,7 @@ from curator_dagster.curation import Curation
 from curator_dagster.partition_keys import add_partitions, key_chunks
 from curator_dagster.watch.cursor import SourceCursor
 from curator_dagster.watch.scan import ScanResult, scan_source
-from stages.retry import A_LOOK, using
+from stages.retry import SHORT_BACKOFF, using
 
 _DESCRIPTION = """Finds new videos, groups them into partitions, adds those, and asks for runs that curate them.
 
@@ -72,7 +72,7 @@ def _scan(
 ) -> ScanResult:
     storage = getattr(context.resources, curation.scoped("storage"))
     source = getattr(context.resources, curation.scoped("source"))
-    with using(A_LOOK):
+    with using(SHORT_BACKOFF):
         scan = scan_source(curation, storage, source, context.instance, cursor)
     context.log.info(f"{scan.scan_summary} {scan.request_summary}")
     return scan

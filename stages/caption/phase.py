@@ -68,12 +68,12 @@ class CaptionPhase(Phase[CaptionParams]):
         """The captioner's model and the hash of its weights."""
         return self._captioner.identity().as_dict()
 
-    def lost_row(self, item: Row, outcome: Rejected | Failed) -> Row:
+    def outcome_row(self, item: Row, outcome: Rejected | Failed) -> Row:
         """The row of a clip without windows: rejected if the clip is too short, even if loading its frames failed."""
         num_frames = item["end_frame"] - item["start_frame"]
         if not window_ranges(num_frames, self.params.window_frames, self.params.window_remainder_frames):
             outcome = no_windows(num_frames)
-        return super().lost_row(item, outcome)
+        return super().outcome_row(item, outcome)
 
     @cached_property
     def _captioner(self) -> Captioner:

@@ -62,7 +62,7 @@ class DedupPhase(Phase[DedupParams]):
         clips_digest = digest(*partitions, *lines)
         item: Row = {
             "clips_digest": clips_digest,
-            "earlier": self._earlier_version(digest(self._base, clips_digest), output),
+            "earlier": self._earlier_version(digest(self._row_key_base, clips_digest), output),
             "partitions": partitions,
             "commits": [self._embeddings_commit(output, partition) for partition in partitions],
             "clip_ids": list(keys),
@@ -73,9 +73,9 @@ class DedupPhase(Phase[DedupParams]):
 
     def row_key(self, item: Row) -> str:
         """Hash of code, parameters and clips, and the earlier version; see the class."""
-        return f"{digest(self._base, item['clips_digest'])}-{item['earlier']}"
+        return f"{digest(self._row_key_base, item['clips_digest'])}-{item['earlier']}"
 
-    def least_rows(self, item: Row) -> int:
+    def min_rows(self, item: Row) -> int:
         """One row per clip."""
         return len(item["clip_ids"])
 
@@ -93,7 +93,7 @@ class DedupPhase(Phase[DedupParams]):
         """The stage that decides."""
         return Pipeline("dedup", [DedupStage(self.params, self.root)], collect=collect)
 
-    def lost_row(self, item: Row, outcome: Rejected | Failed) -> Row:
+    def outcome_row(self, item: Row, outcome: Rejected | Failed) -> Row:
         """No row: without the decision over all clips there is no table.
 
         Raises:

@@ -1,7 +1,7 @@
-"""The tables between phases: row files of whole items, and commits that name the files of a version.
+"""The tables between phases: row files, and commits that name the row files of a version.
 
-In: rows of an item under its keys, from the phase that computed or redecided them. Out: the newest version of a table,
-or a given one; which items have rows already; the lineage of a clip.
+In: all rows of an item with its keys, from the phase that computed or redecided them. Out: the rows of the newest or of
+a given commit; which items have rows already; the lineage of a clip.
 """
 
 from stages.manifest.commits import (
@@ -11,16 +11,23 @@ from stages.manifest.commits import (
     last_commit,
     lineage_of,
     load_commit,
-    read_commit,
+    read_commit_rows,
     read_manifest,
     reusable_items,
 )
-from stages.manifest.row_files import ALL, DAMAGE, CommittedFile, ManifestRef, read_items, read_rows
+from stages.manifest.row_files import (
+    ALL_PARTITIONS,
+    DAMAGED_FILE_ERRORS,
+    CommittedFile,
+    ManifestRef,
+    read_item_rows,
+    read_row_file,
+)
 from stages.manifest.row_writer import RowWriter
 
 __all__ = [
-    "ALL",
-    "DAMAGE",
+    "ALL_PARTITIONS",
+    "DAMAGED_FILE_ERRORS",
     "Commit",
     "CommittedFile",
     "ManifestRef",
@@ -30,9 +37,9 @@ __all__ = [
     "last_commit",
     "lineage_of",
     "load_commit",
-    "read_commit",
-    "read_items",
+    "read_commit_rows",
+    "read_item_rows",
     "read_manifest",
-    "read_rows",
+    "read_row_file",
     "reusable_items",
 ]

@@ -1,11 +1,11 @@
-"""Tables between phases: row files that are whole or absent, and commits that say which rows count.
+"""Commits: the versions of the tables between phases.
 
-    {root}/manifests/{asset}/{partition}/rows-*.parquet     rows of some items, each item whole in one file
-    {root}/manifests/{asset}/{partition}/_commits/{n}.json  the table: files, and the items taken from each
+    {root}/manifests/{asset}/{partition}/rows-*.parquet     row files; all rows of an item are in one file
+    {root}/manifests/{asset}/{partition}/_commits/{n}.json  a commit: its row files, and the items taken from each
 
-A commit is created exclusively, and the highest number is the table. Row files that no commit names (a run was
-killed, or went back to earlier parameters) stay useful: their footers list the items inside, and the next run takes
-over those whose keys it wants.
+A commit is created exclusively, and the one with the highest number is the current table. Row files that no commit
+names (a run was killed, or used earlier parameters) stay useful: their footers list their items, and the next run
+reuses those whose keys match.
 """
 
 import hashlib
@@ -18,29 +18,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.errors import ManifestError
-from stages.manifest.row_files import ALL, CommittedFile, ItemKey, ManifestRef, read_footer, read_items, read_rows
-from stages.manifest.row_writer import RowWriter
+from stages.manifest.row_files import (
+    CommittedFile,
+    ManifestRef,
+    read_footer,
+    read_row_file,
+)
 from stages.manifest.stored_items import StoredItems, find_stored_items
 from stages.schemas import ASSETS, STATUSES
-from stages.storage import Storage, numbers_of, read_at_once
-
-__all__ = [
-    "ALL",
-    "Commit",
-    "CommittedFile",
-    "ItemKey",
-    "ManifestRef",
-    "RowWriter",
-    "StoredItems",
-    "commit_table",
-    "committed_partitions",
-    "last_commit",
-    "lineage_of",
-    "read_commit",
-    "read_items",
-    "read_manifest",
-    "reusable_items",
-]
+from stages.storage import Storage, file_numbers, map_concurrently
 
 
 @dataclass(frozen=True)
@@ -49,8 +35,8 @@ class Commit:
 
     Attributes:
         number: versions count from 1.
-        digest: equal where two versions hold the same items with the same fates; Dagster's data version.
-        files: where the rows lie.
+        digest: equal where two versions hold the same items with the same outcomes; Dagster's data version.
+        files: the row files.
         counts: rows by status.
         reasons: rows that are not kept, by reason.
         lineage: run id, code version, parameters, package versions, inputs.
@@ -64,11 +50,11 @@ class Commit:
     lineage: dict[str, Any]
 
 
-_NOTHING = Commit(0, "", [], {}, {}, {})
+_NO_COMMIT = Commit(0, "", [], {}, {}, {})
 
 
 def read_manifest(root: str, asset: str, partition: str | None = None, columns: list[str] | None = None) -> pa.Table:
-    """The committed rows of an asset, of one partition or of all, in the order of its schema's ``sort_by``.
+    """Read the committed rows of an asset, of one partition or of all, in the order of its schema's ``sort_by``.
 
     Raises:
         ManifestError: no such asset or column, or nothing is committed for it, or a committed file is missing.
@@ -81,7 +67,7 @@ def read_manifest(root: str, asset: str, partition: str | None = None, columns: 
     storage = Storage(root)
     partitions = [partition] if partition is not None else committed_partitions(storage, asset)
     refs = [ManifestRef(storage.root, asset, name) for name in partitions]
-    tables = [read_commit(storage, ref, commit, columns) for ref in refs if (commit := last_commit(storage, ref))]
+    tables = [read_commit_rows(storage, ref, commit, columns) for ref in refs if (commit := last_commit(storage, ref))]
     if not tables:
         where = f"partition {partition!r} of " if partition is not None else ""
         raise ManifestError(
@@ -102,23 +88,25 @@ def committed_partitions(storage: Storage, asset: str) -> list[str]:
 
 
 def last_commit(storage: Storage, ref: ManifestRef) -> Commit | None:
-    """The version that readers see; None before the first."""
-    numbers = numbers_of(storage.list(f"{ref.folder}/_commits"))
+    """Load the newest commit, which readers see; None where there is none."""
+    numbers = file_numbers(storage.list(f"{ref.folder}/_commits"))
     return load_commit(storage, ref, max(numbers)) if numbers else None
 
 
 def reusable_items(
-    storage: Storage, ref: ManifestRef, again: Collection[str] = (), newest: Commit | None = None
+    storage: Storage, ref: ManifestRef, retry_reasons: Collection[str] = (), newest: Commit | None = None
 ) -> StoredItems:
-    """Every reusable item of a table, without those that failed for a reason in `again`.
+    """Every reusable item of a table, without those that failed for one of `retry_reasons`.
 
-    Its newest version is read where it is not given.
+    The newest commit is loaded where it is not given.
     """
-    return find_stored_items(storage, ref, again, committed=(newest or last_commit(storage, ref) or _NOTHING).files)
+    return find_stored_items(
+        storage, ref, retry_reasons, committed=(newest or last_commit(storage, ref) or _NO_COMMIT).files
+    )
 
 
 def load_commit(storage: Storage, ref: ManifestRef, number: int) -> Commit:
-    """One version of a table, by its number.
+    """Load one commit by its number.
 
     Raises:
         ManifestError: the commit is damaged.
@@ -132,8 +120,8 @@ def load_commit(storage: Storage, ref: ManifestRef, number: int) -> Commit:
         raise ManifestError(f"Commit {storage.location(path)} cannot be read: {error}.") from error
 
 
-def read_commit(storage: Storage, ref: ManifestRef, commit: Commit, columns: list[str] | None = None) -> pa.Table:
-    """The rows of one version of a table.
+def read_commit_rows(storage: Storage, ref: ManifestRef, commit: Commit, columns: list[str] | None = None) -> pa.Table:
+    """Read the rows of one commit.
 
     Raises:
         ManifestError: a file that the commit names is missing.
@@ -141,41 +129,41 @@ def read_commit(storage: Storage, ref: ManifestRef, commit: Commit, columns: lis
     layout = ASSETS[ref.asset]
     wanted = layout.schema.names if columns is None else columns
     read = [name for name in layout.schema.names if name in {*wanted, *layout.sort_by, "row_key"}]
-    tables = read_at_once(lambda entry: read_rows(storage, ref.asset, entry, read), commit.files)
+    tables = map_concurrently(lambda entry: read_row_file(storage, ref.asset, entry, read), commit.files)
     table = pa.concat_tables(tables) if tables else layout.schema.empty_table().select(read)
     return table.sort_by([(name, "ascending") for name in layout.sort_by]).select(wanted)
 
 
 def commit_table(storage: Storage, ref: ManifestRef, files: list[CommittedFile], lineage: Mapping[str, Any]) -> Commit:
-    """Make these files the table, unless the newest version holds exactly their items already.
+    """Commit these files as the table, unless the newest commit holds exactly their items already.
 
-    The loser of a race against an equal table takes the winner's version; against another it commits its own
-    whole table as the next one.
+    Where another process commits at the same time and wins, an equal table of it is returned; after a different one
+    this table is committed under the next number.
     """
     newest = last_commit(storage, ref)
-    known = {entry.path: entry.sha256 for entry in (newest or _NOTHING).files}
-    files = [_with_hash(storage, entry, known) for entry in files if entry.items]
-    made = Commit(0, table_digest(files), files, {}, {}, dict(lineage))
-    while not (newest and newest.digest == made.digest and _is_whole(storage, ref, newest)):
-        if not made.number:
-            counts, reasons = count_rows(read_commit(storage, ref, made, ["status", "reason"]))
-            made = replace(made, counts=counts, reasons=reasons)
-        made = replace(made, number=newest.number + 1 if newest else 1)
-        data = json.dumps(asdict(made), indent=1, ensure_ascii=False).encode()
-        if storage.create_bytes(f"{ref.folder}/_commits/{made.number}.json", data):
-            return made
+    known = {entry.path: entry.sha256 for entry in (newest or _NO_COMMIT).files}
+    files = [_with_sha256(storage, entry, known) for entry in files if entry.items]
+    commit = Commit(0, table_digest(files), files, {}, {}, dict(lineage))
+    while not (newest and newest.digest == commit.digest and _has_all_files(storage, ref, newest)):
+        if not commit.number:
+            counts, reasons = count_rows(read_commit_rows(storage, ref, commit, ["status", "reason"]))
+            commit = replace(commit, counts=counts, reasons=reasons)
+        commit = replace(commit, number=newest.number + 1 if newest else 1)
+        data = json.dumps(asdict(commit), indent=1, ensure_ascii=False).encode()
+        if storage.create_bytes(f"{ref.folder}/_commits/{commit.number}.json", data):
+            return commit
         newest = last_commit(storage, ref)
     return newest
 
 
-def _is_whole(storage: Storage, ref: ManifestRef, commit: Commit) -> bool:
-    """True where every file that the commit names is there in its full length."""
+def _has_all_files(storage: Storage, ref: ManifestRef, commit: Commit) -> bool:
+    """True where every file that the commit names exists in its committed size."""
     there = {(info.path, info.size_bytes) for info in storage.list(ref.folder)}
     return there.issuperset((entry.path, entry.size_bytes) for entry in commit.files)
 
 
 def table_digest(files: Iterable[CommittedFile]) -> str:
-    """Hash of the items of a table, of why some failed, and of what is passing; not of the files they lie in."""
+    """Hash of the items of a table, their failure reasons and which are transient; not of the files that hold them."""
     lines = sorted(
         f"{row_key} {entry.decision_key} {row_key in entry.transient} {','.join(entry.failed.get(row_key, []))}"
         for entry in files
@@ -193,7 +181,7 @@ def count_rows(table: pa.Table) -> tuple[dict[str, int], dict[str, int]]:
     return counts, {str(entry["values"]): entry["counts"] for entry in ordered}
 
 
-def _with_hash(storage: Storage, entry: CommittedFile, known: Mapping[str, str]) -> CommittedFile:
+def _with_sha256(storage: Storage, entry: CommittedFile, known: Mapping[str, str]) -> CommittedFile:
     """The entry with the hash that its writer took, else the last commit, else of the file as a killed run left it."""
     if entry.sha256:
         return entry
@@ -202,7 +190,7 @@ def _with_hash(storage: Storage, entry: CommittedFile, known: Mapping[str, str])
 
 
 def lineage_of(root: str, clip_id: str) -> list[dict[str, Any]]:
-    """How a clip came to be: for each asset its rows, and the footer of the file that holds them.
+    """Trace a clip: for each asset its rows, and the lineage in the footer of the file that holds them.
 
     Raises:
         ManifestError: no asset has a row of this clip.
@@ -228,7 +216,7 @@ def _find_rows(storage: Storage, asset: str, column: str, wanted: str) -> list[d
     for partition in committed_partitions(storage, asset):
         commit = last_commit(storage, ManifestRef(storage.root, asset, partition))
         for entry in commit.files if commit else []:
-            table = read_rows(storage, asset, entry)
+            table = read_row_file(storage, asset, entry)
             rows = table.filter(pc.field(column) == wanted).to_pylist()
             if rows:
                 footer = read_footer(storage, entry.path)

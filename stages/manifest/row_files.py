@@ -1,4 +1,4 @@
-"""Row files: the rows of some items, each item whole in one file, and a footer that lists what is inside."""
+"""Reading row files: Parquet files that hold all rows of some items, with a footer that lists these items."""
 
 import json
 from collections.abc import Iterable
@@ -14,16 +14,16 @@ from stages.schemas import ASSETS
 from stages.storage import Storage
 from stages.tasks import Row
 
-ALL = "all"
-"""The one partition of an asset that looks across partitions."""
+ALL_PARTITIONS = "all"
+"""Partition key of a table that spans all partitions."""
 
-DAMAGE = (pa.ArrowException, OSError, KeyError, ValueError)
-"""What Arrow and JSON raise over bytes that are no row file; Arrow says OSError of bytes in memory too."""
+DAMAGED_FILE_ERRORS = (pa.ArrowException, OSError, KeyError, ValueError)
+"""Errors that Arrow and JSON raise where bytes are no Parquet file; Arrow raises OSError for bytes in memory too."""
 
 
 @dataclass(frozen=True, slots=True)
 class ManifestRef:
-    """Which table: an asset's, of one partition, under a root."""
+    """Identifies the table of one asset and one partition under a root."""
 
     root: str
     asset: str
@@ -31,13 +31,13 @@ class ManifestRef:
 
     @property
     def folder(self) -> str:
-        """Where its files lie, below the root."""
+        """Folder of the table's files, below the root."""
         return f"manifests/{self.asset}/{self.partition}"
 
 
 @dataclass(frozen=True, slots=True)
 class ItemKey:
-    """Names one item's rows: what the work read, and what was decided from it.
+    """Identifies the rows of one item by the inputs of its computation and of its decision.
 
     Attributes:
         row_key: hash of code version, work parameters, input columns and model.
@@ -56,11 +56,11 @@ class CommittedFile:
         path: below the root.
         sha256: of its bytes.
         decision_key: of all its rows.
-        items: row keys of the items taken from it.
-        transient: those of them that were turned down only for now, so that the next run tries them again.
-        failed: of those of them with failed rows, the reason of each row in order, empty where that one did not fail.
-        size_bytes: of the file; tells a truncated one.
-        num_items: that the file holds, taken or not; 0 where that is not known.
+        items: row keys of the file's items that belong to the table.
+        transient: row keys of `items` that were rejected for a transient reason; the next run computes them again.
+        failed: for each item with failed rows, the reason of each row in order; empty text for a row that did not fail.
+        size_bytes: of the file; reveals a truncated one.
+        num_items: items in the file, whether they belong to the table or not; 0 where unknown.
     """
 
     path: str
@@ -72,52 +72,52 @@ class CommittedFile:
     size_bytes: int = 0
     num_items: int = 0
 
-    def reasons(self, row_key: str) -> set[str]:
-        """Why rows of an item failed; empty where none did."""
+    def failure_reasons(self, row_key: str) -> set[str]:
+        """Distinct reasons of an item's failed rows; empty where none failed."""
         return {reason for reason in self.failed.get(row_key, ()) if reason}
 
 
-def read_rows(storage: Storage, asset: str, entry: CommittedFile, columns: list[str] | None = None) -> pa.Table:
-    """The rows of the items that are taken from one file; columns that it lacks are null.
+def read_row_file(storage: Storage, asset: str, entry: CommittedFile, columns: list[str] | None = None) -> pa.Table:
+    """Read the rows of `entry.items` from one row file; columns that the file lacks are null.
 
     Raises:
         ManifestError: the file is missing or damaged.
     """
     schema = ASSETS[asset].schema
-    wanted = pa.schema([schema.field(name) for name in columns or schema.names])
-    data = _bytes_of(storage, entry.path)
+    requested = pa.schema([schema.field(name) for name in columns or schema.names])
+    data = _read_file(storage, entry.path)
     try:
         file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-        present = [name for name in wanted.names if name in file.schema_arrow.names]
-        table = file.read(present, use_threads=False)  # files are read at once, not columns
-        for column in wanted:
+        present = [name for name in requested.names if name in file.schema_arrow.names]
+        table = file.read(present, use_threads=False)  # files are read concurrently, not columns
+        for column in requested:
             if column.name not in present:  # the file was written before the column existed
                 table = table.append_column(column, pa.nulls(len(table), column.type))
-        return table.select(wanted.names).cast(wanted).filter(pc.field("row_key").isin(entry.items))
-    except DAMAGE as error:
-        raise _damaged(storage, entry.path, error) from error
+        return table.select(requested.names).cast(requested).filter(pc.field("row_key").isin(entry.items))
+    except DAMAGED_FILE_ERRORS as error:
+        raise _damaged_file_error(storage, entry.path, error) from error
 
 
-def read_items(storage: Storage, ref: ManifestRef, entry: CommittedFile, row_keys: Iterable[str]) -> list[Row]:
-    """The stored rows of some items of one row file."""
-    return read_rows(storage, ref.asset, replace(entry, items=list(row_keys))).to_pylist()
+def read_item_rows(storage: Storage, ref: ManifestRef, entry: CommittedFile, row_keys: Iterable[str]) -> list[Row]:
+    """Read the rows of some items of one row file."""
+    return read_row_file(storage, ref.asset, replace(entry, items=list(row_keys))).to_pylist()
 
 
 def read_footer(storage: Storage, path: str) -> dict[str, Any]:
-    """What a row file says of itself: decision_key, items, transient, failed, lineage.
+    """Read the footer of a row file: decision_key, items, transient, failed, lineage.
 
     Raises:
         ManifestError: the file is missing or damaged.
     """
-    data = _bytes_of(storage, path)
+    data = _read_file(storage, path)
     try:
         return json.loads((pq.read_metadata(pa.BufferReader(data)).metadata or {})[b"curator"])
-    except DAMAGE as error:
-        raise _damaged(storage, path, error) from error
+    except DAMAGED_FILE_ERRORS as error:
+        raise _damaged_file_error(storage, path, error) from error
 
 
-def _bytes_of(storage: Storage, path: str) -> bytes:
-    """The whole file: it holds 64 items at most, and a second request costs more than the rest of it."""
+def _read_file(storage: Storage, path: str) -> bytes:
+    """Read the whole file: it holds at most 64 items, and a second request takes longer than reading the rest."""
     try:
         return storage.read_bytes(path)
     except FileNotFoundError as error:
@@ -127,7 +127,7 @@ def _bytes_of(storage: Storage, path: str) -> bytes:
         ) from error
 
 
-def _damaged(storage: Storage, path: str, error: Exception) -> ManifestError:
+def _damaged_file_error(storage: Storage, path: str, error: Exception) -> ManifestError:
     return ManifestError(
         f"{storage.location(path)} must be a whole row file, got damage: {error}. Delete it and run the phase again: "
         "what it held is computed again."

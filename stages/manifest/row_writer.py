@@ -1,4 +1,4 @@
-"""Writing row files: whole or not at all, at the latest `FLUSH_ITEMS` items or `FLUSH_S` after the first row in one."""
+"""Writing row files, each complete or absent, after `FLUSH_ITEMS` items or `FLUSH_S` seconds at the latest."""
 
 import hashlib
 import io
@@ -19,17 +19,20 @@ from stages.tasks import Row
 
 FLUSH_ITEMS = 64
 FLUSH_S = 5.0
-"""A row file is written after so many items or seconds, so that this is the most that a kill can cost."""
+"""A row file is written after so many items or seconds; a killed run loses no more than that."""
 
 
 class RowWriter:
-    """Collects the rows of finished items and writes them as row files, an item always whole in one.
+    """Collects the rows of finished items and writes them as row files; all rows of an item are in one file.
 
     Args:
-        storage: where.
-        ref: which table.
-        decision_key: of all rows that it is given.
-        lineage: goes into each file's footer.
+        storage: of the root.
+        ref: the table.
+        decision_key: of all rows that are appended.
+        lineage: stored in the footer of each file.
+
+    Attributes:
+        files: written so far.
     """
 
     def __init__(self, storage: Storage, ref: ManifestRef, *, decision_key: str, lineage: Mapping[str, Any]) -> None:
@@ -37,38 +40,38 @@ class RowWriter:
         self._ref = ref
         self._decision_key = decision_key
         self._lineage = dict(lineage)
-        self._run = uuid.uuid4().hex[:12]
+        self._writer_id = uuid.uuid4().hex[:12]
         self._tables: list[pa.Table] = []
         self._items: list[str] = []
         self._transient: list[str] = []
         self._failed: dict[str, list[str]] = {}
-        self._first_at = 0.0
+        self._oldest_row_at = 0.0
         self.files: list[CommittedFile] = []
 
-    def append(self, row_key: str, rows: list[Row] | pa.Table, *, is_passing: bool = False) -> None:
-        """Take the whole rows of one item; may write a file. The next run tries again what is passing."""
+    def append(self, row_key: str, rows: list[Row] | pa.Table, *, is_transient: bool = False) -> None:
+        """Add all rows of one item; may write a file. A transient rejection is computed again by the next run."""
         schema = ASSETS[self._ref.asset].schema
         table = pa.Table.from_pylist(rows, schema=schema) if isinstance(rows, list) else rows
         if not len(table):
             raise ManifestError(f"Item {row_key} of {self._ref.asset} must have at least one row, got none.")
         if not self._items:
-            self._first_at = time.monotonic()
+            self._oldest_row_at = time.monotonic()
         self._tables.append(table if table.schema == schema else table.select(schema.names).cast(schema))
         self._items.append(row_key)
-        if is_passing:
+        if is_transient:
             self._transient.append(row_key)
-        reasons = failures(table)
+        reasons = failure_reasons(table)
         if any(reasons):
             self._failed[row_key] = reasons
         self.flush_if_due()
 
     def flush_if_due(self) -> None:
-        """Write what waits once there is enough of it or it has waited long enough."""
-        if self._items and (len(self._items) >= FLUSH_ITEMS or time.monotonic() - self._first_at >= FLUSH_S):
+        """Write the buffered rows if there are `FLUSH_ITEMS` items or the oldest row is `FLUSH_S` old."""
+        if self._items and (len(self._items) >= FLUSH_ITEMS or time.monotonic() - self._oldest_row_at >= FLUSH_S):
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits as one row file."""
+        """Write the buffered rows as one row file."""
         if not self._items:
             return
         footer = {
@@ -82,7 +85,7 @@ class RowWriter:
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
         data = buffer.getvalue()
-        path = f"{self._ref.folder}/rows-{self._run}-{len(self.files):05d}.parquet"
+        path = f"{self._ref.folder}/rows-{self._writer_id}-{len(self.files):05d}.parquet"
         self._storage.write_bytes(path, data)
         self.files.append(
             CommittedFile(
@@ -99,7 +102,7 @@ class RowWriter:
         self._tables, self._items, self._transient, self._failed = [], [], [], {}
 
 
-def failures(table: pa.Table) -> list[str]:
-    """Of each row, in order, the reason that it failed for; empty where it did not."""
-    fates = zip(table["status"].to_pylist(), table["reason"].to_pylist(), strict=True)
-    return [str(reason) if status == "failed" else "" for status, reason in fates]
+def failure_reasons(table: pa.Table) -> list[str]:
+    """For each row, in order, the reason of its failure; empty where it did not fail."""
+    outcomes = zip(table["status"].to_pylist(), table["reason"].to_pylist(), strict=True)
+    return [str(reason) if status == "failed" else "" for status, reason in outcomes]

@@ -1,4 +1,4 @@
-"""Which items of a table have rows already, by the footers of its row files, committed or not."""
+"""Finding the items of a table that have rows already, by the footers of its row files, committed or not."""
 
 import logging
 from collections.abc import Collection, Iterable
@@ -6,72 +6,76 @@ from dataclasses import dataclass, field
 
 from stages.errors import ManifestError
 from stages.manifest.row_files import CommittedFile, ItemKey, ManifestRef, read_footer
-from stages.storage import FileInfo, Storage, read_at_once
+from stages.storage import FileInfo, Storage, map_concurrently
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass
 class StoredItems:
-    """Where the rows of items lie.
+    """The row files that hold each item.
 
     Attributes:
-        decided: by (row_key, decision_key): the file with exactly these rows.
-        worked: by row_key alone: a file whose rows were computed equally and decided in whatever way.
+        by_item_key: by row key and decision key, a file whose rows were computed and decided so.
+        by_row_key: by row key alone, a file whose rows were computed so, whatever they were decided by.
     """
 
-    decided: dict[ItemKey, CommittedFile] = field(default_factory=lambda: {})
-    worked: dict[str, CommittedFile] = field(default_factory=lambda: {})
+    by_item_key: dict[ItemKey, CommittedFile] = field(default_factory=lambda: {})
+    by_row_key: dict[str, CommittedFile] = field(default_factory=lambda: {})
 
-    def file_of(self, row_key: str, decision_key: str) -> CommittedFile | None:
-        """The file whose rows of an item count: one decided so, unless it failed there and went well in another."""
-        decided, worked = self.decided.get(ItemKey(row_key, decision_key)), self.worked.get(row_key)
-        if decided is None or (row_key in decided.failed and worked is not None and row_key not in worked.failed):
-            return worked
+    def preferred_file(self, row_key: str, decision_key: str) -> CommittedFile | None:
+        """The file whose rows of an item are used.
+
+        That is one with this decision key, unless the item failed there and did not fail in another file.
+        """
+        decided, computed = self.by_item_key.get(ItemKey(row_key, decision_key)), self.by_row_key.get(row_key)
+        if decided is None or (row_key in decided.failed and computed is not None and row_key not in computed.failed):
+            return computed
         return decided
 
-    def add(self, entry: CommittedFile, again: Collection[str]) -> None:
-        """Note the items of a file, except those that are passing or failed for a reason in `again`."""
-        passing = set(entry.transient)
+    def add(self, entry: CommittedFile, retry_reasons: Collection[str]) -> None:
+        """Add the items of a file, except transient ones and those that failed for one of `retry_reasons`."""
+        transient = set(entry.transient)
         for row_key in entry.items:
-            if row_key not in passing and entry.reasons(row_key).isdisjoint(again):
+            if row_key not in transient and entry.failure_reasons(row_key).isdisjoint(retry_reasons):
                 key = ItemKey(row_key, entry.decision_key)
-                if _is_better(entry, self.decided.get(key), row_key):
-                    self.decided[key] = entry
-                if _is_better(entry, self.worked.get(row_key), row_key):
-                    self.worked[row_key] = entry
+                if _is_preferred(entry, self.by_item_key.get(key), row_key):
+                    self.by_item_key[key] = entry
+                if _is_preferred(entry, self.by_row_key.get(row_key), row_key):
+                    self.by_row_key[row_key] = entry
 
 
-def _is_better(entry: CommittedFile, known: CommittedFile | None, row_key: str) -> bool:
-    """The first file that holds an item is taken, but the rows of a try that went well before those of a failure."""
+def _is_preferred(entry: CommittedFile, known: CommittedFile | None, row_key: str) -> bool:
+    """True where no file holds the item yet, or the known one holds a failure of it and this one does not."""
     return known is None or (row_key in known.failed and row_key not in entry.failed)
 
 
 def find_stored_items(
-    storage: Storage, ref: ManifestRef, again: Collection[str] = (), *, committed: Iterable[CommittedFile] = ()
+    storage: Storage, ref: ManifestRef, retry_reasons: Collection[str] = (), *, committed: Iterable[CommittedFile] = ()
 ) -> StoredItems:
     """Every reusable item of a table.
 
     Args:
-        storage: where.
-        ref: which table.
-        again: items that failed for one of these reasons are left out, to be tried again.
-        committed: files of a version; the footer of one that is taken from whole, and as long as then, is not read.
+        storage: of the root.
+        ref: the table.
+        retry_reasons: items that failed for one of these reasons are left out, so that they are computed again.
+        committed: files of a commit; where all items of one belong to the commit, and its size is the committed one,
+            its footer is not read.
     """
     known = {(entry.path, entry.size_bytes): entry for entry in committed if len(entry.items) == entry.num_items}
     files = [info for info in storage.list(ref.folder) if info.path.endswith(".parquet")]
-    unknown = [info for info in files if (info.path, info.size_bytes) not in known]
-    read = dict(zip(unknown, read_at_once(lambda info: _entry_of(storage, info), unknown), strict=True))
+    unread = [info for info in files if (info.path, info.size_bytes) not in known]
+    footers = dict(zip(unread, map_concurrently(lambda info: _read_items(storage, info), unread), strict=True))
     found = StoredItems()
     for info in files:
-        entry = known.get((info.path, info.size_bytes)) or read[info]
+        entry = known.get((info.path, info.size_bytes)) or footers[info]
         if entry is not None:
-            found.add(entry, again)
+            found.add(entry, retry_reasons)
     return found
 
 
-def _entry_of(storage: Storage, info: FileInfo) -> CommittedFile | None:
-    """All items of a file; None where it is damaged."""
+def _read_items(storage: Storage, info: FileInfo) -> CommittedFile | None:
+    """The file with all its items, by its footer; None where it is damaged."""
     try:
         footer = read_footer(storage, info.path)
         return CommittedFile(
@@ -80,7 +84,7 @@ def _entry_of(storage: Storage, info: FileInfo) -> CommittedFile | None:
             footer["decision_key"],
             footer["items"],
             transient=footer["transient"],
-            failed=footer.get("failed", {}),  # files of before it was noted; their rows are as good
+            failed=footer.get("failed", {}),  # absent in files of earlier versions, whose rows are as valid
             size_bytes=info.size_bytes,
             num_items=len(footer["items"]),
         )

@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from stages.media.preview import encode_preview, select_preview_pts
     from stages.media.probing import probe
 else:
-    __getattr__ = lazy.names(
+    __getattr__ = lazy.module_getattr(
         __name__,
         container=("open_video", "video_stream"),
         cut=("ClipFile", "CutJob", "NotCopyable", "cut_clip", "read_clip_file"),

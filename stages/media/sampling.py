@@ -4,7 +4,7 @@ import math
 from fractions import Fraction
 from typing import NamedTuple
 
-from stages.tasks import exact
+from stages.tasks import exact_fraction
 
 
 class Picks(NamedTuple):
@@ -31,7 +31,7 @@ class NearestSampler:
     """
 
     def __init__(self, fps: float, time_base: Fraction) -> None:
-        self._step = 1 / (exact(fps) * time_base)
+        self._step = 1 / (exact_fraction(fps) * time_base)
         self._origin = 0
         self._previous: int | None = None
         self._previous_taken = False

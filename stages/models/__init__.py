@@ -27,4 +27,4 @@ __all__ = [
 if TYPE_CHECKING:
     from stages.models.transnetv2 import nemo_detector_factory, padded_detector_factory
 else:
-    __getattr__ = lazy.names(__name__, transnetv2=("nemo_detector_factory", "padded_detector_factory"))
+    __getattr__ = lazy.module_getattr(__name__, transnetv2=("nemo_detector_factory", "padded_detector_factory"))

@@ -1,4 +1,4 @@
-"""How a parameter is declared, checked and put in words; the parameters themselves stand in `stages.params`."""
+"""The base class of a phase's parameters, and the declaration of a parameter."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar, Literal, Self, cast
@@ -11,19 +11,19 @@ Effect = Literal["work", "decision", "none"]
 
 
 def parameter(default: Any, effect: Effect, description: str, **bounds: Any) -> Any:
-    """A field with its default, bounds, meaning and effect."""
+    """Declare a field with its default, bounds, description and effect."""
     return Field(default, description=description, json_schema_extra={"effect": effect}, **bounds)
 
 
 class Params(BaseModel):
-    """Base of the parameters of a phase: frozen, and refuses what it does not know."""
+    """Base of the parameters of a phase: frozen, rejects unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     phase: ClassVar[str]
     asset: ClassVar[str]
     code_version: ClassVar[str]
-    """Raised when the same parameters and inputs would give other rows; it enters every `row_key`."""
+    """Increased when the same parameters and inputs would give other rows; it enters every `row_key`."""
 
     max_failed_fraction: float = parameter(
         0.5,
@@ -44,31 +44,31 @@ class Params(BaseModel):
         check_reasons("retry_reasons", self.retry_reasons)
         return self
 
-    def unread(self) -> set[str]:
-        """Fields that the present choice of a method does not read, so that a change of them undoes nothing.
+    def unused_fields(self) -> set[str]:
+        """The fields that the chosen method does not use, so that a change of them invalidates no rows.
 
-        None where the method is a user's own: it is handed everything.
+        Empty where the method is a user's own class, which gets all fields.
         """
         return set()
 
     def affecting(self, effect: Effect) -> dict[str, Any]:
-        """The values of the fields with this effect that are read, by name."""
+        """The values of the used fields with this effect, by name."""
         names = [name for name in type(self).model_fields if self.effect_of(name) == effect]
-        unread = self.unread()
-        return {name: getattr(self, name) for name in names if name not in unread}
+        unused = self.unused_fields()
+        return {name: getattr(self, name) for name in names if name not in unused}
 
     @classmethod
     def effect_of(cls, name: str) -> Effect:
-        """What a change of the field undoes."""
+        """The effect of a change of the field."""
         extra = cast(dict[str, Effect], cls.model_fields[name].json_schema_extra)
         return extra["effect"]
 
 
 def check_reasons(name: str, reasons: Iterable[str]) -> None:
-    """Every reason is one that a failed row may have.
+    """Check that each reason is one that a failed row can have.
 
     Raises:
-        ValueError: names those that are not.
+        ValueError: names the others.
     """
     known = [str(reason) for reason in FAILED_REASONS]
     unknown = sorted(set(reasons) - set(known))

@@ -43,6 +43,6 @@ class CaptionParams(Params):
     request_timeout_s: float = parameter(120.0, "none", "openai: longest wait for one whole answer.", gt=0)
     batch_size: int = parameter(8, "none", "Clips of one video handed to the captioner at once.", ge=1, le=4096)
 
-    def unread(self) -> set[str]:
-        """The embedded captioner has no server. Another prompt asks every captioner anew."""
+    def unused_fields(self) -> set[str]:
+        """The bundled captioner uses no server. A change of the prompt affects every captioner."""
         return {"max_tokens", "temperature", "model"} if self.captioner == "measured" else set()

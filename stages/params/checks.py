@@ -1,4 +1,4 @@
-"""Parameters of the checks on every table: how severe a failure is, and from where on it is one."""
+"""Parameters of the checks of every table: the severity of a failure, and the thresholds."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from stages.params.base import parameter
 
 Severity = Literal["off", "warn", "error"]
-"""What a failed check means: nothing, since it is not taken; a warning; an error, with which some stop the run."""
+"""Meaning of a failed check: off, not evaluated; a warning; an error, which for some checks stops the run."""
 
 
 class CheckParams(BaseModel):

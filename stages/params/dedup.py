@@ -51,8 +51,8 @@ class DedupParams(Params):
             raise ValueError("keep='rank' requires rank_by to name at least one column")
         return self
 
-    def unread(self) -> set[str]:
-        """What only another mode or another rule reads."""
+    def unused_fields(self) -> set[str]:
+        """Fields of another mode or another rule."""
         reads = {
             "seed": self.keep == "random" or self.mode == "cluster",
             "num_clusters": self.mode == "cluster",

@@ -1,4 +1,4 @@
-"""Parameters of where and with how much the work is done."""
+"""Parameters of the executor: where the work runs, with which resources and limits."""
 
 from typing import Literal, Self
 

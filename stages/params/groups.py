@@ -1,4 +1,4 @@
-"""The parameters of every group by name, and how they are built from a user's values."""
+"""All groups of parameters by name, and their validation from a user's values."""
 
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from stages.params.dedup import DedupParams
 from stages.params.embed import EmbedParams
 from stages.params.executor import ExecutorParams
 from stages.params.filter import FilterParams
-from stages.params.messages import explain
+from stages.params.messages import describe_errors
 from stages.params.read import ReadParams
 from stages.params.split import SplitParams
 from stages.params.write import WriteParams
@@ -29,10 +29,10 @@ PHASES: dict[str, type[Params]] = {
         WriteParams,
     )
 }
-"""Parameters by phase, in the order of the phases."""
+"""Parameter classes by phase, in the order of the phases."""
 
 GROUPS: dict[str, type[BaseModel]] = {**PHASES, "executor": ExecutorParams, "checks": CheckParams}
-"""Everything that can stand before the dot in ``split.threshold``."""
+"""Parameter classes by group, the part before the dot in ``split.threshold``."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -46,11 +46,11 @@ def validate(model: type[M], group: str, values: dict[str, Any]) -> M:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ParamsError(explain(error, group, list(model.model_fields))) from error
+        raise ParamsError(describe_errors(error, group, list(model.model_fields))) from error
 
 
 def validate_all(config: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Build the parameters of every group from ``{group: {field: value}}``; what is not named has its default.
+    """Build the parameters of every group from ``{group: {field: value}}``; other fields have their defaults.
 
     Raises:
         ParamsError: names every wrong group and field of all groups at once.

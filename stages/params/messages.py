@@ -1,12 +1,12 @@
-"""Rules and mistakes of parameters in words."""
+"""Texts about parameters: their bounds, and validation errors."""
 
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 
-def rule_of(field: dict[str, Any]) -> str:
-    """The bounds of a field of a JSON schema in words: "0 <= x < 1", "one of stride, truncate"."""
+def describe_bounds(field: dict[str, Any]) -> str:
+    """The bounds of a field of a JSON schema as text: "0 <= number < 1", "one of stride, truncate"."""
     options = [field, *field.get("anyOf", [])]
     for option in options:
         if "enum" in option:
@@ -24,8 +24,8 @@ def rule_of(field: dict[str, Any]) -> str:
     return f"{low}{kind}{high}" if low or high else kind
 
 
-def explain(error: ValidationError, group: str, known: list[str]) -> str:
-    """What is wrong with the parameters of a group, a line a problem: field, rule, value."""
+def describe_errors(error: ValidationError, group: str, known: list[str]) -> str:
+    """The validation errors of a group of parameters, one per line: field, rule, value."""
     lines: list[str] = []
     for problem in error.errors():
         name = ".".join([group, *(str(part) for part in problem["loc"])])

@@ -80,8 +80,8 @@ class SplitParams(Params):
             raise ValueError(f"signals must be among 'flow' and 'vectors', got {sorted(unknown)}")
         return self
 
-    def unread(self) -> set[str]:
-        """What only the other method reads; with ``compat=nemo`` still pictures are not looked for either."""
+    def unused_fields(self) -> set[str]:
+        """Fields of the other method; ``compat=nemo`` does not search for still pictures either."""
         if self.method == "fixed_stride":
             return {"max_length_s", "max_length_mode", "crop_s", "threshold", "static_threshold", "compat"}
         if self.method == "shots":

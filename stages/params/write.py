@@ -7,7 +7,7 @@ from pydantic import model_validator
 from stages.params.base import Params, parameter
 
 MAX_H264_QUALITY = 51
-"""Above it H.264 has no quantizer; VP9 and AV1 go to 63."""
+"""The largest quantizer of H.264; VP9 and AV1 go to 63."""
 
 
 class WriteParams(Params):

@@ -7,13 +7,13 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.manifest import ManifestRef, last_commit, load_commit, read_commit
+from stages.manifest import ManifestRef, last_commit, load_commit, read_commit_rows
 from stages.pictures.exhibit import SVG, WEBP, Budget, Exhibit, Picture
 from stages.pictures.exhibit_plan import COLUMNS, ContactSheet, plan_exhibits
 from stages.pictures.histogram import draw_svg
 from stages.pictures.stored import Stored, stored_picture
 from stages.pictures.thumbnails import decode_jpeg, encode_small, encode_within
-from stages.storage import Storage, read_at_once
+from stages.storage import Storage, map_concurrently
 from stages.tasks import Row
 
 SPAN_COLUMNS = ["start_pts", "end_pts", "start_s", "end_s", "shot_start_pts", "shot_end_pts"]
@@ -41,7 +41,7 @@ def compose_exhibits(ref: ManifestRef, number: int, budget: Budget) -> list[Exhi
         return []
     storage = Storage(ref.root)
     commit = load_commit(storage, ref, number)
-    plan = plan_exhibits(ref.asset, read_commit(storage, ref, commit, COLUMNS[ref.asset]), commit)
+    plan = plan_exhibits(ref.asset, read_commit_rows(storage, ref, commit, COLUMNS[ref.asset]), commit)
     bytes_left = budget.total_bytes
     exhibits: list[Exhibit] = []
     for histogram in plan.histograms:
@@ -57,7 +57,7 @@ def _render_sheets(storage: Storage, sheets: list[ContactSheet], budget: Budget)
     """The sheets as exhibits, with the picture of each row from the frame store."""
     rows = [row for sheet in sheets for sheet_row in sheet.rows for row in sheet_row]
     rows = _with_spans(storage, rows)
-    found = read_at_once(lambda row: stored_picture(storage, row), rows) if rows else []
+    found = map_concurrently(lambda row: stored_picture(storage, row), rows) if rows else []
     images = [decode_jpeg(stored.jpeg) for stored in found]
     encoded = encode_within(images, budget.total_bytes)
     cells = (
@@ -98,5 +98,5 @@ def _spans(storage: Storage, partitions: Iterable[str], clip_ids: pa.Array) -> I
     for partition in sorted(partitions):
         ref = ManifestRef(storage.root, "filtered_clips", partition)
         if commit := last_commit(storage, ref):
-            table = read_commit(storage, ref, commit, ["clip_id", *SPAN_COLUMNS])
+            table = read_commit_rows(storage, ref, commit, ["clip_id", *SPAN_COLUMNS])
             yield from table.filter(pc.field("clip_id").isin(clip_ids)).to_pylist()

@@ -26,7 +26,7 @@ class ReadPhase(Phase[ReadParams]):
 
     def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
         """The members of the partition, each with whether a later version of it was listed."""
-        members = self._register.held_members(output.partition)
+        members = self._register.read_held_members(output.partition)
         superseded = self._superseded.get(output.partition, frozenset())
         video_ids = members["video_id"].to_pylist()
         added: dict[str, pa.Array] = {

@@ -48,7 +48,7 @@ class ProbeStage(ProcessingStage[VideoTask, VideoTask]):
                 Reason.SUPERSEDED,
                 f"The source's tag must be {listed['etag']}, as when it was listed, got {found.etag}: {task.data.uri}. "
                 "List again; it becomes a new video.",
-                is_passing=True,
+                is_transient=True,
             )
         if not found.size_bytes:
             raise UnreadableSource(

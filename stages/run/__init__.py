@@ -1,10 +1,10 @@
-"""Sessions: what `curator_dagster` calls to bring the tables of a phase up to date.
+"""Sessions, by which `curator_dagster` brings the tables of a phase up to date.
 
     with open_session(ExecutorParams()) as session:
         reports = session.run_phase(params, inputs, outputs)
 
 In: parameters, tables to read, tables to make. Out: committed tables, and a report of each. A session keeps its workers
-between phases. Work starts when there is some: a phase whose rows are all there already starts nothing.
+between phases, and starts them with the first task: a phase whose rows all exist starts nothing.
 """
 
 from stages.phase import PhaseReport

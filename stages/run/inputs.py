@@ -1,4 +1,4 @@
-"""The tables that a phase is made from."""
+"""The input tables of a phase."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.errors import ManifestError
-from stages.manifest import ALL, ManifestRef, last_commit, load_commit, read_commit
+from stages.manifest import ALL_PARTITIONS, ManifestRef, last_commit, load_commit, read_commit_rows
 from stages.phase import Phase
 from stages.storage import Storage
 
@@ -16,53 +16,56 @@ Inputs = Mapping[str, list[ManifestRef]]
 
 
 class InputTables:
-    """Kept rows of a phase's inputs; a table that spans partitions is read once.
+    """The kept rows of a phase's input tables; a table that spans all partitions is read once.
 
     Args:
-        phase: whose inputs.
+        phase: that reads the inputs.
         inputs: tables by asset.
-        made: numbers of the versions that this run itself has committed, by asset and partition: it goes on from
-            those, whatever a run with other parameters has committed since. Of other tables the newest is read.
+        committed_versions: numbers of the commits that this run itself made, by asset and partition. These are read,
+            whatever a run with other parameters has committed since; of other tables the newest commit is read.
 
     Attributes:
         versions: numbers of the commits that were read, by asset and partition.
     """
 
     def __init__(
-        self, phase: Phase[Any], inputs: Inputs, made: Mapping[tuple[str, str], int] = MappingProxyType({})
+        self,
+        phase: Phase[Any],
+        inputs: Inputs,
+        committed_versions: Mapping[tuple[str, str], int] = MappingProxyType({}),
     ) -> None:
         missing = [asset for asset in phase.inputs if asset not in inputs]
         if missing:
             raise ManifestError(f"Phase {phase.params.phase} requires inputs {missing}, got {list(inputs)}.")
         self._inputs = {asset: inputs[asset] for asset in phase.inputs}
         self._columns = phase.input_columns
-        self._made = made
-        self._spanning: dict[str, pa.Table] = {}
+        self._committed_versions = committed_versions
+        self._cross_partition_tables: dict[str, pa.Table] = {}
         self.versions: dict[str, dict[str, int]] = {}
 
-    def of(self, output: ManifestRef) -> dict[str, pa.Table]:
-        """The tables that one output is made from."""
+    def tables_for(self, output: ManifestRef) -> dict[str, pa.Table]:
+        """The input tables of one output, by asset."""
         return {asset: self._table(refs, output) for asset, refs in self._inputs.items()}
 
     def _table(self, refs: list[ManifestRef], output: ManifestRef) -> pa.Table:
-        if output.partition == ALL:
-            return pa.concat_tables([self._kept(ref) for ref in refs])
+        if output.partition == ALL_PARTITIONS:
+            return pa.concat_tables([self._kept_rows(ref) for ref in refs])
         for ref in refs:
             if ref.partition == output.partition:
-                return self._kept(ref)
+                return self._kept_rows(ref)
         for ref in refs:
-            if ref.partition == ALL:
-                if ref.asset not in self._spanning:
-                    self._spanning[ref.asset] = self._kept(ref)
-                table = self._spanning[ref.asset]
+            if ref.partition == ALL_PARTITIONS:
+                if ref.asset not in self._cross_partition_tables:
+                    self._cross_partition_tables[ref.asset] = self._kept_rows(ref)
+                table = self._cross_partition_tables[ref.asset]
                 return table.filter(pc.field("partition") == output.partition)
         raise ManifestError(
             f"{output.asset} of partition {output.partition!r} requires an input of that partition, got {refs}."
         )
 
-    def _kept(self, ref: ManifestRef) -> pa.Table:
+    def _kept_rows(self, ref: ManifestRef) -> pa.Table:
         storage = Storage(ref.root)
-        number = self._made.get((ref.asset, ref.partition))
+        number = self._committed_versions.get((ref.asset, ref.partition))
         commit = load_commit(storage, ref, number) if number else last_commit(storage, ref)
         if commit is None:
             raise ManifestError(
@@ -71,5 +74,5 @@ class InputTables:
             )
         self.versions.setdefault(ref.asset, {})[ref.partition] = commit.number
         columns = self._columns.get(ref.asset)
-        table = read_commit(storage, ref, commit, columns and [*columns, "status"])
+        table = read_commit_rows(storage, ref, commit, columns and [*columns, "status"])
         return table.filter(pc.field("status") == "kept")

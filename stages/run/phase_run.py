@@ -9,15 +9,15 @@ from stages.manifest import ManifestRef
 from stages.phase import Phase, PhaseReport
 from stages.pipeline import ItemResult, RunStats
 from stages.run.inputs import InputTables
-from stages.run.progress import Progress, Tally
+from stages.run.progress import Progress, WorkTotals
 from stages.run.table_run import TableRun
 from stages.tasks import Task
 
 
 class PhaseRun:
-    """One phase over several partitions: hands out tasks, sorts results to their tables, commits what is done.
+    """One phase over several partitions: plans the tasks, assigns results to their tables, commits finished tables.
 
-    A table that is committed is let go: of it only its report and its share of the progress stay.
+    After its commit, only the report and the progress of a table stay in memory.
     """
 
     def __init__(self, phase: Phase[Any], tables: InputTables, *, run_id: str, transient: Collection[str]) -> None:
@@ -26,80 +26,80 @@ class PhaseRun:
         self._tables = tables
         self._run_id = run_id
         self._transient = transient
-        self._open: dict[str, TableRun] = {}
-        self._committed = Tally()
-        self._unplanned: dict[str, CurationError] = {}
+        self._running: dict[str, TableRun] = {}
+        self._committed_totals = WorkTotals()
+        self._planning_errors: dict[str, CurationError] = {}
         self.reports: dict[str, PhaseReport] = {}
         self._started = time.monotonic()
 
     def tasks(self, outputs: list[ManifestRef]) -> Iterator[Task]:
-        """Plan one partition after another; one without work is committed at once, one without inputs is noted."""
+        """Plan one partition after another; commit one without work at once, keep the errors of missing inputs."""
         for output in outputs:
             try:
                 run = TableRun(self._phase, output, self._tables, self._run_id, self._transient)
-            except StorageError:  # the root was waited for; the next partition would wait as long
+            except StorageError:  # retried already; the next partition would wait as long
                 raise
             except CurationError as error:
-                self._unplanned[output.partition] = error
+                self._planning_errors[output.partition] = error
                 continue
-            self._open[output.partition] = run
+            self._running[output.partition] = run
             yield from run.tasks()
-            self._settle(run)
+            self._commit_if_done(run)
 
-    def take(self, result: ItemResult | None) -> None:
-        """Account for one result, or for a while without one."""
-        for run in self._open.values():
+    def add_result(self, result: ItemResult | None) -> None:
+        """Add one result to its table; None only flushes rows that are due."""
+        for run in self._running.values():
             run.writer.flush_if_due()
         if result is None:
             return
-        run = self._open[result.task_id.split("/", 1)[0]]
-        run.take(result)
-        self._settle(run)
+        run = self._running[result.task_id.split("/", 1)[0]]
+        run.add_result(result)
+        self._commit_if_done(run)
 
     def progress(self) -> Progress:
-        """How far all partitions together have come."""
-        tally = Tally.sum([self._committed, *map(Tally.of, self._open.values())])
-        share = tally.cost_done / (tally.cost_total or 1.0)
+        """Progress of all partitions together."""
+        totals = WorkTotals.sum([self._committed_totals, *map(WorkTotals.of, self._running.values())])
+        share = totals.cost_done / (totals.cost_total or 1.0)
         seconds = time.monotonic() - self._started
-        return Progress(self._phase.params.phase, tally.computed, tally.failed, tally.to_compute, seconds, share)
+        return Progress(self._phase.params.phase, totals.computed, totals.failed, totals.to_compute, seconds, share)
 
     def flush(self) -> None:
-        """Write the rows of items that are done, also of partitions that are not."""
-        for run in self._open.values():
+        """Write the rows of finished items, also in unfinished partitions."""
+        for run in self._running.values():
             run.writer.flush()
 
-    def describe(self) -> None:
-        """Add to the reports what is known of the run as a whole."""
+    def complete_reports(self) -> None:
+        """Set the figures of the whole run in all reports."""
         for report in self.reports.values():
             report.stages = self.stats.stages
             report.seconds = time.monotonic() - self._started
             for stage in self.stats.stages.values():
                 for name, amount in stage.counters.items():
-                    report.notes[name] = report.notes.get(name, 0.0) + amount
+                    report.counters[name] = report.counters.get(name, 0.0) + amount
 
-    def check_planned(self) -> None:
-        """Raise where a partition could not even be begun.
+    def raise_planning_error(self) -> None:
+        """Raise the error of a partition that could not be planned.
 
         Raises:
-            ManifestError: it was the only one, and an input of it was never committed.
-            PhaseError: there were others, which are done.
+            ManifestError: no partition could be planned, since an input was never committed.
+            PhaseError: other partitions were planned, and are finished.
         """
-        if not self._unplanned:
+        if not self._planning_errors:
             return
-        partition, error = next(iter(self._unplanned.items()))
-        begun = len(self._open) + len(self.reports)
-        if not begun:
+        partition, error = next(iter(self._planning_errors.items()))
+        planned = len(self._running) + len(self.reports)
+        if not planned:
             raise error
-        total = len(self._unplanned) + begun
+        total = len(self._planning_errors) + planned
         raise PhaseError(
-            f"{self._phase.params.phase}: {len(self._unplanned)} of {total} partitions could not be begun, "
+            f"{self._phase.params.phase}: {len(self._planning_errors)} of {total} partitions could not be begun, "
             f"the first is {partition!r}: {error}",
             dict(self.reports),
         ) from error
 
-    def _settle(self, run: TableRun) -> None:
+    def _commit_if_done(self, run: TableRun) -> None:
         partition = run.output.partition
         if run.is_done and partition not in self.reports:
             self.reports[partition] = run.commit()
-            self._committed = Tally.sum([self._committed, Tally.of(run)])
-            del self._open[partition]
+            self._committed_totals = WorkTotals.sum([self._committed_totals, WorkTotals.of(run)])
+            del self._running[partition]

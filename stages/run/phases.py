@@ -1,4 +1,4 @@
-"""Which class is which phase, and whether a request fits before any work is done."""
+"""The phase classes by name, and checks of a request before any work is done."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,7 +12,7 @@ from stages.params import ExecutorParams, Params
 from stages.phase import Phase
 from stages.read import ReadPhase
 from stages.split import SplitPhase
-from stages.storage import is_in_process
+from stages.storage import is_in_memory
 from stages.write import WritePhase
 
 PHASE_CLASSES: dict[str, type[Phase[Any]]] = {
@@ -24,14 +24,14 @@ PHASE_CLASSES: dict[str, type[Phase[Any]]] = {
     "dedup": DedupPhase,
     "write": WritePhase,
 }
-"""By the name that `Params.phase` gives."""
+"""By `Params.phase`."""
 
 
 def build_phase(params: Params, root: str) -> Phase[Any]:
-    """The phase that these parameters are of, over the tables under a root.
+    """Build the phase of these parameters, for the tables under a root.
 
     Raises:
-        ParamsError: what they name is no class, or its arguments do not fit.
+        ParamsError: a class that they name does not exist, or does not take their arguments.
     """
     return PHASE_CLASSES[params.phase](params, root)
 
@@ -40,30 +40,30 @@ def check_phases(params: Iterable[Params], root: str) -> None:
     """Build every phase and its pipeline without running it, so that a wrong request fails before any work.
 
     Raises:
-        ParamsError: names what is wrong in all phases at once: a name that is no class, arguments that do not fit,
-            a stage whose input nothing makes.
+        ParamsError: names the mistakes in all phases at once: a class that does not exist, arguments that it does not
+            take, a stage with an input that no stage makes.
     """
     problems: list[str] = []
     for each in params:
         try:
             phase = build_phase(each, root)
             phase.pipeline().build()
-            phase.identity()  # a splitter or model of another name is looked up only here
+            phase.identity()  # loads the splitter or model that the parameters name
         except ParamsError as error:
             problems.append(str(error))
-        except (AttributeError, TypeError) as error:  # a user's own class that is no such class
+        except (AttributeError, TypeError) as error:  # a user's own class without the expected interface
             problems.append(f"{each.phase}: the class named in its parameters must fit its place: {error}.")
     if problems:
         raise ParamsError("\n".join(problems))
 
 
 def check_reachable(location: str, executor: ExecutorParams) -> None:
-    """A root or folder of sources can be seen by those who are to work on it.
+    """Check that workers can reach a root or a folder of sources.
 
     Raises:
-        ParamsError: it lies in this process's memory, and workers are other processes.
+        ParamsError: it is in this process's memory, and workers are other processes.
     """
-    if is_in_process(location) and executor.mode != "local":
+    if is_in_memory(location) and executor.mode != "local":
         raise ParamsError(
             f"What lies in memory is seen by one process alone and requires executor.mode=local, got {location} with "
             f"{executor.mode}. Use a folder or a bucket."

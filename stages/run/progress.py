@@ -1,4 +1,4 @@
-"""How far a phase has come."""
+"""Progress of a phase."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,21 +6,21 @@ from typing import NamedTuple
 
 from stages.run.table_run import TableRun
 
-_TOLD_FROM = 0.05
-"""Share of the work; the seconds in which workers start would make hours of less."""
+_MIN_SHARE_FOR_ESTIMATE = 0.05
+"""Share of the work before which no remaining time is estimated: the start of workers would distort it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a phase has come.
+    """Progress of a phase.
 
     Attributes:
         phase: its name.
-        done: items finished in this run, not counting those that were there already.
-        failed: how many of them failed.
-        total: items to work on, of the partitions planned so far.
+        done: items finished in this run, without reused ones.
+        failed: finished items that failed.
+        total: items to compute in the partitions planned so far.
         seconds: since the phase began.
-        share: of the expected cost of all items, what is done, 0 to 1; items differ in length.
+        share: cost of the finished items over that of all items to compute, 0 to 1; items differ in length.
     """
 
     phase: str
@@ -32,17 +32,17 @@ class Progress:
 
     @property
     def items_per_s(self) -> float:
-        """Rate since the phase began."""
+        """Mean rate since the phase began."""
         return self.done / self.seconds if self.seconds else 0.0
 
     @property
-    def left_s(self) -> float | None:
-        """Seconds left at the rate so far; None before `_TOLD_FROM` of the work is done."""
-        return self.seconds * (1 - self.share) / self.share if self.share >= _TOLD_FROM else None
+    def remaining_s(self) -> float | None:
+        """Estimated seconds until the end; None while less than `_MIN_SHARE_FOR_ESTIMATE` of the work is done."""
+        return self.seconds * (1 - self.share) / self.share if self.share >= _MIN_SHARE_FOR_ESTIMATE else None
 
 
-class Tally(NamedTuple):
-    """How far one table has come, or several together: items, and costs as `Phase.cost` gives them."""
+class WorkTotals(NamedTuple):
+    """Finished and total work of one table, or of several: items, and costs as `Phase.cost` gives them."""
 
     computed: int = 0
     failed: int = 0
@@ -51,11 +51,11 @@ class Tally(NamedTuple):
     cost_total: float = 0.0
 
     @classmethod
-    def of(cls, run: TableRun) -> "Tally":
-        """Of one table."""
+    def of(cls, run: TableRun) -> "WorkTotals":
+        """The totals of one table."""
         return cls(run.computed, run.failed, run.to_compute, run.cost_done, run.cost_total)
 
     @classmethod
-    def sum(cls, tallies: Iterable["Tally"]) -> "Tally":
-        """Of all together."""
-        return cls(*map(sum, zip(*tallies, strict=True)))
+    def sum(cls, totals: Iterable["WorkTotals"]) -> "WorkTotals":
+        """The totals of several tables."""
+        return cls(*map(sum, zip(*totals, strict=True)))

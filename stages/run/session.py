@@ -1,4 +1,4 @@
-"""A session: phases run in it one after another, on workers that stay between them."""
+"""A session: runs phases one after another, on workers that it keeps between them."""
 
 import itertools
 import logging
@@ -26,10 +26,11 @@ class Session:
     """Runs phases on one set of workers.
 
     Attributes:
-        executor_params: what it was opened with.
-        on_progress: called at least once a second while a phase works.
-        run_id: stands in the lineage of all that it writes.
-        reports: of each phase that was run in it, in order, what was committed by partition; of a stopped one too.
+        executor_params: that it was opened with.
+        on_progress: called at least once a second while a phase runs.
+        run_id: stored in the lineage of all that the session writes.
+        reports: for each phase that was run, in order, the reports of committed tables by partition; also for one that
+            stopped with an error.
     """
 
     def __init__(self, executor: ExecutorParams, on_progress: Callable[[Progress], None] | None = None) -> None:
@@ -38,19 +39,19 @@ class Session:
         self.run_id = uuid.uuid4().hex
         self.reports: list[dict[str, PhaseReport]] = []
         self._executor: Executor | None = None
-        self._made: dict[tuple[str, str], int] = {}
+        self._committed_versions: dict[tuple[str, str], int] = {}
 
     def run_phase(self, params: Params, inputs: Inputs, outputs: list[ManifestRef]) -> dict[str, PhaseReport]:
-        """Bring the tables of one phase up to date and return what was done, by partition.
+        """Bring the tables of one phase up to date and return the reports by partition.
 
-        Each partition is committed as soon as its last item is done, so that those before an error stay.
+        Each partition is committed as soon as its last item is done, so that finished ones survive an error.
 
         Raises:
             ManifestError: an input was never committed.
             PhaseError: of several partitions one lacks an input, and the others are done; a stage cannot be set
                 up; or, after all is committed, more than `max_failed_fraction` of the rows failed. Its
                 `reports` hold what was committed.
-            StorageError: the root did not answer, however often it was asked.
+            StorageError: the root did not answer in any try.
         """
         check_reachable(outputs[0].root, self.executor_params)
         with retry.using(self.executor_params.backoff):
@@ -58,48 +59,50 @@ class Session:
 
     def _run_phase(self, params: Params, inputs: Inputs, outputs: list[ManifestRef]) -> dict[str, PhaseReport]:
         phase = build_phase(params, outputs[0].root)
-        tables = InputTables(phase, inputs, self._made)
+        tables = InputTables(phase, inputs, self._committed_versions)
         run = PhaseRun(phase, tables, run_id=self.run_id, transient=self.executor_params.transient)
         results = self._results(phase, run.tasks(outputs), run.stats)
         try:
             for result in results:
-                run.take(result)
+                run.add_result(result)
                 if self.on_progress is not None:
                     self.on_progress(run.progress())
         except PhaseError as error:
             error.reports = run.reports
             raise
         finally:
-            results.close()  # ends the work of an executor that was interrupted
+            results.close()  # stops an executor that was interrupted
             try:
                 run.flush()
-            finally:  # a root that takes no rows keeps what was committed before
-                run.describe()
+            finally:  # committed tables are reported also where the root takes no more rows
+                run.complete_reports()
                 self.reports.append(run.reports)
-                self._made.update({(made.asset, key): made.commit for key, made in run.reports.items()})
-        run.check_planned()
+                self._committed_versions.update(
+                    {(report.asset, key): report.commit for key, report in run.reports.items()}
+                )
+        run.raise_planning_error()
         _check_failed_fraction(params, run.reports)
         return run.reports
 
     def _results(
         self, phase: Phase[Any], tasks: Iterator[Task], stats: RunStats
     ) -> Generator[ItemResult | None, None, None]:
-        """Results of the tasks; starts an executor only where there is a first task."""
+        """Yield the results of the tasks; starts an executor only where there is a task."""
         first = next(tasks, None)
         if first is None:
             return
         pipeline = phase.pipeline().build()
         logger.info("%s", pipeline.describe())
-        yield None  # tells of the phase before the seconds that Ray takes to start
-        yield from self._workers().run(pipeline, itertools.chain([first], tasks), stats)
+        yield None  # reports progress before Ray starts, which takes seconds
+        yield from self._get_executor().run(pipeline, itertools.chain([first], tasks), stats)
 
-    def _workers(self) -> Executor:
+    def _get_executor(self) -> Executor:
         if self._executor is None:
             self._executor = executors.build_executor(self.executor_params)
         return self._executor
 
     def close(self) -> None:
-        """End the workers, and Ray where this session started it."""
+        """Stop the workers, and Ray where this session started it."""
         if self._executor is not None:
             self._executor.close()
             self._executor = None
@@ -107,7 +110,7 @@ class Session:
 
 @contextmanager
 def open_session(executor: ExecutorParams, on_progress: Callable[[Progress], None] | None = None) -> Iterator[Session]:
-    """A session that is closed whatever happens. Ray starts at the first work, not here."""
+    """Open a session and close it at the end of the block. Ray starts with the first task, not here."""
     session = Session(executor, on_progress)
     try:
         yield session

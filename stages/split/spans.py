@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from stages.tasks import Span, exact
+from stages.tasks import Span, exact_fraction
 
 LengthMode = Literal["stride", "truncate"]
 
@@ -68,7 +68,7 @@ class Timeline:
 
     def units(self, seconds: float) -> Fraction:
         """A length in units of PTS, exact for the decimal number as written instead of its binary approximation."""
-        return exact(seconds) / self.time_base
+        return exact_fraction(seconds) / self.time_base
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,32 +1,40 @@
-"""Files in a folder or a bucket: those of the root are written whole or not at all, sources are read by ranges.
+"""Files in a folder or a bucket: files of the root are written whole or not at all, sources are read by ranges.
 
-In: paths below a root, URIs of sources. Out: bytes, listings, open files. A call that fails for a passing reason is
-made again as `stages.retry` says; what lasts is raised.
+In: paths below a root, URIs of sources. Out: bytes, listings, open files. A call is retried after transient errors, by
+the current `stages.retry.Backoff`; lasting errors are raised.
 """
 
-from stages.storage.calls import STORE_CLIENTS, is_lasting, try_again
-from stages.storage.locations import FileInfo, file_info, is_in_process, is_url, local_info, normalize, open_filesystem
-from stages.storage.parallel import READERS, read_at_once
+from stages.storage.locations import (
+    FileInfo,
+    is_in_memory,
+    is_url,
+    local_file_info,
+    normalize_location,
+    open_filesystem,
+    remote_file_info,
+)
+from stages.storage.parallel import MAX_CONCURRENT, map_concurrently
+from stages.storage.retried_calls import STORE_CLIENTS, call_with_retries, is_lasting
 from stages.storage.source_files import open_source, stat_source
-from stages.storage.store import FileReplaced, Storage, digest, numbers_of
+from stages.storage.store import FileReplaced, Storage, digest, file_numbers
 
 __all__ = [
-    "READERS",
+    "MAX_CONCURRENT",
     "STORE_CLIENTS",
     "FileInfo",
     "FileReplaced",
     "Storage",
+    "call_with_retries",
     "digest",
-    "file_info",
-    "is_in_process",
+    "file_numbers",
+    "is_in_memory",
     "is_lasting",
     "is_url",
-    "local_info",
-    "normalize",
-    "numbers_of",
+    "local_file_info",
+    "map_concurrently",
+    "normalize_location",
     "open_filesystem",
     "open_source",
-    "read_at_once",
+    "remote_file_info",
     "stat_source",
-    "try_again",
 ]

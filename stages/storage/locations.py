@@ -1,6 +1,6 @@
-"""Where files lie: local paths and URLs, told apart and opened.
+"""Locations of files, local paths or URLs: their normal form, their fsspec file systems, sizes and content tags.
 
-Local paths never pass through URL parsing, so that names with ``%``, ``#``, ``::`` or a newline are like any other.
+Local paths never go through URL parsing, so that names with ``%``, ``#``, ``::`` or a newline work like any other.
 """
 
 import os
@@ -13,10 +13,10 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from stages.errors import ParamsError
-from stages.storage.calls import client_options
+from stages.storage.retried_calls import client_options
 
 _LOCAL_SCHEMES = ("file://", "local://")
-_PROCESS_SCHEME = "memory://"
+_MEMORY_SCHEME = "memory://"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,8 @@ class FileInfo:
     Attributes:
         path: below the storage's root, with "/" between parts.
         size_bytes: its size.
-        etag: changes when the content does: the store's ETag, or size and modification time.
-        modified_s: when it last changed, in seconds since 1970; None where the store does not tell.
+        etag: content tag: the store's ETag, or size and modification time.
+        modified_s: modification time in seconds since 1970; None where the store gives none.
     """
 
     path: str
@@ -42,13 +42,13 @@ def is_url(location: str) -> bool:
     return bool(separator) and head.replace("+", "").isalnum()
 
 
-def is_in_process(location: str) -> bool:
-    """True where no other process sees what lies there."""
-    return location.startswith(_PROCESS_SCHEME)
+def is_in_memory(location: str) -> bool:
+    """True for a location in the memory of this process, which no other process sees."""
+    return location.startswith(_MEMORY_SCHEME)
 
 
-def normalize(location: str | os.PathLike[str]) -> str:
-    """An absolute local path, or the URL without a trailing slash. The form in which locations are stored.
+def normalize_location(location: str | os.PathLike[str]) -> str:
+    """The form in which locations are stored: an absolute local path, or a URL without a trailing slash.
 
     Raises:
         ParamsError: the location is empty, which would be the current folder.
@@ -64,7 +64,7 @@ def normalize(location: str | os.PathLike[str]) -> str:
 
 
 def local_path(uri: str) -> Path | None:
-    """The path of a source on this machine's disks, else None."""
+    """The path of a source on a local disk; None for a URL."""
     return None if is_url(uri) else Path(uri)
 
 
@@ -85,12 +85,12 @@ def open_filesystem(location: str) -> tuple[Any, str]:
             "Install the extra that brings it (s3: pip install 'curator-dagster[s3]')."
         ) from error
     if protocol in ("s3", "s3a"):
-        filesystem.retries = 1  # s3fs takes no argument for it; see `stages.store_calls`
+        filesystem.retries = 1  # s3fs has no argument for it; see `stages.storage.retried_calls`
     return filesystem, filesystem._strip_protocol(location)
 
 
-def local_info(full: str, path: str) -> FileInfo:
-    """Size and content tag of a file on this machine's disks, to the nanosecond.
+def local_file_info(full: str, path: str) -> FileInfo:
+    """Size, content tag and modification time of a local file, to the nanosecond.
 
     Raises:
         FileNotFoundError: it is not there.
@@ -99,8 +99,8 @@ def local_info(full: str, path: str) -> FileInfo:
     return FileInfo(path, stat.st_size, f"{stat.st_size}-{stat.st_mtime_ns}", stat.st_mtime)
 
 
-def file_info(path: str, info: dict[str, Any]) -> FileInfo:
-    """Read a listing entry of an object store."""
+def remote_file_info(path: str, info: dict[str, Any]) -> FileInfo:
+    """Size, content tag and modification time in an entry that fsspec lists."""
     modified = info.get("mtime") or info.get("LastModified") or info.get("created")
     seconds = modified.timestamp() if isinstance(modified, datetime) else modified
     size = int(info.get("size") or 0)
@@ -108,8 +108,8 @@ def file_info(path: str, info: dict[str, Any]) -> FileInfo:
     return FileInfo(path, size, etag or f"{size}-{seconds}", float(seconds) if seconds is not None else None)
 
 
-def find(filesystem: Any, base: str) -> dict[str, Any]:
-    """What a store lists below a folder now, by name; empty where nothing is."""
+def find_files(filesystem: Any, base: str) -> dict[str, Any]:
+    """The current files below a folder of a store, by name; empty where there are none."""
     filesystem.invalidate_cache()
     try:
         return filesystem.find(base, detail=True)

@@ -1,4 +1,4 @@
-"""Many small files at once: a store answers each after a while, and that while is the same for all."""
+"""Concurrent calls of a store: each waits for an answer, and the waits overlap."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -7,11 +7,11 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-READERS = 8
-"""Row files that are read at once: on an object store each costs a round trip."""
+MAX_CONCURRENT = 8
+"""Calls made at the same time: on an object store each takes a round trip."""
 
 
-def read_at_once(read: Callable[[T], R], files: Sequence[T]) -> list[R]:
-    """What `read` returns for each file, in their order; `READERS` at a time."""
-    with ThreadPoolExecutor(READERS, "row-files") as pool:
-        return list(pool.map(read, files))
+def map_concurrently(call: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """The results of `call` for all items, in their order; `MAX_CONCURRENT` calls at a time."""
+    with ThreadPoolExecutor(MAX_CONCURRENT, "row-files") as pool:
+        return list(pool.map(call, items))

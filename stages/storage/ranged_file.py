@@ -1,18 +1,18 @@
-"""A file of a store, read by ranges that grow while it is read on.
+"""A remote file read by ranges, which grow where it is read sequentially.
 
-A probe jumps between header, index and last packets and takes little at each place; a decode reads from front to
-back. Both begin with a small range; where reading goes on behind a range, the next is twice as long. Several ranges
-are kept, since a container may store sound and pictures far apart and is then read at two places in turn.
+A probe seeks between header, index and last packets and reads little at each position; a decode reads sequentially.
+Both begin with a small range; where reading continues behind a range, the next is twice as long. Several ranges are
+cached, since a container may store audio and video far apart and is then read at two positions in turn.
 """
 
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
-FIRST_BYTES = 128 << 10
-LONGEST_BYTES = 4 << 20
-KEPT = 4
-"""Memory of one open file: at most `KEPT` ranges of `LONGEST_BYTES`."""
+FIRST_RANGE_BYTES = 128 << 10
+MAX_RANGE_BYTES = 4 << 20
+MAX_CACHED_RANGES = 4
+"""An open file holds at most `MAX_CACHED_RANGES` ranges of `MAX_RANGE_BYTES` in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +26,23 @@ class _Range:
 
 
 class RangedFile(io.RawIOBase):
-    """Bytes of a store behind the interface of a file. One thread at a time.
+    """A seekable raw file whose bytes are fetched by ranges. For one thread at a time.
 
-    The first failure is final: whoever swallows it and reads on, as demuxers do, gets it again and not the end of
-    the file.
+    The first error is final: a caller that catches it and reads on, as demuxers do, gets it again instead of the end
+    of the file.
 
     Args:
-        fetch: returns the bytes from a start to an end, all of them.
+        fetch: returns all bytes from a start to an end.
         size: of the file.
 
     Attributes:
-        failure: what `fetch` raised.
+        failure: the error that `fetch` raised.
     """
 
     def __init__(self, fetch: Callable[[int, int], bytes], size: int) -> None:
         self._fetch = fetch
         self._size = size
-        self._place = 0
+        self._position = 0
         self._ranges: list[_Range] = []
         self.failure: Exception | None = None
 
@@ -55,49 +55,52 @@ class RangedFile(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        """Where the next byte comes from."""
-        return self._place
+        """Position of the next byte to read."""
+        return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Go elsewhere; nothing is read for it."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
+        """Set the position; reads nothing."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         if base + offset < 0:
             raise ValueError(f"A place in a file must be at least 0, got {base + offset}.")
-        self._place = base + offset
-        return self._place
+        self._position = base + offset
+        return self._position
 
     def readinto(self, buffer: memoryview | bytearray, /) -> int:  # type: ignore[override]
         """Fill the buffer; less than its length only at the end of the file."""
         view, filled = memoryview(buffer), 0
-        while filled < len(view) and self._place < self._size:
-            found = self._range_at(self._place, len(view) - filled)
-            skip = self._place - found.start
+        while filled < len(view) and self._position < self._size:
+            found = self._range_at(self._position, len(view) - filled)
+            skip = self._position - found.start
             data = memoryview(found.data)[skip : skip + len(view) - filled]
             view[filled : filled + len(data)] = data
             filled += len(data)
-            self._place += len(data)
+            self._position += len(data)
         return filled
 
-    def _range_at(self, place: int, wanted: int) -> _Range:
+    def _range_at(self, position: int, wanted: int) -> _Range:
         for index, known in enumerate(self._ranges):
-            if known.start <= place < known.end:
-                self._ranges.append(self._ranges.pop(index))  # the last used stays longest
+            if known.start <= position < known.end:
+                self._ranges.append(self._ranges.pop(index))  # the least recently used range is dropped first
                 return known
-        length = max(wanted, self._length_at(place))
+        length = max(wanted, self._length_to_fetch(position))
         if self.failure is not None:
             raise self.failure
         try:
-            found = _Range(place, self._fetch(place, min(self._size, place + length)))
+            found = _Range(position, self._fetch(position, min(self._size, position + length)))
         except Exception as error:
             self.failure = error
             raise
-        self._ranges = [*self._ranges[-KEPT + 1 :], found]
+        self._ranges = [*self._ranges[-MAX_CACHED_RANGES + 1 :], found]
         return found
 
-    def _length_at(self, place: int) -> int:
-        """How much to fetch; a range that is read on behind its end, or a little further, makes room for the next."""
+    def _length_to_fetch(self, position: int) -> int:
+        """Bytes to fetch at a position.
+
+        A position behind a cached range, by no more than its length, doubles that length and drops the range.
+        """
         for index, known in enumerate(self._ranges):
-            if known.end <= place <= known.end + len(known.data):
+            if known.end <= position <= known.end + len(known.data):
                 del self._ranges[index]
-                return min(2 * len(known.data), LONGEST_BYTES)
-        return FIRST_BYTES
+                return min(2 * len(known.data), MAX_RANGE_BYTES)
+        return FIRST_RANGE_BYTES

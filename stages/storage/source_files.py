@@ -1,7 +1,7 @@
-"""Source videos: looked at and read where they lie.
+"""Opening source videos in place and reading their size and content tag.
 
-A source that cannot be opened fails its task at once: the executor tries that again while the worker does other work.
-One that is being read is waited for, since a new try would decode it from its beginning.
+A source that cannot be opened fails its task at once: the executor retries the task while the worker does other work.
+A read of an open source is retried here, since a new try of the task would decode the video from its beginning.
 """
 
 import contextlib
@@ -10,42 +10,44 @@ from typing import IO
 
 from stages import heartbeat
 from stages.errors import SourceChanged, SourceError, SourceGone, StorageError, StorageUnavailable
-from stages.storage.calls import STORE_CLIENTS, try_again
-from stages.storage.locations import FileInfo, file_info, is_url, local_info, open_filesystem
+from stages.storage.locations import FileInfo, is_url, local_file_info, open_filesystem, remote_file_info
 from stages.storage.ranged_file import RangedFile
+from stages.storage.retried_calls import STORE_CLIENTS, call_with_retries
 
 
 def stat_source(uri: str) -> FileInfo:
-    """Size and content tag of a source as it is now.
+    """The current size and content tag of a source.
 
     Raises:
         SourceGone: it is not there.
         StorageUnavailable: the store does not answer, or refuses.
     """
-    with _told_of(uri):
+    with _raising_source_errors(uri):
         if not is_url(uri):
-            return local_info(uri, uri)
+            return local_file_info(uri, uri)
         filesystem, path = open_filesystem(uri)
         filesystem.invalidate_cache()
-        return file_info(path, filesystem.info(path))
+        return remote_file_info(path, filesystem.info(path))
 
 
 @contextlib.contextmanager
 def open_source(uri: str) -> Iterator[IO[bytes]]:
-    """A source, seekable and read by ranges, never whole; what a store hands over is counted as ``source_bytes``.
+    """Open a source as a seekable file that is read by ranges, never whole.
+
+    Bytes read from a store are counted as ``source_bytes``.
 
     Raises:
         SourceGone: it is not there.
         SourceChanged: it was replaced while it was read.
-        StorageUnavailable: the store does not answer, or refuses; also where the reader took that for something else.
+        StorageUnavailable: the store does not answer, or refuses; also where the block raised another error after that.
     """
     if not is_url(uri):
-        with _told_of(uri):
-            local = open(uri, "rb")  # noqa: SIM115 - closed below; errors of the block are no errors of opening
+        with _raising_source_errors(uri):
+            local = open(uri, "rb")  # noqa: SIM115 - closed below; errors of the block are not errors of opening
         with local:
             yield local
         return
-    handle = _open_ranges(uri)
+    handle = _open_ranged_file(uri)
     try:
         yield handle  # type: ignore[misc]  # typeshed's RawIOBase is no IO
     except Exception:
@@ -55,16 +57,18 @@ def open_source(uri: str) -> Iterator[IO[bytes]]:
         raise handle.failure
 
 
-def _open_ranges(uri: str) -> RangedFile:
+def _open_ranged_file(uri: str) -> RangedFile:
     filesystem, path = open_filesystem(uri)
-    with _told_of(uri):
+    with _raising_source_errors(uri):
         filesystem.invalidate_cache()
         remote = filesystem.open(path, "rb", cache_type="none")
         size = remote.seek(0, 2)
 
     def fetch(start: int, end: int) -> bytes:
-        with _told_of(uri):
-            data = try_again(lambda: read_range(remote, start, end), store=uri, operation=f"reading from byte {start}")
+        with _raising_source_errors(uri):
+            data = call_with_retries(
+                lambda: read_range(remote, start, end), store=uri, operation=f"reading from byte {start}"
+            )
         heartbeat.count("source_bytes", len(data))
         return data
 
@@ -72,10 +76,10 @@ def _open_ranges(uri: str) -> RangedFile:
 
 
 def read_range(remote: IO[bytes], start: int, end: int) -> bytes:
-    """The bytes of an open file from a start to an end.
+    """Read the bytes of an open file from a start to an end.
 
     Raises:
-        OSError: fewer came than the file has; passing.
+        OSError: the store returned fewer bytes; transient.
     """
     remote.seek(start)
     data = remote.read(end - start)
@@ -85,8 +89,8 @@ def read_range(remote: IO[bytes], start: int, end: int) -> bytes:
 
 
 @contextlib.contextmanager
-def _told_of(uri: str) -> Iterator[None]:
-    """What the store says, as the fate of the source."""
+def _raising_source_errors(uri: str) -> Iterator[None]:
+    """Inside the block, errors of the store are raised as the `SourceError` that they mean for the source."""
     try:
         yield
     except SourceError:
@@ -100,8 +104,8 @@ def _told_of(uri: str) -> Iterator[None]:
     except Exception as error:
         if type(error).__name__ == "FileExpired":  # of s3fs, which need not be installed
             raise SourceChanged(uri, f"The source was replaced while it was read: {uri}. List it again.") from error
-        client = type(error).__module__.partition(".")[0] in STORE_CLIENTS
-        if not client and not isinstance(error, OSError):
+        is_client_error = type(error).__module__.partition(".")[0] in STORE_CLIENTS
+        if not is_client_error and not isinstance(error, OSError):
             raise
         raise StorageUnavailable(
             uri, f"The source must be readable, got {error}: {uri}. It is tried again by the next run."

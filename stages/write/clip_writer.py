@@ -54,7 +54,7 @@ class ClipWriter:
         except NotCopyable as error:
             return Rejected(Reason.SPAN_NOT_COPYABLE, str(error))
         except SourceChanged as error:
-            return Rejected(Reason.SUPERSEDED, str(error), is_passing=True)
+            return Rejected(Reason.SUPERSEDED, str(error), is_transient=True)
         columns["duration_s"] = video.clip.span.duration_s
         text = json.dumps({**video.clip.columns, **columns}, ensure_ascii=False, indent=1)
         columns["metadata_path"] = metadata_path(dict(video.clip.columns), text)

@@ -7,8 +7,8 @@ from contextlib import suppress
 import pyarrow as pa
 
 from stages.errors import ManifestError
-from stages.manifest import CommittedFile, ManifestRef, last_commit, load_commit, read_commit, read_rows
-from stages.storage import Storage, read_at_once
+from stages.manifest import CommittedFile, ManifestRef, last_commit, load_commit, read_commit_rows, read_row_file
+from stages.storage import Storage, map_concurrently
 from stages.tasks import Row
 from stages.write.index import write_index
 from stages.write.paths import PATH_COLUMNS, partition_folder
@@ -26,7 +26,7 @@ def sync_with_newest_commit(storage: Storage, output: ManifestRef) -> None:
     """
     indexed: int | None = None
     while (newest := last_commit(storage, output)) and newest.number != indexed:
-        table = read_commit(storage, output, newest)
+        table = read_commit_rows(storage, output, newest)
         write_index(storage, output, table)
         _remove_unreferenced_files(storage, output, newest.number, _paths_in(table))
         indexed = newest.number
@@ -79,11 +79,11 @@ def stored_rows_with_files(
         entry, row_keys = part
         return {
             row["row_key"]
-            for row in read_rows(storage, output.asset, entry).to_pylist()
+            for row in read_row_file(storage, output.asset, entry).to_pylist()
             if row["row_key"] in row_keys and _has_files(row if row["status"] == "failed" else decide(row), present)
         }
 
-    return set().union(*read_at_once(complete_rows, list(by_file.values())))
+    return set().union(*map_concurrently(complete_rows, list(by_file.values())))
 
 
 def _has_files(row: Row, present: set[str]) -> bool:
@@ -99,7 +99,7 @@ def _referenced_paths(storage: Storage, output: ManifestRef, numbers: range) -> 
     for number in numbers:
         with suppress(ManifestError, FileNotFoundError):  # old versions may have been deleted
             for entry in load_commit(storage, output, number).files:
-                paths |= _paths_in(read_rows(storage, output.asset, entry, ["row_key", *PATH_COLUMNS]))
+                paths |= _paths_in(read_row_file(storage, output.asset, entry, ["row_key", *PATH_COLUMNS]))
     return paths
 
 

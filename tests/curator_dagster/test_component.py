@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from curator_dagster import VideoCurationComponent
 from curator_dagster.watch.source import WatchParams
-from stages.params import GROUPS, rule_of
+from stages.params import GROUPS, describe_bounds
 from tests.faults.waiting import finished
 from tests.videos import noisy_video
 
@@ -113,7 +113,7 @@ def test_schema_of_the_file_says_bounds_and_meanings() -> None:
     for group, model in {**GROUPS, "watch": WatchParams}.items():
         stated = schema["$defs"][model.__name__]["properties"]
         assert stated == model.model_json_schema()["properties"], group
-    assert rule_of(schema["$defs"]["SplitParams"]["properties"]["threshold"]) == "0 < number < 1"
+    assert describe_bounds(schema["$defs"]["SplitParams"]["properties"]["threshold"]) == "0 < number < 1"
     json.dumps(schema)
 
 

@@ -10,7 +10,7 @@ from curator_dagster.definitions import curation_definitions
 from curator_dagster.partition_keys import sync_partitions
 from curator_dagster.resources import Storage
 from stages.manifest import read_manifest
-from stages.params import PHASES, ReadParams, SplitParams, rule_of
+from stages.params import PHASES, ReadParams, SplitParams, describe_bounds
 from stages.run import Session
 from stages.sources import list_sources, register_sources
 from tests.curator_dagster.conftest import QUIET, write_sources
@@ -58,6 +58,6 @@ def test_launchpad_says_meaning_bounds_and_default_of_every_parameter(phase: str
     assert set(fields) == set(type(params).model_fields)
     for name, declared in type(params).model_fields.items():
         assert fields[name].description.startswith(declared.description)
-        assert rule_of(rules[name]) in fields[name].description
+        assert describe_bounds(rules[name]) in fields[name].description
         value = getattr(params, name)
         assert fields[name].default_value == value

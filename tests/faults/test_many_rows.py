@@ -25,7 +25,7 @@ SPARE_BYTES = 16 << 20
 STEPS: dict[str, dict[str, Any]] = {
     "compute": {"params": {}},
     "reuse": {"params": {}},
-    "decide": {"params": {"least_px": 300}},
+    "decide": {"params": {"min_width_px": 300}},
     "read": {},
 }
 

@@ -88,7 +88,7 @@ def test_outage_at_a_random_moment_loses_nothing(seed: int, calm: str, s3_server
         wait_for(disturbed, lambda: bool(storage.list(moment)))
         time.sleep(chance.uniform(0, LONGEST_PAUSE_S[moment]))
         is_hit = disturbed.poll() is None and not committed_partitions(storage, "dataset")
-        with s3_server.away(how):
+        with s3_server.outage(how):
             time.sleep(length_s)
         code, printed = ended(disturbed)
     assert is_hit or moment == LAST, printed

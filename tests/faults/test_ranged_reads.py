@@ -35,7 +35,7 @@ def bytes_read(sources: str, root: str) -> tuple[float, float]:
     params = SplitParams(method="fixed_stride", clip_length_s=1, min_length_s=0.5)
     read, split = read_and_split(sources, root, params, ExecutorParams(mode="local"))
     assert split.counts["kept"] == 3
-    return read.notes["source_bytes"], split.notes["source_bytes"]
+    return read.counters["source_bytes"], split.counters["source_bytes"]
 
 
 @pytest.mark.parametrize("gap_bytes", [64 * MIB, pytest.param(1024 * MIB, marks=pytest.mark.long)])

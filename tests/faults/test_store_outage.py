@@ -112,7 +112,7 @@ def test_curator_run_says_in_one_line_that_the_store_is_away(
     sources: str, s3_bucket: str, s3_server: ObjectStore, capfd: pytest.CaptureFixture[str]
 ) -> None:
     settings = {"executor.mode": "local", "executor.max_tries": 2, "executor.backoff_s": 0.01}
-    with s3_server.away(signal.SIGKILL), pytest.raises(SystemExit) as left:
+    with s3_server.outage(signal.SIGKILL), pytest.raises(SystemExit) as left:
         app(arguments(sources, f"{s3_bucket}/out", settings))
     printed = capfd.readouterr().err
     assert left.value.code == 1
@@ -134,7 +134,7 @@ def test_source_that_cannot_be_read_on_is_no_damaged_video(
 ) -> None:
     with retry.using(Backoff(2, 0.05)):
         assert [next(decoder) for decoder in decoders] == [0, 0, 0]
-        with s3_server.away(signal.SIGKILL):
+        with s3_server.outage(signal.SIGKILL):
             assert [end_of(decoder) for decoder in decoders] == [StorageUnavailable] * 3
 
 
@@ -176,7 +176,7 @@ class ComeBack(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         self.told.append(record.getMessage())
         if len(self.told) == 2:
-            self.store.go_on()
+            self.store.resume()
 
 
 def test_hanging_store_is_asked_again(s3_bucket: str, s3_server: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +184,7 @@ def test_hanging_store_is_asked_again(s3_bucket: str, s3_server: ObjectStore, mo
     storage, come_back = Storage(f"{s3_bucket}/root"), ComeBack(s3_server)
     storage.write_bytes("a", b"1")
     monkeypatch.setattr(logging.getLogger("stages"), "handlers", [come_back])
-    with retry.using(Backoff(100, 0.1, 0.1)), s3_server.away(signal.SIGSTOP):
+    with retry.using(Backoff(100, 0.1, 0.1)), s3_server.outage(signal.SIGSTOP):
         started = time.monotonic()
         assert storage.read_bytes("a") == b"1"  # it hangs until it was asked again twice
     assert time.monotonic() - started > 2 * 0.3

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from stages.manifest import ManifestRef, read_commit, read_manifest
+from stages.manifest import ManifestRef, read_commit_rows, read_manifest
 from stages.manifest.commits import count_rows
 from stages.run.phases import PHASE_CLASSES
 from stages.sources import Register
@@ -27,9 +27,9 @@ from tests.faults.waiting import finished
 from tests.phases import ScaledPhase, register_names
 
 PLAIN: dict[str, Any] = {}
-DECIDED: dict[str, Any] = {"least_px": 300}
+DECIDED: dict[str, Any] = {"min_width_px": 300}
 WORKED: dict[str, Any] = {"factor": 2}
-BOTH: dict[str, Any] = {"factor": 2, "least_px": 900}
+BOTH: dict[str, Any] = {"factor": 2, "min_width_px": 900}
 MIXED = [PLAIN, PLAIN, DECIDED, BOTH]
 NAMES = [*(f"{number:03}.mp4" for number in range(90)), "offline-1.mp4", "offline-2.mp4"]
 OTHERS = [f"other-{number:03}.mp4" for number in range(60)]
@@ -76,7 +76,7 @@ def check_versions(root: str, expected: list[list[Row]]) -> int:
     ref = ManifestRef(storage.root, "videos", registered(root))
     commits = list(versions(storage, ref))
     for commit in commits:
-        table = read_commit(storage, ref, commit)
+        table = read_commit_rows(storage, ref, commit)
         assert table.to_pylist() in expected, f"version {commit.number} of {root}"
         assert (commit.counts, commit.reasons) == count_rows(table)
         check_files_whole(storage, ref, commit)
@@ -87,7 +87,9 @@ def check_versions(root: str, expected: list[list[Row]]) -> int:
 def check_register(root: str, *, runs: int) -> None:
     """Each source is held by one partition, whoever registered it."""
     register = Register(Storage(root))
-    held = [uri for partition in register.members for uri in register.held_members(partition)["uri"].to_pylist()]
+    held = [
+        uri for partition in register.member_files for uri in register.read_held_members(partition)["uri"].to_pylist()
+    ]
     assert sorted(held) == sorted(f"/videos/{name}" for name in [*NAMES, *OTHERS[: 10 * runs + 20]])
 
 

@@ -62,7 +62,7 @@ def test_metadata_counts_rows_and_measures_video(session: Session, storage: Stor
 
 
 def test_metadata_tells_rates_and_decodes_of_a_split(videos_and_clips: Storage) -> None:
-    reports = {PARTITION: report("clips", notes={"decoded_frames": 1000.0})}
+    reports = {PARTITION: report("clips", counters={"decoded_frames": 1000.0})}
     found = shown(reports, videos_and_clips)[PARTITION]
     assert found["hours_of_video"] == 0.25
     assert found["phase_decodes_per_frame"] == 1.0
@@ -76,7 +76,7 @@ def test_metadata_tells_rates_and_decodes_of_a_split(videos_and_clips: Storage) 
 def test_metadata_tells_that_pictures_were_reused(
     videos_and_clips: Storage, decoded: dict[str, float], decodes: float
 ) -> None:
-    found = shown({PARTITION: report("filtered_clips", notes=decoded)}, videos_and_clips)[PARTITION]
+    found = shown({PARTITION: report("filtered_clips", counters=decoded)}, videos_and_clips)[PARTITION]
     assert found["phase_decodes_per_frame"] == decodes
     assert ("phase_decoded_frames_per_s" in found) is bool(decoded)
 

@@ -88,7 +88,7 @@ def test_caption_computes_again_with_another_prompt(tmp_path: Path, video: Path)
     before = captions(tmp_path)[0]["prompt_id"]
     assert run(tmp_path, clips, captioner=PARTLY_FAILING).computed == 0
     report = run(tmp_path, clips, captioner=PARTLY_FAILING, prompt="What moves?")
-    assert (report.computed, report.notes.get("decoded_frames")) == (1, None)
+    assert (report.computed, report.counters.get("decoded_frames")) == (1, None)
     assert captions(tmp_path)[0]["prompt_id"] != before
 
 

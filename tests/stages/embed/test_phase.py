@@ -45,7 +45,7 @@ def test_embed_gives_every_kept_clip_a_unit_vector_with_its_model(tmp_path: Path
         assert (row["status"], row["model"], len(row["weights_hash"])) == ("kept", "efficientnet-lite0/mean", 16)
         assert (row["num_embedded_frames"], len(row["embedding"])) == (4, 1280)
         assert math.hypot(*row["embedding"]) == pytest.approx(1, abs=1e-6)
-    assert (report.computed, report.missing, report.notes["decoded_frames"]) == (2, 0, 225)
+    assert (report.computed, report.missing, report.counters["decoded_frames"]) == (2, 0, 225)
 
 
 def test_embed_keys_depend_on_clip_and_frames_alone(tmp_path: Path, video: Path) -> None:

@@ -66,7 +66,7 @@ def test_filter_gives_every_kept_clip_scores_and_an_outcome(tmp_path: Path, vide
         (5, 75): ("kept", None),
     }
     assert (report.items, report.computed, report.missing) == (6, 6, 0)
-    assert report.notes == {"rebuilt_frame_stores": 1, "decoded_frames": 150}
+    assert report.counters == {"rebuilt_frame_stores": 1, "decoded_frames": 150}
 
 
 def test_filter_rows_carry_the_clip_and_say_what_was_measured(tmp_path: Path, video: Path) -> None:
@@ -111,7 +111,7 @@ def test_filter_keeps_what_only_score_only_filters_refuse(
 
 def test_filter_loads_no_frames_where_no_filter_needs_them(tmp_path: Path, video: Path) -> None:
     report = run(tmp_path, FilterParams(filters=["motion", "size", "motion_vectors"]), rows_of(video))
-    assert (list(report.stages), report.notes) == (["score"], {})
+    assert (list(report.stages), report.counters) == (["score"], {})
 
 
 def test_filter_fails_clips_whose_frames_cannot_be_read(tmp_path: Path, video: Path) -> None:

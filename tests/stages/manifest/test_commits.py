@@ -13,9 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.errors import ManifestError
-from stages.manifest import commits as manifest
-from stages.manifest import row_writer
-from stages.manifest.commits import (
+from stages.manifest import (
+    Commit,
     CommittedFile,
     ManifestRef,
     RowWriter,
@@ -23,9 +22,10 @@ from stages.manifest.commits import (
     last_commit,
     lineage_of,
     read_manifest,
+    read_row_file,
     reusable_items,
+    row_writer,
 )
-from stages.manifest.row_files import read_rows
 from stages.manifest.stored_items import find_stored_items
 from stages.schemas import ASSETS
 from stages.storage import Storage
@@ -117,7 +117,7 @@ def test_commit_table_counts_and_numbers_versions(tmp_path: Path) -> None:
     assert last_commit(storage, ref) == second
 
 
-def test_commit_table_takes_an_equal_version(tmp_path: Path) -> None:
+def test_commit_table_returns_an_equal_version(tmp_path: Path) -> None:
     storage, ref = Storage(tmp_path), reference(tmp_path)
     first = commit_table(storage, ref, write_items(tmp_path, {"a": [clip("a", 1)]}), {})
     again = commit_table(storage, ref, write_items(tmp_path, {"a": [clip("a", 1)]}), {})
@@ -128,7 +128,7 @@ def test_commit_table_gives_racing_writers_numbers_of_their_own(tmp_path: Path) 
     storage, ref = Storage(tmp_path), reference(tmp_path)
     files = [write_items(tmp_path, {key: [clip(key, 1)]}) for key in "abcdefgh"]
     barrier = threading.Barrier(len(files))
-    commits: list[manifest.Commit] = []
+    commits: list[Commit] = []
 
     def commit(mine: list[CommittedFile]) -> None:
         barrier.wait()
@@ -143,17 +143,17 @@ def test_commit_table_gives_racing_writers_numbers_of_their_own(tmp_path: Path) 
     assert all(len(made.files) == 1 for made in commits)
 
 
-def test_reusable_items_leaves_passing_failures_out(tmp_path: Path) -> None:
+def test_reusable_items_leaves_out_failures_to_retry(tmp_path: Path) -> None:
     rows = {"a": [clip("a", 1)], "b": [clip("b", 2, status="failed", reason="stalled")]}
     write_items(tmp_path, rows)
     found = reusable_items(Storage(tmp_path), reference(tmp_path), {"stalled"})
-    assert set(found.worked) == {"a"}
+    assert set(found.by_row_key) == {"a"}
 
 
 def test_reusable_items_knows_items_that_the_newest_version_leaves_in_a_file(tmp_path: Path) -> None:
     (file,) = write_items(tmp_path, {"a": [clip("a", 1)], "b": [clip("b", 2)]})
     commit_table(Storage(tmp_path), reference(tmp_path), [replace(file, items=["a"])], {})
-    assert set(reusable_items(Storage(tmp_path), reference(tmp_path)).worked) == {"a", "b"}
+    assert set(reusable_items(Storage(tmp_path), reference(tmp_path)).by_row_key) == {"a", "b"}
 
 
 def test_row_writer_keeps_items_whole_and_files_bounded(tmp_path: Path) -> None:
@@ -224,8 +224,8 @@ def test_rows_of_every_schema_survive_the_round_trip(
 def test_damaged_row_files_are_computed_again_or_named(tmp_path: Path, seed: int) -> None:
     (file,) = write_items(tmp_path, {key: [clip(key, place)] for place, key in enumerate("abcdef")})
     path, whole = tmp_path / file.path, (tmp_path / file.path).read_bytes()
-    undamaged = read_rows(Storage(tmp_path), "clips", file)
-    random, told = Random(seed), []
+    undamaged = read_row_file(Storage(tmp_path), "clips", file)
+    random, errors = Random(seed), []
     for _ in range(150):
         damaged = bytearray(whole)
         for _ in range(random.choice([1, 8, 200])):
@@ -233,40 +233,40 @@ def test_damaged_row_files_are_computed_again_or_named(tmp_path: Path, seed: int
         path.write_bytes(damaged)
         find_stored_items(Storage(tmp_path), reference(tmp_path))
         try:
-            rows = read_rows(Storage(tmp_path), "clips", file)
+            rows = read_row_file(Storage(tmp_path), "clips", file)
         except ManifestError as error:
-            told.append(str(error))
+            errors.append(str(error))
         else:
             assert rows == undamaged
-    assert len(told) > 75
-    assert all("Delete it and run the phase again" in text for text in told)
+    assert len(errors) > 75
+    assert all("Delete it and run the phase again" in text for text in errors)
 
 
-def test_commit_follows_rows_whose_fates_differ_though_their_reasons_are_equal(tmp_path: Path) -> None:
-    fates = {"kept": None, "failed": "service"}
+def test_commit_follows_rows_whose_outcomes_differ_though_their_reasons_are_equal(tmp_path: Path) -> None:
+    reasons = {"kept": None, "failed": "service"}
     for number, statuses in enumerate((["failed", "failed"], ["kept", "failed"], ["failed", "kept"]), 1):
-        rows = [clip("a", place, status=status, reason=fates[status]) for place, status in enumerate(statuses)]
+        rows = [clip("a", place, status=status, reason=reasons[status]) for place, status in enumerate(statuses)]
         commit = commit_table(Storage(tmp_path), reference(tmp_path), write_items(tmp_path, {"a": rows}), {})
         assert commit.number == number
         assert read_manifest(str(tmp_path), "clips")["status"].to_pylist() == statuses
 
 
-def test_stored_items_takes_a_try_that_went_well_before_a_failure_of_whatever_decisions(tmp_path: Path) -> None:
+def test_stored_items_prefers_a_success_to_a_failure_whatever_the_decision_keys(tmp_path: Path) -> None:
     failed = {"a": [clip("a", 1, status="failed", reason="stage_error")]}
     write_items(tmp_path, failed, decision_key="d1")
     write_items(tmp_path, failed, decision_key="d2")
     (good,) = write_items(tmp_path, {"a": [clip("a", 1)]}, decision_key="d1")
     found = find_stored_items(Storage(tmp_path), reference(tmp_path))
     for decision_key in ("d1", "d2"):
-        file = found.file_of("a", decision_key)
+        file = found.preferred_file("a", decision_key)
         assert file is not None
         assert file.path == good.path
 
 
-def test_stored_items_takes_files_written_before_failures_were_noted(tmp_path: Path) -> None:
+def test_stored_items_reads_files_without_failures_in_their_footer(tmp_path: Path) -> None:
     (file,) = write_items(tmp_path, {"a": [clip("a", 1)]})
     table = pq.read_table(tmp_path / file.path)
     footer = json.loads(table.schema.metadata[b"curator"])
     del footer["failed"]
     pq.write_table(table.replace_schema_metadata({"curator": json.dumps(footer)}), tmp_path / file.path)
-    assert set(find_stored_items(Storage(tmp_path), reference(tmp_path)).worked) == {"a"}
+    assert set(find_stored_items(Storage(tmp_path), reference(tmp_path)).by_row_key) == {"a"}

@@ -149,7 +149,7 @@ def test_caption_counts_no_tokens_where_the_server_sends_no_number(server: Capti
         (b'{"choices": [{"message": {"content": null}}]}', Reason.EMPTY_CAPTION, "got None"),
     ],
 )
-def test_caption_does_not_try_again_what_is_refused(
+def test_caption_does_not_call_with_retries_what_is_refused(
     server: CaptionServer, step: int | bytes, reason: Reason, message: str
 ) -> None:
     server.script.append(step)

@@ -15,7 +15,7 @@ from stages.params.dedup import DedupParams
 from stages.params.embed import EmbedParams
 from stages.params.executor import ExecutorParams
 from stages.params.groups import GROUPS, PHASES, validate, validate_all
-from stages.params.messages import rule_of
+from stages.params.messages import describe_bounds
 from stages.params.split import SplitParams
 from stages.run.phases import PHASE_CLASSES
 from stages.split import SplitPhase
@@ -74,8 +74,8 @@ def test_params_are_frozen() -> None:
 def test_affecting_divides_the_parameters() -> None:
     params = SplitParams()
     parts = [set(params.affecting(effect)) for effect in get_args(Effect)]
-    assert set.union(*parts) == set(SplitParams.model_fields) - params.unread()
-    assert sum(map(len, parts)) == len(SplitParams.model_fields) - len(params.unread())
+    assert set.union(*parts) == set(SplitParams.model_fields) - params.unused_fields()
+    assert sum(map(len, parts)) == len(SplitParams.model_fields) - len(params.unused_fields())
     assert "max_failed_fraction" not in params.affecting("work")
 
 
@@ -121,7 +121,7 @@ def test_row_key_of_split_hangs_on_the_threshold_where_it_is_read(tmp_path: Path
 
 @pytest.mark.parametrize("model", PHASES.values())
 def test_unread_names_fields_that_affect_work(model: type[Params]) -> None:
-    assert model().unread() <= {name for name in model.model_fields if model.effect_of(name) == "work"}
+    assert model().unused_fields() <= {name for name in model.model_fields if model.effect_of(name) == "work"}
 
 
 @given(st.floats(allow_nan=True), st.sampled_from(["threshold", "clip_length_s", "crop_s", "frames_fps"]))
@@ -150,5 +150,5 @@ def test_validate_never_lets_a_number_out_of_its_bounds(value: float, name: str)
         ("max_clips", "0 <= integer"),
     ],
 )
-def test_rule_of_puts_bounds_in_words(name: str, rule: str) -> None:
-    assert rule_of(SplitParams.model_json_schema()["properties"][name]) == rule
+def test_describe_bounds_puts_bounds_in_words(name: str, rule: str) -> None:
+    assert describe_bounds(SplitParams.model_json_schema()["properties"][name]) == rule

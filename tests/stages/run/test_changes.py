@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from stages.params import CaptionParams, FilterParams, Params, SplitParams
-from stages.run.changes import changes
+from stages.run.changes import describe_changes
 
 
 def made_with(params: Params, **more: Any) -> dict[str, Any]:
@@ -25,16 +25,16 @@ def made_with(params: Params, **more: Any) -> dict[str, Any]:
     ],
 )
 def test_changes_names_what_undoes_rows(now: Params, before: Params, expected: list[str]) -> None:
-    assert changes(now, {}, made_with(before)) == expected
+    assert describe_changes(now, {}, made_with(before)) == expected
 
 
 def test_changes_of_code_and_model() -> None:
     before = made_with(SplitParams(), code_version="0", identity={"model": "a", "weights_hash": "1"})
-    assert changes(SplitParams(), {"model": "b", "weights_hash": "1"}, before) == [
+    assert describe_changes(SplitParams(), {"model": "b", "weights_hash": "1"}, before) == [
         "split's code changed from version 0 to 1",
         "split: model changed from 'a' to 'b'",
     ]
 
 
 def test_changes_of_a_new_table_are_none() -> None:
-    assert changes(SplitParams(), {}, None) == []
+    assert describe_changes(SplitParams(), {}, None) == []

@@ -26,6 +26,6 @@ def test_run_goes_on_from_the_version_that_it_made(tmp_path: Path, made: dict[tu
     assert [commit(tmp_path, "ours"), commit(tmp_path, "other's")] == [1, 2]
     phase = SplitPhase(SplitParams(), str(tmp_path))
     tables = InputTables(phase, {VIDEOS: [ManifestRef(str(tmp_path), VIDEOS, "p")]}, made)
-    kept = tables.of(ManifestRef(str(tmp_path), CLIPS, "p"))[VIDEOS]
+    kept = tables.tables_for(ManifestRef(str(tmp_path), CLIPS, "p"))[VIDEOS]
     assert kept["video_id"].to_pylist() == [read]
     assert tables.versions == {VIDEOS: {"p": 1 if read == "ours" else 2}}

@@ -190,7 +190,7 @@ def test_run_phase_tells_progress_over_partitions(tmp_path: Path) -> None:
     with open_session(LOCAL, seen.append) as session:
         session.run_phase(ReadParams(max_failed_fraction=1), {}, outputs)
     assert (seen[-1].done, seen[-1].failed, seen[-1].total) == (3, 1, 3)
-    assert (seen[-1].share, seen[-1].left_s) == (1, 0)
+    assert (seen[-1].share, seen[-1].remaining_s) == (1, 0)
 
 
 class CostlyPhase(ToyPhase):

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from stages.errors import ParamsError
 from stages.params import ReadParams
-from stages.sources.registering import Source, group_sources, window_of
+from stages.sources import Source, parse_time_window
+from stages.sources.grouping import group_sources
 
 
 def source(path: str, size: int = 1) -> Source:
@@ -76,8 +77,8 @@ def test_group_sources_gives_every_source_one_group(files: list[tuple[str, int]]
         ("2026+01", "%Y.%m", None),
     ],
 )
-def test_window_of_reads_the_beginning_of_a_path(path: str, pattern: str, window: str | None) -> None:
-    found = window_of(path, pattern)
+def test_parse_time_window_reads_the_beginning_of_a_path(path: str, pattern: str, window: str | None) -> None:
+    found = parse_time_window(path, pattern)
     assert (found and f"{found:%Y-%m-%d %H}") == window
 
 
@@ -87,14 +88,14 @@ def test_window_of_reads_the_beginning_of_a_path(path: str, pattern: str, window
     ),
     st.sampled_from(["%Y/%m/%d/%H/*", "%Y/%j/%H/*", "*/%d.%m.%Y %H"]),
 )
-def test_window_of_reads_what_strftime_writes(moment: datetime, pattern: str) -> None:
+def test_parse_time_window_reads_what_strftime_writes(moment: datetime, pattern: str) -> None:
     path = moment.strftime(pattern.replace("*", "x y.mp4"))
-    assert window_of(path, pattern) == moment.replace(minute=0, second=0, microsecond=0)
+    assert parse_time_window(path, pattern) == moment.replace(minute=0, second=0, microsecond=0)
 
 
 @pytest.mark.parametrize(
     ("pattern", "text"), [("%Y/%b/*", "must be made of .*got %b"), ("%m/%d", "name the year"), ("", "name the year")]
 )
-def test_window_of_rejects_a_pattern_without_a_time(pattern: str, text: str) -> None:
+def test_parse_time_window_rejects_a_pattern_without_a_time(pattern: str, text: str) -> None:
     with pytest.raises(ParamsError, match=text):
-        window_of("2026/01/01", pattern)
+        parse_time_window("2026/01/01", pattern)

@@ -8,14 +8,14 @@ import pytest
 
 from stages.errors import ManifestError, ParamsError
 from stages.params import ReadParams
-from stages.sources.registering import (
-    Entry,
+from stages.sources import (
     Register,
+    RegisterEntry,
     Source,
     read_members,
     register_batches,
     register_sources,
-    register_windows,
+    register_time_windows,
     registered_partitions,
 )
 from stages.storage import Storage
@@ -74,15 +74,15 @@ def test_superseded_follows_the_version_that_was_listed_last(storage: Storage) -
     assert registered_partitions(storage) == Register(storage).partitions_of({"/a"}) == [first, second]
 
 
-def test_held_members_are_those_of_the_partition_registered_first(storage: Storage, tmp_path: Path) -> None:
+def test_read_held_members_are_those_of_the_partition_registered_first(storage: Storage, tmp_path: Path) -> None:
     (first,) = register_sources(storage, [source("/a"), source("/b")], PARAMS)
     other = Storage(f"{storage.root}-other")
     (second,) = register_sources(other, [source("/b"), source("/c")], PARAMS)
     for path in (f"partitions/{second}.parquet", "partitions/_order/1.json"):
         storage.create_bytes(path.replace("1.json", "2.json"), other.read_bytes(path))
     register = Register(storage)
-    assert register.held_members(first)["uri"].to_pylist() == ["/a", "/b"]
-    assert register.held_members(second)["uri"].to_pylist() == ["/c"]
+    assert register.read_held_members(first)["uri"].to_pylist() == ["/a", "/b"]
+    assert register.read_held_members(second)["uri"].to_pylist() == ["/c"]
     assert register_sources(storage, [source("/b")], PARAMS) == [first]
 
 
@@ -90,7 +90,7 @@ def test_append_follows_what_another_process_appended(storage: Storage) -> None:
     late = Register(storage)
     (partition,) = register_sources(storage, [source("/a")], PARAMS)
     assert not late.append({"relisted": []})
-    assert late.holder == {source("/a").video_id: partition}
+    assert late.partition_by_video_id == {source("/a").video_id: partition}
     assert late.append({"relisted": []})
 
 
@@ -146,20 +146,20 @@ def sources_of(*names: str) -> list[Source]:
     return [source(f"/{name}") for name in names]
 
 
-def follows(register: Register, other: Register) -> bool:
-    """Both say the same of everything."""
-    names = ("last", "members", "holder", "newest", "relistings")
+def are_equal(register: Register, other: Register) -> bool:
+    """True where both hold the same state."""
+    names = ("last_number", "member_files", "partition_by_video_id", "newest_version", "relistings")
     return (
         all(getattr(register, name) == getattr(other, name) for name in names)
-        and list(register.members) == list(other.members)
+        and list(register.member_files) == list(other.member_files)
         and register.entries_after(0) == other.entries_after(0)
         and register.superseded() == other.superseded()
     )
 
 
-def test_register_batches_stops_when_the_time_is_over_and_goes_on(storage: Storage) -> None:
+def test_register_batches_stops_at_the_deadline_and_continues(storage: Storage) -> None:
     register, sources = Register(storage), [source(f"/{number:02}") for number in range(20)]
-    left = register_batches(register, sources, ReadParams(partition_size=1), until=0)
+    left = register_batches(register, sources, ReadParams(partition_size=1), deadline=0)
     assert left == sources[8:]
     assert register_batches(register, left, ReadParams(partition_size=100)) == []
     assert [len(read_members(storage, key)) for key in registered_partitions(storage)] == [1] * 8 + [12]
@@ -174,8 +174,8 @@ def test_entries_of_one_call_have_one_registration(storage: Storage) -> None:
     register_batches(register, [source("/a", "2")], PARAMS)
     register_batches(register, sources_of("a"), PARAMS)
     entries = register.entries_after(0)
-    first, second, third = register.members
-    assert [(entry.number, entry.partition, entry.touched) for entry in entries] == [
+    first, second, third = register.member_files
+    assert [(entry.number, entry.partition, entry.affected_partitions) for entry in entries] == [
         (1, first, ()),
         (2, second, ()),
         (3, third, (first,)),
@@ -184,7 +184,7 @@ def test_entries_of_one_call_have_one_registration(storage: Storage) -> None:
     assert [entry.registration == entries[0].registration for entry in entries[:3]] == [True, True, False]
     assert len({entry.registration for entry in entries}) == 5
     assert register.entries_after(4) == entries[4:]
-    assert follows(Register(storage), register)
+    assert are_equal(Register(storage), register)
 
 
 def test_entries_of_an_older_log_have_a_registration_each(storage: Storage) -> None:
@@ -192,7 +192,7 @@ def test_entries_of_an_older_log_have_a_registration_each(storage: Storage) -> N
     entry = json.loads(storage.read_bytes("partitions/_order/1.json"))
     del entry["registration"]
     storage.write_bytes("partitions/_order/1.json", json.dumps(entry).encode())
-    assert Register(storage).entries_after(0) == [Entry(1, key, "1", ())]
+    assert Register(storage).entries_after(0) == [RegisterEntry(1, key, "1", ())]
 
 
 def test_refresh_follows_only_what_is_new(storage: Storage) -> None:
@@ -201,50 +201,50 @@ def test_refresh_follows_only_what_is_new(storage: Storage) -> None:
     for start in range(0, 40, 20):
         register_sources(storage, [source(f"/{number}") for number in range(start, start + 20)], BY_TWO)
         register.refresh()
-        assert follows(register, Register(storage))
+        assert are_equal(register, Register(storage))
     for number in range(1, 15):
         storage.delete(f"partitions/_order/{number}.json")
     register.refresh()
-    assert len(register.holder) == 40
+    assert len(register.partition_by_video_id) == 40
 
 
-def test_register_windows_adds_late_members_to_a_partition(storage: Storage) -> None:
+def test_register_time_windows_adds_late_members_to_a_partition(storage: Storage) -> None:
     register, day, hour = Register(storage), "2026-01-01", "2026-01-01-05:00"
-    assert register_windows(register, {day: sources_of("a", "b"), hour: sources_of("c")}) == []
+    assert register_time_windows(register, {day: sources_of("a", "b"), hour: sources_of("c")}) == []
     first = storage.read_bytes(f"partitions/{day}.parquet")
-    assert register_windows(register, {day: [*sources_of("b", "d"), source("/a", "2")]}) == []
+    assert register_time_windows(register, {day: [*sources_of("b", "d"), source("/a", "2")]}) == []
     assert registered_partitions(storage) == [day, hour]
     assert read_members(storage, day)["uri"].to_pylist() == ["/a", "/b", "/d", "/a"]
     assert storage.read_bytes(f"partitions/{day}.parquet") == first
     assert register.superseded() == {day: {source("/a").video_id}}
-    assert [(entry.partition, entry.touched) for entry in register.entries_after(2)] == [(day, ())]
-    assert follows(Register(storage), register)
-    assert register_windows(register, {hour: sources_of("b")}) == []
-    assert register.last == 3
+    assert [(entry.partition, entry.affected_partitions) for entry in register.entries_after(2)] == [(day, ())]
+    assert are_equal(Register(storage), register)
+    assert register_time_windows(register, {hour: sources_of("b")}) == []
+    assert register.last_number == 3
 
 
-def test_register_windows_takes_over_members_of_a_registration_that_died(storage: Storage) -> None:
-    register_windows(Register(storage), {"2026-01-01": sources_of("a", "b")})
+def test_register_time_windows_takes_over_members_of_a_registration_that_died(storage: Storage) -> None:
+    register_time_windows(Register(storage), {"2026-01-01": sources_of("a", "b")})
     storage.delete("partitions/_order/1.json")
     register = Register(storage)
-    register_windows(register, {"2026-01-01": sources_of("b", "c")})
-    assert register.held_members("2026-01-01")["uri"].to_pylist() == ["/a", "/b", "/c"]
+    register_time_windows(register, {"2026-01-01": sources_of("b", "c")})
+    assert register.read_held_members("2026-01-01")["uri"].to_pylist() == ["/a", "/b", "/c"]
     assert [entry.number for entry in register.entries_after(0)] == [1, 2]
 
 
 @pytest.mark.parametrize("key", ["", "../x", "a/b", "a.b", "a,b", "_order", "é"])
-def test_register_windows_rejects_a_key_that_is_no_name(storage: Storage, key: str) -> None:
+def test_register_time_windows_rejects_a_key_that_is_no_name(storage: Storage, key: str) -> None:
     with pytest.raises(ParamsError, match="Keys of partitions"):
-        register_windows(Register(storage), {key: sources_of("a")})
+        register_time_windows(Register(storage), {key: sources_of("a")})
 
 
-def test_register_windows_gives_a_video_one_partition_whatever_registers_race(storage: Storage) -> None:
+def test_register_time_windows_gives_a_video_one_partition_whatever_registers_race(storage: Storage) -> None:
     registers = [Register(storage) for _ in range(2)]
     for number, register in enumerate(registers):
-        register_windows(register, {"2026-01-01": sources_of("a", str(number)), f"day-{number}": sources_of("b")})
+        register_time_windows(register, {"2026-01-01": sources_of("a", str(number)), f"day-{number}": sources_of("b")})
     registers[0].refresh()
-    assert follows(registers[0], registers[1])
-    held = [uri for key in registers[0].members for uri in registers[0].held_members(key)["uri"].to_pylist()]
+    assert are_equal(registers[0], registers[1])
+    held = [uri for key in registers[0].member_files for uri in registers[0].read_held_members(key)["uri"].to_pylist()]
     assert sorted(held) == ["/0", "/1", "/a", "/b"]
 
 
@@ -260,12 +260,12 @@ def test_register_sources_takes_partitions_by_prefix(storage: Storage) -> None:
 
 def test_a_window_without_sources_is_a_partition_without_members(tmp_path: Path) -> None:
     register = Register(Storage(str(tmp_path)))
-    assert register_windows(register, {"2026-01-01": [], "2026-01-02": [Source("a.mp4", "1", 1)]}) == []
-    register_windows(register, {"2026-01-01": []})
+    assert register_time_windows(register, {"2026-01-01": [], "2026-01-02": [Source("a.mp4", "1", 1)]}) == []
+    register_time_windows(register, {"2026-01-01": []})
     again = Register(Storage(str(tmp_path)))
-    assert list(again.members) == ["2026-01-01", "2026-01-02"]
+    assert list(again.member_files) == ["2026-01-01", "2026-01-02"]
     assert len(again.entries_after(0)) == 2
-    assert len(again.held_members("2026-01-01")) == 0
+    assert len(again.read_held_members("2026-01-01")) == 0
 
 
 def test_refresh_begins_anew_where_the_root_was_made_anew(tmp_path: Path) -> None:
@@ -273,10 +273,10 @@ def test_refresh_begins_anew_where_the_root_was_made_anew(tmp_path: Path) -> Non
     register_batches(register, [Source("a.mp4", "1", 1)], ReadParams())
     shutil.rmtree(tmp_path / "root")
     register.refresh()
-    assert (register.last, register.members) == (0, {})
+    assert (register.last_number, register.member_files) == (0, {})
     other = Register(Storage(str(tmp_path / "root")))
     register_batches(register, [Source("a.mp4", "1", 1)], ReadParams())
     shutil.rmtree(tmp_path / "root")
     register_batches(other, [Source("b.mp4", "1", 1)], ReadParams())
     register.refresh()
-    assert register.newest.keys() == {"b.mp4"}
+    assert register.newest_version.keys() == {"b.mp4"}

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from stages.params import ReadParams
-from stages.sources.registering import Register, Source, register_sources, register_windows, registered_partitions
+from stages.sources import Register, Source, register_sources, register_time_windows, registered_partitions
 from stages.storage import Storage
-from tests.stages.sources.test_registering import follows
+from tests.stages.sources.test_registering import are_equal
 
 ONE = ReadParams(partition_size=1)
 
@@ -22,7 +22,7 @@ def any_storage(request: pytest.FixtureRequest, storage: Storage) -> Storage:
 @pytest.fixture
 def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Storage:
     """A root of which a snapshot is taken every four entries."""
-    monkeypatch.setattr("stages.sources.register.SNAPSHOT_ENTRIES", 4)
+    monkeypatch.setattr("stages.sources.register.ENTRIES_PER_SNAPSHOT", 4)
     return Storage(tmp_path)
 
 
@@ -39,9 +39,9 @@ def fill(storage: Storage) -> Register:
     register_sources(storage, sources(1, 2), ONE)
     register = Register(storage)
     register_sources(storage, sources(3), ONE)
-    register_windows(register, {"2026-01-01": sources(4, 5)})
+    register_time_windows(register, {"2026-01-01": sources(4, 5)})
     register_sources(storage, sources(1, etag="2"), ONE)
-    register_windows(register, {"2026-01-01": sources(6)})
+    register_time_windows(register, {"2026-01-01": sources(6)})
     register_sources(storage, sources(1), ONE)
     register.refresh()
     return register
@@ -58,9 +58,9 @@ def test_a_register_from_a_snapshot_is_that_from_the_log(any_storage: Storage) -
     register.save_snapshot()
     assert snapshots(any_storage)
     from_snapshot, partitions = Register(any_storage), registered_partitions(any_storage)
-    assert follows(from_snapshot, register)
-    assert partitions == list(register.members)
-    assert follows(from_the_log(any_storage), register)
+    assert are_equal(from_snapshot, register)
+    assert partitions == list(register.member_files)
+    assert are_equal(from_the_log(any_storage), register)
     assert registered_partitions(any_storage) == partitions
 
 
@@ -68,7 +68,7 @@ def test_a_register_reads_a_snapshot_instead_of_what_it_covers(storage: Storage)
     keys = register_sources(storage, sources(*range(4)), ONE)
     for key in keys:
         storage.delete(f"partitions/{key}.parquet")
-    assert set(Register(storage).holder.values()) == set(keys)
+    assert set(Register(storage).partition_by_video_id.values()) == set(keys)
 
 
 def test_only_the_last_two_snapshots_stay(storage: Storage) -> None:
@@ -86,10 +86,10 @@ def test_a_damaged_snapshot_is_passed_over_and_made_anew(
     data = storage.read_bytes(path)
     storage.write_bytes(path, data[:100] + b"\xff" + data[101:] if damage is None else damage)
     with caplog.at_level(logging.WARNING, "stages.sources.snapshot"):
-        assert len(Register(storage).holder) == 4
+        assert len(Register(storage).partition_by_video_id) == 4
     assert "is damaged" in caplog.text
     register_sources(storage, sources(4), ONE)
-    assert follows(Register(storage), from_the_log(storage))
+    assert are_equal(Register(storage), from_the_log(storage))
 
 
 def test_a_snapshot_of_another_log_is_passed_over(storage: Storage) -> None:
@@ -97,7 +97,7 @@ def test_a_snapshot_of_another_log_is_passed_over(storage: Storage) -> None:
     for path in ("partitions/_order/2.json", f"partitions/{second}.parquet"):
         storage.delete(path)
     assert second not in registered_partitions(storage)
-    assert set(Register(storage).members) == set(registered_partitions(storage))
+    assert set(Register(storage).member_files) == set(registered_partitions(storage))
     keys = register_sources(storage, sources(*range(4)), ONE)
     assert [keys[0], keys[-1]] == [first, second]
 
@@ -107,6 +107,6 @@ def test_a_kept_register_outlives_the_snapshot_that_it_began_with(storage: Stora
     register = Register(storage)
     for path in snapshots(storage):
         storage.delete(path)
-    register_windows(register, {f"day-{number}": sources(number) for number in range(4, 8)})
+    register_time_windows(register, {f"day-{number}": sources(number) for number in range(4, 8)})
     assert len(snapshots(storage)) == 1
-    assert follows(Register(storage), register)
+    assert are_equal(Register(storage), register)

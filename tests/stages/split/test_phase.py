@@ -68,7 +68,7 @@ def test_split_makes_a_row_a_clip_and_the_frame_store(tmp_path: Path) -> None:
     assert 0.1 < middle["flow_mean"] <= middle["flow_p95"] < 0.5
     with open_store(Storage(tmp_path), "p", middle["video_id"]) as store:
         assert store.key == middle["frames_key"] == frames_key(middle["video_id"], 2, 448)
-    assert report.notes["decoded_frames"] == 225
+    assert report.counters["decoded_frames"] == 225
 
 
 def test_split_ids_hang_on_video_and_span_alone(tmp_path: Path) -> None:

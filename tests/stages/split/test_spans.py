@@ -22,7 +22,7 @@ from stages.split.spans import (
     snap_inward,
     split_shot,
 )
-from stages.tasks import exact
+from stages.tasks import exact_fraction
 
 
 def steady(num_frames: int, rate: int = 30, keyframes: tuple[int, ...] = (0,)) -> Timeline:
@@ -192,7 +192,7 @@ def test_sampler_equals_the_rule_written_out(timeline: Timeline, fps: float) -> 
         picks = sampler.push(pts)
         found += [frame - 1] * picks.previous + [frame] * picks.current
     found += [len(timeline) - 1] * sampler.finish()
-    step, wanted, time = 1 / (exact(fps) * timeline.time_base), set[int](), Fraction(timeline.at(0))
+    step, wanted, time = 1 / (exact_fraction(fps) * timeline.time_base), set[int](), Fraction(timeline.at(0))
     while time < timeline.pts[-1] + step / 2:
         wanted.add(min(range(len(timeline)), key=lambda frame: (abs(timeline.pts[frame] - time), frame)))
         time += step

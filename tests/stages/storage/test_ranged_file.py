@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.storage.ranged_file import FIRST_BYTES, KEPT, LONGEST_BYTES, RangedFile
+from stages.storage.ranged_file import FIRST_RANGE_BYTES, MAX_CACHED_RANGES, MAX_RANGE_BYTES, RangedFile
 
-DATA = random.Random(1).randbytes(3 * FIRST_BYTES + 7)
+DATA = random.Random(1).randbytes(3 * FIRST_RANGE_BYTES + 7)
 
 
 class Store:
@@ -26,7 +26,7 @@ class Store:
         return sum(end - start for start, end in self.fetched)
 
 
-@given(st.lists(st.tuples(st.integers(0, len(DATA) + 9), st.integers(0, 2 * FIRST_BYTES)), max_size=12))
+@given(st.lists(st.tuples(st.integers(0, len(DATA) + 9), st.integers(0, 2 * FIRST_RANGE_BYTES)), max_size=12))
 def test_ranged_file_reads_as_a_file_does(reads: list[tuple[int, int]]) -> None:
     ranged, plain = RangedFile(Store(), len(DATA)), io.BytesIO(DATA)
     for place, length in reads:
@@ -41,8 +41,12 @@ def test_ranged_file_fetches_each_byte_once_from_front_to_back() -> None:
     while file.read(32 << 10):
         pass
     assert store.num_bytes == store.size
-    assert [end - start for start, end in store.fetched[:3]] == [FIRST_BYTES, 2 * FIRST_BYTES, 4 * FIRST_BYTES]
-    assert max(end - start for start, end in store.fetched) == LONGEST_BYTES
+    assert [end - start for start, end in store.fetched[:3]] == [
+        FIRST_RANGE_BYTES,
+        2 * FIRST_RANGE_BYTES,
+        4 * FIRST_RANGE_BYTES,
+    ]
+    assert max(end - start for start, end in store.fetched) == MAX_RANGE_BYTES
 
 
 def test_ranged_file_fetches_little_where_it_is_looked_at() -> None:
@@ -51,7 +55,7 @@ def test_ranged_file_fetches_little_where_it_is_looked_at() -> None:
     for place in (0, (1 << 30) - 1000, 500 << 20):
         file.seek(place)
         file.read(100)
-    assert store.num_bytes < KEPT * FIRST_BYTES
+    assert store.num_bytes < MAX_CACHED_RANGES * FIRST_RANGE_BYTES
 
 
 def test_ranged_file_reads_two_places_in_turn() -> None:

@@ -20,7 +20,7 @@ from stages.retry import Backoff
 from stages.sources import list_sources
 from stages.storage import Storage, open_source, stat_source
 from stages.storage.locations import open_filesystem
-from stages.storage.ranged_file import FIRST_BYTES
+from stages.storage.ranged_file import FIRST_RANGE_BYTES
 from stages.tasks import Span
 from tests.object_store import ObjectStore
 from tests.stages.pictures.stores import clip_row, noise, write_store
@@ -75,16 +75,16 @@ def test_open_source_reads_by_ranges(s3_bucket: str) -> None:
         assert handle.read(100) == bytes(8)
         handle.seek(0)
         assert handle.read(16) == bytes(16)
-    assert heartbeat.take_counts()["source_bytes"] == 8 + FIRST_BYTES
+    assert heartbeat.take_counts()["source_bytes"] == 8 + FIRST_RANGE_BYTES
 
 
 def test_open_source_rejects_an_object_that_is_replaced_meanwhile(s3_bucket: str) -> None:
     uri, filesystem = f"{s3_bucket}/large.bin", fsspec.filesystem("s3")
-    filesystem.pipe(uri, bytes(2 * FIRST_BYTES))
+    filesystem.pipe(uri, bytes(2 * FIRST_RANGE_BYTES))
     with contextlib.ExitStack() as stack:
         handle = stack.enter_context(open_source(uri))
-        handle.seek(FIRST_BYTES)
-        filesystem.pipe(uri, b"1" * 2 * FIRST_BYTES)
+        handle.seek(FIRST_RANGE_BYTES)
+        filesystem.pipe(uri, b"1" * 2 * FIRST_RANGE_BYTES)
         with pytest.raises(SourceChanged, match="List it again"):
             handle.read(1)
         with pytest.raises(SourceChanged, match="List it again"):
@@ -120,7 +120,7 @@ def test_frame_store_of_a_store_that_is_away_is_not_damaged(
 ) -> None:
     storage = Storage(f"{s3_bucket}/root")
     storage.put_file(store_path("p", "v"), write_store(tmp_path, "v", {pts: noise(pts % 7) for pts in range(64)}))
-    with open_store(storage, "p", "v") as store, s3_server.away(), retry.using(Backoff(1, 0)):
+    with open_store(storage, "p", "v") as store, s3_server.outage(), retry.using(Backoff(1, 0)):
         with pytest.raises(StorageError):
             list(store.jpegs([0]))
         assert stored_picture(storage, clip_row("v", 0, 10)).lack == UNREADABLE

@@ -7,9 +7,9 @@ import pytest
 
 from stages import heartbeat
 from stages.errors import ParamsError, SourceGone, StorageUnavailable
-from stages.storage.locations import is_url, local_path, normalize
+from stages.storage.locations import is_url, local_path, normalize_location
 from stages.storage.source_files import open_source, stat_source
-from stages.storage.store import Storage, digest, numbers_of
+from stages.storage.store import Storage, digest, file_numbers
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -115,9 +115,14 @@ def test_is_url_and_local_path_agree(location: str, url: bool) -> None:
 
 def test_normalize_gives_one_form_to_one_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert normalize("x/../y/") == normalize(tmp_path / "y") == normalize(f"file://{tmp_path}/y") == str(tmp_path / "y")
-    assert normalize(f"local://{tmp_path}/y") == str(tmp_path / "y")
-    assert normalize("memory://x/y/") == "memory://x/y"
+    assert (
+        normalize_location("x/../y/")
+        == normalize_location(tmp_path / "y")
+        == normalize_location(f"file://{tmp_path}/y")
+        == str(tmp_path / "y")
+    )
+    assert normalize_location(f"local://{tmp_path}/y") == str(tmp_path / "y")
+    assert normalize_location("memory://x/y/") == "memory://x/y"
 
 
 def test_stat_source_rejects_a_source_that_is_gone(tmp_path: Path) -> None:
@@ -134,10 +139,10 @@ def test_stat_source_rejects_a_store_that_refuses(tmp_path: Path) -> None:
         stat_source(str(tmp_path / "file" / "x.mp4"))
 
 
-def test_numbers_of_leaves_out_what_others_left_there(storage: Storage) -> None:
+def test_file_numbers_leaves_out_what_others_left_there(storage: Storage) -> None:
     for name in ("1.json", "12.json", ".DS_Store", "._3.json", "04.json", "x.json", "5.json~", "6.parquet"):
         storage.write_bytes(f"log/{name}", b"")
-    assert sorted(numbers_of(storage.list("log"))) == [1, 12]
+    assert sorted(file_numbers(storage.list("log"))) == [1, 12]
 
 
 def test_digest_tells_lists_apart() -> None:

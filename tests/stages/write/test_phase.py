@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from stages.errors import ManifestError
-from stages.manifest import ManifestRef, commit_table, last_commit, read_commit, read_manifest
+from stages.manifest import ManifestRef, commit_table, last_commit, read_commit_rows, read_manifest
 from stages.media import FrameLoader, encode_preview
 from stages.params import ExecutorParams, WriteParams
 from stages.phase import PhaseReport
@@ -95,8 +95,8 @@ def num_frames_of(path: Path) -> int:
 def test_write_makes_clip_preview_json_and_row(tmp_path: Path, source: Path) -> None:
     report = write(tmp_path, [(clip(source, 25, 75), ["A wall."]), (clip(source, 10, 40), ["A ", "door."])])
     assert report.counts == {"kept": 2, "rejected": 0, "failed": 0}
-    assert (report.notes["copied_clips"], report.notes["encoded_clips"]) == (1, 1)
-    assert (report.notes["rebuilt_frame_stores"], report.missing) == (1, 0)
+    assert (report.counters["copied_clips"], report.counters["encoded_clips"]) == (1, 1)
+    assert (report.counters["rebuilt_frame_stores"], report.missing) == (1, 0)
     encoded, copied = table(tmp_path)
     assert [(row["cut"], row["num_frames"], row["duration_s"]) for row in (encoded, copied)] == [
         ("encode", 30, 1.2),
@@ -183,7 +183,7 @@ def test_finish_follows_the_newest_table(tmp_path: Path, source: Path) -> None:
     phase.finish(output)  # the run that made it is late
     assert index_of(tmp_path)["caption"].to_pylist() == ["A gate."]
     assert named([newest]) <= files(tmp_path)
-    before = read_commit(storage, output, second).to_pylist()
+    before = read_commit_rows(storage, output, second).to_pylist()
     assert files(tmp_path) == named([newest]) | named(before)
 
 
@@ -246,8 +246,8 @@ def test_write_keeps_the_clip_where_only_the_caption_changed(tmp_path: Path, sou
     source.unlink()  # nothing of it is needed any more
     report = write(tmp_path, [(row, ["A door."])])
     (after,) = table(tmp_path)
-    assert (report.computed, report.notes["reused_files"]) == (1, 1)
-    assert "encoded_clips" not in report.notes
+    assert (report.computed, report.counters["reused_files"]) == (1, 1)
+    assert "encoded_clips" not in report.counters
     assert (after["caption"], after["status"]) == ("A door.", "kept")
     same = ("path", "preview_path", "bytes", "cut", "clip_codec", "num_frames")
     assert [after[name] for name in same] == [before[name] for name in same]
@@ -324,7 +324,7 @@ def test_write_does_not_cut_again_what_cannot_be_read_now(tmp_path: Path, source
     report = write(tmp_path, [(row, ["A door."])])
     (after,) = table(tmp_path)
     assert (after["reason"], there.is_symlink()) == ("storage", True)
-    assert "encoded_clips" not in report.notes
+    assert "encoded_clips" not in report.counters
 
 
 @pytest.mark.parametrize("texts", [[], [None]])
@@ -348,7 +348,7 @@ def test_write_takes_a_clip_without_caption_unless_one_is_required(tmp_path: Pat
 def test_write_does_not_cut_what_it_rejects(tmp_path: Path, source: Path) -> None:
     report = write(tmp_path, [(clip(source, 0, 50), [])], require_caption=True)
     assert report.reasons == {"no_caption": 1}
-    assert "copied_clips" not in report.notes
+    assert "copied_clips" not in report.counters
     assert files(tmp_path) == set()
 
 

@@ -12,8 +12,8 @@ from stages.errors import Reason, SourceChanged, SourceError, SourceGone, Storag
 from stages.executors.batch_runner import RetryPolicy
 from stages.failures import failure_of
 from stages.retry import Backoff
-from stages.storage.calls import may_pass, try_again
 from stages.storage.locations import open_filesystem
+from stages.storage.retried_calls import call_with_retries, is_transient
 from stages.tasks import Failed
 
 
@@ -51,29 +51,29 @@ class Flaky:
         (ValueError("ours"), False),
     ],
 )
-def test_may_pass_tells_a_store_that_is_away_from_one_that_refuses(error: Exception, passes: bool) -> None:
-    assert may_pass(error) is passes
+def test_is_transient_tells_a_store_that_is_away_from_one_that_refuses(error: Exception, passes: bool) -> None:
+    assert is_transient(error) is passes
 
 
-def test_try_again_waits_and_beats() -> None:
+def test_call_with_retries_waits_and_beats() -> None:
     call, before = Flaky(OSError("away"), TimeoutError("late")), heartbeat.beats()
     with retry.using(Backoff(3, 0.01)):
-        assert try_again(call, store="s3://b", operation="reading x") == "answer"
+        assert call_with_retries(call, store="s3://b", operation="reading x") == "answer"
     assert call.calls == 3
     assert heartbeat.beats() >= before + 2
 
 
-def test_try_again_rejects_after_the_last_try() -> None:
+def test_call_with_retries_rejects_after_the_last_try() -> None:
     call = Flaky(*(OSError("away") for _ in range(5)))
     with retry.using(Backoff(2, 0)), pytest.raises(StorageError, match=r"s3://b must answer, .* reading x in 2 tries"):
-        try_again(call, store="s3://b", operation="reading x")
+        call_with_retries(call, store="s3://b", operation="reading x")
     assert call.calls == 2
 
 
-def test_try_again_rejects_at_once_what_does_not_pass() -> None:
+def test_call_with_retries_rejects_at_once_what_does_not_pass() -> None:
     call = Flaky(PermissionError("AccessDenied"))
     with retry.using(Backoff(9, 60)), pytest.raises(PermissionError):
-        try_again(call, store="s3://b", operation="reading x")
+        call_with_retries(call, store="s3://b", operation="reading x")
     assert call.calls == 1
 
 

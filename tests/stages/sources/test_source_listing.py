@@ -8,7 +8,7 @@ import pytest
 from stages.errors import ParamsError
 from stages.media import probe
 from stages.params import ReadParams
-from stages.sources.registering import list_pages, list_sources
+from stages.sources import list_source_pages, list_sources
 from stages.storage import stat_source
 from tests.videos import noise_shot, write_video
 
@@ -86,7 +86,7 @@ def test_list_sources_applies_patterns_to_names_and_paths(tmp_path: Path) -> Non
 
 def test_list_sources_leaves_out_a_folder_before_it_counts(tmp_path: Path) -> None:
     touch(tmp_path, "a/out/clip.mp4", "a/outside.mp4", "b.mp4")
-    listed = list_sources(str(tmp_path), ReadParams(limit=2), outside=f"{tmp_path}/a/out/")
+    listed = list_sources(str(tmp_path), ReadParams(limit=2), excluded_folder=f"{tmp_path}/a/out/")
     assert [Path(source.uri).name for source in listed] == ["outside.mp4", "b.mp4"]
 
 
@@ -138,7 +138,7 @@ LISTED = [name for name in TREE if name.endswith("mp4") and not name.startswith(
 @pytest.fixture(params=["folder", "memory", "bucket"])
 def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A location with the files of `TREE`, listed two a page."""
-    monkeypatch.setattr("stages.sources.listed_files.PAGE_FILES", 2)
+    monkeypatch.setattr("stages.sources.file_listing.FILES_PER_PAGE", 2)
     if request.param == "folder":
         touch(tmp_path, *TREE)
         return str(tmp_path)
@@ -149,12 +149,14 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def paths(location: str, *, after: str = "", **params: object) -> list[str]:
-    pages = list_pages(location, ReadParams.model_validate(params), after=after, outside=f"{location}/root")
+    pages = list_source_pages(
+        location, ReadParams.model_validate(params), after=after, excluded_folder=f"{location}/root"
+    )
     return [source.path for page in pages for source in page.sources]
 
 
-def test_list_pages_gives_every_source_once_with_its_time(place: str) -> None:
-    pages = list(list_pages(place, ReadParams(), outside=f"{place}/root"))
+def test_list_source_pages_gives_every_source_once_with_its_time(place: str) -> None:
+    pages = list(list_source_pages(place, ReadParams(), excluded_folder=f"{place}/root"))
     sources = [source for page in pages for source in page.sources]
     assert sorted(source.path for source in sources) == sorted(LISTED)
     assert [page.num_files for page in pages[:-1]] == [2] * (len(pages) - 1)
@@ -163,20 +165,20 @@ def test_list_pages_gives_every_source_once_with_its_time(place: str) -> None:
         stored = stat_source(source.uri)
         assert (source.etag, source.size_bytes, source.modified) == (stored.etag, stored.size_bytes, stored.modified_s)
         assert source.uri == f"{place}/{source.path}"
-    listed = list_sources(place, ReadParams(), outside=f"{place}/root")
+    listed = list_sources(place, ReadParams(), excluded_folder=f"{place}/root")
     assert listed == sorted(sources, key=lambda source: source.uri)
 
 
-def test_list_pages_goes_on_behind_any_position(place: str) -> None:
-    pages = list(list_pages(place, ReadParams(), outside=f"{place}/root"))
+def test_list_source_pages_goes_on_behind_any_position(place: str) -> None:
+    pages = list(list_source_pages(place, ReadParams(), excluded_folder=f"{place}/root"))
     for number, page in enumerate(pages):
         rest = [source.path for later in pages[number + 1 :] for source in later.sources]
         assert paths(place, after=page.position) == rest
 
 
-def test_list_pages_stands_changes_while_it_lists(place: str) -> None:
+def test_list_source_pages_stands_changes_while_it_lists(place: str) -> None:
     filesystem, path = fsspec.core.url_to_fs(place)
-    pages = list_pages(place, ReadParams(), outside=f"{place}/root")
+    pages = list_source_pages(place, ReadParams(), excluded_folder=f"{place}/root")
     first = next(pages)
     gone = {"a/z/1.mp4", "a0.mp4", *first.position.split(":")[1:]} - {source.path for source in first.sources[:1]}
     for name in gone:
@@ -189,61 +191,61 @@ def test_list_pages_stands_changes_while_it_lists(place: str) -> None:
     assert set(paths(place)) == {*LISTED, "zz/1.mp4", "0.mp4"} - gone
 
 
-def test_list_pages_counts_the_limit_over_a_pass(place: str) -> None:
+def test_list_source_pages_counts_the_limit_over_a_pass(place: str) -> None:
     everything = paths(place)
-    pages = list(list_pages(place, ReadParams(limit=3), outside=f"{place}/root"))
+    pages = list(list_source_pages(place, ReadParams(limit=3), excluded_folder=f"{place}/root"))
     assert [source.path for page in pages for source in page.sources] == everything[:3]
     assert paths(place, after=pages[0].position, limit=3) == everything[len(pages[0].sources) : 3]
     assert paths(place, after=pages[-1].position, limit=3) == []
 
 
-def test_list_pages_looks_into_no_root(place: str) -> None:
-    looked_at = sum(page.num_files for page in list_pages(place, ReadParams(), outside=f"{place}/root"))
+def test_list_source_pages_looks_into_no_root(place: str) -> None:
+    looked_at = sum(page.num_files for page in list_source_pages(place, ReadParams(), excluded_folder=f"{place}/root"))
     assert looked_at in (len(TREE) - 1, len(TREE))  # a bucket may show the root's first files before it is jumped over
 
 
-def test_list_pages_takes_one_file(place: str) -> None:
-    (page,) = list_pages(f"{place}/a.mp4", ReadParams())
+def test_list_source_pages_takes_one_file(place: str) -> None:
+    (page,) = list_source_pages(f"{place}/a.mp4", ReadParams())
     assert [(source.uri, source.path) for source in page.sources] == [(f"{place}/a.mp4", "a.mp4")]
-    assert list(list_pages(f"{place}/a.mp4", ReadParams(), after=page.position)) == []
+    assert list(list_source_pages(f"{place}/a.mp4", ReadParams(), after=page.position)) == []
 
 
-def test_list_pages_stands_names_that_are_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.sources.listed_files.PAGE_FILES", 1)
+def test_list_source_pages_stands_names_that_are_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stages.sources.file_listing.FILES_PER_PAGE", 1)
     touch(tmp_path, "a.mp4", "z.mp4")
     with open(os.fsencode(tmp_path) + b"/\xff.txt", "wb"):
         pass
-    pages = list(list_pages(str(tmp_path), ReadParams()))
+    pages = list(list_source_pages(str(tmp_path), ReadParams()))
     assert [page.position.encode() for page in pages] == [b"1:a.mp4", b"2:z.mp4", b"2:z.mp4"]
 
 
 @pytest.mark.parametrize("after", ["a.mp4", ":a.mp4", "x:a.mp4"])
-def test_list_pages_rejects_what_is_no_position(tmp_path: Path, after: str) -> None:
+def test_list_source_pages_rejects_what_is_no_position(tmp_path: Path, after: str) -> None:
     with pytest.raises(ParamsError, match="position of a page"):
-        next(list_pages(str(tmp_path), ReadParams(), after=after))
+        next(list_source_pages(str(tmp_path), ReadParams(), after=after))
 
 
-def test_list_pages_rejects_a_bucket_that_is_not_there(s3_bucket: str) -> None:
-    assert list(list_pages(s3_bucket, ReadParams())) == []
-    assert list(list_pages(f"{s3_bucket}/later", ReadParams())) == []
+def test_list_source_pages_rejects_a_bucket_that_is_not_there(s3_bucket: str) -> None:
+    assert list(list_source_pages(s3_bucket, ReadParams())) == []
+    assert list(list_source_pages(f"{s3_bucket}/later", ReadParams())) == []
     with pytest.raises(ParamsError, match="nothing is there"):
-        next(list_pages(f"{s3_bucket}-other/in", ReadParams()))
+        next(list_source_pages(f"{s3_bucket}-other/in", ReadParams()))
 
 
 @pytest.mark.parametrize("prefix", ["2026/01/02/", "2026/01/0", "2026", "", "none/"])
 @pytest.mark.parametrize("place", ["local", "memory"])
-def test_list_pages_tells_what_begins_with_a_prefix(tmp_path: Path, place: str, prefix: str) -> None:
+def test_list_source_pages_tells_what_begins_with_a_prefix(tmp_path: Path, place: str, prefix: str) -> None:
     names = ["2026/01/02/a.mp4", "2026/01/02/b/c.mp4", "2026/01/03/a.mp4", "2027/01/02/a.mp4", "2026.mp4"]
     location = str(tmp_path) if place == "local" else f"memory://{tmp_path.name}"
     touch(tmp_path, *names)
     for name in names if place == "memory" else ():
         fsspec.filesystem("memory").pipe_file(f"/{tmp_path.name}/{name}", b"x")
-    pages = list_pages(location, ReadParams(), prefix=prefix)
+    pages = list_source_pages(location, ReadParams(), prefix=prefix)
     found = [source.path for page in pages for source in page.sources]
     assert sorted(found) == sorted(name for name in names if name.startswith(prefix))
 
 
 @pytest.mark.parametrize("below", ["", "/x"])
-def test_list_pages_rejects_a_place_inside_the_root(place: str, below: str) -> None:
+def test_list_source_pages_rejects_a_place_inside_the_root(place: str, below: str) -> None:
     with pytest.raises(ParamsError, match="SOURCE must not be the root or lie inside it"):
-        next(list_pages(f"{place}/root{below}", ReadParams(), outside=f"{place}/root"))
+        next(list_source_pages(f"{place}/root{below}", ReadParams(), excluded_folder=f"{place}/root"))
