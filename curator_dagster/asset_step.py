@@ -18,7 +18,7 @@ from curator_dagster.progress import progress_callback, progress_logger
 from curator_dagster.resources import Storage
 from curator_dagster.watch.source import SourceBucket
 from stages.errors import CurationError, ManifestError
-from stages.manifest import ALL_PARTITIONS
+from stages.manifest import ALL
 from stages.params import Params
 from stages.run import Inputs, PhaseReport, Session
 
@@ -65,7 +65,7 @@ def partition_keys_of_run(context: dg.AssetExecutionContext) -> list[str]:
     A run of a partitioned job has a key also in the steps of unpartitioned assets, where `context.partition_keys`
     would be wrong.
     """
-    return [ALL_PARTITIONS] if context.assets_def.partitions_def is None else list(context.partition_keys)
+    return [ALL] if context.assets_def.partitions_def is None else list(context.partition_keys)
 
 
 def input_tables(storage: Storage, upstream: Sequence[str], partitions: list[str]) -> Inputs:
@@ -74,14 +74,14 @@ def input_tables(storage: Storage, upstream: Sequence[str], partitions: list[str
     Raises:
         ManifestError: an unpartitioned asset finds no partition that has all of its inputs.
     """
-    if partitions == [ALL_PARTITIONS]:
+    if partitions == [ALL]:
         partitions = fully_committed_partitions(storage.open(), upstream)
         if not partitions:
             raise ManifestError(
                 f"No partition under {storage.root} has {' and '.join(upstream)} committed. Materialize them first."
             )
     return {
-        asset: [storage.ref(asset, key) for key in ([ALL_PARTITIONS] if asset in UNPARTITIONED_ASSETS else partitions)]
+        asset: [storage.ref(asset, key) for key in ([ALL] if asset in UNPARTITIONED_ASSETS else partitions)]
         for asset in upstream
     }
 
@@ -92,7 +92,7 @@ def _materialize_result(context: dg.AssetExecutionContext, reports: Reports, sto
     Dagster takes metadata by partition, but one data version for all partitions of a run.
     """
     for partition, metadata in materialization_metadata(reports, storage):
-        context.add_asset_metadata(metadata, partition_key=None if partition == ALL_PARTITIONS else partition)
+        context.add_asset_metadata(metadata, partition_key=None if partition == ALL else partition)
     return dg.MaterializeResult(data_version=dg.DataVersion(data_version(reports)))
 
 
@@ -102,7 +102,7 @@ def _log_materializations(context: dg.AssetExecutionContext, reports: Reports, s
         context.log_event(
             dg.AssetMaterialization(
                 asset_key=context.asset_key,
-                partition=None if partition == ALL_PARTITIONS else partition,
+                partition=None if partition == ALL else partition,
                 metadata=metadata,
                 tags={"dagster/data_version": reports[partition].data_version},
             )

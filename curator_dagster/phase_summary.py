@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from stages.manifest import ALL_PARTITIONS
+from stages.manifest import ALL
 from stages.run import PhaseReport
 
 
@@ -19,7 +19,7 @@ def summary_line(reports: Mapping[str, PhaseReport]) -> str:
     items, reused, redecided, computed = (
         sum(getattr(report, name) for report in phase_reports) for name in ("items", "reused", "redecided", "computed")
     )
-    partitions = _plural(len(phase_reports), "partition") if ALL_PARTITIONS not in reports else "all partitions"
+    partitions = _plural(len(phase_reports), "partition") if ALL not in reports else "all partitions"
     work = f"{reused} reused, {redecided} redecided, {computed} computed"
     line = f"{phase_reports[0].phase}: {partitions}, {_plural(items, 'item')}: {work}"
     changes = Counter(change for report in phase_reports for change in invalidating_changes(report))

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from curator_dagster.checks.score_history import ScoreHistory
 from stages.errors import ManifestError
-from stages.manifest import Commit, ManifestRef, load_commit, read_commit_rows
+from stages.manifest import Commit, ManifestRef, load_commit, read_commit
 from stages.params import CheckParams
 from stages.run import PhaseReport
 from stages.storage import Storage
@@ -50,4 +50,4 @@ class CheckedTable:
 
     def table(self, columns: list[str] | None = None) -> pa.Table:
         """The rows; all columns where none are named."""
-        return read_commit_rows(self.storage, self.ref, self.commit, columns)
+        return read_commit(self.storage, self.ref, self.commit, columns)

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curator_dagster.checks.kolmogorov_smirnov import Sketch, sketch_of
-from stages.manifest import Commit, ManifestRef, last_commit, read_commit_rows
+from stages.manifest import Commit, ManifestRef, last_commit, read_commit
 from stages.sources import registered_partitions
 from stages.storage import Storage
 
@@ -84,7 +84,7 @@ class ScoreHistory:
 
     def _compute_and_store(self, partition: str, commit: Commit) -> Sketches:
         ref = ManifestRef(self._storage.root, ASSET, partition)
-        sketches = sketches_of(read_commit_rows(self._storage, ref, commit, ["video_id", "scores"]))
+        sketches = sketches_of(read_commit(self._storage, ref, commit, ["video_id", "scores"]))
         data = {"digest": commit.digest, "scores": {name: asdict(sketch) for name, sketch in sketches.items()}}
         self._storage.write_bytes(_path(partition), json.dumps(data).encode())
         return sketches

@@ -9,7 +9,7 @@ from typing import Any
 from curator_dagster.commands.run_plan import RunPlan, assets_up_to
 from curator_dagster.curation import UNPARTITIONED_ASSETS
 from stages.errors import FAILED_REASONS, ManifestError, ParamsError
-from stages.manifest import ALL_PARTITIONS, Commit, ManifestRef, committed_partitions, last_commit
+from stages.manifest import ALL, Commit, ManifestRef, committed_partitions, last_commit
 from stages.params import PHASES, CheckParams, ExecutorParams, validate
 from stages.sources import registered_partitions
 from stages.storage import Storage
@@ -105,7 +105,7 @@ def _affected_partitions(
 ) -> list[str]:
     """Partitions with a failed row, in the order of registration; all, where an unpartitioned asset has one."""
     partitions = {partition for _, partition in failed}
-    if ALL_PARTITIONS in partitions:
+    if ALL in partitions:
         partitions = {partition for by_partition in commits.values() for partition in by_partition}
     return [key for key in registered_partitions(storage) if key in partitions]
 
@@ -113,8 +113,7 @@ def _affected_partitions(
 def _stored_params(commits: dict[str, dict[str, Commit]], partition: str) -> dict[str, dict[str, Any]]:
     """Parameters that the tables of a partition were made with, by phase."""
     found = {
-        asset: commits[asset].get(ALL_PARTITIONS if asset in UNPARTITIONED_ASSETS else partition)
-        for asset in PARAMS_BY_ASSET
+        asset: commits[asset].get(ALL if asset in UNPARTITIONED_ASSETS else partition) for asset in PARAMS_BY_ASSET
     }
     return {PARAMS_BY_ASSET[asset].phase: dict(commit.lineage["params"]) for asset, commit in found.items() if commit}
 

@@ -13,7 +13,7 @@ from curator_dagster.phase_summary import invalidating_changes
 from curator_dagster.printable_text import printable
 from curator_dagster.resources import Storage
 from stages.errors import CurationError
-from stages.manifest import ALL_PARTITIONS, ManifestRef
+from stages.manifest import ALL, ManifestRef
 from stages.pictures import exhibits as pictures_of
 from stages.run import PhaseReport
 from stages.schemas import STATUSES
@@ -75,7 +75,7 @@ def _statistics_by_partition(reports: Reports, refs: Mapping[str, ManifestRef]) 
 
 def _row_counts(report: PhaseReport) -> dict[str, dg.MetadataValue]:
     count = dg.MetadataValue.int
-    rows = "dagster/row_count" if report.partition == ALL_PARTITIONS else "dagster/partition_row_count"
+    rows = "dagster/row_count" if report.partition == ALL else "dagster/partition_row_count"
     kept = report.counts.get("kept", 0)
     return {
         rows: count(report.rows),

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from stages.manifest import ALL_PARTITIONS, ManifestRef, read_manifest
+from stages.manifest import ALL, ManifestRef, read_manifest
 from stages.run import PhaseReport
 
 _OUTCOME = ["status", "reason", "error"]
@@ -74,7 +74,7 @@ def table_statistics(report: PhaseReport, ref: ManifestRef) -> TableStatistics:
 
     own = table_of(ref.asset)
     examples = _example_errors(own) if report.reasons else {}
-    if ref.partition == ALL_PARTITIONS:
+    if ref.partition == ALL:
         return TableStatistics(None, 0.0, 0, examples)
     kept = _kept_rows(table_of(_SPANS_FROM.get(ref.asset, ref.asset)))
     if ref.asset in _SPANS_FROM:
@@ -98,8 +98,8 @@ def phase_rates(reports: Mapping[str, PhaseReport], statistics: Collection[Table
         found["phase_decodes_per_frame"] = decoded / frames if frames else 0.0
     if computed and first.seconds:
         # dedup has one item for all clips
-        done = first.rows if ALL_PARTITIONS in reports else computed
-        found["phase_rows_per_s" if ALL_PARTITIONS in reports else "phase_items_per_s"] = done / first.seconds
+        done = first.rows if ALL in reports else computed
+        found["phase_rows_per_s" if ALL in reports else "phase_items_per_s"] = done / first.seconds
         if hours := sum(each.worked_hours for each in statistics):
             found["phase_video_hours_per_hour"] = hours * 3600 / first.seconds
         if decoded:

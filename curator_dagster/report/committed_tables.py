@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from stages.manifest import Commit, ManifestRef, committed_partitions, last_commit, read_commit_rows
+from stages.manifest import Commit, ManifestRef, committed_partitions, last_commit, read_commit
 from stages.schemas import ASSETS
 from stages.storage import Storage
 
@@ -59,7 +59,7 @@ def _read_asset(storage: Storage, asset: str, pool: ThreadPoolExecutor) -> Commi
     columns = _COLUMNS[asset]
 
     def rows(partition: str) -> pa.Table:
-        return read_commit_rows(storage, ManifestRef(storage.root, asset, partition), commits[partition], columns)
+        return read_commit(storage, ManifestRef(storage.root, asset, partition), commits[partition], columns)
 
     empty = ASSETS[asset].schema.empty_table().select(columns)
     return CommittedAsset(asset, commits, pa.concat_tables([empty, *pool.map(rows, commits)]))

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stages.manifest import ALL_PARTITIONS, Commit, ManifestRef, last_commit, read_commit_rows
+from stages.manifest import ALL, Commit, ManifestRef, last_commit, read_commit
 from stages.storage import Storage
 
 
@@ -45,20 +45,17 @@ def stale_partitions(
     for partition in partitions:
         ref = ManifestRef(storage.root, "dataset", partition)
         written = last_commit(storage, ref)
-        if (
-            written is None
-            or written.lineage["inputs"].get("unique_clips", {}).get(ALL_PARTITIONS) == dedup_commit.number
-        ):
+        if written is None or written.lineage["inputs"].get("unique_clips", {}).get(ALL) == dedup_commit.number:
             yield None
             continue
         if kept is None:
             kept = _kept_clips(storage, dedup_commit)
-        clips = set(read_commit_rows(storage, ref, written, ["clip_id"])["clip_id"].to_pylist())
+        clips = set(read_commit(storage, ref, written, ["clip_id"])["clip_id"].to_pylist())
         yield None if clips == kept.get(partition, set()) else StalePartition(partition, written.lineage["params"])
 
 
 def _kept_clips(storage: Storage, dedup_commit: Commit) -> dict[str, set[str]]:
-    table = read_commit_rows(storage, _unique_clips(storage), dedup_commit, ["partition", "clip_id", "status"])
+    table = read_commit(storage, _unique_clips(storage), dedup_commit, ["partition", "clip_id", "status"])
     is_kept = [status == "kept" for status in table["status"].to_pylist()]
     clips = table.filter(is_kept).group_by("partition").aggregate([("clip_id", "list")])
     lists = zip(clips["partition"].to_pylist(), clips["clip_id_list"].to_pylist(), strict=True)
@@ -66,4 +63,4 @@ def _kept_clips(storage: Storage, dedup_commit: Commit) -> dict[str, set[str]]:
 
 
 def _unique_clips(storage: Storage) -> ManifestRef:
-    return ManifestRef(storage.root, "unique_clips", ALL_PARTITIONS)
+    return ManifestRef(storage.root, "unique_clips", ALL)

@@ -11,7 +11,7 @@ from stages import heartbeat, lazy
 from stages.dedup.arrays import Clips, Decisions
 from stages.dedup.ranking import ranks
 from stages.errors import Reason, StageError
-from stages.manifest import ALL_PARTITIONS, ManifestRef, load_commit, read_commit_rows
+from stages.manifest import ALL, ManifestRef, load_commit, read_commit
 from stages.params import DedupParams
 from stages.schemas import ASSETS
 from stages.stage import ProcessingStage, WorkerMetadata
@@ -100,7 +100,7 @@ class DedupStage(ProcessingStage[DedupTask, DedupedTask]):
         missing = dict(task.embedding_keys)  # a clip of two partitions is read from the one that was registered first
         for partition, number in task.commits.items():
             ref = ManifestRef(self.storage.root, "embeddings", partition)
-            table = read_commit_rows(self.storage, ref, load_commit(self.storage, ref, number), columns)
+            table = read_commit(self.storage, ref, load_commit(self.storage, ref, number), columns)
             table = _with_row_keys(missing, table).sort_by("clip_id")
             for clip_id in table["clip_id"].to_pylist():
                 missing.pop(clip_id, None)
@@ -123,9 +123,9 @@ class DedupStage(ProcessingStage[DedupTask, DedupedTask]):
         earlier = Decisions.undecided(len(clips))
         if not task.earlier_commit:
             return earlier
-        ref = ManifestRef(self.storage.root, "unique_clips", ALL_PARTITIONS)
+        ref = ManifestRef(self.storage.root, "unique_clips", ALL)
         columns = ["clip_id", "group_id", "nearest_clip_id", "similarity", "embedding_key"]
-        table = read_commit_rows(self.storage, ref, load_commit(self.storage, ref, task.earlier_commit), columns)
+        table = read_commit(self.storage, ref, load_commit(self.storage, ref, task.earlier_commit), columns)
         positions = {clip_id: position for position, clip_id in enumerate(clips.ids)}
         rows: list[Row] = table.to_pylist()
         unchanged = {row["clip_id"] for row in rows if task.embedding_keys.get(row["clip_id"]) == row["embedding_key"]}

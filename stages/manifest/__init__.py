@@ -11,22 +11,22 @@ from stages.manifest.commits import (
     last_commit,
     lineage_of,
     load_commit,
-    read_commit_rows,
+    read_commit,
     read_manifest,
     reusable_items,
 )
 from stages.manifest.row_files import (
-    ALL_PARTITIONS,
+    ALL,
     DAMAGED_FILE_ERRORS,
     CommittedFile,
     ManifestRef,
-    read_item_rows,
+    read_items,
     read_row_file,
 )
 from stages.manifest.row_writer import RowWriter
 
 __all__ = [
-    "ALL_PARTITIONS",
+    "ALL",
     "DAMAGED_FILE_ERRORS",
     "Commit",
     "CommittedFile",
@@ -37,8 +37,8 @@ __all__ = [
     "last_commit",
     "lineage_of",
     "load_commit",
-    "read_commit_rows",
-    "read_item_rows",
+    "read_commit",
+    "read_items",
     "read_manifest",
     "read_row_file",
     "reusable_items",

@@ -67,7 +67,7 @@ def read_manifest(root: str, asset: str, partition: str | None = None, columns: 
     storage = Storage(root)
     partitions = [partition] if partition is not None else committed_partitions(storage, asset)
     refs = [ManifestRef(storage.root, asset, name) for name in partitions]
-    tables = [read_commit_rows(storage, ref, commit, columns) for ref in refs if (commit := last_commit(storage, ref))]
+    tables = [read_commit(storage, ref, commit, columns) for ref in refs if (commit := last_commit(storage, ref))]
     if not tables:
         where = f"partition {partition!r} of " if partition is not None else ""
         raise ManifestError(
@@ -120,7 +120,7 @@ def load_commit(storage: Storage, ref: ManifestRef, number: int) -> Commit:
         raise ManifestError(f"Commit {storage.location(path)} cannot be read: {error}.") from error
 
 
-def read_commit_rows(storage: Storage, ref: ManifestRef, commit: Commit, columns: list[str] | None = None) -> pa.Table:
+def read_commit(storage: Storage, ref: ManifestRef, commit: Commit, columns: list[str] | None = None) -> pa.Table:
     """Read the rows of one commit.
 
     Raises:
@@ -146,7 +146,7 @@ def commit_table(storage: Storage, ref: ManifestRef, files: list[CommittedFile],
     commit = Commit(0, table_digest(files), files, {}, {}, dict(lineage))
     while not (newest and newest.digest == commit.digest and _has_all_files(storage, ref, newest)):
         if not commit.number:
-            counts, reasons = count_rows(read_commit_rows(storage, ref, commit, ["status", "reason"]))
+            counts, reasons = count_rows(read_commit(storage, ref, commit, ["status", "reason"]))
             commit = replace(commit, counts=counts, reasons=reasons)
         commit = replace(commit, number=newest.number + 1 if newest else 1)
         data = json.dumps(asdict(commit), indent=1, ensure_ascii=False).encode()

@@ -14,7 +14,7 @@ from stages.schemas import ASSETS
 from stages.storage import Storage
 from stages.tasks import Row
 
-ALL_PARTITIONS = "all"
+ALL = "all"
 """Partition key of a table that spans all partitions."""
 
 DAMAGED_FILE_ERRORS = (pa.ArrowException, OSError, KeyError, ValueError)
@@ -98,7 +98,7 @@ def read_row_file(storage: Storage, asset: str, entry: CommittedFile, columns: l
         raise _damaged_file_error(storage, entry.path, error) from error
 
 
-def read_item_rows(storage: Storage, ref: ManifestRef, entry: CommittedFile, row_keys: Iterable[str]) -> list[Row]:
+def read_items(storage: Storage, ref: ManifestRef, entry: CommittedFile, row_keys: Iterable[str]) -> list[Row]:
     """Read the rows of some items of one row file."""
     return read_row_file(storage, ref.asset, replace(entry, items=list(row_keys))).to_pylist()
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.manifest import ManifestRef, last_commit, load_commit, read_commit_rows
+from stages.manifest import ManifestRef, last_commit, load_commit, read_commit
 from stages.pictures.exhibit import SVG, WEBP, Budget, Exhibit, Picture
 from stages.pictures.exhibit_plan import COLUMNS, ContactSheet, plan_exhibits
 from stages.pictures.histogram import draw_svg
@@ -41,7 +41,7 @@ def compose_exhibits(ref: ManifestRef, number: int, budget: Budget) -> list[Exhi
         return []
     storage = Storage(ref.root)
     commit = load_commit(storage, ref, number)
-    plan = plan_exhibits(ref.asset, read_commit_rows(storage, ref, commit, COLUMNS[ref.asset]), commit)
+    plan = plan_exhibits(ref.asset, read_commit(storage, ref, commit, COLUMNS[ref.asset]), commit)
     bytes_left = budget.total_bytes
     exhibits: list[Exhibit] = []
     for histogram in plan.histograms:
@@ -98,5 +98,5 @@ def _spans(storage: Storage, partitions: Iterable[str], clip_ids: pa.Array) -> I
     for partition in sorted(partitions):
         ref = ManifestRef(storage.root, "filtered_clips", partition)
         if commit := last_commit(storage, ref):
-            table = read_commit_rows(storage, ref, commit, ["clip_id", *SPAN_COLUMNS])
+            table = read_commit(storage, ref, commit, ["clip_id", *SPAN_COLUMNS])
             yield from table.filter(pc.field("clip_id").isin(clip_ids)).to_pylist()

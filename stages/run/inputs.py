@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.errors import ManifestError
-from stages.manifest import ALL_PARTITIONS, ManifestRef, last_commit, load_commit, read_commit_rows
+from stages.manifest import ALL, ManifestRef, last_commit, load_commit, read_commit
 from stages.phase import Phase
 from stages.storage import Storage
 
@@ -48,13 +48,13 @@ class InputTables:
         return {asset: self._table(refs, output) for asset, refs in self._inputs.items()}
 
     def _table(self, refs: list[ManifestRef], output: ManifestRef) -> pa.Table:
-        if output.partition == ALL_PARTITIONS:
+        if output.partition == ALL:
             return pa.concat_tables([self._kept_rows(ref) for ref in refs])
         for ref in refs:
             if ref.partition == output.partition:
                 return self._kept_rows(ref)
         for ref in refs:
-            if ref.partition == ALL_PARTITIONS:
+            if ref.partition == ALL:
                 if ref.asset not in self._cross_partition_tables:
                     self._cross_partition_tables[ref.asset] = self._kept_rows(ref)
                 table = self._cross_partition_tables[ref.asset]
@@ -74,5 +74,5 @@ class InputTables:
             )
         self.versions.setdefault(ref.asset, {})[ref.partition] = commit.number
         columns = self._columns.get(ref.asset)
-        table = read_commit_rows(storage, ref, commit, columns and [*columns, "status"])
+        table = read_commit(storage, ref, commit, columns and [*columns, "status"])
         return table.filter(pc.field("status") == "kept")

@@ -17,8 +17,8 @@ from stages.manifest import (
     RowWriter,
     commit_table,
     last_commit,
-    read_commit_rows,
-    read_item_rows,
+    read_commit,
+    read_items,
     reusable_items,
 )
 from stages.phase import Phase, PhaseReport
@@ -148,7 +148,7 @@ class TableRun:
 
     def _num_missing_rows(self, commit: Commit) -> int:
         """The number of rows that items lack in the committed table."""
-        present = Counter(read_commit_rows(self._storage, self.output, commit, ["row_key"])["row_key"].to_pylist())
+        present = Counter(read_commit(self._storage, self.output, commit, ["row_key"])["row_key"].to_pylist())
         items = zip(self._index, _iter_rows(self._items), strict=True)
         return sum(max(0, self._phase.min_rows(item) - present[row_key]) for row_key, item in items)
 
@@ -164,7 +164,7 @@ class TableRun:
             by_file.setdefault(entry.path, []).append(row_key)
         for row_keys in by_file.values():
             rows: dict[str, list[Row]] = {key: [] for key in row_keys}
-            for row in read_item_rows(self._storage, self.output, redecide[row_keys[0]], row_keys):
+            for row in read_items(self._storage, self.output, redecide[row_keys[0]], row_keys):
                 rows[row["row_key"]].append(row)
             for row_key, stored in rows.items():
                 self.writer.append(row_key, [self._decide(row, row_key) for row in stored])

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pyarrow as pa
 
 from stages.errors import ManifestError
-from stages.manifest import CommittedFile, ManifestRef, last_commit, load_commit, read_commit_rows, read_row_file
+from stages.manifest import CommittedFile, ManifestRef, last_commit, load_commit, read_commit, read_row_file
 from stages.storage import Storage, map_concurrently
 from stages.tasks import Row
 from stages.write.index import write_index
@@ -26,7 +26,7 @@ def sync_with_newest_commit(storage: Storage, output: ManifestRef) -> None:
     """
     indexed: int | None = None
     while (newest := last_commit(storage, output)) and newest.number != indexed:
-        table = read_commit_rows(storage, output, newest)
+        table = read_commit(storage, output, newest)
         write_index(storage, output, table)
         _remove_unreferenced_files(storage, output, newest.number, _paths_in(table))
         indexed = newest.number

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stages.manifest import ALL_PARTITIONS, ManifestRef, last_commit, read_commit_rows
+from stages.manifest import ALL, ManifestRef, last_commit, read_commit
 from stages.schemas import ASSETS
 from stages.storage import Storage
 from stages.write.captions import CAPTION_COLUMNS, WINDOW_TYPE, windows_by_clip
@@ -69,10 +69,10 @@ def _caption_windows(storage: Storage, output: ManifestRef, clip_ids: list[str])
 
 def _kept_rows(storage: Storage, output: ManifestRef, asset: str, columns: list[str]) -> pa.Table:
     """Kept rows of the output's partition in the newest table of an asset; no rows where there is no table."""
-    for partition in (output.partition, ALL_PARTITIONS):
+    for partition in (output.partition, ALL):
         ref = ManifestRef(output.root, asset, partition)
         if commit := last_commit(storage, ref):
-            rows = read_commit_rows(storage, ref, commit, [*columns, "partition", "status"])
+            rows = read_commit(storage, ref, commit, [*columns, "partition", "status"])
             kept = (pc.field("status") == "kept") & (pc.field("partition") == output.partition)
             return rows.filter(kept).select(columns)
     return ASSETS[asset].schema.empty_table().select(columns)

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.manifest import ALL_PARTITIONS, ManifestRef
+from stages.manifest import ALL, ManifestRef
 from stages.params import PHASES
 from stages.schemas import ASSETS, FRAME_STORE_SCHEMA
 from stages.storage import Storage, digest
@@ -64,7 +64,7 @@ def write_root(storage: Storage, clips: list[Row], *, until: str = "dataset") ->
         tables: dict[str, list[Row]] = defaultdict(list)
         for row in going:
             end = row.get("ends", {}).get(asset, {})
-            tables[ALL_PARTITIONS if asset == "unique_clips" else row["partition"]].append({**_of(asset, row), **end})
+            tables[ALL if asset == "unique_clips" else row["partition"]].append({**_of(asset, row), **end})
         for partition, rows in tables.items():
             commit(storage, asset, partition, rows)
         going = [row for row in going if asset not in row.get("ends", {}) or asset == "captions"]

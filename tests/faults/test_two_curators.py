@@ -18,7 +18,7 @@ from typing import Any
 import av
 import pytest
 
-from stages.manifest import committed_partitions, read_commit_rows, read_manifest
+from stages.manifest import committed_partitions, read_commit, read_manifest
 from stages.storage import Storage
 from tests.faults.command import arguments, ended, started
 from tests.faults.figures import note
@@ -96,7 +96,7 @@ def check_versions(root: Path, expected: list[Tables]) -> int:
     for ref in committed(storage):
         known = {facts(row) for each in expected for row in each[ref.asset]}
         for commit in versions(storage, ref):
-            rows = read_commit_rows(storage, ref, commit).to_pylist()
+            rows = read_commit(storage, ref, commit).to_pylist()
             assert {facts(row) for row in rows} <= known, f"{ref.asset} version {commit.number}"
             check_files_whole(storage, ref, commit)
             number += 1

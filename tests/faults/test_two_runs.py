@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from stages.manifest import ManifestRef, read_commit_rows, read_manifest
+from stages.manifest import ManifestRef, read_commit, read_manifest
 from stages.manifest.commits import count_rows
 from stages.run.phases import PHASE_CLASSES
 from stages.sources import Register
@@ -76,7 +76,7 @@ def check_versions(root: str, expected: list[list[Row]]) -> int:
     ref = ManifestRef(storage.root, "videos", registered(root))
     commits = list(versions(storage, ref))
     for commit in commits:
-        table = read_commit_rows(storage, ref, commit)
+        table = read_commit(storage, ref, commit)
         assert table.to_pylist() in expected, f"version {commit.number} of {root}"
         assert (commit.counts, commit.reasons) == count_rows(table)
         check_files_whole(storage, ref, commit)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from stages.manifest import ALL_PARTITIONS, ManifestRef, read_manifest
+from stages.manifest import ALL, ManifestRef, read_manifest
 from stages.params import DedupParams, ExecutorParams
 from stages.phase import PhaseReport
 from stages.run import open_session
@@ -65,9 +65,9 @@ class Library:
             asset: [ManifestRef(str(self.root), asset, name) for name in partitions or self.partitions]
             for asset in ("embeddings", "filtered_clips")
         }
-        output = ManifestRef(str(self.root), "unique_clips", ALL_PARTITIONS)
+        output = ManifestRef(str(self.root), "unique_clips", ALL)
         with open_session(ExecutorParams(mode="local")) as session:
-            return session.run_phase(DedupParams(**params), inputs, [output])[ALL_PARTITIONS]
+            return session.run_phase(DedupParams(**params), inputs, [output])[ALL]
 
     def rows(self) -> dict[str, Row]:
         """Rows of unique_clips by clip."""

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.errors import ParamsError, PhaseError
-from stages.manifest import ALL_PARTITIONS, ManifestRef, last_commit
+from stages.manifest import ALL, ManifestRef, last_commit
 from stages.storage import Storage
 from tests.stages.dedup.tables import Library, angles, write_table
 
@@ -157,7 +157,7 @@ def test_dedup_rejects_unusable_vectors_and_commits_nothing(
     library.add("p3", {"g": vector})
     with pytest.raises(PhaseError, match=message):
         library.dedup(eps=NEAR)
-    commit = last_commit(Storage(library.root), ManifestRef(str(library.root), "unique_clips", ALL_PARTITIONS))
+    commit = last_commit(Storage(library.root), ManifestRef(str(library.root), "unique_clips", ALL))
     assert commit is not None
     assert commit.number == 1
 

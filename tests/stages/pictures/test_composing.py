@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.manifest import ALL_PARTITIONS, ManifestRef
+from stages.manifest import ALL, ManifestRef
 from stages.pictures.exhibit import SVG, Budget, Exhibit, exhibits
 from tests.stages.pictures.stores import PARTITION, clip_row, commit, jpeg, noise, write_store
 
@@ -89,7 +89,7 @@ def test_dedup_shows_the_largest_groups_side_by_side(filtered: ManifestRef) -> N
         row("a", 0, **group, status="kept", rank=0, similarity=0.5),
         row("b", 70, group_id="b-70", group_size=1, status="kept", rank=0),
     ]
-    found = exhibits_by_name(commit(Path(filtered.root), "unique_clips", rows, partition=ALL_PARTITIONS, eps=0.07))
+    found = exhibits_by_name(commit(Path(filtered.root), "unique_clips", rows, partition=ALL, eps=0.07))
     assert "≥ 0.93".encode() in found["histogram_similarity"].rows[0][0].data
     assert lines_of(found["largest_groups"]) == [
         [("kept, 1 of 2 clips", "a.mp4", "00:00.0-00:05.0 a-0"), ("similarity 0.980", "a.mp4", "00:05.0-00:10.0 a-5")]

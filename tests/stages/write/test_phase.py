@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from stages.errors import ManifestError
-from stages.manifest import ManifestRef, commit_table, last_commit, read_commit_rows, read_manifest
+from stages.manifest import ManifestRef, commit_table, last_commit, read_commit, read_manifest
 from stages.media import FrameLoader, encode_preview
 from stages.params import ExecutorParams, WriteParams
 from stages.phase import PhaseReport
@@ -183,7 +183,7 @@ def test_finish_follows_the_newest_table(tmp_path: Path, source: Path) -> None:
     phase.finish(output)  # the run that made it is late
     assert index_of(tmp_path)["caption"].to_pylist() == ["A gate."]
     assert named([newest]) <= files(tmp_path)
-    before = read_commit_rows(storage, output, second).to_pylist()
+    before = read_commit(storage, output, second).to_pylist()
     assert files(tmp_path) == named([newest]) | named(before)
 
 
