@@ -160,7 +160,7 @@ class RowGroups:
 
 @contextlib.contextmanager
 def reading(location: str) -> Iterator[None]:
-    """What a failing disk or object store says, as the fate of the task that needed the file; one may be missing."""
+    """Turn an error of the disk or the object store into the failure of the task; a missing file is raised as it is."""
     try:
         yield
     except FileNotFoundError:

@@ -20,7 +20,7 @@ from tests.faults.waiting import finished, wait_for, wait_for_end, wait_until
 
 USER_STAGE = """
 import os, signal, time
-from stages.base import ProcessingStage
+from stages.stage import ProcessingStage
 
 class Own(ProcessingStage):
     name = "own"
