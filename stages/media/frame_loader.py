@@ -1,4 +1,4 @@
-"""Pictures of clips out of the frame store of their video."""
+"""Loads the pictures of a clip from the frame store of its video."""
 
 from collections.abc import Callable, Iterable
 from typing import TypeVar
@@ -17,12 +17,12 @@ from stages.tasks import Clip, Frames, Video
 
 T = TypeVar("T")
 
-OPENED = 3
-"""How often a store is opened that other runs go on replacing."""
+MAX_OPENS = 3
+"""Attempts to read a store that other runs keep replacing."""
 
 
 class FrameLoader:
-    """Reads one store after another, keeping the last open: clips of one video come together."""
+    """Reads one store after another and keeps the last one open: the clips of one video come together."""
 
     def __init__(self, root: str, *, max_frames: int | None = None, pick: Pick | None = None) -> None:
         self._storage = Storage(root)
@@ -40,58 +40,58 @@ class FrameLoader:
         return self._read(video, lambda store: self._decode(video, store))
 
     def times(self, video: Video) -> list[int]:
-        """PTS of the pictures that `load` would give, were there no limit on their number; none is decoded.
+        """PTS of the pictures that `load` would return without a limit on their number; none is decoded.
 
         Raises:
             SourceError, StageError: as `load`.
         """
-        return self._read(video, lambda store: store.times(_inside(video.clip, store)).pts.tolist())
+        return self._read(video, lambda store: store.times(_clip_positions(video.clip, store)).pts.tolist())
 
     def close(self) -> None:
-        """Let go of the store; the next clip opens one."""
+        """Close the store; the next clip opens one."""
         if self._store is not None:
             self._store.close()
         self._store = None
 
-    def _read(self, video: Video, take: Callable[[FrameStore], T | None]) -> T:
-        """What `take` gets of the video's store, which is made anew once where it holds no such thing."""
+    def _read(self, video: Video, read: Callable[[FrameStore], T | None]) -> T:
+        """The result of `read` on the video's store, which is rebuilt once where it is damaged or lacks the picture."""
         try:
-            taken = self._taken(video, take)
-            if taken is None:  # a cache may rot; the source decides whether the clip is lost
-                taken = _undamaged(take, self._rebuild(video))
+            result = self._read_unreplaced(video, read)
+            if result is None:  # only an unreadable source loses the clip, not a damaged cache
+                result = _none_if_damaged(read, self._rebuild(video))
         except (StageError, StorageError):  # after a failed read the store must be opened again
             self.close()
             raise
-        if taken is None:
+        if result is None:
             raise StageError(
                 f"Pictures of video {video.video_id} must be JPEGs, and were not even after they were made anew. "
                 "Check the disk that holds the frames folder.",
                 Reason.STORAGE,
             )
-        return taken
+        return result
 
-    def _taken(self, video: Video, take: Callable[[FrameStore], T | None]) -> T | None:
-        for _ in range(OPENED):
+    def _read_unreplaced(self, video: Video, read: Callable[[FrameStore], T | None]) -> T | None:
+        for _ in range(MAX_OPENS):
             try:
-                return _undamaged(take, self._store_of(video))
+                return _none_if_damaged(read, self._open_matching(video))
             except StoreReplaced:
                 self.close()
         raise StageError(
-            f"The frame store of video {video.video_id} must stay while it is read, and was replaced {OPENED} times by "
-            "other runs. The next run tries again.",
+            f"The frame store of video {video.video_id} must stay while it is read, and was replaced {MAX_OPENS} times "
+            "by other runs. The next run tries again.",
             Reason.STORAGE,
         )
 
-    def _store_of(self, video: Video) -> FrameStore:
+    def _open_matching(self, video: Video) -> FrameStore:
         wanted = video.clip.columns["frames_key"]
         if self._store is None or self._store.key != wanted:
             self.close()
-            self._store = self._opened(video)
+            self._store = self._open(video)
         if self._store is None or self._store.key != wanted:
             return self._rebuild(video)
         return self._store
 
-    def _opened(self, video: Video) -> FrameStore | None:
+    def _open(self, video: Video) -> FrameStore | None:
         try:
             return open_store(self._storage, video.partition, video.video_id)
         except (FileNotFoundError, StoreDamaged):
@@ -123,26 +123,28 @@ class FrameLoader:
 
     def _decode(self, video: Video, store: FrameStore) -> Frames | None:
         clip = video.clip
-        inside = _inside(clip, store)
+        inside = _clip_positions(clip, store)
         if self._pick is not None:
-            inside = [inside[place] for place in self._pick(clip, store.times(inside).frame.tolist())]
-        places = [inside[place] for place in evenly_spaced_indices(len(inside), self._max_frames or len(inside))]
-        images = _pictures(store.jpegs(places))
+            inside = [inside[position] for position in self._pick(clip, store.times(inside).frame.tolist())]
+        positions = [
+            inside[position] for position in evenly_spaced_indices(len(inside), self._max_frames or len(inside))
+        ]
+        images = _decode_jpegs(store.jpegs(positions))
         if images is None:
             return None
-        times = store.times(places)
+        times = store.times(positions)
         return Frames(times.pts, images, times.frame)
 
 
-def _undamaged(take: Callable[[FrameStore], T | None], store: FrameStore) -> T | None:
+def _none_if_damaged(read: Callable[[FrameStore], T | None], store: FrameStore) -> T | None:
     try:
-        return take(store)
+        return read(store)
     except StoreDamaged:
         return None
 
 
-def _inside(clip: Clip, store: FrameStore) -> list[int]:
-    """Places of the clip's pictures in the store, at least one."""
+def _clip_positions(clip: Clip, store: FrameStore) -> list[int]:
+    """Positions of the clip's pictures in the store, at least one."""
     inside = store.within(clip.span, shot_of(clip))
     if not inside:
         raise StageError(
@@ -151,7 +153,7 @@ def _inside(clip: Clip, store: FrameStore) -> list[int]:
     return inside
 
 
-def _pictures(jpegs: Iterable[bytes]) -> np.ndarray | None:
+def _decode_jpegs(jpegs: Iterable[bytes]) -> np.ndarray | None:
     """Uint8 ``[N, H, W, 3]`` RGB; None where one of them does not decode."""
     images: list[np.ndarray] = []
     for jpeg in jpegs:

@@ -1,9 +1,9 @@
-"""The frame store: small upright JPEGs of a video with their PTS. Light to import: reading needs no decoder.
+"""The frame store: small upright JPEGs of a video with their PTS. Light to import: reading requires no decoder.
 
     {root}/frames/{partition}/{video_id}.parquet
 
-A cache: it may be deleted, and is made anew where it is missing or of other parameters. It is read by row groups: a
-clip needs one or two, the store of two hours has hundreds.
+The store is a cache: it may be deleted, and is rebuilt where it is missing or has other parameters. It is read by row
+groups: a clip needs one or two, the store of a two-hour video has hundreds.
 """
 
 import contextlib
@@ -26,27 +26,27 @@ VERSION = "1"
 
 FOOTER_KEY = b"frames_key"
 
-HELD_BYTES = 8 << 20
-HELD_GROUPS = 4
-"""Of row groups that are held, and that one request fetches, both bounds: two minutes at the default rate and size.
-Equal pictures take their bytes once in the file and each time in memory. A larger row group is held alone."""
+MAX_CACHED_BYTES = 8 << 20
+MAX_CACHED_GROUPS = 4
+"""Both limits bound the row groups in memory and those of one request: two minutes at the default rate and size.
+Identical JPEGs are stored once in the file and once each in memory. A larger row group is cached alone."""
 
-_TIMES = ("pts", "frame")
-_ALL = (*_TIMES, "jpeg")
+_TIME_COLUMNS = ("pts", "frame")
+_ALL_COLUMNS = (*_TIME_COLUMNS, "jpeg")
 
 
 def frames_key(video_id: str, fps: float, max_px: int) -> str:
-    """Names the pictures of one video at one rate and size; embeddings and captions hang on it."""
+    """Hash that identifies the JPEGs of one video at one rate and size; keys of embeddings and captions hold it."""
     return digest(VERSION, video_id, repr(float(fps)), str(max_px))
 
 
 def store_path(partition: str, video_id: str) -> str:
-    """Where a video's store lies, below the root."""
+    """Path of a video's store, relative to the root."""
     return f"frames/{partition}/{video_id}.parquet"
 
 
 class Times(NamedTuple):
-    """When pictures are shown.
+    """Presentation times of pictures.
 
     Attributes:
         pts: int64 ``[N]``, in the stream's time base; rises.
@@ -58,32 +58,32 @@ class Times(NamedTuple):
 
 
 class FrameStore:
-    """Pictures sampled from one video, in presentation order; a place is the number of pictures before one.
+    """Pictures sampled from one video, in presentation order. A position is the index of a picture in that order.
 
-    It holds the times of the row groups that were looked at, and the JPEGs of the last few of them. Every method that
-    reads may raise what `open_store` raises of an open file. After a failed read the store must be opened again.
+    The times of every row group that was read stay in memory, and the JPEGs of the last few. Methods that read raise
+    the errors of `open_store`, except that of a missing file. After a failed read the store must be opened again.
 
     Args:
-        handle: the file.
+        handle: the open file.
         location: of the file, for messages.
-        closing: closes the file; taken over by the store that is made.
+        closing: closes the file; the store takes ownership.
 
     Attributes:
         key: see `frames_key`.
     """
 
     def __init__(self, handle: IO[bytes], location: str, closing: contextlib.ExitStack) -> None:
-        self._file = RowGroups(handle, location, _ALL)
+        self._file = RowGroups(handle, location, _ALL_COLUMNS)
         metadata = self._file.metadata
         self.key = (metadata.metadata or {}).get(FOOTER_KEY, b"").decode(errors="replace")
-        # Files may hold row groups without rows. A row group is named by its number among the others.
+        # A file may contain row groups without rows; those are left out, and the others are numbered from 0.
         rows = {group: self._file.num_rows(group) for group in range(metadata.num_row_groups)}
         self._groups = [group for group, number in rows.items() if number]
         self._bases = np.cumsum([0, *(rows[group] for group in self._groups)])
-        self._bytes = [self._file.size_bytes(group, _ALL) for group in self._groups]
+        self._bytes = [self._file.size_bytes(group, _ALL_COLUMNS) for group in self._groups]
         self._times: dict[int, Times] = {}
         self._jpegs: dict[int, pa.ChunkedArray] = {}
-        self._first, self._last = self._limits()
+        self._first, self._last = self._pts_ranges()
         self._closing = closing.pop_all()
 
     def __enter__(self) -> Self:
@@ -93,7 +93,7 @@ class FrameStore:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file and of what is held."""
+        """Close the file and drop the cache."""
         self._jpegs.clear()
         self._closing.close()
 
@@ -102,109 +102,112 @@ class FrameStore:
 
     @property
     def end_pts(self) -> int:
-        """Behind the last picture; 0 where there is none."""
+        """One more than the PTS of the last picture; 0 where there is none."""
         return int(self._last[-1]) + 1 if len(self) else 0
 
     def within(self, span: Span, shot: Span) -> list[int]:
-        """Places of the pictures inside the span, else of the one of its shot that is nearest to its middle.
+        """Positions of the pictures inside the span; else of the picture of its shot that is nearest to its middle.
 
-        Empty only where the shot is so short that none was sampled in it.
+        Empty only where the shot is so short that it has no sampled picture.
         """
         groups = range(
             int(np.searchsorted(self._last, span.start_pts)), int(np.searchsorted(self._first, span.end_pts))
         )
-        if self._fits(groups):
-            self._hold(groups)
-        first, last = self._place(span.start_pts), self._place(span.end_pts)
+        if self._fits_cache(groups):
+            self._cache(groups)
+        first, last = self._position(span.start_pts), self._position(span.end_pts)
         if first < last:
             return list(range(first, last))
-        first, last = self._place(shot.start_pts), self._place(shot.end_pts)
+        first, last = self._position(shot.start_pts), self._position(shot.end_pts)
         return [self.nearest((span.start_pts + span.end_pts) / 2, first, last)] if first < last else []
 
     def nearest(self, pts: float, first: int, last: int) -> int:
-        """Of the places from `first` until before `last`, at least one, that nearest to a time; the earlier of two."""
-        place = self._place(pts)
-        if not first < place < last:
-            return first if place <= first else last - 1
-        return place - 1 if pts - self._pts(place - 1) <= self._pts(place) - pts else place
+        """The position in [first, last), which must not be empty, that is nearest to a time; of two the earlier."""
+        position = self._position(pts)
+        if not first < position < last:
+            return first if position <= first else last - 1
+        return position - 1 if pts - self._pts_at(position - 1) <= self._pts_at(position) - pts else position
 
-    def times(self, places: Sequence[int]) -> Times:
-        """When the pictures are shown."""
-        numbers = [self._group(place) for place in places]
-        self._look_at(sorted(set(numbers)))
+    def times(self, positions: Sequence[int]) -> Times:
+        """Presentation times of the pictures at these positions."""
+        numbers = [self._group_of(position) for position in positions]
+        self._load_times(sorted(set(numbers)))
         rows = [
-            (self._times[number], place - self._bases[number]) for number, place in zip(numbers, places, strict=True)
+            (self._times[number], position - self._bases[number])
+            for number, position in zip(numbers, positions, strict=True)
         ]
-        pts, frame = ([times[column][row] for times, row in rows] for column in range(len(_TIMES)))
+        pts, frame = ([times[column][row] for times, row in rows] for column in range(len(_TIME_COLUMNS)))
         return Times(np.array(pts, np.int64), np.array(frame, np.int64))
 
-    def jpegs(self, places: Sequence[int]) -> Iterator[bytes]:
-        """The pictures of rising places, each upright and at most ``max_px`` on its longest side."""
-        wanted = {number: list(those) for number, those in groupby(places, self._group)}
-        for number, those in wanted.items():
+    def jpegs(self, positions: Sequence[int]) -> Iterator[bytes]:
+        """The JPEGs at ascending positions, each upright and at most ``max_px`` on its longest side."""
+        wanted = {number: list(in_group) for number, in_group in groupby(positions, self._group_of)}
+        for number, in_group in wanted.items():
             if number not in self._jpegs:
-                self._hold(self._run(number, wanted))
-            column = self._jpegs[number] = self._jpegs.pop(number)  # the last used stays longest
-            for place in those:
-                yield column[place - int(self._bases[number])].as_py()
+                self._cache(self._wanted_run(number, wanted))
+            column = self._jpegs[number] = self._jpegs.pop(number)  # least recently used first
+            for position in in_group:
+                yield column[position - int(self._bases[number])].as_py()
 
-    def _limits(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """First and last PTS of each row group: as the footer tells, else as the pages do."""
+    def _pts_ranges(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """First and last PTS of each row group, from the footer's statistics, else from the pages."""
         limits = [self._file.limits(group, "pts") for group in self._groups]
         if None in limits:
-            self._look_at(range(len(self._groups)))
+            self._load_times(range(len(self._groups)))
             limits = [(times.pts[0], times.pts[-1]) for _, times in sorted(self._times.items())]
         pairs = np.array(limits, np.int64).reshape(-1, 2)
         return pairs[:, 0], pairs[:, 1]
 
-    def _place(self, pts: float) -> int:
-        """How many pictures come before a time."""
+    def _position(self, pts: float) -> int:
+        """Number of pictures before a time."""
         number = int(np.searchsorted(self._last, pts))
         if number == len(self._groups) or pts <= self._first[number]:
             return int(self._bases[number])
-        self._look_at([number])
+        self._load_times([number])
         return int(self._bases[number] + np.searchsorted(self._times[number].pts, pts))
 
-    def _pts(self, place: int) -> int:
-        number = self._group(place)
-        if place == self._bases[number]:
+    def _pts_at(self, position: int) -> int:
+        number = self._group_of(position)
+        if position == self._bases[number]:
             return int(self._first[number])
-        if place + 1 == self._bases[number + 1]:
+        if position + 1 == self._bases[number + 1]:
             return int(self._last[number])
-        return int(self.times([place]).pts[0])
+        return int(self.times([position]).pts[0])
 
-    def _group(self, place: int) -> int:
-        return int(np.searchsorted(self._bases, place, "right")) - 1
+    def _group_of(self, position: int) -> int:
+        return int(np.searchsorted(self._bases, position, "right")) - 1
 
-    def _look_at(self, numbers: Sequence[int]) -> None:
-        """Have the times of row groups; those of more than may be held are fetched without their JPEGs."""
+    def _load_times(self, numbers: Sequence[int]) -> None:
+        """Load the times of row groups; without their JPEGs where these do not fit into the cache."""
         missing = [number for number in numbers if number not in self._times]
-        if missing and self._fits(range(missing[0], missing[-1] + 1)):
-            self._hold(range(missing[0], missing[-1] + 1))
+        if missing and self._fits_cache(range(missing[0], missing[-1] + 1)):
+            self._cache(range(missing[0], missing[-1] + 1))
             return
         for number in missing:
-            self._keep_times(number, *self._file.read([self._groups[number]], _TIMES))
+            self._keep_times(number, *self._file.read([self._groups[number]], _TIME_COLUMNS))
 
-    def _run(self, number: int, wanted: Container[int]) -> range:
-        """The row group, and those after it that are wanted too and may be held with it."""
+    def _wanted_run(self, number: int, wanted: Container[int]) -> range:
+        """The row group and those after it that are wanted too, as many as the cache can take."""
         run = range(number, number + 1)
-        while run.stop in wanted and run.stop not in self._jpegs and self._fits(range(number, run.stop + 1)):
+        while run.stop in wanted and run.stop not in self._jpegs and self._fits_cache(range(number, run.stop + 1)):
             run = range(number, run.stop + 1)
         return run
 
-    def _fits(self, numbers: Sequence[int]) -> bool:
-        return len(numbers) <= HELD_GROUPS and sum(self._bytes[number] for number in numbers) <= HELD_BYTES
+    def _fits_cache(self, numbers: Sequence[int]) -> bool:
+        return len(numbers) <= MAX_CACHED_GROUPS and sum(self._bytes[number] for number in numbers) <= MAX_CACHED_BYTES
 
-    def _hold(self, run: range) -> None:
-        """Fetch by one request what is not held of row groups that follow one another; let go of the oldest others."""
+    def _cache(self, run: range) -> None:
+        """Fetch the row groups of a range that are not cached, by one request; evict the least recently used."""
         missing = [number for number in run if number not in self._jpegs]
         if not missing:
             return
         run = range(missing[0], missing[-1] + 1)
-        others = [number for number in self._jpegs if number not in run]
-        while others and not self._fits([*others, *run]):
-            del self._jpegs[others.pop(0)]
-        for number, table in zip(run, self._file.read([self._groups[number] for number in run], _ALL), strict=True):
+        evictable = [number for number in self._jpegs if number not in run]
+        while evictable and not self._fits_cache([*evictable, *run]):
+            del self._jpegs[evictable.pop(0)]
+        for number, table in zip(
+            run, self._file.read([self._groups[number] for number in run], _ALL_COLUMNS), strict=True
+        ):
             self._keep_times(number, table)
             self._jpegs[number] = table["jpeg"]
 
@@ -218,14 +221,14 @@ class FrameStore:
 
 
 def open_store(storage: Storage, partition: str, video_id: str) -> FrameStore:
-    """A video's store. To be closed.
+    """Open a video's store. The caller closes it.
 
     Raises:
-        FileNotFoundError: it is missing.
+        FileNotFoundError: there is no store.
         StoreDamaged: it cannot be parsed.
-        StoreReplaced: another run wrote it anew while it was read; what was read must be forgotten.
-        StageError: the disk or the object store does not let it be read; passing.
-        StorageError: the object store does not answer; passing.
+        StoreReplaced: another run replaced it while it was read; discard what was read.
+        StageError: the disk or the object store cannot read it; transient.
+        StorageError: the object store does not answer; transient.
     """
     path = store_path(partition, video_id)
     with contextlib.ExitStack() as stack:

@@ -1,7 +1,7 @@
-"""Row groups of one Parquet file, fetched by ranges and parsed from memory.
+"""Row groups of one Parquet file, fetched by byte ranges and parsed from memory.
 
-The bytes of a range are fetched before Arrow sees them: Arrow tells of damaged pages by an OSError, like that of a
-disk, and only the first must lead to a new file.
+The bytes of a range are fetched before Arrow parses them: Arrow raises an OSError for damaged pages, as a failing disk
+does, and only damaged pages may lead to a rebuilt file.
 """
 
 import contextlib
@@ -16,29 +16,29 @@ from stages.errors import CurationError, Reason, StageError
 from stages.storage import FileReplaced
 
 TAIL_BYTES = 128 << 10
-"""Fetched first; holds the whole footer of some 200 row groups."""
+"""Size of the first fetch; the footer of some 200 row groups fits into it."""
 
-_END = 8
-"""Bytes after the footer: its length, and the magic."""
+_TRAILER_BYTES = 8
+"""Bytes after the footer: its length and the magic number."""
 
 _DAMAGE = (pa.ArrowException, OSError, KeyError, ValueError, OverflowError)
 
 
 class StoreDamaged(CurationError):
-    """What was needed of the file is no Parquet, or not the Parquet that its footer tells of."""
+    """The bytes are no Parquet, or do not agree with the footer."""
 
 
 class StoreReplaced(CurationError):
-    """The file is not the one that was opened: whatever was read of it must be forgotten, and the file opened again."""
+    """The file was replaced since it was opened: discard what was read, and open it again."""
 
 
-class _Part(io.RawIOBase):
-    """One range of a file, at the place that it has in the file."""
+class _FileRange(io.RawIOBase):
+    """One byte range of a file, addressed by its offsets in the file."""
 
     def __init__(self, start: int, data: bytes) -> None:
         self._start = start
         self._data = memoryview(data)
-        self._place = 0
+        self._position = 0
 
     def readable(self) -> bool:
         return True
@@ -47,19 +47,19 @@ class _Part(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        return self._place
+        return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._start + len(self._data)}[whence]
-        self._place = base + offset
-        return self._place
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._start + len(self._data)}[whence]
+        self._position = base + offset
+        return self._position
 
     def readinto(self, buffer: memoryview | bytearray, /) -> int:  # type: ignore[override]
-        if self._place < self._start:
-            raise OSError(f"the pages must begin at {self._start} or behind it, got {self._place}")
-        found = self._data[self._place - self._start :][: len(buffer)]
+        if self._position < self._start:
+            raise OSError(f"the pages must begin at {self._start} or behind it, got {self._position}")
+        found = self._data[self._position - self._start :][: len(buffer)]
         buffer[: len(found)] = found
-        self._place += len(found)
+        self._position += len(found)
         return len(found)
 
 
@@ -69,14 +69,14 @@ class RowGroups:
     Args:
         handle: the file; not closed here.
         location: of the file, for messages.
-        columns: that it must have.
+        columns: the columns that it must have.
 
     Attributes:
         metadata: the parsed footer.
 
     Raises:
         StoreDamaged, StoreReplaced: see there; also from the methods.
-        StageError: the disk or the object store does not let it be read; passing. Also from the methods.
+        StageError: the disk or the object store cannot read it; transient. Also from the methods.
         StorageError: the object store does not answer. Also from the methods.
     """
 
@@ -88,7 +88,7 @@ class RowGroups:
         self.metadata = self._footer()
         with _parsing(location):
             names = self.metadata.schema.names
-            self._places = {name: names.index(name) for name in columns}
+            self._column_indices = {name: names.index(name) for name in columns}
 
     def num_rows(self, group: int) -> int:
         """Rows of one row group."""
@@ -99,23 +99,23 @@ class RowGroups:
         return number
 
     def size_bytes(self, group: int, columns: Sequence[str]) -> int:
-        """How much `read` fetches for these columns of one row group."""
+        """Number of bytes that `read` fetches for these columns of one row group."""
         start, end = self._range(group, columns)
         return end - start
 
     def limits(self, group: int, column: str) -> tuple[int, int] | None:
-        """Smallest and largest value of an integer column; None where the file's writer did not tell."""
+        """Smallest and largest value of an integer column; None where the file has no statistics."""
         with _parsing(self._location):
-            statistics = self.metadata.row_group(group).column(self._places[column]).statistics
+            statistics = self.metadata.row_group(group).column(self._column_indices[column]).statistics
             if statistics is None or not statistics.has_min_max:
                 return None
             return int(statistics.min), int(statistics.max)
 
     def read(self, groups: Sequence[int], columns: Sequence[str]) -> list[pa.Table]:
-        """These columns of row groups that follow one another, one table each, by one fetched range."""
+        """Read these columns of consecutive row groups by one fetched range; one table each."""
         ranges = [self._range(group, columns) for group in groups]
         start = min(first for first, _ in ranges)
-        part = _Part(start, self._fetch(start, max(end for _, end in ranges)))
+        part = _FileRange(start, self._fetch(start, max(end for _, end in ranges)))
         with _parsing(self._location):
             file = pq.ParquetFile(part, metadata=self.metadata)
             tables = [file.read_row_group(group, list(columns), use_threads=False) for group in groups]
@@ -126,17 +126,17 @@ class RowGroups:
 
     def _footer(self) -> pq.FileMetaData:
         tail = self._fetch(max(0, self._size - TAIL_BYTES), self._size)
-        length = int.from_bytes(tail[-_END:-4], "little") + _END
+        length = int.from_bytes(tail[-_TRAILER_BYTES:-4], "little") + _TRAILER_BYTES
         if len(tail) < length <= self._size:
             tail = self._fetch(self._size - length, self._size)
         with _parsing(self._location):
             return pq.read_metadata(pa.BufferReader(tail))
 
     def _range(self, group: int, columns: Sequence[str]) -> tuple[int, int]:
-        """Where the pages of the columns lie, with whatever lies between them."""
+        """Byte range of the pages of the columns, with whatever lies between them."""
         with _parsing(self._location):
             row_group = self.metadata.row_group(group)
-            chunks = [row_group.column(self._places[name]) for name in columns]
+            chunks = [row_group.column(self._column_indices[name]) for name in columns]
             # A chunk without a dictionary has no place of one, or 0.
             starts = [
                 min(each.data_page_offset, each.dictionary_page_offset or each.data_page_offset) for each in chunks
@@ -177,7 +177,7 @@ def reading(location: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _parsing(location: str) -> Iterator[None]:
-    """What Arrow says of bytes in memory. No file is touched inside."""
+    """Turn what Arrow raises over bytes in memory into `StoreDamaged`. No file is read inside."""
     try:
         yield
     except _DAMAGE as error:

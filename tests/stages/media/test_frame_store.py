@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from stages.errors import Reason, StageError
 from stages.media.frame_store import (
     FOOTER_KEY,
-    HELD_GROUPS,
+    MAX_CACHED_GROUPS,
     FrameStore,
     StoreDamaged,
     StoreReplaced,
@@ -170,7 +170,7 @@ def test_neighbouring_clips_fetch_each_row_group_once_and_hold_a_few(
         for start in range(0, 7_200_000, 10_000):
             clip = span(start, start + 10_000)
             assert len(list(store.jpegs(store.within(clip, clip)))) == 20
-        assert counted_memory.bytes_allocated() <= 2 * HELD_GROUPS * GROUP_BYTES
+        assert counted_memory.bytes_allocated() <= 2 * MAX_CACHED_GROUPS * GROUP_BYTES
     assert len(storage.fetched) <= 1 + 225
     assert sum(storage.fetched) <= TAIL_BYTES + 225 * GROUP_BYTES
 
@@ -187,7 +187,7 @@ def test_a_clip_of_the_whole_video_fetches_the_row_groups_of_its_chosen_pictures
         assert store.times(places).frame.tolist() == places  # as `FrameLoader` asks where it is to pick among them
         assert sum(storage.fetched) <= TAIL_BYTES + 8 * GROUP_BYTES + 225 * 3000
         assert sum(1 for _ in store.jpegs(places)) == 14_400
-    assert counted_memory.max_memory() <= 3 * HELD_GROUPS * GROUP_BYTES
+    assert counted_memory.max_memory() <= 3 * MAX_CACHED_GROUPS * GROUP_BYTES
 
 
 @pytest.mark.parametrize("rows", [2, 100])
