@@ -37,7 +37,7 @@ contracts: $(VENV)/dev.installed
 	$(BIN)/lint-imports --no-cache
 
 tests: $(VENV)/dev.installed
-	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder
 
 test-faults: $(VENV)/dev.installed  ## The long versions of the fault tests
 	$(PYTEST) -m long
