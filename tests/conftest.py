@@ -18,9 +18,11 @@ SHARED = Path(__file__).parents[2] / "shared"
 def pytest_configure() -> None:
     """What holds for all tests.
 
-    A shell that runs them in the background lets them ignore SIGINT, and all that they start would too. How long an
-    example of hypothesis takes hangs on what else the machine does.
+    A shell that runs them in the background lets them ignore SIGINT, and all that they start would too. Ray gives its
+    workers a niceness of 15, with which they get 3 % of a core that another process keeps busy. How long an example of
+    hypothesis takes depends on what else the machine does.
     """
+    os.environ.setdefault("RAY_worker_niceness", "0")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
