@@ -30,7 +30,7 @@ def peak_bytes() -> int:
 
 
 def meet(place: Path, *, of: int) -> None:
-    """Barrier: return when `of` processes have called this. A process that died is waited for until the test fails."""
+    """Barrier: return when `of` processes have called this. It never opens if one of them died."""
     place.mkdir(exist_ok=True)
     (place / str(os.getpid())).touch()
     wait_until(

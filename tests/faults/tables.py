@@ -48,7 +48,7 @@ def row_files(root: Path | str) -> set[str]:
 
 
 def lasting_rows(root: Path | str) -> Counter[str]:
-    """By row key, the number of row files with rows of the item that are not transient; above 1 it was computed twice."""
+    """By row key, the number of row files with lasting (not transient) rows of an item; above 1: computed twice."""
     found: Counter[str] = Counter()
     storage = Storage(root)
     for path in row_files(root):

@@ -97,7 +97,7 @@ def stopped(process: subprocess.Popen[Any]) -> None:
 
 
 def finished(command: list[Any], *, check: bool = True, **popen: Any) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; return output and exit code. It is killed if it makes no progress or on an interrupt."""
+    """Run a command; return its output and exit code. It is killed if it makes no progress, or on an interrupt."""
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **{**pipes, **popen}) as process:
         try:
