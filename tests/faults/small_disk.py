@@ -26,7 +26,9 @@ class SmallDisk:
 
 @contextmanager
 def small_disk(path: Path, size_bytes: int) -> Iterator[SmallDisk]:
-    """A disk that is unmounted after the block. Without the right to mount, the test skips, or fails in CI."""
+    """A disk that is unmounted after the block. Without the right to mount, the test skips, or
+    fails if `CURATOR_REQUIRE_SHARED` is set.
+    """
     path.mkdir()
     mounted = _mount("-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(path))
     if mounted.returncode != 0:
