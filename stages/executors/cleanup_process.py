@@ -26,14 +26,14 @@ MAX_KILL_ROUNDS = 50
 KILL_INTERVAL_S = 0.2
 """Wait between two rounds of the kill; a process that is just starting shows up late."""
 CLEAN_EXIT = b"end"
-"""Written to standard input by a driver that ends in good order."""
+"""Written to the standard input of this process by a driver that ends normally."""
 DRIVER_LOST_MESSAGE = (
     "curator: the process at work ended without a word: it was killed, or its Ray was. What is done stays, and the "
     "same command goes on from there."
 )
 RAYLET_LOGS = ("/raylet.out", "/raylet.err")
 SESSION_VARIABLE = "CURATOR_SESSION"
-"""Holds the folder in the environment of a private Ray's processes, and of all that they start."""
+"""Environment variable with the folder, set for the processes of a private Ray and inherited by their children."""
 
 
 class Process(NamedTuple):
@@ -104,7 +104,7 @@ def _has_session_variable(pid: int, folder: str) -> bool:
 
 
 def _writes_raylet_log(pid: int, folder: str) -> bool:
-    """True if it has the raylet's log open for writing, as all that the raylet started; the driver writes other logs."""
+    """True if it has the raylet's log open for writing, as all that the raylet started; the driver has other logs."""
     try:
         with os.scandir(f"/proc/{pid}/fd") as entries:
             held = {os.readlink(entry.path) for entry in entries if os.lstat(entry.path).st_mode & stat.S_IWUSR}

@@ -75,7 +75,7 @@ class StageAssignment:
 
 
 class Worker:
-    """An actor in its own process. Serves one call at a time, and concurrently `poll`, by which the driver watches it."""
+    """An actor in its own process. Serves one call at a time, and concurrently `poll`, for the driver's watchdog."""
 
     def __init__(self, worker_id: str, num_threads: int, scratch: ScratchFolder, backoff: retry.Backoff) -> None:
         retry.use(backoff)

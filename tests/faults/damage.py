@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 HEAD_BYTES = 4096
-"""Where the header of a format without boxes stands."""
+"""Number of bytes at the beginning of a file that are taken as the header of a format without boxes."""
 MAX_BLOCK_BYTES = 1 << 16
 
 MP4_PARENTS = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"dinf", b"mvex", b"moof", b"traf", b"udta"}

@@ -226,7 +226,7 @@ def run(executor: Any, stages: Sequence[AnyStage], tasks: Sequence[Load], *, col
 
 
 def loads(*task_ids: str, group: str = "") -> list[Load]:
-    """One task each."""
+    """One task per id."""
     return [Load(task_id, group) for task_id in task_ids]
 
 
