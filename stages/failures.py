@@ -1,17 +1,17 @@
-"""Failures: the `Failed` outcome that an exception of a task means."""
+"""Converts the exception of a task to a `Failed` outcome."""
 
 from stages.errors import Reason, SourceChanged, SourceError, SourceGone, StageError, StorageError
 from stages.storage import STORE_CLIENTS, is_lasting
 from stages.tasks import Failed
 
 _CV2_NO_MEMORY = -4
-"""OpenCV's error code for it."""
+"""OpenCV's error code for a lack of memory."""
 _TORCH_NO_MEMORY = "DefaultCPUAllocator"
 """Torch's allocator of main memory raises a RuntimeError with this name in it."""
 
 
 def failure_of(error: Exception) -> Failed:
-    """The failed outcome of a task that raised an exception. Failures of the machine or a store may pass."""
+    """The outcome of a task that raised an exception. Its reason is transient for faults of the machine or a store."""
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, SourceError | StageError | StorageError):
         return Failed(error.reason, text, is_lasting=_is_lasting(error))
@@ -24,7 +24,7 @@ def failure_of(error: Exception) -> Failed:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """True where memory ran out, also by the errors of libraries, none of which is imported here."""
+    """True if memory ran out. Errors of libraries are recognised without importing the libraries."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's own, for a GPU
         return True
     if type(error).__module__ == "cv2":
@@ -33,7 +33,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _is_lasting(error: BaseException | None) -> bool:
-    """True where an error, or one of its causes, lasts longer than a run waits, or was waited for already."""
+    """True if a retry in this run is useless: the error, or one of its causes, is lasting or was retried already."""
     while error is not None:
         if isinstance(error, SourceGone | SourceChanged | StorageError) or is_lasting(error):
             return True

@@ -1,7 +1,8 @@
 """Heartbeats and counters: the progress that work in a process reports to the worker pool.
 
-Decoding calls `beat` at each frame, the worker at each batch; a worker whose number of beats stays the same for too
-long hangs. An item may take hours as long as it beats: the time without progress is limited, not the length of an item.
+The decoder calls `beat` at each frame, the worker at each batch. A worker whose number of beats stays the same for too
+long counts as hanging. The time without progress is limited, not the duration of an item: an item that beats may take
+hours.
 `count` adds to counters of the report: frames decoded, frame stores rebuilt, bytes read. They are kept out of the rows,
 since a row must not differ between a disturbed and an undisturbed run.
 """

@@ -22,8 +22,8 @@ class ItemResult:
 
     Attributes:
         task_id: the task's.
-        outcomes: for the task, or each task that stages made of it, its rows, or why it was rejected or failed; in the
-            order in which the stages returned them, whichever worker finished first.
+        outcomes: one for the task, or for each task that stages made of it: its rows, or the rejection or failure; in
+            the order in which the stages returned them, whichever worker finished first.
     """
 
     task_id: str
@@ -37,12 +37,12 @@ class StageStats:
     Attributes:
         tasks: tasks processed; a retried task counts each time.
         retries: retries of tasks after transient failures.
-        busy_s: summed over workers, inside `process_batch`.
-        longest_s: of one batch, inside `process_batch`.
-        idle_s: summed over workers, from the end of a batch of this stage until the worker's next activity.
+        busy_s: time inside `process_batch`, summed over workers.
+        longest_s: longest time of one batch inside `process_batch`.
+        idle_s: time from the end of a batch of this stage until the worker's next activity, summed over workers.
         deaths: workers lost while they held a task of this stage, by reason.
-        peak_memory_bytes: largest private memory measured of a worker while it ran this stage.
-        peak_queue_bytes: most bytes held for this stage, queued or being processed.
+        peak_memory_bytes: largest measured private memory of a worker that ran this stage.
+        peak_queue_bytes: largest number of bytes held for this stage, queued or being processed.
         counters: sums of what the stage counted with `stages.heartbeat.count`.
     """
 

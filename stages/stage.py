@@ -29,9 +29,9 @@ class WorkerMetadata:
 
     Attributes:
         worker_id: unique within the run.
-        node: that the worker runs on.
-        device: for torch: ``"cpu"``, ``"cuda:0"``.
-        num_threads: threads that this worker may use.
+        node: node that the worker runs on.
+        device: device for torch: ``"cpu"``, ``"cuda:0"``.
+        num_threads: number of threads that this worker may use.
     """
 
     worker_id: str
@@ -48,8 +48,8 @@ class ProcessingStage(ABC, Generic[X, Y]):
 
     Attributes:
         name: unique within a pipeline.
-        resources: of one worker of the stage.
-        batch_size: most tasks in one `process_batch` call; all have the same `Task.group`.
+        resources: resources of one worker of the stage.
+        batch_size: largest number of tasks in one `process_batch` call; all have the same `Task.group`.
     """
 
     name: str = ""
@@ -87,7 +87,7 @@ class ProcessingStage(ABC, Generic[X, Y]):
 
 
 class CompositeStage(ABC):
-    """One stage to the user that a pipeline runs as several. May contain composites."""
+    """A stage that a pipeline replaces by several stages. May contain composites."""
 
     name: str = ""
 

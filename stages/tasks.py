@@ -143,7 +143,7 @@ class Video:
         partition: key of the partition that holds it.
         columns: its row in the manifest, by column name (size_bytes, etag, codec, ...).
         clips: none before split, all of the video's in split, exactly one from filter on.
-        error: the decoding error, where a part of the video could be used nevertheless.
+        error: the decoding error, if only a part of the video could be used.
     """
 
     video_id: str
@@ -201,8 +201,9 @@ class Rejected:
     Attributes:
         reason: a `Reason`, or the name of the filter.
         detail: the measured and the required value.
-        columns: values that are known nevertheless, by column name.
-        is_transient: the decision may change without a change of parameters or code, so the next run takes it again.
+        columns: known values by column name.
+        is_transient: true if the decision may change without a change of parameters or code; the next run decides
+            again.
     """
 
     reason: str
@@ -216,9 +217,10 @@ class Failed:
     """The outcome of a task that could not be processed.
 
     Attributes:
-        reason: stands in the row, and decides whether the next run tries again.
+        reason: value of the row's column ``reason``; it decides whether the next run tries again.
         error: error class, message, and what to do.
-        is_lasting: not retried in this run: no wait helps (a full disk, a removed source), or it was retried already.
+        is_lasting: true if a retry in this run is useless: waiting does not help (a full disk, a removed source), or
+            the operation was retried already.
     """
 
     reason: Reason

@@ -1,4 +1,4 @@
-"""Running one stage on one batch, the same in this process and in a Ray actor."""
+"""Runs one stage on one batch; the local executor and the worker actors share this code."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,9 +22,9 @@ class BatchResult:
     """The results of one batch.
 
     Attributes:
-        results: one a task, in the order of the tasks.
+        results: one per task, in the order of the tasks.
         seconds: time inside the stage.
-        counters: amounts that the stage counted meanwhile.
+        counters: counters of the stage for this batch.
     """
 
     results: list[StageResult]
@@ -34,11 +34,11 @@ class BatchResult:
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Which failed tasks are tried again in the same run, and after which wait.
+    """Decides which failed tasks are retried in the same run, and after how long.
 
     Attributes:
-        transient: reasons that may pass.
-        backoff: tries and waits.
+        transient: reasons of failures that are retried.
+        backoff: number of tries, and the waits between them.
     """
 
     transient: frozenset[str]
@@ -50,7 +50,7 @@ class RetryPolicy:
         return cls(frozenset(params.transient), params.backoff)
 
     def should_retry(self, outcome: object, num_failures: int) -> bool:
-        """Whether a task with this outcome, and so many failures before it, is tried again."""
+        """True if a task with this outcome is retried after `num_failures` earlier failures."""
         if not isinstance(outcome, Failed) or outcome.is_lasting:
             return False
         return outcome.reason in self.transient and num_failures + 1 < self.backoff.tries
@@ -63,9 +63,9 @@ def set_up(stage: AnyStage, worker: WorkerMetadata, node: NodeInfo) -> None:
 
 
 def run_batch(stage: AnyStage, tasks: list[Task]) -> BatchResult:
-    """Run a stage on a batch; where the batch as a whole raises, each task is tried alone.
+    """Run a stage on a batch; if the batch as a whole raises, run each task alone.
 
-    Only here is every exception caught: it becomes the failed row of the task that raised it.
+    Every exception is caught, here and nowhere else: it becomes the failed row of the task that raised it.
     """
     heartbeat.take_counts()
     started = time.perf_counter()
@@ -75,7 +75,7 @@ def run_batch(stage: AnyStage, tasks: list[Task]) -> BatchResult:
         results = [_checked(stage, value) for value in _process_batch(stage, tasks)]
     except MemoryError:
         raise
-    except StorageError as error:  # the store was waited for, and would be again for each task
+    except StorageError as error:  # already retried, and would be retried again for each task
         results = [failure_of(error)] * len(tasks)
     except Exception:  # noqa: BLE001 - each task is run again alone, where its error becomes a row
         results = [_run_alone(stage, task) for task in tasks]
@@ -110,7 +110,7 @@ def _checked(stage: AnyStage, value: object) -> StageResult:
 
 
 def collect_rows(collect: Collect, tasks: list[Task]) -> Rows | Failed:
-    """Rows of a task's last children; an error in `collect` fails that task alone."""
+    """Convert the results of the last stage to rows; an error in `collect` fails only its task."""
     try:
         rows = [collect(task) for task in tasks]
     except Exception as error:  # noqa: BLE001 - as in `_run_alone`

@@ -1,12 +1,12 @@
-"""The cleanup process: ends what is left of a private Ray, and removes its folders, after the driver has ended.
+"""The cleanup process: kills the remaining processes of a private Ray and removes its folders after the driver's end.
 
-Ray's own processes notice a driver that was killed, but some of its agents stay for a long time. This process waits for
-the end of its standard input, which the system closes however the driver ends, then kills what is left of that Ray, and
-removes the folders that it used. It imports nothing but the standard library, so that it costs some 10 MB.
+Ray's own processes notice that a driver was killed, but some of its agents stay for a long time. This process waits for
+the end of its standard input, which the system closes however the driver ends. Then it kills the remaining processes of
+that Ray and removes the folders. It imports only the standard library, so that it needs only some 10 MB.
 
     python cleanup_process.py FOLDER ANOTHER... < pipe
 
-The first folder is the one that the processes of that Ray carry in their environment.
+The first folder identifies the Ray: its processes have the folder in their environment.
 """
 
 import contextlib
@@ -26,18 +26,18 @@ MAX_KILL_ROUNDS = 50
 KILL_INTERVAL_S = 0.2
 """Wait between two rounds of the kill; a process that is just starting shows up late."""
 CLEAN_EXIT = b"end"
-"""Written to standard input by a driver that ends in good order."""
+"""Written to the standard input of this process by a driver that ends normally."""
 DRIVER_LOST_MESSAGE = (
     "curator: the process at work ended without a word: it was killed, or its Ray was. What is done stays, and the "
     "same command goes on from there."
 )
 RAYLET_LOGS = ("/raylet.out", "/raylet.err")
 SESSION_VARIABLE = "CURATOR_SESSION"
-"""Holds the folder in the environment of a private Ray's processes, and of all that they start."""
+"""Environment variable with the folder, set for the processes of a private Ray and inherited by their children."""
 
 
 class Process(NamedTuple):
-    """One process; its start time tells it from a later one with the same id."""
+    """One process. Its start time distinguishes it from a later process with the same id."""
 
     pid: int
     start_time: str
@@ -64,10 +64,10 @@ def clean_up_after_driver(folder: str, *others: str) -> None:
 
 
 def processes_of(folder: str) -> Iterator[Process]:
-    """Processes of the Ray that lives in a folder, and all that descend from them; this one left out.
+    """Processes of the Ray of a folder and all their descendants, without this process.
 
-    They carry the folder in their environment, or write to the raylet's log, where their title overwrites the
-    environment as agents and workers do. A process that only names the folder or reads in it belongs to somebody else.
+    They have the folder in their environment, or have the raylet's log open for writing: agents and workers set a title
+    that overwrites their environment. A process that only names the folder or reads in it is not one of them.
     """
     running = dict(_running())
     by_pid = {process.pid: process for process in running}
@@ -86,7 +86,7 @@ def processes_of(folder: str) -> Iterator[Process]:
 
 
 def _running() -> Iterator[tuple[Process, int]]:
-    """Every process of this machine that is no zombie, with its parent's id."""
+    """Every process of this machine except zombies, with its parent's id."""
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             with contextlib.suppress(OSError):
@@ -104,7 +104,7 @@ def _has_session_variable(pid: int, folder: str) -> bool:
 
 
 def _writes_raylet_log(pid: int, folder: str) -> bool:
-    """Whether it has the raylet's log open for writing, as all that the raylet started; the driver writes others."""
+    """True if it has the raylet's log open for writing, as all that the raylet started; the driver has other logs."""
     try:
         with os.scandir(f"/proc/{pid}/fd") as entries:
             held = {os.readlink(entry.path) for entry in entries if os.lstat(entry.path).st_mode & stat.S_IWUSR}

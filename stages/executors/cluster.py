@@ -1,4 +1,4 @@
-"""The connection to Ray: a private one that this process starts, or one that is running already.
+"""The connection to Ray: a private Ray that this process starts, or a Ray that is running already.
 
 A session has a folder for all files of a private Ray, and a scratch folder for files of its workers. A cleanup process
 ends what is left of that Ray and removes both.
@@ -32,7 +32,7 @@ from stages.resources import Resources
 logger = logging.getLogger(__name__)
 
 DEFAULT_GPU_MEMORY_GB = 24.0
-"""Assumed where no GPU says how much memory it has."""
+"""Assumed GPU memory if no GPU reports its memory."""
 CONNECTED = "connected"
 """The address that stands for the Ray that this process is connected to already."""
 REQUIRED_PROCESSES = {"raylet", "gcs_server"}
@@ -40,9 +40,9 @@ REQUIRED_PROCESSES = {"raylet", "gcs_server"}
 MAX_PARENT_BYTES = 24
 """Longest path of the folder's parent: the path of a socket may have 107 bytes, of which Ray itself uses up to 83."""
 SPILLING_VARIABLES = {"RAY_TMPDIR", "RAY_object_spilling_directory", "RAY_object_spilling_config"}
-"""Environment variables by which users choose themselves where Ray spills objects."""
+"""Environment variables by which users set where Ray spills objects."""
 _CONNECT_ERRORS = ConnectionError | TimeoutError | RuntimeError | RayError
-"""Errors of Ray where it does not start, or is not found."""
+"""Errors that Ray raises if it does not start or is not found."""
 _PRIVATE_SYSTEM_CONFIG = {"gcs_rpc_server_reconnect_timeout_s": 10}
 """Seconds until Ray ends this process after its GCS is lost during a call; 60 by default, for a GCS that moves."""
 
@@ -58,12 +58,12 @@ class Cluster:
     """A connection to Ray. Ends the Ray that it started and no other.
 
     Attributes:
-        was_connected: the process was connected to Ray before.
-        is_private: this process started the Ray, for itself.
-        folder: holds all files of a private Ray.
-        scratch: for files of the workers; a private Ray also spills objects there.
-        node_id: of this machine; empty where it is no node of the cluster.
-        worker_environment: the runtime environment in which workers can import what the driver can.
+        was_connected: true if the process was connected to Ray before.
+        is_private: true if this process started the Ray for itself.
+        folder: folder of all files of a private Ray.
+        scratch: folder for files of the workers; a private Ray also spills objects there.
+        node_id: Ray's id of this machine; empty if it is not a node of the cluster.
+        worker_environment: runtime environment in which workers can import the modules that the driver can import.
     """
 
     def __init__(self, address: str) -> None:
@@ -96,7 +96,7 @@ class Cluster:
             ray.shutdown()
             ray._private.worker._worker_logs_enabled = True
         self._cleanup_process.communicate(cleanup_process.CLEAN_EXIT)
-        # A private Ray turns token authentication on for the whole process, where later connections may not want it.
+        # A private Ray enables token authentication for the whole process, which must not affect later connections.
         for name, value in self._environment_before.items() if not self.was_connected else ():
             os.environ.pop(name, None)
             if value is not None:
@@ -105,11 +105,11 @@ class Cluster:
     def check_health(self) -> None:
         """Raise if the private Ray lost a process that it requires.
 
-        Call this before any call to Ray: without its raylet Ray ends this process without a message, and without its
-        GCS it waits.
+        To be called before any call to Ray: without its raylet, Ray ends this process without a message; without its
+        GCS, the call waits.
 
         Raises:
-            PoolError: Ray lost one.
+            PoolError: a required process is gone.
         """
         node: Any = ray._private.worker._global_node
         lost = (
@@ -135,7 +135,7 @@ class Cluster:
 
     @property
     def available_resources(self) -> Shape:
-        """CPUs and GPUs that nobody held a moment ago; all of a private Ray, which nobody else uses."""
+        """CPUs and GPUs that were free a moment ago; all CPUs and GPUs of a private Ray, which has no other user."""
         if self.is_private:
             return self.total_resources
         available = ray.available_resources()
@@ -254,7 +254,7 @@ def _worker_environment() -> dict[str, Any]:
 
 
 def _job_environment() -> dict[str, Any] | None:
-    """A hook that imports our `stages` first, if a worker may find another one in a folder that it searches before."""
+    """A hook that imports this `stages` first, if a worker might find another `stages` in a folder searched before."""
     ours = Path(__file__).resolve().parent.parent
     # The folder of the script and the current one come first in a worker; an empty entry is the current one.
     searched = [Path.cwd(), Path(sys.argv[0]).resolve().parent, *map(Path, sys.path)]

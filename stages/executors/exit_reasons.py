@@ -1,4 +1,4 @@
-"""Why workers end, and what that means for the task they held."""
+"""The reasons why workers end, and their consequences for the task that a worker held."""
 
 import re
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from stages.failures import failure_of
 from stages.tasks import Failed
 
 EVICTIONS_PER_DEATH = 2
-"""Evictions allowed for each death that is allowed, since another process may have caused them."""
+"""Number of evictions allowed per allowed death, since another process may have caused an eviction."""
 
 _ADVICE = {
     Reason.STALLED: "Raise executor.stall_timeout_s if it needs longer between two signs of progress.",
@@ -30,13 +30,13 @@ _ADVICE = {
 
 @dataclass(frozen=True, slots=True)
 class ExitReason:
-    """Why a worker ended.
+    """The reason why a worker ended.
 
     Attributes:
-        row_reason: the reason that the row shows if the task fails for this.
-        text: what happened; equal causes have equal texts.
-        is_eviction: another process may have caused it: Ray's memory monitor picks one worker of several, or the
-            machine was lost. Counts less against the task than a death that the task caused itself.
+        row_reason: reason of the row if the task fails because of this death.
+        text: description of the cause; equal causes have equal texts.
+        is_eviction: true if another process may have caused the death: Ray's memory monitor picks one of several
+            workers, or the machine was lost. An eviction counts less against the task than a death that it caused.
     """
 
     row_reason: Reason
@@ -45,10 +45,10 @@ class ExitReason:
 
 
 def exit_reason_of(error: RayError, crash_text: str) -> ExitReason | None:
-    """Why the worker that raised an error ended; None if it still lives."""
+    """The exit reason of the worker whose call raised this error; None if the worker is still alive."""
     if isinstance(error, RayTaskError):
         cause = error.cause
-        # The allocator does not give back what the task took, and the next task would find the process full.
+        # The allocator does not return the task's memory to the system, so the next task would run out of memory too.
         return ExitReason(Reason.OUT_OF_MEMORY, _error_text(cause)) if isinstance(cause, MemoryError) else None
     if isinstance(error, OutOfMemoryError):
         return ExitReason(Reason.OUT_OF_MEMORY, "Ray's memory monitor ended its worker", is_eviction=True)
@@ -61,18 +61,18 @@ def exit_reason_of(error: RayError, crash_text: str) -> ExitReason | None:
 
 
 def is_death_limit_reached(exit_reasons: list[ExitReason], max_deaths: int) -> bool:
-    """Whether a task fails for good after these deaths of workers that held it alone."""
+    """True if a task fails permanently after these deaths of workers that held it alone."""
     evictions = sum(exit_reason.is_eviction for exit_reason in exit_reasons)
     return len(exit_reasons) - evictions >= max_deaths or evictions >= EVICTIONS_PER_DEATH * max_deaths
 
 
 def needs_quarantine(exit_reasons: list[ExitReason], max_deaths: int) -> bool:
-    """Whether one more eviction reaches the limit, so that the task may only run while no other does."""
+    """True if one more eviction would reach the limit, so that the task may only run while no other task does."""
     return sum(exit_reason.is_eviction for exit_reason in exit_reasons) >= EVICTIONS_PER_DEATH * max_deaths - 1
 
 
 def failure_after_deaths(exit_reasons: list[ExitReason]) -> Failed:
-    """The outcome of a task that reached the limit; its text does not depend on process or time."""
+    """The outcome of a task that reached the limit of deaths; its text does not depend on process or time."""
     times = {
         text: [exit_reason.text for exit_reason in exit_reasons].count(text)
         for text in (exit_reason.text for exit_reason in exit_reasons)
@@ -84,7 +84,7 @@ def failure_after_deaths(exit_reasons: list[ExitReason]) -> Failed:
 
 
 def failure_of_ray_error(error: RayError) -> Failed:
-    """The outcome of a task whose worker lives, but could not receive the task or return its result."""
+    """The outcome of a task whose worker is alive, but could not receive the task or return its result."""
     if isinstance(error, RayTaskError) and isinstance(error.cause, Exception):
         return failure_of(error.cause)
     if isinstance(error, ObjectStoreFullError | OutOfDiskError):

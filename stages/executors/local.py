@@ -20,7 +20,7 @@ from stages.tasks import Failed, Rejected, Task
 
 
 class LocalExecutor:
-    """Has no worker pool and no limits on time or memory; a task that kills the process ends the run."""
+    """Runs without a worker pool and without limits on time or memory; a task that kills the process ends the run."""
 
     def __init__(self, params: ExecutorParams) -> None:
         self.params = params
@@ -52,7 +52,7 @@ class LocalExecutor:
 def _run_pipeline(
     pipeline: Pipeline, batch: list[Task], stats: RunStats, retry_policy: RetryPolicy
 ) -> Iterator[ItemResult]:
-    """Take one batch through all stages, keeping the order of children."""
+    """Run one batch through all stages, and keep the order of children."""
     values: list[tuple[int, Task | Rejected | Failed]] = list(enumerate(batch))
     for stage in pipeline.stages:
         values = _run_stage(stage, values, stats, retry_policy)
@@ -87,7 +87,7 @@ def _run_stage(
 def _run_with_retries(
     stage: AnyStage, batch: list[Task], stats: StageStats, retry_policy: RetryPolicy
 ) -> list[StageResult]:
-    """Results of one batch; a task that fails for a reason that may pass is tried again, after a wait, alone."""
+    """Results of one batch; a task that fails for a transient reason is retried alone after a wait."""
     results = _run_once(stage, batch, stats)
     for index, task in enumerate(batch):
         num_failures = 0

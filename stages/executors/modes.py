@@ -1,4 +1,4 @@
-"""Which executor serves `executor.mode`."""
+"""Maps the values of `executor.mode` to executors."""
 
 from stages import lazy
 from stages.params import ExecutorParams
@@ -9,9 +9,9 @@ EXECUTORS = {
     "streaming": "stages.executors.ray:RayExecutor",
     "batch": "stages.executors.ray:RayExecutor",
 }
-"""Imported when it is built: Ray takes a second."""
+"""Executor classes by mode, imported when one is built: importing Ray takes a second."""
 
 
 def build_executor(params: ExecutorParams) -> Executor:
-    """The executor that the parameters ask for; nothing is started before it is given work."""
+    """Build the executor that `executor.mode` names. It starts nothing before its first task."""
     return lazy.load(EXECUTORS[params.mode])(params)

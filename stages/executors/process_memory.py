@@ -6,11 +6,11 @@ _FIELDS = ("RssAnon:", "VmSwap:")
 
 
 def private_bytes(pid: int | str = "self") -> int | None:
-    """Bytes that would be free again if the process ended; None where it is gone, or the system has no /proc.
+    """Bytes that the end of the process would free; None if the process is gone or the system has no /proc.
 
-    0 for a process that has ended and was not waited for yet. Anonymous pages count, in memory or swapped out; shared
-    libraries and the object store do not, since other workers map them too. /proc/PID/smaps_rollup would give the
-    same, but walks all pages: 12 ms a GiB instead of 0.1 ms.
+    The value is 0 for a zombie. Anonymous pages count, in memory or swapped out. Shared libraries and the object store
+    do not count, since other workers map them too. /proc/PID/smaps_rollup would give the same value, but walks all
+    pages: 12 ms per GiB instead of 0.1 ms.
     """
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()

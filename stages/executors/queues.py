@@ -13,7 +13,7 @@ from stages.pipeline import ItemResult
 from stages.tasks import Task
 
 MIN_TASK_BYTES = 100_000
-"""Least size that a queued task counts, so that queues of tasks without frames are bounded too."""
+"""Smallest size that is counted for a queued task, so that queues of tasks without frames are bounded too."""
 
 
 @dataclass(eq=False, slots=True)
@@ -37,10 +37,10 @@ class Item:
 
 @dataclass(eq=False, slots=True)
 class TaskBlock:
-    """The children of one batch: one object in Ray's store, released when the last of them is done.
+    """The children of one batch: one object in Ray's object store, released when the last of them is done.
 
     Attributes:
-        tasks: the object, or the tasks themselves where they come from the driver.
+        tasks: reference to the object, or the tasks themselves if they come from the driver.
         nbytes: size of the object.
         num_pending: tasks of the block that are not done.
     """
@@ -57,12 +57,12 @@ class PendingTask:
     Attributes:
         item: the item that it was made from.
         path: child indexes from the item down.
-        block: the block that holds it.
-        index: its place in the block.
+        block: block that holds the task.
+        index: position in the block.
         group: group of the task.
-        exit_reasons: of the workers that died while they held this task alone.
-        num_failures: how often it failed for a reason that may pass.
-        is_quarantined: it may only run while no other task does.
+        exit_reasons: exit reasons of the workers that died while they held this task alone.
+        num_failures: number of failures for transient reasons.
+        is_quarantined: true if it may only run while no other task does.
     """
 
     item: Item
@@ -107,7 +107,7 @@ class StageQueue:
         self.num_waiting += 1
 
     def requeue(self, task: PendingTask) -> None:
-        """Queue a task again that was dispatched and got no outcome."""
+        """Queue again a task that was dispatched and got no outcome."""
         if task.is_quarantined:
             self.quarantine.append(task)
         else:
@@ -115,7 +115,7 @@ class StageQueue:
             self.num_waiting += 1
 
     def mark_done(self, task: PendingTask) -> None:
-        """Forget a task that is done with this stage, and release its block with the last one."""
+        """Remove a task that is done with this stage; release its block with the block's last task."""
         self._num_pending[task.group] -= 1
         if not self._num_pending[task.group]:
             del self._num_pending[task.group]

@@ -1,4 +1,4 @@
-"""Scaling: how many workers of which shape run; more where batches wait, fewer where none do."""
+"""Scaling: decides how many workers of each shape run. Adds workers if batches wait, and removes idle ones."""
 
 import logging
 import time
@@ -11,7 +11,7 @@ from stages.executors.worker_pool import WorkerPool
 logger = logging.getLogger(__name__)
 
 SCALE_UP_AFTER_S = 2.0
-"""The pool grows once more batches than its workers could take have waited for so long."""
+"""A worker is added once more batches than the workers could take have waited for this long."""
 IDLE_LIMIT_S = 10.0
 """Idle time after which a worker may be replaced by one of another shape; also the longest wait for a first worker."""
 

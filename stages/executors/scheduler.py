@@ -31,7 +31,7 @@ MAX_SILENCE_S = 0.4
 MAX_CONSECUTIVE_DEATHS = 3
 """Workers that may die in a row while they start, or while they set up one stage."""
 MAX_WAITING_RETRIES = 1000
-"""Tasks in the retry queue at which no new ones are read; where a store is away, all tasks come to wait."""
+"""No new tasks are read while so many are in the retry queue: all tasks end there while a store does not answer."""
 
 
 class Scheduler:

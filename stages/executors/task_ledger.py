@@ -94,7 +94,7 @@ class TaskLedger:
             self._mark_done(call.stage, task)
 
     def on_batch_error(self, call: RemoteCall, error: RayError) -> None:
-        """Record an error that the stage did not raise (a result that cannot be pickled); the worker lives."""
+        """Record an error that the stage did not raise (a result that cannot be pickled). The worker is still alive."""
         if len(call.tasks) > 1:
             self._requeue(call)
             return
@@ -106,7 +106,7 @@ class TaskLedger:
             self._fail(call.stage, task, outcome)
 
     def on_worker_death(self, call: RemoteCall, exit_reason: ExitReason) -> None:
-        """Requeue the tasks of a dead worker, each alone; fail a task that was alone and has reached the limit."""
+        """Requeue the tasks of a dead worker, each alone; fail a task that was alone, at the limit of deaths."""
         name, stats = self._stage_names[call.stage], self.stage_stats(call.stage)
         stats.deaths[exit_reason.row_reason] = stats.deaths.get(exit_reason.row_reason, 0) + 1
         stats.peak_memory_bytes = max(stats.peak_memory_bytes, call.peak_bytes)
@@ -136,7 +136,7 @@ class TaskLedger:
         return block
 
     def _retry_later(self, stage: int, task: PendingTask) -> None:
-        """Queue a task that failed for a reason that may pass for another try; waits get longer each time."""
+        """Queue a task that failed for a transient reason for another try; each wait is longer than the last."""
         task.num_failures += 1
         self.stage_stats(stage).retries += 1
         self._retry_queue.put(stage, [task], self._retry_policy.backoff.wait_s(task.num_failures))

@@ -62,10 +62,10 @@ class StageAssignment:
     """A stage as it is sent to a worker.
 
     Attributes:
-        run_id: id of the run of a pipeline that it belongs to.
-        index: place of the stage in the pipeline.
-        stage: not yet set up.
-        collect: makes rows of the tasks that the stage returns; only on the last stage.
+        run_id: id of the pipeline run that it belongs to.
+        index: position of the stage in the pipeline.
+        stage: the stage, not yet set up.
+        collect: converts the tasks that the stage returns to rows; only for the last stage.
     """
 
     run_id: str
@@ -75,7 +75,7 @@ class StageAssignment:
 
 
 class Worker:
-    """Runs in a process of its own. Takes one call at a time, and beside it `poll`, by which the driver watches it."""
+    """An actor in its own process. Serves one call at a time, and concurrently `poll`, for the driver's watchdog."""
 
     def __init__(self, worker_id: str, num_threads: int, scratch: ScratchFolder, backoff: retry.Backoff) -> None:
         retry.use(backoff)
@@ -90,12 +90,12 @@ class Worker:
         self._assignments: dict[int, StageAssignment] = {}
 
     def info(self) -> WorkerInfo:
-        """Process and node; answered once the process is up."""
+        """Process and node. Ray answers this call once the process has started."""
         return WorkerInfo(os.getpid(), self._metadata.node.node_id)
 
     @ray.method(concurrency_group="watch")
     def poll(self) -> tuple[int, int]:
-        """Heartbeats so far and private memory in bytes; answered beside the work, unless C code holds the GIL."""
+        """Heartbeats so far, and private memory in bytes. Answered while a stage runs, unless C code holds the GIL."""
         return heartbeat.beats(), private_bytes() or 0
 
     def set_up(self, assignment: StageAssignment) -> None:

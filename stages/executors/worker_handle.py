@@ -28,7 +28,7 @@ class RemoteCall:
         kind: its purpose.
         result_ref: resolves when the call is done.
         started_at: by the monotonic clock.
-        run_id: the run of a pipeline that it is for.
+        run_id: id of the pipeline run that it belongs to.
         stage: index in the pipeline.
         tasks: the batch.
         children_ref: the second value of `Worker.process`.
@@ -54,15 +54,15 @@ class WorkerHandle:
         shape: CPUs and GPUs that it holds.
         actor: Ray's handle.
         call: the call in flight; None while the worker is idle.
-        ready_stages: index of each stage that is set up in it, of the run `ready_run_id`.
-        pid: of its process, where this machine sees it.
-        idle_since: when its last call ended.
+        ready_stages: indexes of the stages of the run `ready_run_id` that are set up in it.
+        pid: process id, if the process runs on this machine and is visible.
+        idle_since: time when its last call ended.
         idle_after: run and stage of that call, if it was a batch.
-        beats: heartbeats at the last poll.
-        progress_at: when that figure last changed.
-        is_draining: it shuts down after its current batch.
-        pending_poll: a call of `Worker.poll` in flight, made during the current call.
-        polled_at: when the last one was made.
+        beats: number of heartbeats at the last poll.
+        progress_at: time when `beats` last changed.
+        is_draining: true if it shuts down after its current batch.
+        pending_poll: call of `Worker.poll` in flight, made during the current call.
+        polled_at: time when the last poll was made.
     """
 
     worker_id: str
@@ -85,7 +85,7 @@ class WorkerHandle:
         return self.call is not None and self.call.kind is kind
 
     def extend_deadlines(self, seconds: float, now: float) -> None:
-        """Move all time limits of the current call by so many seconds, as if it had begun later."""
+        """Extend all time limits of the current call by some seconds, as if the call had begun later."""
         self.progress_at = min(now, self.progress_at + seconds)
         if self.call is not None:
             self.call.started_at = min(now, self.call.started_at + seconds)

@@ -1,4 +1,4 @@
-"""The workers of a session: started, watched, ended. The scheduler decides what they work on."""
+"""The worker pool starts, watches and ends the workers of a session. The scheduler decides on their work."""
 
 import logging
 import time
@@ -24,9 +24,9 @@ logger = logging.getLogger(__name__)
 
 POLL_INTERVAL_S = 1.0
 SETUP_STALL_FACTOR = 5
-"""A setup may go so many times `stall_timeout_s` without progress: it downloads weights and counts no heartbeats."""
+"""A setup may take this multiple of `stall_timeout_s`: it downloads weights and sends no heartbeats."""
 START_LIMIT_S = 600.0
-"""Longest start of a worker; on a cluster that grows it waits for a machine."""
+"""Time limit for the start of a worker, which waits for a new machine on an autoscaling cluster."""
 SHUTDOWN_LIMIT_S = 10.0
 
 
@@ -45,8 +45,8 @@ class WorkerPool:
         self._cluster = cluster
         self._params = params
         options: dict[str, Any] = {
-            "max_restarts": 0,  # Ray would restart for ever a worker that its setup kills,
-            "max_task_retries": 0,  # repeat a call that was killed for a stall, and hide why a worker died
+            "max_restarts": 0,  # else Ray restarts forever a worker whose setup kills it
+            "max_task_retries": 0,  # else Ray repeats a call that was killed for a stall, and hides the exit reason
             "concurrency_groups": {"watch": 1},
             "runtime_env": cluster.worker_environment,
         }
@@ -151,7 +151,7 @@ class WorkerPool:
         self.workers.remove(worker)
 
     def remove_dead_idle(self) -> None:
-        """Remove idle workers whose process is gone, before a task could be blamed for them."""
+        """Remove idle workers whose process is gone, so that no later task is blamed for their death."""
         for worker in self.idle():
             if worker.pid and not private_bytes(worker.pid):
                 logger.warning("An idle worker was lost: %s", self.crash_text(worker))
@@ -174,15 +174,15 @@ class WorkerPool:
             return []
         results = list(in_flight)
         ray.wait(results, timeout=timeout_s)
-        self._cluster.check_health()  # the death of workers that died with Ray says nothing about their tasks
+        self._cluster.check_health()  # if Ray itself died, the deaths of its workers must not count against their tasks
         done, _ = ray.wait(results, num_returns=len(results), timeout=0)
         return [in_flight[result] for result in done]
 
     def check_limits(self) -> Iterator[tuple[WorkerHandle, ExitReason]]:
-        """Yield workers beyond a limit of time or memory. To be called a few times a second; polls once a second."""
+        """Yield workers that exceed a time or memory limit. To be called a few times a second; polls once a second."""
         now = time.monotonic()
         if now - self._limits_checked_at > 2 * POLL_INTERVAL_S:
-            # No poll was made meanwhile (the caller was committing, say), so silence proves nothing.
+            # No poll was made meanwhile (the caller was committing, for example), so a stall cannot be inferred.
             for worker in self.workers:
                 worker.extend_deadlines(now - self._limits_checked_at, now)
         self._limits_checked_at = now

@@ -53,7 +53,7 @@ class Filter(ABC):
     needs_frames: ClassVar[bool] = False
 
     def identity(self) -> dict[str, Any]:
-        """Further values that the score depends on, as the hash of a model's weights. Part of every ``row_key``."""
+        """Further values that the score depends on, such as the hash of a model's weights. Part of each ``row_key``."""
         return {}
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:  # noqa: B027 - most filters load nothing

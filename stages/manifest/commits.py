@@ -182,7 +182,7 @@ def count_rows(table: pa.Table) -> tuple[dict[str, int], dict[str, int]]:
 
 
 def _with_sha256(storage: Storage, entry: CommittedFile, known: Mapping[str, str]) -> CommittedFile:
-    """The entry with the hash that its writer took, else the last commit, else of the file as a killed run left it."""
+    """The entry with its SHA-256: from its writer, else the last commit, else computed from a killed run's file."""
     if entry.sha256:
         return entry
     sha256 = known.get(entry.path) or hashlib.sha256(storage.read_bytes(entry.path)).hexdigest()

@@ -38,7 +38,7 @@ def add_audio(source: InputContainer, output: OutputContainer, span: Span) -> It
 
 
 def add_encoded_audio(source: InputContainer, output: OutputContainer, span: Span) -> Iterator[Packet]:
-    """As `add_audio`, but always encoded; of damaged audio, what still decodes."""
+    """As `add_audio`, but always encoded. Packets of damaged audio that do not decode become silence."""
     stream = _audio_stream(source)
     if stream is None:
         return iter(())

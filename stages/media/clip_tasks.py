@@ -25,7 +25,7 @@ FRAME_COLUMNS = (
 """Columns that a row must have so that the frames of its clip can be loaded."""
 
 FRAME_KEY_COLUMNS = ("clip_id", "frames_key", "shot_start_pts", "shot_end_pts")
-"""Those of `FRAME_COLUMNS` that determine which frames are a clip's, for a row key. The shot belongs to them: where no
+"""Columns of `FRAME_COLUMNS` that determine the frames of a clip, for a row key. The shot is one of them: if no
 sampled frame lies in the clip, the nearest one of its shot is taken."""
 
 CLIP_TASK_FIELDS = ("data.clips",)

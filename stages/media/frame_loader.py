@@ -1,4 +1,4 @@
-"""Loads the pictures of a clip from the frame store of its video."""
+"""Loads the frames of a clip from the frame store of its video."""
 
 from collections.abc import Callable, Iterable
 from typing import TypeVar
@@ -22,7 +22,7 @@ MAX_OPENS = 3
 
 
 class FrameLoader:
-    """Reads one store after another and keeps the last one open: the clips of one video come together."""
+    """Reads frames from frame stores. Keeps the last store open, since the clips of one video follow each other."""
 
     def __init__(self, root: str, *, max_frames: int | None = None, pick: Pick | None = None) -> None:
         self._storage = Storage(root)
@@ -34,13 +34,13 @@ class FrameLoader:
         """Pictures of the video's one clip, in presentation order.
 
         Raises:
-            SourceError: the store had to be made anew and the source cannot be decoded, or is another one now.
-            StageError: no picture lies in the clip's shot, or the store does not fit the clip.
+            SourceError: the store had to be rebuilt, and the source cannot be decoded or was replaced.
+            StageError: the store has no picture of the clip's shot, or does not match the clip's ``frames_key``.
         """
         return self._read(video, lambda store: self._decode(video, store))
 
     def times(self, video: Video) -> list[int]:
-        """PTS of the pictures that `load` would return without a limit on their number; none is decoded.
+        """PTS of the pictures that `load` would return without a limit on their number. Decodes no picture.
 
         Raises:
             SourceError, StageError: as `load`.
@@ -48,18 +48,18 @@ class FrameLoader:
         return self._read(video, lambda store: store.times(_clip_positions(video.clip, store)).pts.tolist())
 
     def close(self) -> None:
-        """Close the store; the next clip opens one."""
+        """Close the open store. `load` and `times` may be called again."""
         if self._store is not None:
             self._store.close()
         self._store = None
 
     def _read(self, video: Video, read: Callable[[FrameStore], T | None]) -> T:
-        """The result of `read` on the video's store, which is rebuilt once where it is damaged or lacks the picture."""
+        """The result of `read` on the video's store, which is rebuilt once if it is damaged or lacks the picture."""
         try:
             result = self._read_unreplaced(video, read)
-            if result is None:  # only an unreadable source loses the clip, not a damaged cache
+            if result is None:  # a damaged cache must not fail the clip, only an unreadable source may
                 result = _none_if_damaged(read, self._rebuild(video))
-        except (StageError, StorageError):  # after a failed read the store must be opened again
+        except (StageError, StorageError):  # a store is unusable after a failed read
             self.close()
             raise
         if result is None:
@@ -154,7 +154,7 @@ def _clip_positions(clip: Clip, store: FrameStore) -> list[int]:
 
 
 def _decode_jpegs(jpegs: Iterable[bytes]) -> np.ndarray | None:
-    """Uint8 ``[N, H, W, 3]`` RGB; None where one of them does not decode."""
+    """Decoded pictures, uint8 ``[N, H, W, 3]`` RGB; None if one of them does not decode."""
     images: list[np.ndarray] = []
     for jpeg in jpegs:
         heartbeat.beat()

@@ -1,4 +1,4 @@
-"""Making the frame store: sampling a video's frames at a steady rate and keeping them as JPEGs."""
+"""Writes frame stores: samples the frames of a video at a constant rate and stores them as JPEGs."""
 
 import contextlib
 import os
@@ -32,18 +32,18 @@ __all__ = ["FrameStore", "StoreWriter", "frames_key", "open_store", "rebuild_sto
 
 JPEG_QUALITY = 90
 ROW_GROUP = 64
-"""Pictures held in memory before they go to the file."""
+"""Pictures in a row group of the file; the writer holds at most so many in memory."""
 
 
 class StoreWriter:
-    """Writes a video's frame store; it appears, whole, when `close` is called, and not at all otherwise.
+    """Writes the frame store of a video to a local file; `close` publishes the whole file under its path.
 
     Args:
-        storage: the root.
-        path: from `store_path`.
-        key: from `frames_key`.
-        max_px: longest side of a picture.
-        pixel_aspect: of the stream, width by height; None for square.
+        storage: storage of the root.
+        path: path below the root, from `store_path`.
+        key: key in the footer, from `frames_key`.
+        max_px: largest length of a picture's longest side.
+        pixel_aspect: pixel aspect of the stream, width by height; None for square pixels.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class StoreWriter:
         handle, self._local = tempfile.mkstemp(suffix=".parquet")
         os.close(handle)
         self._schema = FRAME_STORE_SCHEMA.with_metadata({FOOTER_KEY: key.encode()})
-        # A JPEG does not shrink any further.
+        # Compression would not shrink JPEGs any further.
         self._writer = pq.ParquetWriter(self._local, self._schema, compression="none")
 
     def __enter__(self) -> Self:
@@ -72,10 +72,10 @@ class StoreWriter:
             os.unlink(self._local)
 
     def add(self, decoded: DecodedFrame) -> None:
-        """Take one picture; PTS must rise.
+        """Append one picture; PTS must rise.
 
         Raises:
-            StageError: it cannot be encoded.
+            StageError: the picture cannot be encoded.
         """
         if self._scaler is None:
             size = fit(displayed_size(decoded.frame, self._pixel_aspect), self._max_px)
@@ -88,18 +88,19 @@ class StoreWriter:
             self._flush()
 
     def close(self) -> None:
-        """Put the finished file into place."""
+        """Finish the file and publish it under its path."""
         self._flush()
         self._writer.close()
         self._storage.put_file(self._path, self._local)
 
     def written(self) -> FrameStore:
-        """What was closed. By now the file of that name may be another run's, made with other parameters.
+        """Open the frame store that `close` published, by its local copy.
 
-        It reads the local copy, whose bytes stay on the disk until it is closed.
+        The published file may have been replaced meanwhile by another run with other parameters. The local file is
+        unlinked when the writer exits, and its bytes stay on the disk until the returned store is closed.
 
         Raises:
-            StageError: it cannot be read.
+            StageError: the local copy cannot be read.
         """
         with contextlib.ExitStack() as stack:
             try:
@@ -115,7 +116,7 @@ class StoreWriter:
 
 
 def sampled(frames: Iterator[DecodedFrame], sampler: NearestSampler) -> Iterator[DecodedFrame]:
-    """The frames nearest to the sampler's times, each once, in order."""
+    """The frames that the sampler selects, each once, in presentation order."""
     previous: DecodedFrame | None = None
     for current in frames:
         picks = sampler.push(current.pts)
@@ -129,12 +130,13 @@ def sampled(frames: Iterator[DecodedFrame], sampler: NearestSampler) -> Iterator
 
 
 def rebuild_store(storage: Storage, uri: str, partition: str, video_id: str, *, fps: float, max_px: int) -> FrameStore:
-    """Make a video's store by one decode, counted as such, and return it. To be closed.
+    """Rebuild the frame store of a video by one decode, and return the store, which the caller closes.
 
-    A stream that breaks gives the pictures before the fault, as it did when the video was split.
+    Counts the counters ``rebuilt_frame_stores`` and ``decoded_frames``. For a stream that breaks, the store holds the
+    pictures before the fault, as the one that split made.
 
     Raises:
-        SourceError: the source cannot be opened, or nothing of it decodes.
+        SourceError: the source cannot be opened, or no frame of it decodes.
     """
     key, path = frames_key(video_id, fps, max_px), store_path(partition, video_id)
     heartbeat.count("rebuilt_frame_stores")

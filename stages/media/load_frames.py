@@ -18,16 +18,16 @@ Outcome = VideoTask | list[VideoTask] | Rejected | Failed
 
 
 class LoadFramesStage(ProcessingStage[VideoTask, VideoTask]):
-    """Sets ``clip.frames`` (uint8 RGB) from the frame store, which is read once a video.
+    """Sets ``clip.frames`` (uint8 RGB) from the frame store, which is opened once per video.
 
     A frame store that is missing, damaged or made with other parameters than the clip's ``frames_key`` is rebuilt by
     one decode.
 
     Args:
-        root: the root that holds the frame store.
-        max_frames: upper limit of frames per clip, evenly spaced over it; None for all.
+        root: root that holds the frame stores.
+        max_frames: upper limit of frames per clip, evenly spaced over the clip; None for no limit.
         pick: selects the frames that are needed; only these are decoded. None for all.
-        batch_size: clips of one video in a batch.
+        batch_size: largest number of clips in a batch; all are of one video.
     """
 
     name = "load_frames"
@@ -65,7 +65,7 @@ class LoadFramesStage(ProcessingStage[VideoTask, VideoTask]):
         return with_frames(task, self._loader.load(task.data))
 
     def process_batch(self, tasks: list[VideoTask]) -> list[Outcome]:
-        """Process tasks of one video. A source error of one fails all, so that the source is not decoded for each."""
+        """Process tasks of one video. A source error fails all tasks, so that the source is not decoded for each."""
         outcomes: list[Outcome] = []
         for task in tasks:
             try:

@@ -25,7 +25,7 @@ _DAMAGE = (pa.ArrowException, OSError, KeyError, ValueError, OverflowError)
 
 
 class StoreDamaged(CurationError):
-    """The bytes are no Parquet, or do not agree with the footer."""
+    """The bytes are not Parquet, or contradict the footer."""
 
 
 class StoreReplaced(CurationError):
@@ -133,11 +133,11 @@ class RowGroups:
             return pq.read_metadata(pa.BufferReader(tail))
 
     def _range(self, group: int, columns: Sequence[str]) -> tuple[int, int]:
-        """Byte range of the pages of the columns, with whatever lies between them."""
+        """Byte range of the pages of the columns, including bytes between them."""
         with _parsing(self._location):
             row_group = self.metadata.row_group(group)
             chunks = [row_group.column(self._column_indices[name]) for name in columns]
-            # A chunk without a dictionary has no place of one, or 0.
+            # A chunk without a dictionary has no dictionary offset, or the offset 0.
             starts = [
                 min(each.data_page_offset, each.dictionary_page_offset or each.data_page_offset) for each in chunks
             ]
@@ -160,7 +160,7 @@ class RowGroups:
 
 @contextlib.contextmanager
 def reading(location: str) -> Iterator[None]:
-    """Turn an error of the disk or the object store into the failure of the task; a missing file is raised as it is."""
+    """Convert errors of the disk or the object store to errors of the task; a missing file's is raised unchanged."""
     try:
         yield
     except FileNotFoundError:
@@ -177,7 +177,7 @@ def reading(location: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _parsing(location: str) -> Iterator[None]:
-    """Turn what Arrow raises over bytes in memory into `StoreDamaged`. No file is read inside."""
+    """Convert Arrow's errors to `StoreDamaged`. The block must parse bytes in memory only, and read no file."""
     try:
         yield
     except _DAMAGE as error:

@@ -22,7 +22,7 @@ OVER_BUDGET = "there is no room"
 
 
 class _Cell(NamedTuple):
-    """A picture of a contact sheet: its row, its WebP in two sizes, and the reason if it is missing."""
+    """One picture of a contact sheet: its row, its WebP in two sizes, and the reason if the picture is missing."""
 
     row: Row
     data: bytes

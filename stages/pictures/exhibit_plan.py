@@ -133,7 +133,7 @@ _PLANNERS: dict[str, Callable[[pa.Table, Commit], ExhibitPlan]] = {
 
 
 def _contact_sheets(table: pa.Table, lines: Lines) -> list[ContactSheet]:
-    """Contact sheets of kept and of rejected rows; none of a status without rows."""
+    """A contact sheet of the kept rows and one of the rejected rows; none for a status without rows."""
     sheets: list[ContactSheet] = []
     for status, rows, row_lines in (
         ("kept", sample_kept(table, MAX_KEPT), lines),

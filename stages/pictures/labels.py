@@ -1,4 +1,4 @@
-"""Lines of text below a picture, from its row. They are plain text; the caller escapes them."""
+"""Makes the lines of text below a picture from the picture's row. Lines are plain text; the caller escapes them."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ MAX_CAPTION_CHARS = 600
 
 
 def kept_lines(row: Row) -> tuple[str, ...]:
-    """The source's file name; the clip's start, end and id."""
+    """Lines of a kept row: the source's file name; the clip's start, end and id."""
     name = shortened(str(row["uri"]).rsplit("/", 1)[-1], MAX_NAME_CHARS)
     start, end, clip_id = row.get("start_s"), row.get("end_s"), row.get("clip_id") or ""
     return (
@@ -35,22 +35,22 @@ def shortened(text: Any, max_chars: int = MAX_LINE_CHARS) -> str:
 
 
 def rejected_lines(row: Row) -> tuple[str, ...]:
-    """The reason and the error first."""
+    """Lines of a rejected row: first the reason and the error."""
     return str(row["reason"]), shortened(row["error"]), *kept_lines(row)
 
 
 def dataset_lines(row: Row) -> tuple[str, ...]:
-    """The caption last."""
+    """Lines of a row of `dataset`, with the caption last."""
     return *kept_lines(row), shortened(row["caption"])
 
 
 def group_lines(row: Row) -> tuple[str, ...]:
-    """First the size of the group for the kept clip, or the similarity for a removed one."""
+    """Lines of a row of a group: first the group's size for the kept clip, or the similarity for a removed one."""
     if row["status"] == "kept":
         return f"kept, 1 of {row['group_size']} clips", *kept_lines(row)
     return f"similarity {row['similarity']:.3f}", *kept_lines(row)
 
 
 def caption_lines(row: Row) -> tuple[str, ...]:
-    """The caption first."""
+    """Lines of a row of `captions`, with the caption first."""
     return shortened(row["caption"], MAX_CAPTION_CHARS), *kept_lines(row)

@@ -13,7 +13,7 @@ def sample_kept(table: pa.Table, max_rows: int) -> pa.Table:
 
 
 def sample_rejected(table: pa.Table, max_rows: int) -> pa.Table:
-    """At most `max_rows` rejected rows, of as many reasons as possible; those of a reason evenly spaced over the table.
+    """At most `max_rows` rejected rows of as many reasons as possible; each reason's are evenly spaced over the table.
 
     max_rows 5; black 100, still 2, sharpness 1   ->   black, black, still, still, sharpness
     """

@@ -1,4 +1,4 @@
-"""One JPEG of a clip out of its video's frame store: of hours of video, one row group is fetched."""
+"""Reads one JPEG of a clip from the frame store of its video. One row group is fetched, however long the video is."""
 
 from dataclasses import dataclass
 
@@ -14,11 +14,11 @@ NONE_INSIDE = "the frame store holds no picture of the clip"
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What was found for a clip.
+    """The stored picture of a clip, or the reason why it is missing.
 
     Attributes:
-        jpeg: the picture, which may be broken; empty where there is none.
-        lack: why there is none.
+        jpeg: bytes of the picture, which may be damaged; empty if it is missing.
+        lack: reason why the picture is missing; empty if it is not.
     """
 
     jpeg: bytes = b""
@@ -26,9 +26,9 @@ class Stored:
 
 
 def stored_picture(storage: Storage, row: Row) -> Stored:
-    """The picture nearest to the middle of the row's clip; of the whole video where the row has no clip.
+    """The picture nearest to the middle of the row's clip, or of the whole video if the row has no clip.
 
-    One outside the clip is taken only from the same shot, as far as the row names it.
+    A picture outside the clip is taken only from the clip's shot, and only if the row names the shot.
     """
     try:
         with open_store(storage, row["partition"], row["video_id"]) as store:

@@ -1,4 +1,4 @@
-"""Descriptions of the changes of code, parameters and models that invalidate the rows of a table."""
+"""Describes the changes of code, parameters and models that invalidate the rows of a table."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,8 +10,8 @@ def describe_changes(params: Params, identity: Mapping[str, Any], before: Mappin
     """Describe each change that invalidates rows, as "split.threshold changed from 0.4 to 0.3"; none for a new table.
 
     Args:
-        params: of the phase, in this run.
-        identity: the model and the hash of its weights, in this run.
+        params: parameters of the phase in this run.
+        identity: model and hash of its weights in this run.
         before: lineage of the table's newest commit.
     """
     return list(_describe_changes(params, identity, before)) if before else []

@@ -19,10 +19,10 @@ class InputTables:
     """The kept rows of a phase's input tables; a table that spans all partitions is read once.
 
     Args:
-        phase: that reads the inputs.
+        phase: the phase that reads the inputs.
         inputs: tables by asset.
-        committed_versions: numbers of the commits that this run itself made, by asset and partition. These are read,
-            whatever a run with other parameters has committed since; of other tables the newest commit is read.
+        committed_versions: numbers of the commits that this run made, by asset and partition. These are read even if
+            another run has committed since; of all other tables the newest commit is read.
 
     Attributes:
         versions: numbers of the commits that were read, by asset and partition.

@@ -26,11 +26,11 @@ class Session:
     """Runs phases on one set of workers.
 
     Attributes:
-        executor_params: that it was opened with.
+        executor_params: parameters of its executor.
         on_progress: called at least once a second while a phase runs.
-        run_id: stored in the lineage of all that the session writes.
-        reports: for each phase that was run, in order, the reports of committed tables by partition; also for one that
-            stopped with an error.
+        run_id: id that is stored in the lineage of all tables that the session writes.
+        reports: for each phase that was run, in order, the reports of committed tables by partition; a phase that
+            stopped with an error is included.
     """
 
     def __init__(self, executor: ExecutorParams, on_progress: Callable[[Progress], None] | None = None) -> None:
@@ -74,7 +74,7 @@ class Session:
             results.close()  # stops an executor that was interrupted
             try:
                 run.flush()
-            finally:  # committed tables are reported also where the root takes no more rows
+            finally:  # committed tables are reported even if the last flush to the root fails
                 run.complete_reports()
                 self.reports.append(run.reports)
                 self._committed_versions.update(

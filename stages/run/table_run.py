@@ -1,4 +1,4 @@
-"""One phase on one partition: finds the items that have rows already, computes the others, commits the table."""
+"""Runs one phase on one partition: finds the items that have rows, computes the others, and commits the table."""
 
 import importlib.metadata
 from array import array
@@ -38,10 +38,10 @@ class TableRun:
         computed: items computed so far.
         failed: computed items with a failed row.
         redecided: items decided again from stored scores.
-        writer: of the rows.
+        writer: writes the rows.
         to_compute: items to compute.
-        cost_total: of the items to compute.
-        cost_done: of the items computed so far.
+        cost_total: total cost of the items to compute.
+        cost_done: total cost of the items computed so far.
     """
 
     def __init__(

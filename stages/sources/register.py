@@ -1,7 +1,7 @@
 """The register: the partition that holds each source, and the newest version of each source.
 
-A process appends to the log only after it has read all earlier entries, so that no video gets two partitions. Where a
-store fails to keep that, the partition registered first holds the video.
+A process appends to the log only after it has read all earlier entries, so that no video gets two partitions. If a
+store does not guarantee this, the partition registered first holds the video.
 """
 
 import json
@@ -35,10 +35,10 @@ class RegisterEntry:
 
     Attributes:
         number: position in the log, from 1.
-        partition: registered by the entry, or extended; None where it made older versions the newest again.
-        registration: token that all entries of one call have.
-        affected_partitions: other partitions that hold another version of the entry's sources; where it relisted
-            versions, all partitions that hold a version of their sources.
+        partition: partition that the entry registers or extends; None if it makes older versions the newest again.
+        registration: token that all entries of one call share.
+        affected_partitions: other partitions that hold another version of the entry's sources; for an entry that
+            relists versions, all partitions that hold a version of their sources.
     """
 
     number: int

@@ -1,4 +1,4 @@
-"""The interface of splitters, which divide a video into clips; a user's own implement it too."""
+"""The interface of splitters, which divide a video into clips. Users implement it for their own splitters."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class Splitter(ABC):
     Its module must be light to import, since the driver calls `identity`; models are loaded in `setup`, in the worker.
 
     Attributes:
-        picture_size: every frame is pushed upright, scaled to this size; None where it needs no pictures.
+        picture_size: size of the pushed pictures, which are upright; None if the splitter needs no pictures.
     """
 
     picture_size: ClassVar[Size | None] = None

@@ -51,7 +51,7 @@ def _is_isolated(frame: int, changes: NDArray[np.float32], timeline: Timeline) -
         return False
     first, last = timeline.first_at_or_after(first_pts), timeline.first_at_or_after(last_pts)
     before, after = changes[first + 1 : frame], changes[frame + 1 : last]
-    if not len(before) or not len(after):  # at one frame per second nothing can be seen to be static
+    if not len(before) or not len(after):  # at one frame per second none is near enough to be compared
         return False
     return max(float(before.max()), float(after.max())) <= min(
         MAX_STATIC_CHANGE, MAX_STATIC_RATIO * float(changes[frame])

@@ -1,4 +1,4 @@
-"""Concurrent calls of a store: each waits for an answer, and the waits overlap."""
+"""Makes calls of a store concurrently, so that their waits for an answer overlap."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""`curator run` as tests start it: in a process of its own, or in this one."""
+"""Starts `curator run` for tests: in a subprocess, or in this process."""
 
 import os
 import subprocess
@@ -15,13 +15,13 @@ from tests.faults.waiting import wait_for_end
 
 PROJECT = Path(__file__).parents[2]
 OWN = ("DAGSTER_HOME", "CURATOR_ROOT")
-"""Variables of whoever runs the tests, which no run of a test may follow."""
+"""Environment variables of the developer that a run under test must not inherit."""
 
 
 def arguments(
     source: Path | str, root: Path | str, settings: Mapping[str, Any], *, until: str = "dataset"
 ) -> list[str]:
-    """What stands behind `curator`; settings by parameter, such as "split.method"."""
+    """The command line arguments of `curator run`; `settings` maps parameters, such as "split.method", to values."""
     given = ["run", str(source), "--root", str(root), "--until", until]
     return given + [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
 
@@ -34,12 +34,14 @@ def started(
     env: Mapping[str, str] | None = None,
     **popen: Any,
 ) -> Iterator[subprocess.Popen[str]]:
-    """A process that runs `main` of a module, its output and its errors in one pipe; it is gone after the block.
+    """Start a subprocess that runs `main` of a module; it is killed at the end of the block.
+
+    Its stderr goes to the pipe of its stdout.
 
     Args:
-        arguments: of the command.
-        module: whose `main` is called.
-        env: variables beside those of this process.
+        arguments: command line arguments.
+        module: the module whose `main` is called.
+        env: environment variables that are added to those of this process.
         popen: further arguments of `subprocess.Popen`.
     """
     inherited = {name: value for name, value in os.environ.items() if name not in OWN}
@@ -59,19 +61,19 @@ def started(
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Exit code, and all that it printed, once it ended."""
+    """Wait for the end of a process; return its exit code and its whole output."""
     printed = wait_for_end(process)[0]
     return process.returncode, printed
 
 
 def ran(arguments: list[str], **options: Any) -> tuple[int, str]:
-    """Exit code, and all that it printed, of a process as `started` starts it."""
+    """Run a process with `started` to its end; return its exit code and its whole output."""
     with started(arguments, **options) as process:
         return ended(process)
 
 
 def curate_here(source: Path, root: Path, settings: Mapping[str, Any], *, until: str = "dataset") -> Session:
-    """What the command does, in this process; returns the session that it was done in, closed."""
+    """Run the phases as `curator run` does, in this process; return the session, which is closed."""
     params = parse_params(None, [f"{name}={value}" for name, value in settings.items()])
     with dagster_instance() as instance, open_session(params["executor"]) as session:
         execute_plan(plan_run(str(source), str(root), params, until=until), session, instance)

@@ -1,4 +1,4 @@
-"""CPU time of a process and of all that it started, as a sign that it is at work."""
+"""CPU time of a process tree, as a sign of its progress."""
 
 import contextlib
 import os
@@ -8,10 +8,10 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class CpuTime:
-    """Counts from when each process was first seen; what has ended since keeps its time.
+    """Sums the CPU time of a process and all its descendants that were seen, also of those that have ended since.
 
     Args:
-        pid: of the process.
+        pid: root of the process tree.
     """
 
     def __init__(self, pid: int) -> None:
@@ -19,7 +19,7 @@ class CpuTime:
         self._used: dict[tuple[int, int], int] = {}
 
     def seconds(self) -> float:
-        """CPU seconds so far."""
+        """CPU seconds of the process tree so far."""
         parents: dict[int, int] = {}
         used: dict[tuple[int, int], int] = {}
         for folder in Path("/proc").iterdir():
@@ -30,7 +30,7 @@ class CpuTime:
                     pid, started = int(folder.name), int(fields[19])
                     parents[pid], used[pid, started] = int(fields[1]), int(fields[11]) + int(fields[12])
         found = self._family
-        while found:  # who has lost its parent stays in the family
+        while found:  # a process whose parent has ended stays in the family
             found = {pid for pid, parent in parents.items() if parent in self._family} - self._family
             self._family |= found
         self._used.update({process: ticks for process, ticks in used.items() if process[0] in self._family})

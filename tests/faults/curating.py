@@ -1,6 +1,6 @@
-"""`curator run` in a process of its own that writes down how far it is, for tests that strike at a chosen moment.
+"""Runs `curator run` in a subprocess that logs its progress, for tests that kill a process at a chosen moment.
 
-Its arguments are TRACE run SOURCE --root ROOT ...
+The subprocess takes the arguments TRACE run SOURCE --root ROOT ..., and appends its progress to the file TRACE.
 """
 
 import json
@@ -28,18 +28,18 @@ from tests.faults.temporary import temporary_folder
 from tests.faults.waiting import wait_for, wait_until
 
 VICTIMS = {"raylet": "raylet/raylet", "gcs_server": "gcs/gcs_server", "worker": "ray::Worker"}
-"""What the command line of a process of Ray holds."""
+"""By kind of Ray process, the text by which its command line is recognised."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """How far a phase was.
+    """The progress of a phase at one moment.
 
     Attributes:
-        phase: its name.
-        done: items that have their rows.
-        total: items.
-        at_s: when, in seconds of the monotonic clock, which all processes share.
+        phase: name of the phase.
+        done: number of items whose rows are computed.
+        total: number of items.
+        at_s: time of the report, in seconds of the monotonic clock, which all processes share.
     """
 
     phase: str
@@ -49,7 +49,7 @@ class Step:
 
 
 def done_by_phase(steps: list[Step]) -> dict[str, int]:
-    """Items that a run finished; a phase that runs in several passes counts anew in each."""
+    """Number of items that a run finished, by phase; the passes of a phase are added up, as each counts from 0."""
     done: dict[str, int] = {}
     before: dict[str, int] = {}
     for step in steps:
@@ -61,13 +61,13 @@ def done_by_phase(steps: list[Step]) -> dict[str, int]:
 
 @dataclass
 class Curation:
-    """One `curator run`, begun with `begun`.
+    """One `curator run`, started by `begun`.
 
     Attributes:
-        process: of the driver.
-        temporary: its folder for temporary files, nobody else's.
-        trace: what it wrote down.
-        folders: of its Ray, as far as seen; they go when it ends.
+        process: the driver.
+        temporary: folder for temporary files that only this run uses.
+        trace: file that the driver logs its progress to.
+        folders: folders of the run's private Ray that were seen so far; they are removed when the run ends.
     """
 
     process: subprocess.Popen[str]
@@ -76,30 +76,30 @@ class Curation:
     folders: set[str] = field(default_factory=lambda: set())
 
     def steps(self) -> list[Step]:
-        """What it wrote down so far; a line that is being written is left out."""
+        """The logged progress so far, without an unfinished last line."""
         text = self.trace.read_text() if self.trace.exists() else ""
         return [Step(*json.loads(line)) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
     def wait_for(self, reached: Callable[[], bool]) -> None:
-        """Return when the moment has come."""
+        """Wait until `reached` returns true; the test fails if the run ends first."""
         wait_for(self.process, reached)
 
     def wait_for_phase(self, phase: str, done: int) -> None:
-        """Return when a phase has finished so many items."""
+        """Wait until a phase has finished at least `done` items."""
         self.wait_for(lambda: any(step.phase == phase and step.done >= done for step in self.steps()))
 
     def processes(self) -> set[Process]:
-        """Of its Ray."""
+        """The processes of the run's private Ray."""
         self.folders |= {str(folder) for folder in self.temporary.glob("curator-*")}
         return {process for folder in self.folders for process in processes_of(folder)}
 
     def pids(self, victim: str) -> list[int]:
-        """Processes of its Ray of one kind, in order."""
+        """Process ids of the run's Ray processes of one kind, in ascending order."""
         found = [process.pid for process in self.processes() if VICTIMS[victim] in _command_line(process.pid)]
         return sorted(found)
 
     def strike(self, victim: str, choice: int = 0) -> float:
-        """SIGKILL the driver, or a process of its Ray; returns when, in seconds of the monotonic clock."""
+        """SIGKILL the driver, or one process of its Ray; return the time in seconds of the monotonic clock."""
         pids = [self.process.pid]
         self.processes()
         if victim != "driver":
@@ -109,11 +109,11 @@ class Curation:
         return time.monotonic()
 
     def end(self) -> tuple[int, str]:
-        """Exit code, and all that it printed, once it ended."""
+        """Wait for the end of the run; return its exit code and its whole output."""
         return ended(self.process)
 
     def seconds_until_gone(self) -> float:
-        """Seconds until no process of its Ray is left, nor a file of it; from now on."""
+        """Wait until the run's Ray has left neither a process nor a file; return the seconds that this took."""
         return wait_until(
             lambda: not self.processes() and not list(self.temporary.glob("curator-*")),
             told=lambda: (
@@ -124,7 +124,7 @@ class Curation:
 
 
 def undisturbed_tables(sources: Path, root: Path, settings: Mapping[str, Any]) -> Tables:
-    """The tables of a run in this process, without Ray."""
+    """The tables of a run without faults, made in this process without Ray."""
     curate_here(sources, root, {**settings, "executor.mode": "local"})
     return tables(root)
 
@@ -138,7 +138,7 @@ def _command_line(pid: int) -> str:
 
 @contextmanager
 def begun(sources: Path, root: Path, settings: Mapping[str, Any]) -> Iterator[Curation]:
-    """A run that has just been started; ended, and its folder for temporary files removed, with the block."""
+    """Start a run; at the end of the block it is killed, and its folder for temporary files is removed."""
     with temporary_folder() as temporary:
         trace = root.parent / f"{root.name}-{temporary.name}.trace"
         given = [str(trace), *arguments(sources, root, settings)]
@@ -147,7 +147,7 @@ def begun(sources: Path, root: Path, settings: Mapping[str, Any]) -> Iterator[Cu
 
 
 def main() -> None:
-    """The command `curator`, whose progress also goes to a file."""
+    """Run the command `curator` and also log its progress to a file."""
     trace = sys.argv.pop(1)
     shown = run_and_retry.progress_display
 

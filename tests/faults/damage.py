@@ -1,4 +1,4 @@
-"""Damaged copies of videos. Each is made anew, byte for byte, from the file, the kind of damage and a seed."""
+"""Damaged copies of videos. A copy is reproducible, byte for byte, from the file, the kind of damage and a seed."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 HEAD_BYTES = 4096
-"""Where the header of a format without boxes stands."""
+"""Number of bytes at the beginning of a file that are taken as the header of a format without boxes."""
 MAX_BLOCK_BYTES = 1 << 16
 
 MP4_PARENTS = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"dinf", b"mvex", b"moof", b"traf", b"udta"}
@@ -28,12 +28,12 @@ EBML_HEADER = b"\x1a\x45\xdf\xa3"
 
 
 class Length(NamedTuple):
-    """Where a container says how long one of its parts is.
+    """A length field of a container.
 
     Attributes:
-        offset: of its first byte.
-        width: in bytes.
-        marker: bits of the first byte that tell the width itself (EBML), and stay.
+        offset: position of its first byte.
+        width: size of the field in bytes.
+        marker: bits of the first byte that encode the width itself (EBML); they are not changed.
     """
 
     offset: int
@@ -46,9 +46,9 @@ class Copy:
     """One damaged copy.
 
     Attributes:
-        source: the whole file.
-        kind: of `KINDS`.
-        seed: of the damage.
+        source: the undamaged file.
+        kind: kind of damage, one of `KINDS`.
+        seed: seed of the random damage.
     """
 
     source: Path
@@ -57,30 +57,30 @@ class Copy:
 
     @property
     def name(self) -> str:
-        """Tells what it is made of, and keeps the ending."""
+        """File name made of the attributes, with the suffix of the source."""
         return f"{self.source.stem}.{self.kind}.{self.seed}{self.source.suffix}"
 
     def make(self, folder: Path) -> Path:
-        """Write it below the folder."""
+        """Write the copy below the folder; return its path."""
         path = folder / self.name
         path.write_bytes(damaged(self.source.read_bytes(), self.kind, f"{self.source.name}/{self.kind}/{self.seed}"))
         return path
 
 
 def damaged(data: bytes, kind: str, seed: str) -> bytes:
-    """The bytes with one kind of damage, equal for equal seeds; nothing can be done to none."""
+    """The bytes with one kind of damage, equal for equal seeds; empty data stays empty."""
     return KINDS[kind](bytearray(data), random.Random(seed)) if data else b""
 
 
 def _flip(data: bytearray, choose: random.Random) -> bytes:
-    """1 to 200 bits anywhere."""
+    """Flip 1 to 200 bits anywhere."""
     for _ in range(round(2 ** choose.uniform(0, 7.6))):
         data[choose.randrange(len(data))] ^= 1 << choose.randrange(8)
     return bytes(data)
 
 
 def _flip_header(data: bytearray, choose: random.Random) -> bytes:
-    """1 to 16 bits of what describes the streams."""
+    """Flip 1 to 16 bits of the header, which describes the streams."""
     places = header_places(bytes(data))
     for _ in range(round(2 ** choose.uniform(0, 4))):
         data[choose.choice(places)] ^= 1 << choose.randrange(8)
@@ -88,12 +88,12 @@ def _flip_header(data: bytearray, choose: random.Random) -> bytes:
 
 
 def _cut(data: bytearray, choose: random.Random) -> bytes:
-    """The end is missing."""
+    """Remove the end."""
     return bytes(data[: choose.randrange(len(data))])
 
 
 def _swap(data: bytearray, choose: random.Random) -> bytes:
-    """Two blocks have changed places."""
+    """Swap two blocks."""
     size = choose.randint(1, max(1, min(MAX_BLOCK_BYTES, len(data) // 4)))
     one, other = (choose.randrange(max(1, len(data) - size)) for _ in range(2))
     data[one : one + size], data[other : other + size] = data[other : other + size], data[one : one + size]
@@ -101,7 +101,7 @@ def _swap(data: bytearray, choose: random.Random) -> bytes:
 
 
 def _lengths(data: bytearray, choose: random.Random) -> bytes:
-    """1 to 4 lengths of boxes, elements or packets are wrong."""
+    """Overwrite 1 to 4 length fields of boxes, elements or packets."""
     places = list(lengths(bytes(data)))
     for place in choose.sample(places, min(len(places), choose.randint(1, 4))):
         bits = (7 if place.marker else 8) * place.width
@@ -123,7 +123,7 @@ KINDS: dict[str, Callable[[bytearray, random.Random], bytes]] = {
 
 
 def lengths(data: bytes) -> Iterator[Length]:
-    """Every place where the container tells a length, as far as they nest in order."""
+    """Every length field of the container, as far as its parts nest properly."""
     if data.startswith(EBML_HEADER):
         return _element_lengths(data, 0, len(data))
     if data[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip"):
@@ -166,7 +166,7 @@ def _element_lengths(data: bytes, start: int, end: int) -> Iterator[Length]:
 
 
 def _packet_lengths(data: bytes) -> Iterator[Length]:
-    """Of an MPEG program stream: two bytes after a start code."""
+    """Length fields of the packets of an MPEG program stream: two bytes after a start code."""
     place = data.find(b"\0\0\1")
     while 0 <= place < len(data) - 6:
         if data[place + 3] >= 0xBB:
@@ -175,7 +175,7 @@ def _packet_lengths(data: bytes) -> Iterator[Length]:
 
 
 def header_places(data: bytes) -> range:
-    """Where the streams are described: the movie box, else the beginning."""
+    """Byte positions of the description of the streams: the movie box, else the beginning of the file."""
     if data[4:8] == b"ftyp":
         for start, name, end in boxes(data, 0, len(data)):
             if name == b"moov":

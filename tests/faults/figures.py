@@ -1,4 +1,4 @@
-"""Measured figures of the fault tests, kept where a person asks for them; docs/reliability.md is written from these."""
+"""Logs measured figures of the fault tests on request; the figures in docs/reliability.md come from this log."""
 
 import json
 import os
@@ -8,7 +8,7 @@ VARIABLE = "CURATOR_FIGURES"
 
 
 def note(promise: str, **figures: float | str) -> None:
-    """Append one JSON line to the file that `CURATOR_FIGURES` names; without it, nothing is kept."""
+    """Append one JSON line to the file that `CURATOR_FIGURES` names; do nothing if the variable is not set."""
     if file := os.environ.get(VARIABLE):
         with Path(file).open("a") as handle:
             handle.write(json.dumps({"promise": promise, **figures}) + "\n")

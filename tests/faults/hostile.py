@@ -1,4 +1,4 @@
-"""Files made to harm who opens them, byte by byte: no encoder would write them."""
+"""Files that are built byte by byte to harm their reader; no encoder would write them."""
 
 import struct
 from collections.abc import Callable
@@ -10,12 +10,12 @@ from tests.faults.damage import boxes
 
 @dataclass(frozen=True, slots=True)
 class Hostile:
-    """A source that means harm.
+    """A source that is built to harm its reader.
 
     Attributes:
-        kind: what it tries.
-        data: its bytes.
-        name: of the file.
+        kind: the kind of attack.
+        data: content of the file.
+        name: name of the file.
     """
 
     kind: str
@@ -23,27 +23,27 @@ class Hostile:
     name: str = ""
 
     def make(self, folder: Path) -> Path:
-        """Write it below the folder."""
+        """Write the file below the folder; return its path."""
         path = folder / (self.name or f"{self.kind.replace(' ', '_')}.mp4")
         path.write_bytes(self.data)
         return path
 
 
 def patched(data: bytes, box: str, offset: int, *words: int) -> bytes:
-    """An MP4 with other 32-bit words in the first box of a name, `offset` bytes into its payload."""
+    """The MP4 with 32-bit words overwritten in the first box of a name, from `offset` bytes into its payload on."""
     start = next(start for start, name, _ in boxes(data, 0, len(data)) if name == box.encode()) + 8 + offset
     wrong = b"".join((word & 0xFFFFFFFF).to_bytes(4) for word in words)
     return data[:start] + wrong + data[start + len(wrong) :]
 
 
 def repeated(data: bytes, size: int, *, times: int) -> bytes:
-    """A film of one frame, `size` bytes long, whose index names it again and again; its header stands behind it."""
+    """A video of one frame of `size` bytes, which its index lists `times` times; the header follows the frame."""
     words = {
         b"stts": (0, 1, times, 512),
         b"stsz": (0, size, times),
         b"stsc": (0, 1, 1, 1, 1),
     }
-    data = data.replace(b"edts", b"free")  # the edit list shows but one
+    data = data.replace(b"edts", b"free")  # the edit list would present only one frame
     for name, payload in words.items():
         data = _replaced(data, name, b"".join(word.to_bytes(4) for word in payload))
     first = data.index(b"stco") + 4
@@ -52,7 +52,7 @@ def repeated(data: bytes, size: int, *, times: int) -> bytes:
 
 
 def _replaced(data: bytes, name: bytes, payload: bytes) -> bytes:
-    """The MP4 with another payload in the first box of a name; the boxes around it grow or shrink."""
+    """The MP4 with another payload in the first box of a name; the sizes of its parent boxes are adapted."""
     found = list(boxes(data, 0, len(data)))
     start, _, end = next(box for box in found if box[1] == name)
     grown = bytearray(data)
@@ -64,7 +64,7 @@ def _replaced(data: bytes, name: bytes, payload: bytes) -> bytes:
 
 
 def huge_h264(side: int, *, frames: int = 8) -> bytes:
-    """126 bytes of H.264 that ask for pictures of `side` squared: empty ones, each a reference of the next."""
+    """126 bytes of H.264 that declare pictures of `side` x `side`: empty ones, each a reference of the next."""
     blocks = side // 16
     sequence = f"{0x42:08b}{0:08b}{62:08b}" + "".join(map(_ue, (0, 0, 2, 4))) + "0" + 2 * _ue(blocks - 1) + "1100"
     picture = _ue(0) * 2 + "00" + _ue(0) * 3 + "000" + _ue(0) * 3 + "000"
@@ -83,7 +83,7 @@ def _ue(value: int) -> str:
 
 
 def _unit(kind: int, bits: str) -> bytes:
-    """A NAL unit, with the bytes that keep start codes out of it."""
+    """A NAL unit, with emulation prevention bytes."""
     bits += "1"
     bits += "0" * (-len(bits) % 8)
     raw = int(bits, 2).to_bytes(len(bits) // 8)
@@ -96,12 +96,12 @@ def _unit(kind: int, bits: str) -> bytes:
 
 
 def mp4_of_tracks(number: int) -> bytes:
-    """Tracks of eight bytes."""
+    """An MP4 with many tracks of eight bytes each."""
     return _box(b"ftyp", b"isom\0\0\0\0") + _box(b"moov", _box(b"trak") * number)
 
 
 def mkv_of_tracks(number: int) -> bytes:
-    """Video tracks, and the beginning of a cluster."""
+    """A Matroska file with many video tracks, and the beginning of a cluster."""
     tracks = b"".join(
         _element("ae", _element("d7", place.to_bytes(4)) + _element("83", b"\1") + _element("86", b"V_VP8"))
         for place in range(1, number + 1)
@@ -113,7 +113,7 @@ def mkv_of_tracks(number: int) -> bytes:
 
 
 def ts_of_streams(number: int) -> bytes:
-    """A transport stream whose programme map names other streams again and again: 30 of 7680 ids in each version."""
+    """A transport stream whose programme map lists other streams in each version: 30 of 7680 ids at a time."""
     maps: list[bytes] = []
     for version in range(256):
         streams = b"".join(

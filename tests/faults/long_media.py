@@ -1,4 +1,4 @@
-"""Videos of any length at the price of a short one: a minute is encoded once, then its packets are repeated."""
+"""Long videos at the cost of a short one: a minute is encoded once, then its packets are repeated."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -38,7 +38,7 @@ def _pictures(width: int, height: int, rate: int) -> Iterator[NDArray[np.uint8]]
 
 
 def repeated(source: Path, path: Path, times: int) -> Path:
-    """The same pictures so many times over, by their packets."""
+    """Write the video `times` times in a row by stream copy of its packets."""
     with av.open(str(source)) as first, av.open(str(path), "w") as writer:
         track = writer.add_stream_from_template(first.streams.video[0], opaque=True)
         length = first.streams.video[0].duration or 0

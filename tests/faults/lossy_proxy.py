@@ -1,4 +1,4 @@
-"""A proxy that can lose an answer: the request arrives, and the client never learns what became of it."""
+"""A proxy that can lose a response: the request reaches the server, and the client does not learn the result."""
 
 import contextlib
 import socket
@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 
 
 class LossyProxy:
-    """Passes bytes on, until it is told to cut a connection where the next answer begins.
+    """Forwards bytes; on request it closes the connection at the beginning of the next response.
 
     Attributes:
-        url: to be used in place of the server's.
-        lost: answers that never arrived.
-        num_bytes: passed on, both ways.
+        url: URL of the proxy, to be used in place of the server's.
+        lost: number of responses that were not forwarded.
+        num_bytes: bytes forwarded in both directions.
     """
 
     def __init__(self, url: str) -> None:
@@ -37,7 +37,7 @@ class LossyProxy:
         self._listener.close()
 
     def lose_next_answer(self) -> None:
-        """The next answer, on whichever connection."""
+        """Drop the next response of the server, on any connection."""
         self._is_to_lose = True
 
     def _accept(self) -> None:

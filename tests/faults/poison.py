@@ -1,4 +1,4 @@
-"""Stages that do to their worker what the task's name says, once or each time, and what runs them."""
+"""Stages that harm their worker (crash, hang, eat memory) as the task's id says, and helpers that run them."""
 
 import ctypes
 import os
@@ -30,7 +30,7 @@ GIB = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Load(Task):
-    """A task that carries bytes and remembers its way."""
+    """A task that carries bytes and records the stages that it passed."""
 
     way: str = ""
     load: NDArray[np.uint8] | None = None
@@ -41,7 +41,7 @@ class Load(Task):
 
 
 class Step(ProcessingStage[Load, Load]):
-    """Appends its name to the way; with `fan_out`, makes so many of one; with `nbytes`, gives each a load."""
+    """Appends its name to `way`. Returns `fan_out` children per task, each with a load of `nbytes`."""
 
     def __init__(self, name: str, *, fan_out: int = 1, nbytes: int = 0, seconds: float = 0.0) -> None:
         self.name = name
@@ -60,7 +60,7 @@ class Step(ProcessingStage[Load, Load]):
 class Poison(Step):
     """Dies, hangs or misbehaves as the task's id says: "segfault-3" crashes each time, "segfault-3-once" only once.
 
-    In the folder `marks` it leaves the process ids of its workers, and the names of tasks that harm once.
+    In the folder `marks` it creates a file for each process id of its workers, and for each task that harms once.
     """
 
     def __init__(self, name: str = "poison", *, marks: Path | None = None, batch_size: int = 1) -> None:
@@ -85,7 +85,7 @@ class Poison(Step):
 
 
 class Setup(Step):
-    """Sets up as its kind says, and writes down what happened to it."""
+    """Does the harm `kind`, if there is one, in `setup`, and logs the calls of its set-up and teardown."""
 
     def __init__(self, kind: str, log: Path, *, name: str = "setup", seconds: float = 0.0) -> None:
         super().__init__(name, seconds=seconds)
@@ -174,7 +174,7 @@ HARM: dict[str, Any] = {
 
 
 def is_first(mark: Path) -> bool:
-    """True for the one who leaves the mark."""
+    """Create a file exclusively; true for the caller that created it."""
     try:
         mark.touch(exist_ok=False)
     except FileExistsError:
@@ -188,7 +188,7 @@ def collect(task: Any) -> list[Row]:
 
 
 class Done(NamedTuple):
-    """What a run gave: outcomes by task id, how often it said None, and its figures."""
+    """The result of a run: outcomes by task id, the number of times that it yielded None, and its statistics."""
 
     outcomes: dict[str, tuple[Any, ...]]
     pauses: int
@@ -197,7 +197,7 @@ class Done(NamedTuple):
 
 @contextmanager
 def executor(**params: Any) -> Iterator[RayExecutor]:
-    """An executor on the session's Ray with short limits, closed afterwards; begins when those before it are gone."""
+    """An executor with short limits on the Ray of the test session; waits for the end of earlier ones' workers."""
     wait_for_free_cpus()
     ready = RayExecutor(ExecutorParams(**{"stall_timeout_s": 30.0, "worker_memory_gb": 4.0, **params}))
     try:
@@ -207,7 +207,7 @@ def executor(**params: Any) -> Iterator[RayExecutor]:
 
 
 def pipeline(stages: Sequence[AnyStage], *, collect: Collect = collect) -> Pipeline:
-    """The stages, whose last tasks become rows."""
+    """A pipeline of the stages; `collect` turns the last tasks into rows."""
     return Pipeline("test", list(stages), collect=collect).build()
 
 
@@ -226,7 +226,7 @@ def run(executor: Any, stages: Sequence[AnyStage], tasks: Sequence[Load], *, col
 
 
 def loads(*task_ids: str, group: str = "") -> list[Load]:
-    """One task each."""
+    """One task per id."""
     return [Load(task_id, group) for task_id in task_ids]
 
 

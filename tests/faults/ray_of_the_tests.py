@@ -1,4 +1,4 @@
-"""The Ray of the test session, which drivers join and leave as it was."""
+"""The Ray of the test session. Drivers connect to it and must release all CPUs when they leave."""
 
 import ray
 
@@ -6,10 +6,10 @@ from tests.faults.waiting import wait_until
 
 
 def free_cpus() -> float:
-    """CPUs that nobody holds."""
+    """Number of CPUs that no worker holds."""
     return ray.available_resources().get("CPU", 0.0)
 
 
 def wait_for_free_cpus() -> float:
-    """Return once nobody holds a CPU, with the seconds that it took; fails where that Ray has ended."""
+    """Wait until no worker holds a CPU; return the seconds that this took. Fails if this Ray has ended."""
     return wait_until(lambda: free_cpus() == ray.cluster_resources()["CPU"], told=free_cpus, every_s=0.05)

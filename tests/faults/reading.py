@@ -1,4 +1,4 @@
-"""The first phases over one folder, without Dagster."""
+"""Runs the first phases on one folder, without Dagster."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ PARTITION_SIZE = 1024
 
 
 def registered(sources: Path | str, root: Path | str) -> str:
-    """The one partition that holds the sources that lie there."""
+    """Register the sources of a folder as one partition; return its key."""
     listed = list_sources(str(sources), ReadParams())
     (partition,) = register_sources(Storage(root), listed, ReadParams(partition_size=PARTITION_SIZE))
     return partition
@@ -22,7 +22,7 @@ def registered(sources: Path | str, root: Path | str) -> str:
 def read_and_split(
     sources: Path | str, root: Path | str, split: SplitParams, executor: ExecutorParams
 ) -> tuple[PhaseReport, PhaseReport]:
-    """What reading, in this process, and splitting, as the executor does it, say of the folder."""
+    """The reports of the read phase, run in this process, and of the split phase, run by the executor."""
     partition = registered(sources, root)
     videos, clips = (ManifestRef(str(root), asset, partition) for asset in ("videos", "clips"))
     with open_session(ExecutorParams(mode="local")) as session:

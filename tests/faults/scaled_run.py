@@ -1,6 +1,6 @@
 """Runs of the scaled toy phase in a process of their own: `python -m tests.faults.scaled_run '{"roots": [...], ...}'`.
 
-Prints one JSON line a run: what was done, how long it took, and by how much the process has grown.
+Prints one JSON line per run: the items done, the time taken, and the growth of the process's memory.
 """
 
 import json
@@ -24,13 +24,13 @@ LONGEST_PAUSE_S = 0.003
 
 
 def peak_bytes() -> int:
-    """The most memory that this process has had; ru_maxrss would count that of the process that started it."""
+    """Peak memory of this process. ru_maxrss is not used: it includes the memory of the parent process."""
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024
 
 
 def meet(place: Path, *, of: int) -> None:
-    """Return when so many processes have come to this place; one that died never comes."""
+    """Barrier: return when `of` processes have called this. It never opens if one of them died."""
     place.mkdir(exist_ok=True)
     (place / str(os.getpid())).touch()
     wait_until(
@@ -41,7 +41,7 @@ def meet(place: Path, *, of: int) -> None:
 
 
 def run(root: str, partition: str | None, params: dict[str, Any]) -> dict[str, Any]:
-    """Bring the table of one partition, or of all, up to date."""
+    """Run the phase on one partition, or on all if it is None."""
     partitions = registered_partitions(Storage(root)) if partition is None else [partition]
     with open_session(ExecutorParams(mode="local", max_tries=1)) as session:
         outputs = [ManifestRef(root, "videos", each) for each in partitions]
@@ -51,9 +51,9 @@ def run(root: str, partition: str | None, params: dict[str, Any]) -> dict[str, A
 
 
 def main(request: dict[str, Any]) -> None:
-    """Do what is asked for in each root: run with "params", or only read the table where there are none.
+    """Serve the request in each root: run the phase with "params", or only read the table if there are no "params".
 
-    With "of", so many processes begin each root together; each registers "names", and pauses by its "seed".
+    With "of", that many processes begin each root together; each registers "names", and pauses by its "seed".
     """
     PHASE_CLASSES["read"] = ScaledPhase
     row_writer.FLUSH_ITEMS = request.get("flush_items", row_writer.FLUSH_ITEMS)

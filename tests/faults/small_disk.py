@@ -1,4 +1,4 @@
-"""A disk of a few kilobytes, mounted for a test, that can be made larger."""
+"""A file system of a few kilobytes, mounted for a test, that can be enlarged."""
 
 import os
 import subprocess
@@ -10,23 +10,25 @@ import pytest
 
 
 class SmallDisk:
-    """A file system in memory, counted in pages of 4 KiB.
+    """A file system in memory, with a capacity in pages of 4 KiB.
 
     Attributes:
-        path: where it is mounted.
+        path: the mount point.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def resize(self, size_bytes: int) -> None:
-        """Give it so many bytes; what lies there stays."""
+        """Change the capacity; existing files stay."""
         _mount("-o", f"remount,size={size_bytes}", str(self.path))
 
 
 @contextmanager
 def small_disk(path: Path, size_bytes: int) -> Iterator[SmallDisk]:
-    """A disk that is gone after the block. Without the right to mount, the test skips, or fails where CI needs it."""
+    """A disk that is unmounted after the block. Without the right to mount, the test skips, or
+    fails if `CURATOR_REQUIRE_SHARED` is set.
+    """
     path.mkdir()
     mounted = _mount("-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(path))
     if mounted.returncode != 0:

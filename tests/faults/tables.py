@@ -1,4 +1,4 @@
-"""What lies below a root: tables, their versions, and the files that hold their rows."""
+"""Reads the contents of a root: tables, their versions, and their row files."""
 
 import hashlib
 from collections import Counter
@@ -22,21 +22,21 @@ def tables(root: Path | str) -> Tables:
 
 
 def committed(storage: Storage) -> Iterator[ManifestRef]:
-    """Every table that has a version, those of one asset after the other."""
+    """Every table that has a commit, asset by asset."""
     for asset in ASSETS:
         for partition in committed_partitions(storage, asset):
             yield ManifestRef(storage.root, asset, partition)
 
 
 def versions(storage: Storage, ref: ManifestRef) -> Iterator[Commit]:
-    """All versions of a table, the first one first; none is missing between."""
+    """All versions of a table, oldest first. Fails if a number between is missing."""
     newest = last_commit(storage, ref)
     for number in range(1, newest.number + 1 if newest else 1):
         yield load_commit(storage, ref, number)
 
 
 def check_files_whole(storage: Storage, ref: ManifestRef, commit: Commit) -> None:
-    """Every file that a version of a table names is there, byte for byte."""
+    """Check that every file that a version of a table names exists with the committed SHA-256."""
     for entry in commit.files:
         sha256 = hashlib.sha256(storage.read_bytes(entry.path)).hexdigest()
         assert sha256 == entry.sha256, f"{entry.path}, of {ref.folder} version {commit.number}"
@@ -48,7 +48,7 @@ def row_files(root: Path | str) -> set[str]:
 
 
 def lasting_rows(root: Path | str) -> Counter[str]:
-    """By row key, in how many row files an item has rows that are there to stay; more than one: it was done twice."""
+    """By row key, the number of row files with lasting (not transient) rows of an item; above 1: computed twice."""
     found: Counter[str] = Counter()
     storage = Storage(root)
     for path in row_files(root):

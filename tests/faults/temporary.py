@@ -9,8 +9,8 @@ from pathlib import Path
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """An empty folder that is gone after the block, as TMPDIR of a process that starts a Ray."""
-    # Ray puts sockets there, whose paths may have 107 bytes.
+    """An empty folder for the TMPDIR of a process that starts a Ray; removed after the block."""
+    # The short path leaves room for Ray's sockets below it, whose paths may have at most 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="k-", dir="/tmp"))
     try:
         yield folder

@@ -1,4 +1,4 @@
-"""Sources that somebody broke, put through the phases that read them: read, split and write."""
+"""Runs damaged sources through the phases that read sources: read, split and write."""
 
 import shutil
 from collections import Counter
@@ -23,32 +23,32 @@ WORD_OF = {
     "CorruptStream": Reason.CORRUPT_STREAM,
     "StageError": Reason.STAGE_ERROR,
 }
-"""What the error of a failed row may begin with; that of a lost worker with PoolError."""
+"""Error classes that the error of a failed row may name, with the row's reason. For a lost worker it is PoolError."""
 
 
 class Broken(Protocol):
-    """A source to be."""
+    """A damaged source that can be written to a folder."""
 
     @property
     def kind(self) -> str:
-        """What is wrong with it."""
+        """The kind of damage."""
         ...
 
     def make(self, folder: Path) -> Path:
-        """Write it below the folder."""
+        """Write the source below the folder; return its path."""
         ...
 
 
 @dataclass
 class Tally:
-    """What became of the copies.
+    """Counts of the outcomes of damaged copies.
 
     Attributes:
         outcomes: copies by kind of damage and outcome: kept, or the phase and the reason of the row that ended it.
-        clips: written clips, by how they were cut.
+        clips: written clips by the method of cutting.
         deaths: lost workers by phase and reason.
-        longest_s: the longest item by phase.
-        problems: rows that break a promise.
+        longest_s: duration of the longest batch by phase.
+        problems: a message for each row that violates an invariant.
     """
 
     outcomes: Counter[tuple[str, str]] = field(default_factory=lambda: Counter())
@@ -59,12 +59,12 @@ class Tally:
 
 
 class Trial:
-    """Puts one batch of copies after another through the phases.
+    """Runs one batch of copies after another through the phases.
 
     Args:
-        folder: for copies and tables of one batch, emptied after it.
-        session: whose workers do it.
-        split: how videos are cut.
+        folder: for copies and tables of one batch; removed after it.
+        session: runs the phases.
+        split: parameters of the split phase.
     """
 
     def __init__(self, folder: Path, session: Session, split: SplitParams) -> None:
@@ -75,7 +75,7 @@ class Trial:
         self._root = str(folder / "root")
 
     def run(self, copies: Sequence[Broken]) -> None:
-        """Damage, read, split, write, and count."""
+        """Make the damaged copies, run read, split and write on them, and count the outcomes."""
         sources = self._folder / "sources"
         sources.mkdir(parents=True)
         uris = {str(copy.make(sources)): copy.kind for copy in copies}
@@ -120,7 +120,7 @@ class Trial:
 
 
 def problem(phase: str, row: Row) -> str | None:
-    """What is wrong with the outcome that a row states."""
+    """A message if the outcome of a row is inconsistent, else None."""
     if row["status"] == "kept":
         return None
     name, _, message = (row["error"] or "").partition(": ")
@@ -132,13 +132,13 @@ def problem(phase: str, row: Row) -> str | None:
 
 
 def frames_of(path: str) -> int:
-    """Frames that the header of a written clip tells."""
+    """Number of frames by the header of a written clip."""
     with av.open(path) as container:
         return container.streams.video[0].frames
 
 
 def commit(root: str, asset: str, partition: str, rows: list[Row]) -> ManifestRef:
-    """Make these rows the asset's table, one item each."""
+    """Commit these rows as the asset's table, one item per row."""
     ref = ManifestRef(root, asset, partition)
     commit_items(ref, ((row["clip_id"], [row]) for row in rows))
     return ref

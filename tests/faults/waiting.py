@@ -1,7 +1,7 @@
-"""Waiting for what another process brings about: as long as anything moves, and never for ever.
+"""Waits for the effect of another process, bounded by its progress instead of a total time.
 
-No wait ends after a number of seconds, which a machine that does something else too may need many times over. It ends
-the test once nothing has moved for `STILL_S`; what moves without getting anywhere, pytest's own timeout ends.
+A total time limit would fail on a loaded machine, which may need many times as long. A wait fails the test once there
+was no progress for `STILL_S`; pytest's own timeout ends a test whose process is busy but never finishes.
 """
 
 import subprocess
@@ -12,18 +12,18 @@ from typing import Any
 from tests.faults.cpu_time import CpuTime
 
 STILL_S = 120.0
-"""A test fails once nothing has moved for so long; a process that competes with many has had its turn by then."""
+"""Seconds without progress after which a test fails; long enough for a process that competes with many for the CPU."""
 LEAST_CPU_SHARE = 0.08
-"""Of a core: a process tree that uses less does not move. A Ray that has nothing to do uses half of that."""
+"""Share of a core; a process tree that uses less makes no progress. An idle Ray uses half of that."""
 LOOK_EVERY_S = 1.0
 
 
 class Stillness:
-    """For how long nothing has moved.
+    """Measures the time since the last progress.
 
     Args:
-        told: how things stand; another answer than before is progress.
-        pid: of a process whose CPU time, and that of all that it started, is progress too.
+        told: returns the current state; a change of the state is progress.
+        pid: root of a process tree whose CPU time is progress too.
     """
 
     def __init__(self, told: Callable[[], object], pid: int | None = None) -> None:
@@ -34,7 +34,7 @@ class Stillness:
         self._moved_at = self._looked_at = time.monotonic()
 
     def check(self) -> None:
-        """Fail the test where nothing has moved for too long; looks once a second, however often it is asked."""
+        """Fail the test if there was no progress for `STILL_S`. Looks at most once in `LOOK_EVERY_S`."""
         now = time.monotonic()
         if now - self._looked_at < LOOK_EVERY_S:
             return
@@ -49,13 +49,13 @@ class Stillness:
 def wait_until(
     reached: Callable[[], bool], *, told: Callable[[], object], pid: int | None = None, every_s: float = 0.02
 ) -> float:
-    """Return once it holds, with the seconds that it took.
+    """Wait until a condition holds; return the seconds that this took.
 
     Args:
-        reached: is asked again and again.
-        told: how things stand, which the test says where it fails; as long as it changes, it is waited on.
-        pid: of a process that brings it about; as long as it and what it started work, it is waited on.
-        every_s: seconds between two questions.
+        reached: the condition, which is polled.
+        told: returns the current state, which is part of the failure's message; the wait goes on while it changes.
+        pid: root of a process tree that brings the condition about; the wait goes on while the tree uses CPU time.
+        every_s: seconds between two polls.
     """
     began, stillness = time.monotonic(), Stillness(told, pid)
     while not reached():
@@ -65,7 +65,7 @@ def wait_until(
 
 
 def wait_for(process: subprocess.Popen[Any], reached: Callable[[], bool]) -> float:
-    """As `wait_until`; a process that ends before fails the test with what it printed."""
+    """As `wait_until`; if the process ends before the condition holds, the test fails with the process's output."""
 
     def is_reached() -> bool:
         if reached():
@@ -77,7 +77,7 @@ def wait_for(process: subprocess.Popen[Any], reached: Callable[[], bool]) -> flo
 
 
 def wait_for_end(process: subprocess.Popen[Any]) -> tuple[Any, Any]:
-    """What it printed, to its output and to its errors, once it ended; the test fails where it stands still."""
+    """Wait for the end of a process; return its stdout and stderr. The test fails if the process makes no progress."""
     stillness = Stillness(lambda: process.args, process.pid)
     while True:
         try:
@@ -87,7 +87,7 @@ def wait_for_end(process: subprocess.Popen[Any]) -> tuple[Any, Any]:
 
 
 def stopped(process: subprocess.Popen[Any]) -> None:
-    """Ask a process to end, and return once it did; the test fails where it does not, and it is ended all the same."""
+    """Send SIGTERM and wait for the end of the process. If it does not end, it is killed and the test fails."""
     process.terminate()
     try:
         wait_for_end(process)
@@ -97,7 +97,7 @@ def stopped(process: subprocess.Popen[Any]) -> None:
 
 
 def finished(command: list[Any], *, check: bool = True, **popen: Any) -> subprocess.CompletedProcess[str]:
-    """What a command printed and how it ended; it is ended where it stands still, or the test is interrupted."""
+    """Run a command; return its output and exit code. It is killed if it makes no progress, or on an interrupt."""
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **{**pipes, **popen}) as process:
         try:
