@@ -83,8 +83,8 @@ class ObjectStore:
 def running_server(folder: Path) -> Iterator[ObjectStore]:
     """Run a server with its data in `folder` until the end of the block."""
     store = ObjectStore(folder)
-    store.start()
     try:
+        store.start()
         yield store
     finally:
         store.stop(signal.SIGKILL)

@@ -1,10 +1,15 @@
-"""What importing one half must not pull in, each tried in a clean process."""
+"""What importing one half must not pull in, each tried in a clean process; and what the import contracts cover."""
 
+import ast
 import json
+import pkgutil
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
+import stages
 from tests.faults.waiting import finished
 
 HEAVY = {"av", "torch", "cv2", "PIL", "transformers", "faiss"}
@@ -50,3 +55,40 @@ def test_no_module_of_stages_imports_dagster() -> None:
         "    assert 'dagster' not in sys.modules, module.name\n"
     )
     assert "dagster" not in modules_after(code)
+
+
+PROJECT = Path(__file__).parents[1]
+CONTRACTS = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+PACKAGES = {module.name for module in pkgutil.iter_modules(stages.__path__) if module.ispkg}
+
+
+def test_every_package_of_stages_has_a_contract_on_its_public_interface() -> None:
+    protected = {
+        tuple(contract["protected_modules"]): contract["allowed_importers"]
+        for contract in CONTRACTS
+        if contract["type"] == "protected"
+    }
+    for name in PACKAGES:
+        assert protected[(f"stages.{name}.*",)] == [f"stages.{name}"]
+
+
+def test_what_curator_dagster_may_enter_is_decided_for_every_unit_of_stages() -> None:
+    (contract,) = [each for each in CONTRACTS if each.get("allow_indirect_imports")]
+    allowed = {"run", "pictures", "sources", "manifest", "write", "params", "storage"}
+    allowed |= {"schemas", "errors", "tasks", "retry"}
+    forbidden = {name.removeprefix("stages.") for name in contract["forbidden_modules"]}
+    assert not allowed & forbidden
+    assert allowed | forbidden == {module.name for module in pkgutil.iter_modules(stages.__path__)}
+
+
+def test_late_imports_stay_inside_their_package() -> None:
+    """import-linter reads no strings, so that a late import could reach past a public interface."""
+    seen = 0
+    for path in (PROJECT / "stages").rglob("*.py"):
+        package = path.relative_to(PROJECT).parts[1]
+        values = (node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant))
+        dotted = [value for value in values if str(value).startswith("stages.") and ":" in str(value)]
+        if path.name != "registry.py":
+            assert all(str(value).startswith(f"stages.{package}.") for value in dotted), (path, dotted)
+            seen += len(dotted)
+    assert seen >= 8

@@ -147,7 +147,7 @@ function stand(picture) {
 // ---- gallery
 
 function badge(clip) {
-  const words = clip.status === "unfinished" ? `made as far as ${clip.asset.replaceAll("_", " ")}` : FATES[clip.status];
+  const words = clip.status === "unfinished" ? `made as far as ${clip.asset.replaceAll("_", " ")}` : OUTCOMES[clip.status];
   return element("span", { class: `badge ${clip.status}` }, words, clip.reason ? ": " : "", element("bdi", {}, clip.reason));
 }
 
@@ -217,7 +217,7 @@ function drawFilters() {
     if (why) counts.set(why, (counts.get(why) ?? 0) + 1);
   }
   const counted = (value, text) => option(value, `${text} (${counts.get(value).toLocaleString("en")})`);
-  form.elements.status.append(option("", "all"), ...Object.keys(FATES).filter((status) => counts.has(status)).map((status) => counted(status, FATES[status])));
+  form.elements.status.append(option("", "all"), ...Object.keys(OUTCOMES).filter((status) => counts.has(status)).map((status) => counted(status, OUTCOMES[status])));
   form.elements.reason.append(option("", "all"), ...data.funnel.flatMap(({ asset }) => {
     const reasons = [...counts.keys()].filter((why) => why.startsWith(`${asset} `)).sort();
     const group = element("optgroup", { label: asset.replaceAll("_", " ") }, ...reasons.map((why) => counted(why, why.slice(asset.length + 1))));

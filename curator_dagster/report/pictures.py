@@ -10,10 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from stages.pictures import stored_stills
 from stages.storage import Storage
 
 Row = dict[str, Any]
@@ -21,7 +18,7 @@ Row = dict[str, Any]
 READ_THREADS = 8
 _PREVIEW_DIVISOR = 20
 """A preview larger than the room divided by this is replaced by stills."""
-_STILLS = (0.5, 0.15, 0.85)
+_STILL_SHARES = (0.5, 0.15, 0.85)
 """Positions of the stills as shares of the clip, in order of preference."""
 
 
@@ -86,38 +83,9 @@ def _pictures(storage: Storage, clip: Row, largest: int) -> list[EmbeddedPicture
 
 
 def _stills(storage: Storage, clip: Row) -> list[EmbeddedPicture]:
-    """Some stored frames of the clip, in order of preference; none where the store is missing or damaged.
-
-    The frame store is a cache, so that it may be both. A long video's is large: only the row groups that hold the
-    frames are read.
-    """
-    try:
-        with storage.open(f"frames/{clip['partition']}/{clip['video_id']}.parquet") as handle:
-            file = pq.ParquetFile(handle)
-            places = _places(file.read(["pts"])["pts"].to_numpy(), clip["start_pts"], clip["end_pts"])
-            return [_picture("image/jpeg", _jpeg(file, place), place) for place in places]
-    except FileNotFoundError:
-        return []
-    except (pa.ArrowException, OSError, KeyError):  # Arrow tells of damaged pages by an OSError
-        return []
-
-
-def _places(pts: np.ndarray, start: int, end: int) -> list[int]:
-    """Of the frames inside a span those nearest to some points of it, each once; none where it is too short for one."""
-    inside = np.flatnonzero((pts >= start) & (pts < end))
-    if not len(inside):
-        return []
-    points = (start + share * (end - start) for share in _STILLS)
-    return list(dict.fromkeys(int(inside[np.abs(pts[inside] - point).argmin()]) for point in points))
-
-
-def _jpeg(file: pq.ParquetFile, place: int) -> bytes:
-    for group in range(file.num_row_groups):
-        rows = file.metadata.row_group(group).num_rows
-        if place < rows:
-            return file.read_row_group(group, ["jpeg"])["jpeg"][place].as_py()
-        place -= rows
-    raise KeyError(place)
+    """Some stored frames of the clip, in order of preference; none where the frame store has none to give."""
+    stills = stored_stills(storage, clip, _STILL_SHARES)
+    return [_picture("image/jpeg", jpeg, position) for position, jpeg in stills.items()]
 
 
 def _picture(media_type: str, data: bytes, position: int = 0) -> EmbeddedPicture:

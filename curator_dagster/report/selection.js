@@ -1,7 +1,7 @@
 "use strict";
 // Which clips are shown, and in which order. Knows no document: a test runs it alone.
 
-const FATES = {
+const OUTCOMES = {
   kept: "in the dataset",
   rejected: "rejected",
   failed: "failed",

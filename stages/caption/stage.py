@@ -20,7 +20,7 @@ class _Request:
     """A window and the captioner's input for it."""
 
     window: Window
-    shown: CaptionInput
+    caption_input: CaptionInput
 
 
 class CaptionStage(ProcessingStage[VideoTask, VideoTask]):
@@ -69,7 +69,7 @@ class CaptionStage(ProcessingStage[VideoTask, VideoTask]):
         if self._captioner is None:
             raise RuntimeError("setup must be called before process_batch.")
         requests = [self._requests(task.data.clip) for task in tasks]
-        results = iter(self._captioner.caption([request.shown for of_clip in requests for request in of_clip]))
+        results = iter(self._captioner.caption([request.caption_input for of_clip in requests for request in of_clip]))
         return [
             self._outcome(task, [self._captioned(request.window, next(results)) for request in of_clip])
             for task, of_clip in zip(tasks, requests, strict=True)

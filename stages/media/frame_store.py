@@ -115,11 +115,16 @@ class FrameStore:
         )
         if self._fits_cache(groups):
             self._cache(groups)
-        first, last = self._position(span.start_pts), self._position(span.end_pts)
-        if first < last:
-            return list(range(first, last))
-        first, last = self._position(shot.start_pts), self._position(shot.end_pts)
-        return [self.nearest((span.start_pts + span.end_pts) / 2, first, last)] if first < last else []
+        inside = self.between(span.start_pts, span.end_pts)
+        if inside:
+            return list(inside)
+        in_shot = self.between(shot.start_pts, shot.end_pts)
+        middle = (span.start_pts + span.end_pts) / 2
+        return [self.nearest(middle, in_shot.start, in_shot.stop)] if in_shot else []
+
+    def between(self, start_pts: int, end_pts: int) -> range:
+        """Positions of the pictures in [start_pts, end_pts)."""
+        return range(self._position(start_pts), self._position(end_pts))
 
     def nearest(self, pts: float, first: int, last: int) -> int:
         """The position in [first, last), which must not be empty, that is nearest to a time; of two the earlier."""

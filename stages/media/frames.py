@@ -21,14 +21,11 @@ from stages.media.frame_store import (
     FrameStore,
     StoreDamaged,
     frames_key,
-    open_store,
     store_path,
 )
 from stages.media.sampling import NearestSampler
 from stages.schemas import FRAME_STORE_SCHEMA
 from stages.storage import Storage
-
-__all__ = ["FrameStore", "StoreWriter", "frames_key", "open_store", "rebuild_store", "sampled", "store_path"]
 
 JPEG_QUALITY = 90
 ROW_GROUP = 64

@@ -5,5 +5,6 @@ of text. The module that decodes and encodes pictures is imported at the first c
 """
 
 from stages.pictures.exhibit import SVG, WEBP, Budget, Exhibit, Picture, exhibits
+from stages.pictures.stored import stored_stills
 
-__all__ = ["SVG", "WEBP", "Budget", "Exhibit", "Picture", "exhibits"]
+__all__ = ["SVG", "WEBP", "Budget", "Exhibit", "Picture", "exhibits", "stored_stills"]

@@ -11,7 +11,7 @@ from stages.manifest import ManifestRef, last_commit, load_commit, read_commit
 from stages.pictures.exhibit import SVG, WEBP, Budget, Exhibit, Picture
 from stages.pictures.exhibit_plan import COLUMNS, ContactSheet, plan_exhibits
 from stages.pictures.histogram import draw_svg
-from stages.pictures.stored import Stored, stored_picture
+from stages.pictures.stored import StoredPicture, stored_picture
 from stages.pictures.thumbnails import decode_jpeg, encode_small, encode_within
 from stages.storage import Storage, map_concurrently
 from stages.tasks import Row
@@ -74,10 +74,10 @@ def _exhibit(sheet: ContactSheet, cells: list[list[_Cell]]) -> Exhibit:
     return Exhibit(sheet.name, f"{sheet.note} {missing}".strip(), tuple(rows))
 
 
-def _missing_reason(stored: Stored, is_broken: bool, is_dropped: bool) -> str:
+def _missing_reason(stored: StoredPicture, is_broken: bool, is_dropped: bool) -> str:
     """The reason why a picture is missing; empty where it is not."""
-    if stored.lack:
-        return stored.lack
+    if stored.missing_reason:
+        return stored.missing_reason
     if is_broken:
         return BROKEN_JPEG
     return OVER_BUDGET if is_dropped else ""

@@ -29,7 +29,7 @@ def commit(storage: Storage, asset: str, partition: str, rows: list[Row]) -> Non
 
 
 def clip(number: int, **columns: Any) -> Row:
-    """A clip of two seconds, the number-th of its video; ``ends`` holds its fate by the asset that does not keep it."""
+    """A clip of two seconds, the number-th of its video; ``ends`` has its outcome by the asset that loses it."""
     start = 2.0 * number
     return {
         "partition": f"p{number % 3}",

@@ -32,7 +32,7 @@ for task_id, (outcome,) in sorted(done.outcomes.items()):
 
 
 @pytest.mark.long  # 35 s, and it fills a tenth of the machine's memory
-def test_memory_monitor_condemns_only_the_task_that_fills_the_machine() -> None:
+def test_memory_monitor_fails_only_the_task_that_fills_the_machine() -> None:
     lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
     kib = {fields[0]: int(fields[1]) for fields in lines}
     threshold = 1.1 - kib["MemAvailable:"] / kib["MemTotal:"]

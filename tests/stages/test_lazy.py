@@ -24,7 +24,7 @@ def test_load_rejects_what_is_not_there(dotted: str, missing: str) -> None:
         lazy.load(dotted, wanted_by="A test")
 
 
-def test_names_rejects_a_name_that_the_package_does_not_give_out() -> None:
+def test_package_rejects_a_name_that_it_does_not_export() -> None:
     with pytest.raises(ImportError, match="cannot import name 'nothing'"):
         from stages.media import nothing  # noqa: F401  # type: ignore[attr-defined]
 

@@ -16,7 +16,7 @@ ALIKE = {"unique_clips": {"status": "rejected", "reason": "duplicate", "group_id
 
 
 @pytest.mark.parametrize(
-    ("ends", "until", "fate"),
+    ("ends", "until", "outcome"),
     [
         ({}, "dataset", ("dataset", "kept", "")),
         (DARK, "dataset", ("filtered_clips", "rejected", "black")),
@@ -28,11 +28,11 @@ ALIKE = {"unique_clips": {"status": "rejected", "reason": "duplicate", "group_id
     ],
 )
 def test_outcome_of_a_clip_is_that_of_the_asset_where_it_ends(
-    storage: Storage, ends: Row, until: str, fate: tuple[str, ...]
+    storage: Storage, ends: Row, until: str, outcome: tuple[str, ...]
 ) -> None:
     write_root(storage, [clip(0, ends=ends)], until=until)
     found = final_outcomes(read_committed(storage))
-    assert {name: (each.asset, each.status, each.reason) for name, each in found.items()} == {"clip0": fate}
+    assert {name: (each.asset, each.status, each.reason) for name, each in found.items()} == {"clip0": outcome}
 
 
 def test_outcome_of_a_video_without_clips_is_its_own(storage: Storage) -> None:

@@ -9,6 +9,6 @@ def test_round_robin_order_shows_each_outcome_and_partition_before_any_twice() -
     ]
     order = round_robin_order([*kept, *lost])
     assert sorted(order, key=id) == sorted([*kept, *lost], key=id)
-    assert {fate.reason for fate in order[:4]} == {"", "a", "b"}
-    assert len({fate.partition for fate in [fate for fate in order if fate.status == "kept"][:50]}) == 50
+    assert {outcome.reason for outcome in order[:4]} == {"", "a", "b"}
+    assert len({outcome.partition for outcome in [outcome for outcome in order if outcome.status == "kept"][:50]}) == 50
     assert order == round_robin_order([*lost, *reversed(kept)])

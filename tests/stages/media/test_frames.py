@@ -13,7 +13,8 @@ from stages import heartbeat
 from stages.errors import CorruptStream
 from stages.media.container import open_video
 from stages.media.decode import decode_frames
-from stages.media.frames import FrameStore, StoreWriter, frames_key, open_store, rebuild_store, store_path
+from stages.media.frame_store import FrameStore, frames_key, open_store, store_path
+from stages.media.frames import StoreWriter, rebuild_store
 from stages.storage import Storage
 from tests.videos import noise_shot, remux, three_shots, truncated, write_video
 

@@ -39,12 +39,12 @@ def test_stored_picture_of_a_video_without_clips_is_its_middle(tmp_path: Path) -
 def test_stored_picture_says_why_there_is_none(tmp_path: Path, data: bytes | None, lack: str) -> None:
     path = write_store(tmp_path, "v", PICTURES)
     path.unlink() if data is None else path.write_bytes(data)
-    assert stored_picture(Storage(tmp_path), clip_row("v", 0, 10)).lack == lack
+    assert stored_picture(Storage(tmp_path), clip_row("v", 0, 10)).missing_reason == lack
 
 
 def test_stored_picture_shows_no_other_clip(tmp_path: Path) -> None:
     write_store(tmp_path, "v", PICTURES)
-    assert stored_picture(Storage(tmp_path), clip_row("v", 32, 36)).lack == NONE_INSIDE
+    assert stored_picture(Storage(tmp_path), clip_row("v", 32, 36)).missing_reason == NONE_INSIDE
 
 
 def test_stored_picture_fetches_one_row_group(tmp_path: Path) -> None:
@@ -54,4 +54,4 @@ def test_stored_picture_fetches_one_row_group(tmp_path: Path) -> None:
     data[column.data_page_offset : column.data_page_offset + 12] = bytes(12)  # the first pages are damaged
     path.write_bytes(data)
     assert stored_picture(Storage(tmp_path), clip_row("v", 195, 205)).jpeg == b"jpeg 200"
-    assert stored_picture(Storage(tmp_path), clip_row("v", 0, 12)).lack == UNREADABLE
+    assert stored_picture(Storage(tmp_path), clip_row("v", 0, 12)).missing_reason == UNREADABLE

@@ -123,7 +123,7 @@ def test_frame_store_of_a_store_that_is_away_is_not_damaged(
     with open_store(storage, "p", "v") as store, s3_server.outage(), retry.using(Backoff(1, 0)):
         with pytest.raises(StorageError):
             list(store.jpegs([0]))
-        assert stored_picture(storage, clip_row("v", 0, 10)).lack == UNREADABLE
+        assert stored_picture(storage, clip_row("v", 0, 10)).missing_reason == UNREADABLE
 
 
 def test_racing_commits_get_numbers_of_their_own(s3_bucket: str) -> None:
