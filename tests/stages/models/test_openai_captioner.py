@@ -25,21 +25,17 @@ from tests.videos import three_shots
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CaptionServer]:
-    with serving(make_checkpoint(tmp_path_factory.mktemp("checkpoint"))) as server:
-        yield server
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_checkpoint(tmp_path_factory.mktemp("checkpoint"))
 
 
 @pytest.fixture
-def server(running: CaptionServer, monkeypatch: pytest.MonkeyPatch) -> CaptionServer:
-    """The server with an empty script, and a client that waits milliseconds between tries."""
+def server(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CaptionServer]:
+    """A server of the test's own: a request that another test gave up may still arrive. Retries wait 1 to 4 ms."""
     monkeypatch.setattr(openai_captioner, "BACKOFF_S", (0.001, 0.002, 0.004))
     monkeypatch.delenv(API_KEY_VARIABLE, raising=False)
-    running.script.clear()
-    running.requests.clear()
-    running.keys.clear()
-    running.meet = None
-    return running
+    with serving(checkpoint) as server:
+        yield server
 
 
 def windows(count: int) -> list[CaptionInput]:
