@@ -19,10 +19,12 @@ def pytest_configure() -> None:
     """What holds for all tests.
 
     A shell that runs them in the background lets them ignore SIGINT, and all that they start would too. Ray gives its
-    workers a niceness of 15, with which they get 3 % of a core that another process keeps busy. How long an example of
-    hypothesis takes depends on what else the machine does.
+    workers a niceness of 15, with which they get 3 % of a core that another process keeps busy. Several test files run
+    at once, and threads of OpenMP that wait for one another on cores that others use take a sixth longer than one
+    thread. How long an example of hypothesis takes depends on what else the machine does.
     """
     os.environ.setdefault("RAY_worker_niceness", "0")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

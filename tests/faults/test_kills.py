@@ -48,10 +48,10 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight videos of 18 clips each."""
+def sources(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight videos, or as many as the test's parameter says, of 18 clips each."""
     folder = tmp_path_factory.mktemp("sources")
-    for number in range(8):
+    for number in range(getattr(request, "param", 8)):
         write_video(folder / f"{number}.mp4", noise_shot(number, 225, height=64, width=64), rate=25)
     return folder
 
@@ -60,7 +60,8 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def undisturbed(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Tables:
     """The tables of a run in this process, without Ray."""
     made = undisturbed_tables(sources, tmp_path_factory.mktemp("undisturbed"), SETTINGS)
-    assert [asset for asset, rows in made.items() if len(rows) < 100] == ["videos"]
+    videos = len(list(sources.iterdir()))
+    assert [asset for asset, rows in made.items() if len(rows) < 18 * videos] == ["videos"]
     return made
 
 
@@ -108,7 +109,8 @@ class Chain:
             run.wait_for(lambda: self._is_committed(ORDER[before]))
             time.sleep(self.random.uniform(0, 0.4))
         else:
-            run.wait_for_phase(phase, int(self.random.uniform(0, 0.7) * (144 if before > 0 else 8)))
+            videos = len(list(self.sources.iterdir()))
+            run.wait_for_phase(phase, int(self.random.uniform(0, 0.7) * (18 * videos if before > 0 else videos)))
             time.sleep(self.random.uniform(0, 0.1))
         at_s = run.strike(victim, self.random.randrange(4))
         self.struck.append((phase, at_s))
@@ -191,6 +193,7 @@ def lose_ray(chain: Chain, victim: str, phase: str) -> None:
     assert chain.ended_s[-1] < max(END_LIMIT_S, ran_s)
 
 
+@pytest.mark.parametrize("sources", [4], indirect=True)
 def test_lost_worker_and_lost_ray_cost_no_row(chain: Chain, undisturbed: Tables) -> None:
     with chain.run() as run:
         chain.strike(run, "worker", "filter")
