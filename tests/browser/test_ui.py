@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.browser.server import Server
-from tests.faults.figures import note
+from tests.faults.measurements import note
 from tests.faults.waiting import wait_until
 from tests.videos import noise_shot, three_shots, write_video
 

@@ -20,7 +20,7 @@ from stages.params import ExecutorParams
 from stages.run.phases import PHASE_CLASSES
 from tests.curator_dagster import tiny_phases
 from tests.curator_dagster.conftest import QUIET
-from tests.faults.ray_of_the_tests import wait_for_free_cpus
+from tests.faults.session_ray import wait_for_free_cpus
 
 FOUND: dict[str, object] = {}
 OPTIONS = {"log_to_driver": False}

@@ -22,7 +22,7 @@ from stages.manifest.row_files import read_footer
 from stages.params import ExecutorParams
 from tests.curator_dagster.conftest import QUIET
 from tests.faults.command import ran
-from tests.faults.ray_of_the_tests import wait_for_free_cpus
+from tests.faults.session_ray import wait_for_free_cpus
 from tests.faults.tables import row_files
 
 CURATION = Curation(executor=ExecutorParams(num_workers=2))

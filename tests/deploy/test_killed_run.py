@@ -20,7 +20,7 @@ from curator_dagster.resources import Storage
 from stages.manifest import last_commit
 from tests.deploy.conftest import DEPLOY
 from tests.faults.command import PROJECT
-from tests.faults.figures import note
+from tests.faults.measurements import note
 from tests.faults.waiting import finished, stopped, wait_until
 
 LOCATION = ["-m", "tests.deploy.killed_location"]

@@ -61,7 +61,7 @@ def alive_and_free(address: str) -> tuple[set[str], float]:
 def test_run_works_on_every_node_and_leaves_them(way: str, nodes: Nodes) -> None:
     there, free = alive_and_free(nodes.address)
     assert len(there) == free == 2
-    code, printed = ran([getattr(nodes, way)], module="tests.deploy.joining", env=ENVIRONMENT)
+    code, printed = ran([getattr(nodes, way)], module="tests.deploy.joining_driver", env=ENVIRONMENT)
     assert code == 0, printed
     worked = json.loads(printed.splitlines()[-1])
     assert worked == {"joined": sorted(there), "connected": sorted(there)}

@@ -14,8 +14,8 @@ import pytest
 
 from stages.executors.cleanup_process import Process, processes_of
 from tests.faults.command import PROJECT
-from tests.faults.figures import note
-from tests.faults.temporary import temporary_folder
+from tests.faults.measurements import note
+from tests.faults.temporary_folder import temporary_folder
 from tests.faults.waiting import finished, wait_for, wait_for_end, wait_until
 
 USER_STAGE = """

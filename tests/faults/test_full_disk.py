@@ -19,7 +19,7 @@ from stages.manifest import read_manifest
 from stages.schemas import ASSETS
 from stages.storage import Storage
 from tests.faults.command import arguments, ran
-from tests.faults.figures import note
+from tests.faults.measurements import note
 from tests.faults.small_disk import small_disk
 from tests.faults.tables import check_files_whole, committed, versions
 from tests.videos import noisy_video, three_shots

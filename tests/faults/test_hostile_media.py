@@ -28,9 +28,9 @@ from stages.media.container import MAX_PIXELS
 from stages.params import ExecutorParams, SplitParams
 from stages.run import open_session
 from stages.storage import Storage
-from tests.faults.figures import note
-from tests.faults.hostile import MANY_STREAMS, Hostile, huge_h264, patched
-from tests.faults.trial import Broken, Tally, Trial
+from tests.faults.damage_run import Broken, Tally, Trial
+from tests.faults.hostile_media import MANY_STREAMS, Hostile, huge_h264, patched
+from tests.faults.measurements import note
 from tests.faults.waiting import finished
 from tests.videos import noise_shot, write_video
 

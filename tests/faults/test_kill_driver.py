@@ -17,9 +17,9 @@ import ray
 from stages.manifest import committed_partitions
 from stages.storage import Storage
 from tests.faults.command import arguments, ended, started
-from tests.faults.curating import undisturbed_tables
-from tests.faults.figures import note
-from tests.faults.ray_of_the_tests import free_cpus, wait_for_free_cpus
+from tests.faults.curator_process import undisturbed_tables
+from tests.faults.measurements import note
+from tests.faults.session_ray import free_cpus, wait_for_free_cpus
 from tests.faults.tables import Tables, lasting_rows, row_files, tables
 from tests.faults.waiting import wait_for
 from tests.videos import noise_shot, three_shots, write_video

@@ -23,8 +23,8 @@ from stages.manifest import committed_partitions
 from stages.manifest.row_writer import FLUSH_ITEMS
 from stages.params import PHASES
 from stages.storage import Storage
-from tests.faults.curating import Curation, Step, begun, done_by_phase, undisturbed_tables
-from tests.faults.figures import note
+from tests.faults.curator_process import Curation, Step, begun, done_by_phase, undisturbed_tables
+from tests.faults.measurements import note
 from tests.faults.tables import Tables, tables
 from tests.videos import noise_shot, write_video
 

@@ -6,9 +6,9 @@ import pytest
 
 from stages.params import ExecutorParams, SplitParams
 from stages.pipeline import StageStats
-from tests.faults.figures import note
+from tests.faults.first_phases import read_and_split
 from tests.faults.long_media import SHOT_S, repeated, sliding_minute
-from tests.faults.reading import read_and_split
+from tests.faults.measurements import note
 
 MARGIN_BYTES = 50 << 20
 MARGIN_SHARE = 0.15

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.figures import note
+from tests.faults.measurements import note
 from tests.phases import register_names
 
 ITEM_BYTES = 1_500

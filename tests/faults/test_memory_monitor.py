@@ -12,7 +12,7 @@ DRIVER = """
 import os, sys, time
 sys.path.insert(0, {project!r})
 from stages import heartbeat
-from tests.faults.poison import ExecutorParams, RayExecutor, Step, loads, run
+from tests.faults.faulty_stages import ExecutorParams, RayExecutor, Step, loads, run
 
 class Big(Step):
     def process(self, task):

@@ -12,7 +12,7 @@ import re, sys, urllib.request
 sys.path.insert(0, {project!r})
 import ray
 ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
-from tests.faults.poison import Poison, Step, executor, loads, run
+from tests.faults.faulty_stages import Poison, Step, executor, loads, run
 from tests.faults.waiting import wait_until
 
 with executor(num_workers=1, max_tries=2, backoff_s=0.1, max_item_deaths=2) as pool:

@@ -20,8 +20,8 @@ import ray
 from stages.params import ExecutorParams, SplitParams
 from stages.run import open_session
 from tests.faults.damage import KINDS, Copy
-from tests.faults.figures import note
-from tests.faults.trial import Tally, Trial
+from tests.faults.damage_run import Tally, Trial
+from tests.faults.measurements import note
 
 SEED = 20
 STALL_S = 30.0

@@ -21,7 +21,7 @@ from stages.manifest import committed_partitions
 from stages.params import ExecutorParams
 from stages.storage import Storage
 from tests.faults.command import arguments, ended, started
-from tests.faults.figures import note
+from tests.faults.measurements import note
 from tests.faults.tables import check_files_whole, committed, lasting_rows, tables, versions
 from tests.faults.waiting import wait_for
 from tests.object_store import ObjectStore

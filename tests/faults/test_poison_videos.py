@@ -16,8 +16,8 @@ from stages.errors import Reason
 from stages.manifest import read_manifest
 from stages.tasks import Row
 from tests.faults.command import curate_here
-from tests.faults.figures import note
-from tests.faults.poisonous import FRAMES
+from tests.faults.faulty_splitter import FRAMES
+from tests.faults.measurements import note
 from tests.faults.waiting import STILL_S
 from tests.videos import noise_shot, write_video
 
@@ -44,7 +44,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def curate(sources: Path, root: Path, **limits: float) -> None:
     """Read and split."""
     settings: dict[str, Any] = {f"executor.{name}": value for name, value in limits.items()}
-    settings |= {"split.method": "tests.faults.poisonous:PoisonousSplitter", "split.min_length_s": 0.2}
+    settings |= {"split.method": "tests.faults.faulty_splitter:PoisonousSplitter", "split.min_length_s": 0.2}
     settings |= {"split.clip_length_s": 0.5, "split.max_failed_fraction": 1, "executor.num_workers": 2}
     curate_here(sources, root, settings, until="clips")
 

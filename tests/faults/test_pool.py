@@ -17,7 +17,7 @@ import pytest
 from stages.errors import PhaseError, Reason
 from stages.pipeline import RunStats
 from stages.tasks import Failed, Rejected
-from tests.faults.poison import Done, Load, Poison, Setup, Step, executor, loads, pipeline, run
+from tests.faults.faulty_stages import Done, Load, Poison, Setup, Step, executor, loads, pipeline, run
 from tests.faults.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")

@@ -11,8 +11,8 @@ import fsspec
 import pytest
 
 from stages.params import ExecutorParams, SplitParams
-from tests.faults.figures import note
-from tests.faults.reading import read_and_split
+from tests.faults.first_phases import read_and_split
+from tests.faults.measurements import note
 from tests.videos import noisy_video
 
 MIB = 1 << 20

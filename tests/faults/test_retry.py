@@ -19,7 +19,7 @@ from stages.errors import Reason
 from stages.executors.local import LocalExecutor
 from stages.params import ExecutorParams, ReadParams
 from stages.tasks import Failed, Row
-from tests.faults.poison import Poison, Step, collect, executor, is_first, loads, run
+from tests.faults.faulty_stages import Poison, Step, collect, executor, is_first, loads, run
 
 FAILED = {"offline-1": Reason.STORAGE, "torn-2": Reason.CORRUPT_STREAM}
 

@@ -31,8 +31,8 @@ from stages.run import Progress, open_session
 from stages.storage import Storage, open_source, stat_source
 from stages.tasks import Row
 from tests.faults.command import arguments
+from tests.faults.first_phases import registered
 from tests.faults.lossy_proxy import LossyProxy
-from tests.faults.reading import registered
 from tests.object_store import ObjectStore
 from tests.videos import noise_shot, noisy_video, write_video
 

@@ -21,7 +21,7 @@ import pytest
 from stages.manifest import committed_partitions, read_commit, read_manifest
 from stages.storage import Storage
 from tests.faults.command import arguments, ended, started
-from tests.faults.figures import note
+from tests.faults.measurements import note
 from tests.faults.tables import Tables, check_files_whole, committed, tables, versions
 from tests.videos import noise_shot, three_shots, write_video
 

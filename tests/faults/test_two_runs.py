@@ -21,7 +21,7 @@ from stages.sources import Register
 from stages.storage import Storage
 from stages.tasks import Row
 from tests.faults import scaled_run
-from tests.faults.figures import note
+from tests.faults.measurements import note
 from tests.faults.tables import check_files_whole, versions
 from tests.faults.waiting import finished
 from tests.phases import ScaledPhase, register_names

@@ -11,7 +11,7 @@ from stages.pipeline import RunStats
 from stages.resources import Resources
 from stages.stage import WorkerMetadata
 from stages.tasks import Failed, Rejected
-from tests.faults.poison import Load, Step, executor, loads, pipeline, run
+from tests.faults.faulty_stages import Load, Step, executor, loads, pipeline, run
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 

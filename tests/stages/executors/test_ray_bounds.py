@@ -8,7 +8,7 @@ from stages.executors.local import LocalExecutor
 from stages.params import ExecutorParams
 from stages.resources import Resources
 from stages.tasks import Failed, Rejected
-from tests.faults.poison import Load, Poison, Setup, Step, executor, loads, run
+from tests.faults.faulty_stages import Load, Poison, Setup, Step, executor, loads, run
 from tests.faults.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")

@@ -7,7 +7,7 @@ import pytest
 
 from stages.executors.scratch_folder import ScratchFolder
 from stages.tasks import Failed, Rejected
-from tests.faults.poison import Load, Step, executor, loads, run
+from tests.faults.faulty_stages import Load, Step, executor, loads, run
 
 
 @pytest.fixture

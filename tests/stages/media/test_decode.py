@@ -23,7 +23,7 @@ from stages.media.decode import (
     upright,
 )
 from stages.tasks import Size
-from tests.faults.hostile import repeated
+from tests.faults.hostile_media import repeated
 from tests.videos import noise_shot, remux, song_with_cover, three_shots, truncated, write_video
 
 

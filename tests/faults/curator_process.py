@@ -24,7 +24,7 @@ from stages.executors.cleanup_process import Process, processes_of
 from stages.run import Progress
 from tests.faults.command import arguments, curate_here, ended, started
 from tests.faults.tables import Tables, tables
-from tests.faults.temporary import temporary_folder
+from tests.faults.temporary_folder import temporary_folder
 from tests.faults.waiting import wait_for, wait_until
 
 VICTIMS = {"raylet": "raylet/raylet", "gcs_server": "gcs/gcs_server", "worker": "ray::Worker"}

@@ -11,7 +11,7 @@ import ray
 from stages.executors.ray import RayExecutor
 from stages.params import ExecutorParams
 from stages.stage import WorkerMetadata
-from tests.faults.poison import Step, loads, run
+from tests.faults.faulty_stages import Step, loads, run
 
 
 class Where(Step):

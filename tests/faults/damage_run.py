@@ -14,7 +14,7 @@ from stages.manifest import ManifestRef, read_manifest
 from stages.params import Params, ReadParams, SplitParams, WriteParams
 from stages.run import Inputs, Session
 from stages.tasks import Row
-from tests.faults.reading import registered
+from tests.faults.first_phases import registered
 from tests.made_tables import commit_items
 
 WORD_OF = {

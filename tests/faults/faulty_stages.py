@@ -23,7 +23,7 @@ from stages.pipeline import AnyStage, Collect, ItemResult, Pipeline, RunStats
 from stages.resources import Resources
 from stages.stage import ProcessingStage, WorkerMetadata
 from stages.tasks import Failed, Rejected, Row, Task
-from tests.faults.ray_of_the_tests import wait_for_free_cpus
+from tests.faults.session_ray import wait_for_free_cpus
 
 GIB = 1 << 30
 

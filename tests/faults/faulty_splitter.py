@@ -3,7 +3,7 @@
 from stages.params import SplitParams
 from stages.split import Piece, Timeline
 from stages.split.fixed_stride import FixedStrideSplitter
-from tests.faults.poison import HARM
+from tests.faults.faulty_stages import HARM
 
 FRAMES = {"segfault": 31, "hang": 33, "eat": 35}
 """By kind of harm, the number of frames of a video that triggers it; other videos are split as usual."""
