@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.faults.waiting import wait_for, wait_for_end
+from tests.faults.waiting import communicate, wait_for
 
 KEY, SECRET = "test", "testsecret"
 
@@ -51,7 +51,7 @@ class ObjectStore:
         """End the process; connections are refused from then on."""
         if self._process is not None:
             self._process.send_signal(stop_signal)
-            wait_for_end(self._process)
+            communicate(self._process)
             self._process = None
 
     @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from tests.faults.waiting import stopped, wait_for
+from tests.faults.waiting import terminate, wait_for
 from tests.object_store import free_port
 
 DEBIAN = Path("/usr/lib/postgresql")
@@ -32,13 +32,13 @@ def running_server() -> Iterator[dict[str, str]]:
     options = ["-D", str(folder / "data"), "-k", str(folder), "-h", "127.0.0.1", "-p", str(port), "-c", "fsync=off"]
     with open(folder / "log", "wb") as log:
         server = subprocess.Popen([programs / "postgres", *options], user=user, cwd=folder, stdout=log, stderr=log)
-    place = {"HOST": "127.0.0.1", "PORT": str(port), "DATABASE": "postgres", "USER": "curator", "PASSWORD": "any"}
+    settings = {"HOST": "127.0.0.1", "PORT": str(port), "DATABASE": "postgres", "USER": "curator", "PASSWORD": "any"}
     try:
         wait_for(server, lambda: _answers(port))
-        yield {f"DAGSTER_PG_{name}": value for name, value in place.items()}
+        yield {f"DAGSTER_PG_{name}": value for name, value in settings.items()}
     finally:
         try:
-            stopped(server)
+            terminate(server)
         finally:
             shutil.rmtree(folder)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import stages
-from tests.faults.waiting import finished
+from tests.faults.waiting import run_command
 
 HEAVY = {"av", "torch", "cv2", "PIL", "transformers", "faiss"}
 
@@ -18,7 +18,7 @@ HEAVY = {"av", "torch", "cv2", "PIL", "transformers", "faiss"}
 def modules_after(code: str) -> set[str]:
     """Top-level modules that a fresh interpreter holds after the code."""
     script = f"{code}\nimport json, sys\nprint(json.dumps(sorted({{name.split('.')[0] for name in sys.modules}})))"
-    done = finished([sys.executable, "-c", script])
+    done = run_command([sys.executable, "-c", script])
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 

@@ -55,7 +55,9 @@ class CaptionPhase(Phase[CaptionParams]):
     def pipeline(self) -> Pipeline:
         """Loading the frames that the windows need, then captioning each window."""
         identity = self._captioner.identity()
-        loading = LoadFramesStage(self.root, pick=partial(sample_clip, self.params), batch_size=self.params.batch_size)
+        loading = LoadFramesStage(
+            self.root, select=partial(sample_clip, self.params), batch_size=self.params.batch_size
+        )
         model_columns: Row = {
             "model": identity.model,
             "weights_hash": identity.weights_hash or None,

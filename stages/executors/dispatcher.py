@@ -119,8 +119,8 @@ class Dispatcher:
 
     def _submit_batch(self, worker: WorkerHandle, stage: int, tasks: list[PendingTask]) -> None:
         blocks = list(dict.fromkeys(task.block for task in tasks))
-        positions = [(blocks.index(task.block), task.index) for task in tasks]
-        result, children = worker.actor.process.remote(stage, positions, *(block.tasks for block in blocks))
+        indexes = [(blocks.index(task.block), task.index) for task in tasks]
+        result, children = worker.actor.process.remote(stage, indexes, *(block.tasks for block in blocks))
         self._pool.begin_call(
             worker,
             RemoteCall(CallKind.BATCH, result, run_id=self.run_id, stage=stage, tasks=tasks, children_ref=children),

@@ -58,7 +58,7 @@ class PendingTask:
         item: the item that it was made from.
         path: child indexes from the item down.
         block: block that holds the task.
-        index: position in the block.
+        index: index of the task in the block.
         group: group of the task.
         exit_reasons: exit reasons of the workers that died while they held this task alone.
         num_failures: number of failures for transient reasons.

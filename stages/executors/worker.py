@@ -20,8 +20,8 @@ from stages.tasks import Failed, Rejected, Task
 logger = logging.getLogger(__name__)
 
 Outcome = Rows | Rejected | Failed
-TaskPositions = list[tuple[int, int]]
-"""Position of each task of a batch: index of its block, index inside the block."""
+TaskIndexes = list[tuple[int, int]]
+"""For each task of a batch, the index of its block and its index in the block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class StageAssignment:
 
     Attributes:
         run_id: id of the pipeline run that it belongs to.
-        index: position of the stage in the pipeline.
+        index: index of the stage in the pipeline.
         stage: the stage, not yet set up.
         collect: converts the tasks that the stage returns to rows; only for the last stage.
     """
@@ -108,10 +108,10 @@ class Worker:
         self._assignments[assignment.index] = assignment
 
     @ray.method(num_returns=2)
-    def process(self, index: int, positions: TaskPositions, *blocks: list[Task]) -> tuple[BatchReport, list[Task]]:
-        """Run a stage that is set up on a batch; the second value holds the children, in the order of the results."""
-        assignment = self._assignments[index]
-        done = run_batch(assignment.stage, [blocks[block][place] for block, place in positions])
+    def process(self, stage: int, indexes: TaskIndexes, *blocks: list[Task]) -> tuple[BatchReport, list[Task]]:
+        """Run the stage of this index on a batch; the second value holds the children, in the order of the results."""
+        assignment = self._assignments[stage]
+        done = run_batch(assignment.stage, [blocks[block][index] for block, index in indexes])
         children: list[Task] = []
         results: list[list[ChildInfo | Outcome]] = []
         for result in done.results:

@@ -11,7 +11,7 @@ from stages.errors import Reason, SourceChanged, StageError, StorageError
 from stages.media.clip_tasks import evenly_spaced_indices, shot_of
 from stages.media.frame_store import FrameStore, StoreDamaged, StoreReplaced, frames_key, open_store
 from stages.media.frames import rebuild_store
-from stages.media.load_frames import Pick
+from stages.media.load_frames import FrameSelector
 from stages.storage import Storage, stat_source
 from stages.tasks import Clip, Frames, Video
 
@@ -24,10 +24,10 @@ MAX_OPENS = 3
 class FrameLoader:
     """Reads frames from frame stores. Keeps the last store open, since the clips of one video follow each other."""
 
-    def __init__(self, root: str, *, max_frames: int | None = None, pick: Pick | None = None) -> None:
+    def __init__(self, root: str, *, max_frames: int | None = None, select: FrameSelector | None = None) -> None:
         self._storage = Storage(root)
         self._max_frames = max_frames
-        self._pick = pick
+        self._select = select
         self._store: FrameStore | None = None
 
     def load(self, video: Video) -> Frames:
@@ -124,8 +124,8 @@ class FrameLoader:
     def _decode(self, video: Video, store: FrameStore) -> Frames | None:
         clip = video.clip
         inside = _clip_positions(clip, store)
-        if self._pick is not None:
-            inside = [inside[position] for position in self._pick(clip, store.times(inside).frame.tolist())]
+        if self._select is not None:
+            inside = [inside[position] for position in self._select(clip, store.times(inside).frame.tolist())]
         positions = [
             inside[position] for position in evenly_spaced_indices(len(inside), self._max_frames or len(inside))
         ]

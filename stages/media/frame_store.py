@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stages.media.row_groups import RowGroups, StoreDamaged, StoreReplaced, reading
+from stages.media.row_groups import RowGroups, StoreDamaged, StoreReplaced, convert_read_errors
 from stages.storage import Storage, digest
 from stages.tasks import Span
 
@@ -237,6 +237,6 @@ def open_store(storage: Storage, partition: str, video_id: str) -> FrameStore:
     """
     path = store_path(partition, video_id)
     with contextlib.ExitStack() as stack:
-        with reading(storage.location(path)):
+        with convert_read_errors(storage.location(path)):
             handle = stack.enter_context(storage.open(path))
         return FrameStore(handle, storage.location(path), stack)

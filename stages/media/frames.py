@@ -116,10 +116,10 @@ def sampled(frames: Iterator[DecodedFrame], sampler: NearestSampler) -> Iterator
     """The frames that the sampler selects, each once, in presentation order."""
     previous: DecodedFrame | None = None
     for current in frames:
-        picks = sampler.push(current.pts)
-        if picks.previous and previous is not None:
+        selection = sampler.push(current.pts)
+        if selection.previous and previous is not None:
             yield previous
-        if picks.current:
+        if selection.current:
             yield current
         previous = current
     if previous is not None and sampler.finish():

@@ -10,7 +10,7 @@ from stages.media.clip_tasks import with_frames
 from stages.stage import Fields, ProcessingStage, WorkerMetadata
 from stages.tasks import Clip, Failed, Rejected, VideoTask
 
-Pick = Callable[[Clip, Sequence[int]], list[int]]
+FrameSelector = Callable[[Clip, Sequence[int]], list[int]]
 """Selects sampled frames of a clip: takes the clip and each sampled frame's index in the video, and returns positions
 in that sequence, at least one."""
 
@@ -26,18 +26,18 @@ class LoadFramesStage(ProcessingStage[VideoTask, VideoTask]):
     Args:
         root: root that holds the frame stores.
         max_frames: upper limit of frames per clip, evenly spaced over the clip; None for no limit.
-        pick: selects the frames that are needed; only these are decoded. None for all.
+        select: selects the frames that are needed; only these are decoded. None for all.
         batch_size: largest number of clips in a batch; all are of one video.
     """
 
     name = "load_frames"
 
     def __init__(
-        self, root: str, *, max_frames: int | None = None, pick: Pick | None = None, batch_size: int = 16
+        self, root: str, *, max_frames: int | None = None, select: FrameSelector | None = None, batch_size: int = 16
     ) -> None:
         self.root = root
         self.max_frames = max_frames
-        self.pick = pick
+        self.select = select
         self.batch_size = batch_size
         self._loader: Any = None
 
@@ -52,7 +52,7 @@ class LoadFramesStage(ProcessingStage[VideoTask, VideoTask]):
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         """Create the frame loader in the worker."""
         self._loader = lazy.load("stages.media.frame_loader:FrameLoader")(
-            self.root, max_frames=self.max_frames, pick=self.pick
+            self.root, max_frames=self.max_frames, select=self.select
         )
 
     def process(self, task: VideoTask) -> VideoTask:

@@ -83,16 +83,16 @@ class RowGroups:
     def __init__(self, handle: IO[bytes], location: str, columns: Sequence[str]) -> None:
         self._handle = handle
         self._location = location
-        with reading(location):
+        with convert_read_errors(location):
             self._size = handle.seek(0, io.SEEK_END)
         self.metadata = self._footer()
-        with _parsing(location):
+        with _convert_parse_errors(location):
             names = self.metadata.schema.names
             self._column_indices = {name: names.index(name) for name in columns}
 
     def num_rows(self, group: int) -> int:
         """Rows of one row group."""
-        with _parsing(self._location):
+        with _convert_parse_errors(self._location):
             number = self.metadata.row_group(group).num_rows
         if number < 0:
             raise self._damaged(f"row group {group} has {number} rows")
@@ -105,7 +105,7 @@ class RowGroups:
 
     def limits(self, group: int, column: str) -> tuple[int, int] | None:
         """Smallest and largest value of an integer column; None where the file has no statistics."""
-        with _parsing(self._location):
+        with _convert_parse_errors(self._location):
             statistics = self.metadata.row_group(group).column(self._column_indices[column]).statistics
             if statistics is None or not statistics.has_min_max:
                 return None
@@ -116,7 +116,7 @@ class RowGroups:
         ranges = [self._range(group, columns) for group in groups]
         start = min(first for first, _ in ranges)
         part = _FileRange(start, self._fetch(start, max(end for _, end in ranges)))
-        with _parsing(self._location):
+        with _convert_parse_errors(self._location):
             file = pq.ParquetFile(part, metadata=self.metadata)
             tables = [file.read_row_group(group, list(columns), use_threads=False) for group in groups]
         for group, table in zip(groups, tables, strict=True):
@@ -129,12 +129,12 @@ class RowGroups:
         length = int.from_bytes(tail[-_TRAILER_BYTES:-4], "little") + _TRAILER_BYTES
         if len(tail) < length <= self._size:
             tail = self._fetch(self._size - length, self._size)
-        with _parsing(self._location):
+        with _convert_parse_errors(self._location):
             return pq.read_metadata(pa.BufferReader(tail))
 
     def _range(self, group: int, columns: Sequence[str]) -> tuple[int, int]:
         """Byte range of the pages of the columns, including bytes between them."""
-        with _parsing(self._location):
+        with _convert_parse_errors(self._location):
             row_group = self.metadata.row_group(group)
             chunks = [row_group.column(self._column_indices[name]) for name in columns]
             # A chunk without a dictionary has no dictionary offset, or the offset 0.
@@ -147,7 +147,7 @@ class RowGroups:
         return min(starts), max(ends)
 
     def _fetch(self, start: int, end: int) -> bytes:
-        with reading(self._location):
+        with convert_read_errors(self._location):
             self._handle.seek(start)
             data = self._handle.read(end - start)
         if len(data) != end - start:
@@ -159,7 +159,7 @@ class RowGroups:
 
 
 @contextlib.contextmanager
-def reading(location: str) -> Iterator[None]:
+def convert_read_errors(location: str) -> Iterator[None]:
     """Convert errors of the disk or the object store to errors of the task; a missing file's is raised unchanged."""
     try:
         yield
@@ -176,7 +176,7 @@ def reading(location: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _parsing(location: str) -> Iterator[None]:
+def _convert_parse_errors(location: str) -> Iterator[None]:
     """Convert Arrow's errors to `StoreDamaged`. The block must parse bytes in memory only, and read no file."""
     try:
         yield

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from stages.tasks import exact_fraction
 
 
-class Picks(NamedTuple):
+class Selection(NamedTuple):
     """Frames that the sampler selects after a `NearestSampler.push`.
 
     Attributes:
@@ -37,7 +37,7 @@ class NearestSampler:
         self._previous_taken = False
         self._next = 0
 
-    def push(self, pts: int) -> Picks:
+    def push(self, pts: int) -> Selection:
         """Add the next frame; PTS must rise.
 
         Raises:
@@ -45,7 +45,7 @@ class NearestSampler:
         """
         if self._previous is None:
             self._origin, self._previous, self._previous_taken, self._next = pts, pts, True, 1
-            return Picks(False, True)
+            return Selection(False, True)
         if pts <= self._previous:
             raise ValueError(f"pts must rise, got {pts} after {self._previous}.")
         middle = Fraction(self._previous + pts, 2)
@@ -54,7 +54,7 @@ class NearestSampler:
         take_current = self._due(Fraction(pts))
         self._next = max(self._next, self._steps_until(Fraction(pts)))
         self._previous, self._previous_taken = pts, take_current
-        return Picks(take_previous, take_current)
+        return Selection(take_previous, take_current)
 
     def finish(self) -> bool:
         """End the stream; true if the last frame is selected by sample times after it."""

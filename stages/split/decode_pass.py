@@ -175,17 +175,17 @@ class _FrameCollector:
         if current.is_keyframe:
             self._keyframes.append(current.index)
         previous = self._previous
-        picks = self._sampler.push(current.pts)
-        if picks.previous and previous is not None:
+        selection = self._sampler.push(current.pts)
+        if selection.previous and previous is not None:
             self._writer.add(previous)
-        if picks.current:
+        if selection.current:
             self._writer.add(current)
-        if self._flow is not None and previous is not None and (picks.previous or self._previous_sampled):
+        if self._flow is not None and previous is not None and (selection.previous or self._previous_sampled):
             self._flow.measure(previous, current)
         if self._vectors is not None:
             self._vectors.push(current)
         self._splitter_thread.push(current)
-        self._previous, self._previous_sampled = current, picks.current
+        self._previous, self._previous_sampled = current, selection.current
         if len(self.pts) % HEAP_TRIM_INTERVAL_FRAMES == 0:
             heap.trim()
 

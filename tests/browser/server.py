@@ -13,7 +13,7 @@ from pathlib import Path
 import dagster as dg
 
 from tests.faults.command import PROJECT
-from tests.faults.waiting import stopped, wait_for
+from tests.faults.waiting import terminate, wait_for
 from tests.object_store import free_port
 
 
@@ -70,7 +70,7 @@ def running_server(folder: Path) -> Iterator[Server]:
         wait_for(process, lambda: _answers(server.url))
         yield server
     finally:
-        stopped(process)
+        terminate(process)
 
 
 def _answers(url: str) -> bool:

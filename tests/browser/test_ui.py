@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.browser.server import Server
-from tests.faults.figures import note
+from tests.faults.measurements import record
 from tests.faults.waiting import wait_until
 from tests.videos import noise_shot, three_shots, write_video
 
@@ -33,8 +33,8 @@ def test_what_a_person_does_in_the_browser(page: "Page", server: Server) -> None
     put(three_shots(server.source.parent / "short.mp4"), server.source)
     page.goto(f"{server.url}/{LOCATION}/sensors/new_videos")
     page.locator("label:has(input[type=checkbox])").first.click()
-    seconds = wait_until(lambda: shows_pictures(page, server), told=server.run_ids, every_s=2.0)
-    note("browser: sensor turned on until the dataset's page shows pictures", seconds=round(seconds, 1))
+    seconds = wait_until(lambda: shows_pictures(page, server), describe=server.run_ids, interval_s=2.0)
+    record("browser: sensor turned on until the dataset's page shows pictures", seconds=round(seconds, 1))
     (partition,) = os.listdir(server.root / "manifests" / "dataset")
     assert_launchpad_refuses_a_wrong_name(page, server)
     assert_run_refuses_what_is_out_of_bounds(page, server, partition)
@@ -62,25 +62,25 @@ def assert_run_refuses_what_is_out_of_bounds(page: "Page", server: Server, parti
     page.get_by_role("button", name="Launch Run").click()
     page.wait_for_url("**/runs/*")
     page.get_by_text("Failure", exact=True).first.wait_for()
-    told = page.get_by_text("split.threshold: Input should be less than 1, got 7.").first
-    told.wait_for()
-    assert "filter.black_max: Input should be less than or equal to 1, got 1.5." in told.inner_text()
+    message = page.get_by_text("split.threshold: Input should be less than 1, got 7.").first
+    message.wait_for()
+    assert "filter.black_max: Input should be less than or equal to 1, got 1.5." in message.inner_text()
 
 
 def assert_cancelled_run_frees_its_workers(page: "Page", server: Server) -> None:
     before = server.run_ids()
     pictures = [picture for seed in range(60) for picture in noise_shot(seed, 75)]
     put(write_video(server.source.parent / "long.mp4", pictures), server.source)
-    wait_until(lambda: server.run_ids() != before, told=server.run_ids, every_s=0.5)
+    wait_until(lambda: server.run_ids() != before, describe=server.run_ids, interval_s=0.5)
     page.goto(f"{server.url}/runs/{server.run_ids()[0]}")
     page.get_by_text(re.compile("split: 0 of 1 items, [1-9]")).first.wait_for(timeout=1000 * TICK_S)
     assert server.ray_processes()
     page.get_by_role("button", name="Terminate").click()
     page.get_by_role("button", name="Terminate 1 run").click()
-    seconds = wait_until(lambda: not server.ray_processes(), told=server.ray_processes)
+    seconds = wait_until(lambda: not server.ray_processes(), describe=server.ray_processes)
     assert seconds < FREED_S
     page.get_by_text("Canceled", exact=True).first.wait_for()
-    note("browser: a cancelled run's workers are gone", seconds=round(seconds, 1))
+    record("browser: a cancelled run's workers are gone", seconds=round(seconds, 1))
 
 
 def open_launchpad(page: "Page", server: Server, ops: str) -> None:

@@ -1,4 +1,4 @@
-"""Which partitions the conditions ask for, look after look, without a phase being run."""
+"""Which partitions the conditions request, evaluation after evaluation, without a phase being run."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from stages.params import EmbedParams
 BEFORE_DEDUP = ["videos", "clips", "filtered_clips", "embeddings", "captions"]
 
 
-def made_by_nothing(spec: dg.AssetSpec) -> dg.AssetsDefinition:
+def empty_asset(spec: dg.AssetSpec) -> dg.AssetsDefinition:
     """An asset of this spec that is materialized and does nothing."""
 
     def body() -> dg.MaterializeResult:
@@ -27,8 +27,8 @@ def made_by_nothing(spec: dg.AssetSpec) -> dg.AssetsDefinition:
 
 
 @dataclass
-class Automated:
-    """An instance with one partition that is made, and the conditions' memory."""
+class AutomatedInstance:
+    """An instance with one partition whose assets are materialized, and the cursor of the conditions."""
 
     instance: dg.DagsterInstance
     cursor: Any = None
@@ -36,21 +36,21 @@ class Automated:
 
     def __post_init__(self) -> None:
         curation = Curation(automated=True)
-        self.defs = dg.Definitions([made_by_nothing(asset_spec(curation, asset)) for asset in ASSET_GRAPH])
-        self.add("old")
+        self.defs = dg.Definitions([empty_asset(asset_spec(curation, asset)) for asset in ASSET_GRAPH])
+        self.add_partitions("old")
         for asset in ASSET_GRAPH:
-            self.made(asset, *([] if asset == "unique_clips" else ["old"]))
-        assert self.asked() == {}  # the first look
+            self.report_materialized(asset, *([] if asset == "unique_clips" else ["old"]))
+        assert self.evaluate() == {}  # the first evaluation
 
-    def add(self, *keys: str) -> None:
+    def add_partitions(self, *keys: str) -> None:
         self.instance.add_dynamic_partitions("sources", list(keys))
 
-    def made(self, asset: str, *keys: str) -> None:
+    def report_materialized(self, asset: str, *keys: str) -> None:
         for key in keys or [None]:
             self.instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=key))
 
-    def asked(self) -> dict[str, set[str | None]]:
-        """Partitions that one look asks for, by asset."""
+    def evaluate(self) -> dict[str, set[str | None]]:
+        """Evaluate the conditions once; return the requested partitions by asset."""
         found = dg.evaluate_automation_conditions(
             defs=self.defs,
             instance=self.instance,
@@ -58,67 +58,67 @@ class Automated:
             cursor=self.cursor,
         )
         self.cursor = found.cursor
-        asked = [each.true_subset for each in found.results if not each.true_subset.is_empty]
+        requested = [each.true_subset for each in found.results if not each.true_subset.is_empty]
         return {
             subset.key.path[-1]: {part.partition_key for part in subset.expensively_compute_asset_partitions()}
-            for subset in asked
+            for subset in requested
         }
 
 
 @pytest.fixture
-def automated() -> Iterator[Automated]:
+def automated() -> Iterator[AutomatedInstance]:
     with dg.DagsterInstance.ephemeral() as instance:
-        yield Automated(instance)
+        yield AutomatedInstance(instance)
 
 
-def test_new_partitions_flow_to_the_dataset_and_take_no_old_one_along(automated: Automated) -> None:
-    automated.add("new-1", "new-2")
+def test_new_partitions_flow_to_the_dataset_and_take_no_old_one_along(automated: AutomatedInstance) -> None:
+    automated.add_partitions("new-1", "new-2")
     new = {"new-1", "new-2"}
-    assert automated.asked() == {asset: new for asset in BEFORE_DEDUP}
+    assert automated.evaluate() == {asset: new for asset in BEFORE_DEDUP}
     for asset in BEFORE_DEDUP:
-        automated.made(asset, *new)
-    assert automated.asked() == {"unique_clips": {None}}
-    automated.made("unique_clips")
-    assert automated.asked() == {"dataset": new}
-    automated.made("dataset", *new)
-    assert automated.asked() == {}
+        automated.report_materialized(asset, *new)
+    assert automated.evaluate() == {"unique_clips": {None}}
+    automated.report_materialized("unique_clips")
+    assert automated.evaluate() == {"dataset": new}
+    automated.report_materialized("dataset", *new)
+    assert automated.evaluate() == {}
 
 
-def test_run_of_the_whole_job_leaves_nothing_to_be_asked_for(automated: Automated) -> None:
-    automated.add("new")
+def test_run_of_the_whole_job_leaves_nothing_to_be_asked_for(automated: AutomatedInstance) -> None:
+    automated.add_partitions("new")
     for asset in ASSET_GRAPH:
-        automated.made(asset, *([] if asset == "unique_clips" else ["new"]))
-    assert automated.asked() == {}
-    assert automated.asked() == {}
+        automated.report_materialized(asset, *([] if asset == "unique_clips" else ["new"]))
+    assert automated.evaluate() == {}
+    assert automated.evaluate() == {}
 
 
-def test_dedup_alone_asks_for_no_partition(automated: Automated) -> None:
-    automated.made("unique_clips")
-    assert automated.asked() == {}
+def test_dedup_alone_asks_for_no_partition(automated: AutomatedInstance) -> None:
+    automated.report_materialized("unique_clips")
+    assert automated.evaluate() == {}
 
 
-def test_partition_made_again_waits_for_dedup_before_it_is_written(automated: Automated) -> None:
-    automated.made("unique_clips")
-    automated.asked()
-    automated.made("clips", "old")
-    assert automated.asked() == {asset: {"old"} for asset in ("filtered_clips", "embeddings", "captions")}
+def test_partition_made_again_waits_for_dedup_before_it_is_written(automated: AutomatedInstance) -> None:
+    automated.report_materialized("unique_clips")
+    automated.evaluate()
+    automated.report_materialized("clips", "old")
+    assert automated.evaluate() == {asset: {"old"} for asset in ("filtered_clips", "embeddings", "captions")}
     for asset in ("filtered_clips", "embeddings", "captions"):
-        automated.made(asset, "old")
-    assert automated.asked() == {"unique_clips": {None}}
-    automated.made("unique_clips")
-    assert automated.asked() == {"dataset": {"old"}}
+        automated.report_materialized(asset, "old")
+    assert automated.evaluate() == {"unique_clips": {None}}
+    automated.report_materialized("unique_clips")
+    assert automated.evaluate() == {"dataset": {"old"}}
 
 
-def test_partition_that_is_captioned_late_is_written_then(automated: Automated) -> None:
-    automated.add("new")
-    automated.asked()
+def test_partition_that_is_captioned_late_is_written_then(automated: AutomatedInstance) -> None:
+    automated.add_partitions("new")
+    automated.evaluate()
     for asset in BEFORE_DEDUP[:-1]:
-        automated.made(asset, "new")
-    assert automated.asked() == {"unique_clips": {None}}
-    automated.made("unique_clips")
-    assert automated.asked() == {}
-    automated.made("captions", "new")
-    assert automated.asked() == {"dataset": {"new"}}
+        automated.report_materialized(asset, "new")
+    assert automated.evaluate() == {"unique_clips": {None}}
+    automated.report_materialized("unique_clips")
+    assert automated.evaluate() == {}
+    automated.report_materialized("captions", "new")
+    assert automated.evaluate() == {"dataset": {"new"}}
 
 
 @pytest.mark.parametrize("automated_", [False, True])

@@ -136,7 +136,7 @@ def test_retry_works_on_failed_rows_and_what_follows(
     curated: Result, runner: CliRunner, root: str, monkeypatch: pytest.MonkeyPatch, only: list[str]
 ) -> None:
     assert curated.exit_code == 0
-    monkeypatch.setattr(tiny_phases, "HARMLESS", {"embed"})
+    monkeypatch.setattr(tiny_phases, "PHASES_WITHOUT_FAILURES", {"embed"})
     again = runner.invoke(app, ["retry", root, *only, *LOCAL])
     assert again.exit_code == 0, again.stderr
     assert "to be tried again: embeddings: 1 failed with unreadable" in again.stderr
@@ -149,8 +149,8 @@ def test_retry_works_on_failed_rows_and_what_follows(
         "write": "1",
     }
     assert runner.invoke(app, ["run", str(Path(root).parent / "sources"), "--root", root, *LOCAL]).exit_code == 0
-    left = json.loads(runner.invoke(app, ["show", root, "--status", "failed", "--format", "json"]).stdout)
-    assert [(row["asset"], row["rows"], row["next_run"]) for row in left] == [
+    failed = json.loads(runner.invoke(app, ["show", root, "--status", "failed", "--format", "json"]).stdout)
+    assert [(row["asset"], row["rows"], row["next_run"]) for row in failed] == [
         ("videos", 1, "as it is; or `curator retry`")
     ]
 

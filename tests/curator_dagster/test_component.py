@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from curator_dagster import VideoCurationComponent
 from curator_dagster.watch.source import WatchParams
 from stages.params import GROUPS, describe_bounds
-from tests.faults.waiting import finished
+from tests.faults.waiting import run_command
 from tests.videos import noisy_video
 
 TYPE = "curator_dagster.VideoCurationComponent"
@@ -155,7 +155,7 @@ def dg_command(project: Path, *words: str) -> str:
     home.mkdir(exist_ok=True)
     (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
     path = os.pathsep.join([str(project), str(project / "src")])
-    done = finished([DG, *words], cwd=project, env={**os.environ, "DAGSTER_HOME": str(home), "PYTHONPATH": path})
+    done = run_command([DG, *words], cwd=project, env={**os.environ, "DAGSTER_HOME": str(home), "PYTHONPATH": path})
     return done.stdout + done.stderr
 
 

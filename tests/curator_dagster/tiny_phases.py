@@ -21,20 +21,20 @@ from stages.storage import Storage
 from stages.tasks import Failed, Rejected, Row, Task, Video, VideoTask
 from tests.videos import noise_shot, write_video
 
-HARMLESS: set[str] = set()
-"""Phases in which nothing is unreadable any more."""
+PHASES_WITHOUT_FAILURES: set[str] = set()
+"""Phases in which no source is unreadable, whatever its name."""
 
 
-class Touch(ProcessingStage[VideoTask, VideoTask]):
-    """Fails what is named unreadable, rejects what is named short, interrupts once, lets the rest through."""
+class OutcomeByName(ProcessingStage[VideoTask, VideoTask]):
+    """Fails a source named unreadable, rejects one named short, interrupts once for one named so, keeps all others."""
 
-    name = "touch"
+    name = "outcome_by_name"
 
     def __init__(self, phase: str) -> None:
         self._phase = phase
 
     def process(self, task: VideoTask) -> VideoTask | Rejected | Failed:
-        if f"unreadable-{self._phase}" in task.data.uri and self._phase not in HARMLESS:
+        if f"unreadable-{self._phase}" in task.data.uri and self._phase not in PHASES_WITHOUT_FAILURES:
             raise UnreadableSource(task.data.uri, "The header is damaged. Replace the file.")
         if f"interrupt-{self._phase}" in task.data.uri and Path(task.data.uri).exists():
             Path(task.data.uri).unlink()
@@ -88,7 +88,7 @@ class Read(Phase[Params]):
         return VideoTask(task_id, item["video_id"], data=video)
 
     def pipeline(self) -> Pipeline:
-        return Pipeline(self.params.phase, [Touch(self.params.phase)], collect=rows_of)
+        return Pipeline(self.params.phase, [OutcomeByName(self.params.phase)], collect=rows_of)
 
 
 class _Next(Read):
@@ -124,7 +124,7 @@ class Write(_Next):
     inputs = ("unique_clips", "captions", "filtered_clips")
 
     def pipeline(self) -> Pipeline:
-        return Pipeline("write", [Touch("write")], collect=partial(written_rows, self.root))
+        return Pipeline("write", [OutcomeByName("write")], collect=partial(written_rows, self.root))
 
 
 PHASES = {kind.__name__.lower(): kind for kind in (Read, Split, Filter, Embed, Caption, Dedup, Write)}

@@ -15,13 +15,13 @@ from stages.tasks import Failed, Rejected, VideoTask
 from tests.curator_dagster import tiny_phases
 
 
-class KilledOnce(tiny_phases.Touch):
+class KilledOnce(tiny_phases.OutcomeByName):
     """Ends its process where the file that an environment variable names is there, and takes that away."""
 
     def process(self, task: VideoTask) -> VideoTask | Rejected | Failed:
-        mark = Path(os.environ["KILL_ONCE"])
-        if mark.exists():
-            mark.unlink()
+        marker = Path(os.environ["KILL_MARKER"])
+        if marker.exists():
+            marker.unlink()
             os.kill(os.getpid(), signal.SIGKILL)
         return super().process(task)
 

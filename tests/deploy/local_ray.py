@@ -20,25 +20,25 @@ from stages.params import ExecutorParams
 from stages.run.phases import PHASE_CLASSES
 from tests.curator_dagster import tiny_phases
 from tests.curator_dagster.conftest import QUIET
-from tests.faults.ray_of_the_tests import wait_for_free_cpus
+from tests.faults.session_ray import wait_for_free_cpus
 
-FOUND: dict[str, object] = {}
+CONNECTION_AT_CLEANUP: dict[str, object] = {}
 OPTIONS = {"log_to_driver": False}
 
 
-class WatchedRay(LocalRay):
+class RecordingRay(LocalRay):
     """Notes how things stand when the run gives it back, by when nobody may hold a CPU any more."""
 
     def cleanup(self, context: AnyDagsterContext, exception: BaseException | None) -> None:
         if self.connected:
             wait_for_free_cpus()
-            FOUND["is_connected"] = ray.is_initialized()
+            CONNECTION_AT_CLEANUP["is_connected"] = ray.is_initialized()
         super().cleanup(context, exception)
 
 
 RESOURCES = {
-    "LocalRay": WatchedRay(ray_init_options=OPTIONS),
-    "unconnected": WatchedRay(ray_init_options=OPTIONS, lifecycle=Lifecycle(connect=False)),
+    "LocalRay": RecordingRay(ray_init_options=OPTIONS),
+    "unconnected": RecordingRay(ray_init_options=OPTIONS, lifecycle=Lifecycle(connect=False)),
 }
 
 
@@ -52,4 +52,4 @@ def main() -> None:
         key = sync_partitions(instance, storage.open())[0]
         result = job.execute_in_process(instance=instance, run_config=QUIET, partition_key=key)
     made = len(result.get_asset_materialization_events())
-    print(json.dumps({**FOUND, "events": made}))  # noqa: T201 - read by the test
+    print(json.dumps({**CONNECTION_AT_CLEANUP, "events": made}))  # noqa: T201 - read by the test

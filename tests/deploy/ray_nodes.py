@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.faults.waiting import stopped, wait_for
+from tests.faults.waiting import terminate, wait_for
 
 STARTED = "Ray runtime started"
 
@@ -24,4 +24,4 @@ def running_node(log: Path, *arguments: str, env: Mapping[str, str] | None = Non
         wait_for(node, lambda: STARTED in log.read_text(errors="replace"))
         yield
     finally:
-        stopped(node)  # drains the node, and ends its processes
+        terminate(node)  # drains the node, and ends its processes

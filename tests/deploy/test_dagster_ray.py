@@ -21,8 +21,8 @@ from curator_dagster.resources import Storage
 from stages.manifest.row_files import read_footer
 from stages.params import ExecutorParams
 from tests.curator_dagster.conftest import QUIET
-from tests.faults.command import ran
-from tests.faults.ray_of_the_tests import wait_for_free_cpus
+from tests.faults.command import run_process
+from tests.faults.session_ray import wait_for_free_cpus
 from tests.faults.tables import row_files
 
 CURATION = Curation(executor=ExecutorParams(num_workers=2))
@@ -59,17 +59,17 @@ def test_run_works_on_the_ray_that_a_resource_connected(storage: Storage, key: s
 
 
 def test_run_rejects_a_resource_that_does_not_connect(storage: Storage, partitions: list[str]) -> None:
-    code, printed = ran([storage.root, "unconnected"], module="tests.deploy.local_ray")
+    code, output = run_process([storage.root, "unconnected"], module="tests.deploy.local_ray")
     assert code == 1
-    assert "executor.address=connected requires that this process is connected to a Ray, and it is not" in printed
+    assert "executor.address=connected requires that this process is connected to a Ray, and it is not" in output
 
 
 @pytest.mark.long
 def test_run_works_on_local_ray_of_dagster_ray(storage: Storage, partitions: list[str], ray_cluster: None) -> None:
-    there = {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}
-    code, printed = ran([storage.root, "LocalRay"], module="tests.deploy.local_ray", env=there)
-    assert code == 0, printed
-    assert json.loads(printed.splitlines()[-1]) == {"is_connected": True, "events": 7}
+    environment = {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}
+    code, output = run_process([storage.root, "LocalRay"], module="tests.deploy.local_ray", env=environment)
+    assert code == 0, output
+    assert json.loads(output.splitlines()[-1]) == {"is_connected": True, "events": 7}
     assert len(sessions(storage)) == 1
     wait_for_free_cpus()
 

@@ -15,7 +15,7 @@ from tests.curator_dagster.conftest import QUIET
 from tests.deploy.conftest import DEPLOY
 from tests.object_store import ObjectStore
 
-MADE = [dg.AssetKey("videos"), dg.AssetKey("clips")]
+ASSET_KEYS = [dg.AssetKey("videos"), dg.AssetKey("clips")]
 
 
 @contextmanager
@@ -38,12 +38,12 @@ def test_postgres_instance_keeps_what_a_run_made(
 ) -> None:
     with instance_of(tmp_path / "home", "dagster.postgres.yaml") as instance:
         sync_partitions(instance, storage.open())
-        of_one = {"partition_key": partitions[0], "asset_selection": MADE}
-        assert job.execute_in_process(instance=instance, run_config=QUIET, **of_one).success
+        selection = {"partition_key": partitions[0], "asset_selection": ASSET_KEYS}
+        assert job.execute_in_process(instance=instance, run_config=QUIET, **selection).success
     with instance_of(tmp_path / "another machine's home", "dagster.postgres.yaml") as instance:
         assert instance.get_dynamic_partitions("sources") == partitions
-        assert instance.get_materialized_partitions(MADE[-1]) == {partitions[0]}
-        event = instance.get_latest_materialization_event(MADE[-1])
+        assert instance.get_materialized_partitions(ASSET_KEYS[-1]) == {partitions[0]}
+        event = instance.get_latest_materialization_event(ASSET_KEYS[-1])
         assert event is not None
         assert event.asset_materialization is not None
         assert "kept" in event.asset_materialization.metadata
@@ -65,7 +65,7 @@ def test_what_a_run_printed_is_read_on_another_machine(tmp_path: Path, logs_buck
     files = ("dagster.postgres.yaml", "dagster.s3.yaml")
     logs_bucket("worker")
     with instance_of(tmp_path / "worker", *files) as instance:
-        job = dg.GraphDefinition("talking", node_defs=[talk]).to_job()
+        job = dg.GraphDefinition("talking", node_defs=[print_line]).to_job()
         result = job.execute_in_process(instance=instance, run_config=QUIET)
     captured = [event.event_specific_data for event in result.all_events if event.event_type_value == "LOGS_CAPTURED"]
     keys = [data.file_key for data in captured if isinstance(data, ComputeLogsCaptureData)]
@@ -76,7 +76,7 @@ def test_what_a_run_printed_is_read_on_another_machine(tmp_path: Path, logs_buck
 
 
 @dg.op
-def talk() -> None:
+def print_line() -> None:
     print("seven clips")  # noqa: T201 - what is to be found in the log
 
 

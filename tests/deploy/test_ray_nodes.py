@@ -16,7 +16,7 @@ import pytest
 
 from stages.manifest import read_manifest
 from tests.deploy.ray_nodes import running_node
-from tests.faults.command import PROJECT, arguments, ran
+from tests.faults.command import PROJECT, arguments, run_process
 from tests.object_store import free_port
 from tests.videos import noise_shot, three_shots, write_video
 
@@ -36,8 +36,8 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     logs, port, client_port = tmp_path_factory.mktemp("logs"), free_port(), free_port()
     ports = [f"--port={port}", f"--ray-client-server-port={client_port}", "--min-worker-port=0", "--max-worker-port=0"]
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:  # short, for the paths of sockets
-        own = ["--head", f"--temp-dir={folder}", "--include-dashboard=false", "--num-cpus=1", "--num-gpus=0"]
-        with running_node(logs / "head", *own, *ports, env=ENVIRONMENT):
+        head = ["--head", f"--temp-dir={folder}", "--include-dashboard=false", "--num-cpus=1", "--num-gpus=0"]
+        with running_node(logs / "head", *head, *ports, env=ENVIRONMENT):
             second = [f"--address=127.0.0.1:{port}", "--num-cpus=1", "--num-gpus=0"]
             with running_node(logs / "second", *second, env=ENVIRONMENT):
                 yield Nodes(f"127.0.0.1:{port}", f"ray://127.0.0.1:{client_port}")
@@ -52,20 +52,20 @@ def alive_and_free(address: str) -> tuple[set[str], float]:
     )
     command = [sys.executable, "-c", program, address]
     answer = subprocess.run(command, env={**ENVIRONMENT}, capture_output=True, text=True, check=True).stdout
-    there, free = json.loads(answer.splitlines()[-1])
-    return set(there), free
+    node_ids, free = json.loads(answer.splitlines()[-1])
+    return set(node_ids), free
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("way", Nodes._fields)
-def test_run_works_on_every_node_and_leaves_them(way: str, nodes: Nodes) -> None:
-    there, free = alive_and_free(nodes.address)
-    assert len(there) == free == 2
-    code, printed = ran([getattr(nodes, way)], module="tests.deploy.joining", env=ENVIRONMENT)
-    assert code == 0, printed
-    worked = json.loads(printed.splitlines()[-1])
-    assert worked == {"joined": sorted(there), "connected": sorted(there)}
-    assert alive_and_free(nodes.address) == (there, 2)
+@pytest.mark.parametrize("address_kind", Nodes._fields)
+def test_run_works_on_every_node_and_leaves_them(address_kind: str, nodes: Nodes) -> None:
+    node_ids, free = alive_and_free(nodes.address)
+    assert len(node_ids) == free == 2
+    code, output = run_process([getattr(nodes, address_kind)], module="tests.deploy.joining_driver", env=ENVIRONMENT)
+    assert code == 0, output
+    worked = json.loads(output.splitlines()[-1])
+    assert worked == {"joined": sorted(node_ids), "connected": sorted(node_ids)}
+    assert alive_and_free(nodes.address) == (node_ids, 2)
 
 
 @pytest.mark.long
@@ -75,8 +75,8 @@ def test_curate_on_two_nodes_by_address(nodes: Nodes, tmp_path: Path) -> None:
     three_shots(sources / "three.mp4")
     write_video(sources / "one.mp4", noise_shot(9, 100))
     command = arguments(sources, tmp_path / "root", {"executor.address": nodes.address})
-    code, printed = ran(command, env=ENVIRONMENT)
-    assert code == 0, printed
+    code, output = run_process(command, env=ENVIRONMENT)
+    assert code == 0, output
     made = [row for row in read_manifest(str(tmp_path / "root"), "dataset").to_pylist() if row["status"] == "kept"]
     assert made
     assert all((tmp_path / "root" / row["path"]).stat().st_size == row["bytes"] for row in made)

@@ -11,10 +11,10 @@ from typing import Any
 from curator_dagster.commands.cli_params import parse_params
 from curator_dagster.commands.run_plan import dagster_instance, execute_plan, plan_run
 from stages.run import Session, open_session
-from tests.faults.waiting import wait_for_end
+from tests.faults.waiting import communicate
 
 PROJECT = Path(__file__).parents[2]
-OWN = ("DAGSTER_HOME", "CURATOR_ROOT")
+EXCLUDED_VARIABLES = ("DAGSTER_HOME", "CURATOR_ROOT")
 """Environment variables of the developer that a run under test must not inherit."""
 
 
@@ -22,12 +22,12 @@ def arguments(
     source: Path | str, root: Path | str, settings: Mapping[str, Any], *, until: str = "dataset"
 ) -> list[str]:
     """The command line arguments of `curator run`; `settings` maps parameters, such as "split.method", to values."""
-    given = ["run", str(source), "--root", str(root), "--until", until]
-    return given + [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
+    command = ["run", str(source), "--root", str(root), "--until", until]
+    return command + [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
 
 
 @contextmanager
-def started(
+def running_process(
     arguments: list[str],
     *,
     module: str = "curator_dagster.cli",
@@ -44,7 +44,7 @@ def started(
         env: environment variables that are added to those of this process.
         popen: further arguments of `subprocess.Popen`.
     """
-    inherited = {name: value for name, value in os.environ.items() if name not in OWN}
+    inherited = {name: value for name, value in os.environ.items() if name not in EXCLUDED_VARIABLES}
     with subprocess.Popen(
         [sys.executable, "-c", f"from {module} import main; main()", *arguments],
         cwd=PROJECT,
@@ -60,19 +60,19 @@ def started(
             process.kill()
 
 
-def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+def wait_for_exit(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Wait for the end of a process; return its exit code and its whole output."""
-    printed = wait_for_end(process)[0]
-    return process.returncode, printed
+    output = communicate(process)[0]
+    return process.returncode, output
 
 
-def ran(arguments: list[str], **options: Any) -> tuple[int, str]:
-    """Run a process with `started` to its end; return its exit code and its whole output."""
-    with started(arguments, **options) as process:
-        return ended(process)
+def run_process(arguments: list[str], **options: Any) -> tuple[int, str]:
+    """Run `main` of a module as `running_process` does, to its end; return its exit code and its whole output."""
+    with running_process(arguments, **options) as process:
+        return wait_for_exit(process)
 
 
-def curate_here(source: Path, root: Path, settings: Mapping[str, Any], *, until: str = "dataset") -> Session:
+def curate_in_process(source: Path, root: Path, settings: Mapping[str, Any], *, until: str = "dataset") -> Session:
     """Run the phases as `curator run` does, in this process; return the session, which is closed."""
     params = parse_params(None, [f"{name}={value}" for name, value in settings.items()])
     with dagster_instance() as instance, open_session(params["executor"]) as session:

@@ -4,7 +4,7 @@ import contextlib
 import os
 from pathlib import Path
 
-TICKS = os.sysconf("SC_CLK_TCK")
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class CpuTime:
@@ -15,23 +15,23 @@ class CpuTime:
     """
 
     def __init__(self, pid: int) -> None:
-        self._family = {pid}
-        self._used: dict[tuple[int, int], int] = {}
+        self._pids = {pid}
+        self._ticks: dict[tuple[int, int], int] = {}
 
     def seconds(self) -> float:
         """CPU seconds of the process tree so far."""
         parents: dict[int, int] = {}
-        used: dict[tuple[int, int], int] = {}
+        ticks: dict[tuple[int, int], int] = {}
         for folder in Path("/proc").iterdir():
             if folder.name.isdigit():
                 with contextlib.suppress(OSError):
                     # The name, in parentheses, may hold anything; the fields after it are: state, parent, ...
                     fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
                     pid, started = int(folder.name), int(fields[19])
-                    parents[pid], used[pid, started] = int(fields[1]), int(fields[11]) + int(fields[12])
-        found = self._family
-        while found:  # a process whose parent has ended stays in the family
-            found = {pid for pid, parent in parents.items() if parent in self._family} - self._family
-            self._family |= found
-        self._used.update({process: ticks for process, ticks in used.items() if process[0] in self._family})
-        return sum(self._used.values()) / TICKS
+                    parents[pid], ticks[pid, started] = int(fields[1]), int(fields[11]) + int(fields[12])
+        found = self._pids
+        while found:  # a process whose parent has ended stays in the tree
+            found = {pid for pid, parent in parents.items() if parent in self._pids} - self._pids
+            self._pids |= found
+        self._ticks.update({process: count for process, count in ticks.items() if process[0] in self._pids})
+        return sum(self._ticks.values()) / TICKS_PER_S

@@ -27,7 +27,7 @@ EBML_PARENTS = {
 EBML_HEADER = b"\x1a\x45\xdf\xa3"
 
 
-class Length(NamedTuple):
+class LengthField(NamedTuple):
     """A length field of a container.
 
     Attributes:
@@ -42,7 +42,7 @@ class Length(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
+class DamagedCopy:
     """One damaged copy.
 
     Attributes:
@@ -72,63 +72,63 @@ def damaged(data: bytes, kind: str, seed: str) -> bytes:
     return KINDS[kind](bytearray(data), random.Random(seed)) if data else b""
 
 
-def _flip(data: bytearray, choose: random.Random) -> bytes:
+def _flip(data: bytearray, rng: random.Random) -> bytes:
     """Flip 1 to 200 bits anywhere."""
-    for _ in range(round(2 ** choose.uniform(0, 7.6))):
-        data[choose.randrange(len(data))] ^= 1 << choose.randrange(8)
+    for _ in range(round(2 ** rng.uniform(0, 7.6))):
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
     return bytes(data)
 
 
-def _flip_header(data: bytearray, choose: random.Random) -> bytes:
+def _flip_header(data: bytearray, rng: random.Random) -> bytes:
     """Flip 1 to 16 bits of the header, which describes the streams."""
-    places = header_places(bytes(data))
-    for _ in range(round(2 ** choose.uniform(0, 4))):
-        data[choose.choice(places)] ^= 1 << choose.randrange(8)
+    positions = header_positions(bytes(data))
+    for _ in range(round(2 ** rng.uniform(0, 4))):
+        data[rng.choice(positions)] ^= 1 << rng.randrange(8)
     return bytes(data)
 
 
-def _cut(data: bytearray, choose: random.Random) -> bytes:
+def _truncate(data: bytearray, rng: random.Random) -> bytes:
     """Remove the end."""
-    return bytes(data[: choose.randrange(len(data))])
+    return bytes(data[: rng.randrange(len(data))])
 
 
-def _swap(data: bytearray, choose: random.Random) -> bytes:
+def _swap(data: bytearray, rng: random.Random) -> bytes:
     """Swap two blocks."""
-    size = choose.randint(1, max(1, min(MAX_BLOCK_BYTES, len(data) // 4)))
-    one, other = (choose.randrange(max(1, len(data) - size)) for _ in range(2))
+    size = rng.randint(1, max(1, min(MAX_BLOCK_BYTES, len(data) // 4)))
+    one, other = (rng.randrange(max(1, len(data) - size)) for _ in range(2))
     data[one : one + size], data[other : other + size] = data[other : other + size], data[one : one + size]
     return bytes(data)
 
 
-def _lengths(data: bytearray, choose: random.Random) -> bytes:
+def _overwrite_lengths(data: bytearray, rng: random.Random) -> bytes:
     """Overwrite 1 to 4 length fields of boxes, elements or packets."""
-    places = list(lengths(bytes(data)))
-    for place in choose.sample(places, min(len(places), choose.randint(1, 4))):
-        bits = (7 if place.marker else 8) * place.width
-        old = int.from_bytes(data[place.offset : place.offset + place.width]) & ((1 << bits) - 1)
+    fields = list(length_fields(bytes(data)))
+    for field in rng.sample(fields, min(len(fields), rng.randint(1, 4))):
+        bits = (7 if field.marker else 8) * field.width
+        old = int.from_bytes(data[field.offset : field.offset + field.width]) & ((1 << bits) - 1)
         most = (1 << bits) - 1
-        wrong = [0, 1, 7, 8, old - 1, old + 1, old // 2, old * 2, most, most // 2 + 1, choose.getrandbits(bits)]
-        told = place.marker << 8 * (place.width - 1) | choose.choice(wrong) & most
-        data[place.offset : place.offset + place.width] = told.to_bytes(place.width)
+        wrong = [0, 1, 7, 8, old - 1, old + 1, old // 2, old * 2, most, most // 2 + 1, rng.getrandbits(bits)]
+        new = field.marker << 8 * (field.width - 1) | rng.choice(wrong) & most
+        data[field.offset : field.offset + field.width] = new.to_bytes(field.width)
     return bytes(data)
 
 
 KINDS: dict[str, Callable[[bytearray, random.Random], bytes]] = {
     "flip": _flip,
     "header": _flip_header,
-    "cut": _cut,
+    "cut": _truncate,
     "swap": _swap,
-    "lengths": _lengths,
+    "lengths": _overwrite_lengths,
 }
 
 
-def lengths(data: bytes) -> Iterator[Length]:
+def length_fields(data: bytes) -> Iterator[LengthField]:
     """Every length field of the container, as far as its parts nest properly."""
     if data.startswith(EBML_HEADER):
-        return _element_lengths(data, 0, len(data))
+        return _element_length_fields(data, 0, len(data))
     if data[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip"):
-        return (Length(offset, 4) for offset, _, _ in boxes(data, 0, len(data)))
-    return _packet_lengths(data)
+        return (LengthField(offset, 4) for offset, _, _ in boxes(data, 0, len(data)))
+    return _packet_length_fields(data)
 
 
 def boxes(data: bytes, start: int, end: int) -> Iterator[tuple[int, bytes, int]]:
@@ -149,7 +149,7 @@ def boxes(data: bytes, start: int, end: int) -> Iterator[tuple[int, bytes, int]]
         start += size
 
 
-def _element_lengths(data: bytes, start: int, end: int) -> Iterator[Length]:
+def _element_length_fields(data: bytes, start: int, end: int) -> Iterator[LengthField]:
     while start + 2 <= end and data[start]:
         id_end = start + 9 - data[start].bit_length()
         if id_end >= end or not data[id_end]:
@@ -157,24 +157,24 @@ def _element_lengths(data: bytes, start: int, end: int) -> Iterator[Length]:
         width = 9 - data[id_end].bit_length()
         marker = 1 << 8 - width
         size = int.from_bytes(data[id_end : id_end + width]) - (marker << 8 * (width - 1))
-        yield Length(id_end, width, marker)
+        yield LengthField(id_end, width, marker)
         inside = id_end + width
         size = end - inside if size == (1 << 7 * width) - 1 else size
         if data[start:id_end] in EBML_PARENTS:
-            yield from _element_lengths(data, inside, min(inside + size, end))
+            yield from _element_length_fields(data, inside, min(inside + size, end))
         start = inside + size
 
 
-def _packet_lengths(data: bytes) -> Iterator[Length]:
+def _packet_length_fields(data: bytes) -> Iterator[LengthField]:
     """Length fields of the packets of an MPEG program stream: two bytes after a start code."""
-    place = data.find(b"\0\0\1")
-    while 0 <= place < len(data) - 6:
-        if data[place + 3] >= 0xBB:
-            yield Length(place + 4, 2)
-        place = data.find(b"\0\0\1", place + 3)
+    start = data.find(b"\0\0\1")
+    while 0 <= start < len(data) - 6:
+        if data[start + 3] >= 0xBB:
+            yield LengthField(start + 4, 2)
+        start = data.find(b"\0\0\1", start + 3)
 
 
-def header_places(data: bytes) -> range:
+def header_positions(data: bytes) -> range:
     """Byte positions of the description of the streams: the movie box, else the beginning of the file."""
     if data[4:8] == b"ftyp":
         for start, name, end in boxes(data, 0, len(data)):

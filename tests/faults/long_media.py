@@ -37,7 +37,7 @@ def _pictures(width: int, height: int, rate: int) -> Iterator[NDArray[np.uint8]]
             yield np.roll(texture, 2 * index, axis=1)
 
 
-def repeated(source: Path, path: Path, times: int) -> Path:
+def repeat_video(source: Path, path: Path, times: int) -> Path:
     """Write the video `times` times in a row by stream copy of its packets."""
     with av.open(str(source)) as first, av.open(str(path), "w") as writer:
         track = writer.add_stream_from_template(first.streams.video[0], opaque=True)

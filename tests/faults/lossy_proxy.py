@@ -13,7 +13,7 @@ class LossyProxy:
 
     Attributes:
         url: URL of the proxy, to be used in place of the server's.
-        lost: number of responses that were not forwarded.
+        num_dropped: number of responses that were not forwarded.
         num_bytes: bytes forwarded in both directions.
     """
 
@@ -22,9 +22,9 @@ class LossyProxy:
         self._server = (parts.hostname or "", parts.port or 0)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self.lost = 0
+        self.num_dropped = 0
         self.num_bytes = 0
-        self._is_to_lose = False
+        self._drops_next = False
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -36,39 +36,39 @@ class LossyProxy:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
-    def lose_next_answer(self) -> None:
+    def drop_next_response(self) -> None:
         """Drop the next response of the server, on any connection."""
-        self._is_to_lose = True
+        self._drops_next = True
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
                 server = socket.create_connection(self._server)
-                threading.Thread(target=self._requests, args=(client, server), daemon=True).start()
-                threading.Thread(target=self._answers, args=(client, server), daemon=True).start()
+                threading.Thread(target=self._forward_requests, args=(client, server), daemon=True).start()
+                threading.Thread(target=self._forward_responses, args=(client, server), daemon=True).start()
 
-    def _requests(self, client: socket.socket, server: socket.socket) -> None:
+    def _forward_requests(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := client.recv(1 << 16):
                 self.num_bytes += len(data)
                 server.sendall(data)
-        _end(server)
+        _close(server)
 
-    def _answers(self, client: socket.socket, server: socket.socket) -> None:
+    def _forward_responses(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := server.recv(1 << 16):
-                if self._is_to_lose and not data.startswith(b"HTTP/1.1 100"):
-                    self._is_to_lose = False
-                    self.lost += 1
+                if self._drops_next and not data.startswith(b"HTTP/1.1 100"):
+                    self._drops_next = False
+                    self.num_dropped += 1
                     break
                 self.num_bytes += len(data)
                 client.sendall(data)
-        _end(client)
+        _close(client)
         client.close()
         server.close()
 
 
-def _end(connection: socket.socket) -> None:
+def _close(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)

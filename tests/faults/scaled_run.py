@@ -20,7 +20,7 @@ from stages.storage import Storage
 from tests.faults.waiting import wait_until
 from tests.phases import ScaledParams, ScaledPhase, register_names
 
-LONGEST_PAUSE_S = 0.003
+MAX_PAUSE_S = 0.003
 
 
 def peak_bytes() -> int:
@@ -29,14 +29,14 @@ def peak_bytes() -> int:
     return int(line.split()[1]) * 1024
 
 
-def meet(place: Path, *, of: int) -> None:
-    """Barrier: return when `of` processes have called this. It never opens if one of them died."""
-    place.mkdir(exist_ok=True)
-    (place / str(os.getpid())).touch()
+def wait_at_barrier(folder: Path, *, num_processes: int) -> None:
+    """Return when so many processes have called this for the folder. Fails if one of them does not come."""
+    folder.mkdir(exist_ok=True)
+    (folder / str(os.getpid())).touch()
     wait_until(
-        lambda: len(list(place.iterdir())) >= of,
-        told=lambda: f"{len(list(place.iterdir()))} of {of} came to {place}",
-        every_s=0.001,
+        lambda: len(list(folder.iterdir())) >= num_processes,
+        describe=lambda: f"{len(list(folder.iterdir()))} of {num_processes} processes at barrier {folder}",
+        interval_s=0.001,
     )
 
 
@@ -53,18 +53,20 @@ def run(root: str, partition: str | None, params: dict[str, Any]) -> dict[str, A
 def main(request: dict[str, Any]) -> None:
     """Serve the request in each root: run the phase with "params", or only read the table if there are no "params".
 
-    With "of", that many processes begin each root together; each registers "names", and pauses by its "seed".
+    With "num_processes", that many processes begin each root together, by a barrier in the folder "barrier"; each
+    registers "names", and pauses by its "seed".
     """
     PHASE_CLASSES["read"] = ScaledPhase
     row_writer.FLUSH_ITEMS = request.get("flush_items", row_writer.FLUSH_ITEMS)
-    chance = random.Random(request.get("seed"))
+    rng = random.Random(request.get("seed"))
     for number, root in enumerate(request["roots"]):
-        if "of" in request:
-            meet(Path(request["meet"]) / f"register-{number}", of=request["of"])
+        if "num_processes" in request:
+            barrier = Path(request["barrier"])
+            wait_at_barrier(barrier / f"register-{number}", num_processes=request["num_processes"])
             register_names(root, request["names"], partition_size=7)
-            meet(Path(request["meet"]) / f"run-{number}", of=request["of"])
-            time.sleep(chance.uniform(0, 20 * LONGEST_PAUSE_S))
-            ScaledPhase.pause_s = chance.uniform(0, LONGEST_PAUSE_S)
+            wait_at_barrier(barrier / f"run-{number}", num_processes=request["num_processes"])
+            time.sleep(rng.uniform(0, 20 * MAX_PAUSE_S))
+            ScaledPhase.pause_s = rng.uniform(0, MAX_PAUSE_S)
         before, started = peak_bytes(), time.perf_counter()
         if "params" in request:
             done = run(root, request.get("partition"), request["params"])

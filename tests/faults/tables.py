@@ -21,7 +21,7 @@ def tables(root: Path | str) -> Tables:
     return {asset: read_manifest(str(root), asset).to_pylist() for asset in ASSETS}
 
 
-def committed(storage: Storage) -> Iterator[ManifestRef]:
+def committed_tables(storage: Storage) -> Iterator[ManifestRef]:
     """Every table that has a commit, asset by asset."""
     for asset in ASSETS:
         for partition in committed_partitions(storage, asset):

@@ -18,10 +18,10 @@ from curator_dagster.cli import app
 from stages.manifest import read_manifest
 from stages.schemas import ASSETS
 from stages.storage import Storage
-from tests.faults.command import arguments, ran
-from tests.faults.figures import note
+from tests.faults.command import arguments, run_process
+from tests.faults.measurements import record
 from tests.faults.small_disk import small_disk
-from tests.faults.tables import check_files_whole, committed, versions
+from tests.faults.tables import check_files_whole, committed_tables, versions
 from tests.videos import noisy_video, three_shots
 
 SETTINGS = {
@@ -32,8 +32,8 @@ SETTINGS = {
     "split.clip_length_s": 2,
     "split.min_length_s": 1,
 }
-PLENTY = 1 << 30
-LEAST = 3 * 4096
+ENOUGH_BYTES = 1 << 30
+MIN_BYTES = 3 * 4096
 
 
 @pytest.fixture(scope="module")
@@ -48,24 +48,24 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def curate(sources: Path, root: Path, until: str) -> int:
     """Exit code of `curator run` in this process."""
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exit_info:
         app(arguments(sources, root, SETTINGS, until=until))
-    assert isinstance(left.value.code, int)
-    return left.value.code
+    assert isinstance(exit_info.value.code, int)
+    return exit_info.value.code
 
 
 def used_bytes(root: Path) -> int:
-    """What the files take on a disk with pages of 4 KiB."""
+    """Size of the files on a disk with pages of 4 KiB."""
     return sum(-(-path.stat().st_size // 4096) * 4096 for path in root.rglob("*") if path.is_file())
 
 
 def check_whole(root: Path) -> int:
-    """Nothing is half-written; returns how many assets have a table."""
+    """Check that nothing is half-written; return the number of assets that have a table."""
     assert not list(root.rglob("*.tmp-*"))
     for path in root.rglob("*.parquet"):
         pq.read_table(path)
     storage = Storage(root)
-    refs = list(committed(storage))
+    refs = list(committed_tables(storage))
     for ref in refs:
         for commit in versions(storage, ref):
             check_files_whole(storage, ref, commit)
@@ -78,71 +78,71 @@ def failed_reasons(root: Path, assets: list[str]) -> set[str]:
     return {row["reason"] for row in rows if row["status"] == "failed"}
 
 
-def check_recovery(sources: Path, calm: Path, share: float, until: str, capfd: pytest.CaptureFixture[str]) -> None:
+def check_recovery(sources: Path, reference: Path, share: float, until: str, capfd: pytest.CaptureFixture[str]) -> None:
     """Run on a disk that holds a share of what is needed, then on one that holds all."""
     assets = list(ASSETS)[: list(ASSETS).index(until) + 1]
-    size = max(LEAST, int(used_bytes(calm) * share))
-    with small_disk(calm.parent / f"disk-{share}", size) as disk:
+    size = max(MIN_BYTES, int(used_bytes(reference) * share))
+    with small_disk(reference.parent / f"disk-{share}", size) as disk:
         root = disk.path / "root"
         capfd.readouterr()
-        code, printed = curate(sources, root, until), capfd.readouterr().err
-        assert "Traceback" not in printed
+        code, output = curate(sources, root, until), capfd.readouterr().err
+        assert "Traceback" not in output
         if code == 0:  # what a worker could not write is a failed row, and the rows themselves found room
             assert failed_reasons(root, assets) == {"storage"}
         else:
-            assert code == 1, printed
-            assert printed.splitlines()[-1].startswith("curator: ")
-        with_table = check_whole(root)
-        disk.resize(PLENTY)
+            assert code == 1, output
+            assert output.splitlines()[-1].startswith("curator: ")
+        num_with_table = check_whole(root)
+        disk.resize(ENOUGH_BYTES)
         started = time.monotonic()
         assert curate(sources, root, until) == 0
         assert check_whole(root) == len(assets)
         for asset in assets:
-            assert read_manifest(str(root), asset).to_pylist() == read_manifest(str(calm), asset).to_pylist()
+            assert read_manifest(str(root), asset).to_pylist() == read_manifest(str(reference), asset).to_pylist()
         recovery_s = round(time.monotonic() - started, 1)
-        note("full disk", size_bytes=size, exit_code=code, committed=with_table, recovery_s=recovery_s)
+        record("full disk", size_bytes=size, exit_code=code, committed=num_with_table, recovery_s=recovery_s)
 
 
 @pytest.fixture(scope="module")
-def calm_clips(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def reference_clips(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The root of a run up to clips that had room."""
-    root = tmp_path_factory.mktemp("clips") / "calm"
+    root = tmp_path_factory.mktemp("clips") / "reference"
     assert curate(sources, root, "clips") == 0
     return root
 
 
 @pytest.fixture(scope="module")
-def calm_dataset(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def reference_dataset(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The root of a whole run that had room."""
-    root = tmp_path_factory.mktemp("dataset") / "calm"
+    root = tmp_path_factory.mktemp("dataset") / "reference"
     assert curate(sources, root, "dataset") == 0
     return root
 
 
 @pytest.mark.parametrize("share", [0, 0.5])
 def test_full_disk_stops_with_a_clear_error_and_the_next_run_finishes(
-    share: float, sources: Path, calm_clips: Path, capfd: pytest.CaptureFixture[str]
+    share: float, sources: Path, reference_clips: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    check_recovery(sources, calm_clips, share, "clips", capfd)
+    check_recovery(sources, reference_clips, share, "clips", capfd)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("percent", [1, 5, 15, 25, 40, 50, 60, 70, 80, 90, 96, 99])
 def test_disk_that_fills_in_any_phase_loses_nothing(
-    percent: int, sources: Path, calm_dataset: Path, capfd: pytest.CaptureFixture[str]
+    percent: int, sources: Path, reference_dataset: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    check_recovery(sources, calm_dataset, percent / 100, "dataset", capfd)
+    check_recovery(sources, reference_dataset, percent / 100, "dataset", capfd)
 
 
 def test_file_size_limit_stops_with_a_clear_error(tmp_path: Path) -> None:
     sources = tmp_path / "sources"
     sources.mkdir()
     three_shots(sources / "a.mp4")
-    code, printed = ran(
+    code, output = run_process(
         arguments(sources, tmp_path / "root", {"executor.mode": "local"}, until="videos"),
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
     )
-    assert code == 1, printed
-    assert "cannot be used: [Errno 27] File too large" in printed
-    assert "Traceback" not in printed
+    assert code == 1, output
+    assert "cannot be used: [Errno 27] File too large" in output
+    assert "Traceback" not in output
     assert not list((tmp_path / "root").rglob("*.tmp-*")) + list((tmp_path / "root").rglob("rows-*"))

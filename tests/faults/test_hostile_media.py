@@ -28,15 +28,15 @@ from stages.media.container import MAX_PIXELS
 from stages.params import ExecutorParams, SplitParams
 from stages.run import open_session
 from stages.storage import Storage
-from tests.faults.figures import note
-from tests.faults.hostile import MANY_STREAMS, Hostile, huge_h264, patched
-from tests.faults.trial import Broken, Tally, Trial
-from tests.faults.waiting import finished
+from tests.faults.damage_run import DamagedSource, DamageRun, OutcomeCounts
+from tests.faults.hostile_media import MANY_STREAMS, HostileFile, huge_h264, patch_box
+from tests.faults.measurements import record
+from tests.faults.waiting import run_command
 from tests.videos import noise_shot, write_video
 
-MANY = 1_000_000
-HALVES = SplitParams(method="fixed_stride", clip_length_s=0.5, min_length_s=0, max_clips=2, max_failed_fraction=1)
-PROGRAM = """
+NUM_STREAMS = 1_000_000
+SPLIT_PARAMS = SplitParams(method="fixed_stride", clip_length_s=0.5, min_length_s=0, max_clips=2, max_failed_fraction=1)
+PROBE_PROGRAM = """
 import json, re, sys, time
 from stages.errors import SourceError
 from stages.media import probe
@@ -44,12 +44,13 @@ from stages.media import probe
 def peak_mb():  # ru_maxrss would be that of the parent
     return int(re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())[1]) / 1024
 
-before, began, told = peak_mb(), time.process_time(), "kept"
+before, started, outcome = peak_mb(), time.process_time(), "kept"
 try:
     probe(sys.argv[1])
 except SourceError as error:
-    told = str(error)
-print(json.dumps({"told": told, "seconds": round(time.process_time() - began, 2), "peak_mb": peak_mb() - before}))
+    outcome = str(error)
+seconds = round(time.process_time() - started, 2)
+print(json.dumps({"outcome": outcome, "seconds": seconds, "peak_mb": peak_mb() - before}))
 """
 
 
@@ -60,17 +61,17 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return write_video(path, noise_shot(1, 25), options={"g": "5"}).read_bytes()
 
 
-def rows_of(sources: Sequence[Broken], folder: Path) -> Tally:
-    """What becomes of the sources in read, split and write; every promise about rows is checked."""
+def count_outcomes(sources: Sequence[DamagedSource], folder: Path) -> OutcomeCounts:
+    """Run read, split and write on the sources, check every promise about rows, and count the outcomes."""
     with open_session(ExecutorParams(mode="local")) as session:
-        trial = Trial(folder / "batch", session, HALVES)
-        trial.run(sources)
-    assert trial.tally.problems == []
-    return trial.tally
+        damage_run = DamageRun(folder / "batch", session, SPLIT_PARAMS)
+        damage_run.run(sources)
+    assert damage_run.counts.problems == []
+    return damage_run.counts
 
 
 def playlists(address: str, plain: bytes) -> dict[str, bytes]:
-    """Texts that ask for another file, and a film whose data is said to be elsewhere."""
+    """Texts that ask for another file, and a video whose header names another file for its data."""
     hls = f"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:2,\nhttp://{address}/a.ts\n#EXT-X-ENDLIST\n"
     dash = f'<MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><BaseURL>http://{address}/</BaseURL></MPD>'
     return {
@@ -79,7 +80,7 @@ def playlists(address: str, plain: bytes) -> dict[str, bytes]:
         "dash": dash.encode(),
         "session": f"v=0\no=- 0 0 IN IP4 {address}\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5 RTP/AVP 96\n".encode(),
         "rtsp": f"rtsptext\nrtsp://{address}/a\n".encode(),
-        "reference": patched(plain, "dref", 8, 0x0C, int.from_bytes(b"url "), 0),
+        "reference": patch_box(plain, "dref", 8, 0x0C, int.from_bytes(b"url "), 0),
         "smil": f'<smil><body><video src="http://{address}/a.mp4"/></body></smil>'.encode(),
     }
 
@@ -87,16 +88,16 @@ def playlists(address: str, plain: bytes) -> dict[str, bytes]:
 def test_playlists_reach_no_host(tmp_path: Path, plain: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = "{}:{}".format(*listener.getsockname())
-        sources = [Hostile(kind, data) for kind, data in playlists(address, plain).items()]
-        tally = rows_of(sources, tmp_path)
-        connections = accepted(listener)
-    assert tally.outcomes[("hls", "read: unreadable")] == 1
+        sources = [HostileFile(kind, data) for kind, data in playlists(address, plain).items()]
+        counts = count_outcomes(sources, tmp_path)
+        connections = num_connections(listener)
+    assert counts.outcomes[("hls", "read: unreadable")] == 1
     assert connections == 0
-    note("hostile: texts that name other files", sources=len(sources), connections=connections)
+    record("hostile: texts that name other files", sources=len(sources), connections=connections)
 
 
-def accepted(listener: socket.socket) -> int:
-    """How many connections wait to be taken."""
+def num_connections(listener: socket.socket) -> int:
+    """Number of connections that wait to be accepted."""
     listener.setblocking(False)
     connections = 0
     with contextlib.suppress(BlockingIOError):
@@ -106,34 +107,34 @@ def accepted(listener: socket.socket) -> int:
     return connections
 
 
-def watched_probe(path: Path) -> dict[str, float | str]:
-    """What probing tells, its CPU time and how much memory it took, in a process of its own."""
-    return json.loads(finished([sys.executable, "-c", PROGRAM, str(path)]).stdout)
+def measure_probe(path: Path) -> dict[str, float | str]:
+    """The outcome of a probe in a process of its own, its CPU time and its memory."""
+    return json.loads(run_command([sys.executable, "-c", PROBE_PROGRAM, str(path)]).stdout)
 
 
 @pytest.mark.parametrize("side", [16_000, 65_520])
 def test_huge_picture_is_refused_before_it_takes_memory(tmp_path: Path, side: int) -> None:
-    told = watched_probe(Hostile("huge", huge_h264(side)).make(tmp_path))
+    result = measure_probe(HostileFile("huge", huge_h264(side)).make(tmp_path))
     # What is beyond H.264 itself its decoder refuses, and no size is known.
-    assert (f"at most {MAX_PIXELS} pixels" if side == 16_000 else "before its first frame") in str(told["told"])
-    assert float(told["peak_mb"]) < 150
-    note(f"hostile: picture of {side}x{side}", peak_mb=round(float(told["peak_mb"])), seconds=told["seconds"])
+    assert (f"at most {MAX_PIXELS} pixels" if side == 16_000 else "before its first frame") in str(result["outcome"])
+    assert float(result["peak_mb"]) < 150
+    record(f"hostile: picture of {side}x{side}", peak_mb=round(float(result["peak_mb"])), seconds=result["seconds"])
 
 
 def test_picture_that_grows_huge_ends_the_stream(tmp_path: Path) -> None:
-    path = Hostile("grows", huge_h264(64) + huge_h264(16_000)).make(tmp_path)
+    path = HostileFile("grows", huge_h264(64) + huge_h264(16_000)).make(tmp_path)
     widths: set[int] = set()
     with open_video(str(path)) as container, pytest.raises(CorruptStream, match="after PTS"):
         widths.update(decoded.frame.width for decoded in decode_frames(container))
     assert widths == {64}
 
 
-@pytest.mark.parametrize("form", MANY_STREAMS)
-def test_million_streams_are_bounded(tmp_path: Path, form: str) -> None:
-    told = watched_probe(Hostile("many", MANY_STREAMS[form](MANY)).make(tmp_path))
-    assert float(told["peak_mb"]) < 300
-    assert float(told["seconds"]) < 10
-    note(f"hostile: million streams, {form}", peak_mb=round(float(told["peak_mb"])), seconds=told["seconds"])
+@pytest.mark.parametrize("container", MANY_STREAMS)
+def test_million_streams_are_bounded(tmp_path: Path, container: str) -> None:
+    result = measure_probe(HostileFile("many", MANY_STREAMS[container](NUM_STREAMS)).make(tmp_path))
+    assert float(result["peak_mb"]) < 300
+    assert float(result["seconds"]) < 10
+    record(f"hostile: million streams, {container}", peak_mb=round(float(result["peak_mb"])), seconds=result["seconds"])
 
 
 TIMES: dict[str, tuple[str, int, list[int]]] = {
@@ -157,10 +158,10 @@ TIMES: dict[str, tuple[str, int, list[int]]] = {
 
 
 def test_impossible_times_end_in_rows(tmp_path: Path, plain: bytes) -> None:
-    sources = [Hostile(kind, patched(plain, box, offset, *words)) for kind, (box, offset, words) in TIMES.items()]
-    tally = rows_of(sources, tmp_path)
-    assert {kind for kind, _ in tally.outcomes} == set(TIMES)
-    assert sum(outcome == "kept" for _, outcome in tally.outcomes) > len(TIMES) / 2
+    sources = [HostileFile(kind, patch_box(plain, box, offset, *words)) for kind, (box, offset, words) in TIMES.items()]
+    counts = count_outcomes(sources, tmp_path)
+    assert {kind for kind, _ in counts.outcomes} == set(TIMES)
+    assert sum(outcome == "kept" for _, outcome in counts.outcomes) > len(TIMES) / 2
 
 
 NAMES = [
@@ -181,9 +182,9 @@ NAMES = [
 def test_names_stay_text(tmp_path: Path, plain: bytes) -> None:
     sources = tmp_path / "sources"
     sources.mkdir()
-    names = [Hostile("name", plain, name).make(sources).name for name in NAMES]
-    tally = rows_of([Hostile(name, plain, name) for name in names], tmp_path)
-    assert tally.outcomes == {(name, "kept"): 1 for name in names}
+    names = [HostileFile("name", plain, name).make(sources).name for name in NAMES]
+    counts = count_outcomes([HostileFile(name, plain, name) for name in names], tmp_path)
+    assert counts.outcomes == {(name, "kept"): 1 for name in names}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sources"]
     assert sorted(path.name for path in sources.iterdir()) == sorted(names)
 

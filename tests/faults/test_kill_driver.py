@@ -16,10 +16,10 @@ import ray
 
 from stages.manifest import committed_partitions
 from stages.storage import Storage
-from tests.faults.command import arguments, ended, started
-from tests.faults.curating import undisturbed_tables
-from tests.faults.figures import note
-from tests.faults.ray_of_the_tests import free_cpus, wait_for_free_cpus
+from tests.faults.command import arguments, running_process, wait_for_exit
+from tests.faults.curator_process import reference_tables
+from tests.faults.measurements import record
+from tests.faults.session_ray import free_cpus, wait_for_free_cpus
 from tests.faults.tables import Tables, lasting_rows, row_files, tables
 from tests.faults.waiting import wait_for
 from tests.videos import noise_shot, three_shots, write_video
@@ -37,28 +37,28 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def begun(sources: Path, root: Path) -> AbstractContextManager[subprocess.Popen[str]]:
-    """`curator run` as a person starts it, on the Ray of the test session."""
-    return started(arguments(sources, root, {"executor.address": ray.get_runtime_context().gcs_address}))
+def running_curator(sources: Path, root: Path) -> AbstractContextManager[subprocess.Popen[str]]:
+    """`curator run` with default parameters, on the Ray of the test session."""
+    return running_process(arguments(sources, root, {"executor.address": ray.get_runtime_context().gcs_address}))
 
 
 @pytest.fixture(scope="module")
-def undisturbed(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Tables:
+def expected(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Tables:
     """The tables of a run that nothing disturbed."""
-    return undisturbed_tables(sources, tmp_path_factory.mktemp("undisturbed"), {})
+    return reference_tables(sources, tmp_path_factory.mktemp("reference"), {})
 
 
-def kill_when(process: subprocess.Popen[str], reached: Callable[[], bool]) -> list[float]:
-    """SIGKILL as soon as the moment has come; returns the CPUs that were free, as seen until then."""
+def kill_when(process: subprocess.Popen[str], condition: Callable[[], bool]) -> list[float]:
+    """SIGKILL the process once the condition holds; return the number of free CPUs at each check before."""
     free: list[float] = []
 
-    def is_reached() -> bool:
+    def is_met() -> bool:
         free.append(free_cpus())
-        return reached()
+        return condition()
 
-    wait_for(process, is_reached)
+    wait_for(process, is_met)
     process.send_signal(signal.SIGKILL)
-    ended(process)
+    wait_for_exit(process)
     return free
 
 
@@ -71,22 +71,22 @@ def kill_when(process: subprocess.Popen[str], reached: Callable[[], bool]) -> li
     ],
 )
 def test_killed_driver_resumes_to_equal_tables(
-    moment: str, sources: Path, tmp_path: Path, undisturbed: Tables, ray_cluster: None
+    moment: str, sources: Path, tmp_path: Path, expected: Tables, ray_cluster: None
 ) -> None:
     wait_for_free_cpus()
-    with begun(sources, tmp_path) as driver:
+    with running_curator(sources, tmp_path) as driver:
         free = kill_when(driver, lambda: any(tmp_path.glob(moment)))
     freed_s = wait_for_free_cpus()
     assert min(free) < free_cpus(), "the driver worked on this Ray"
     assert not committed_partitions(Storage(tmp_path), "dataset")
     before, done = row_files(tmp_path), lasting_rows(tmp_path)
     assert done
-    with begun(sources, tmp_path) as driver:
-        code, printed = ended(driver)
-    assert code == 0, printed
+    with running_curator(sources, tmp_path) as driver:
+        code, output = wait_for_exit(driver)
+    assert code == 0, output
     wait_for_free_cpus()
     assert before <= row_files(tmp_path), "row files are never rewritten"
     assert set(lasting_rows(tmp_path).values()) == {1}, "what is in a file is not computed again"
-    assert tables(tmp_path) == undisturbed
+    assert tables(tmp_path) == expected
     figures = {"items": len(done), "free_cpus": free[-1], "freed_s": round(freed_s, 1)}
-    note("killed driver on a Ray of others", moment=moment, **figures)
+    record("killed driver on a Ray of others", moment=moment, **figures)

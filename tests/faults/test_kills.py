@@ -23,14 +23,14 @@ from stages.manifest import committed_partitions
 from stages.manifest.row_writer import FLUSH_ITEMS
 from stages.params import PHASES
 from stages.storage import Storage
-from tests.faults.curating import Curation, Step, begun, done_by_phase, undisturbed_tables
-from tests.faults.figures import note
+from tests.faults.curator_process import CuratorProcess, ProgressStep, done_by_phase, reference_tables, running_curator
+from tests.faults.measurements import record
 from tests.faults.tables import Tables, tables
 from tests.videos import noise_shot, write_video
 
 pytestmark = pytest.mark.timeout(1800)
 
-ORDER = ("read", "split", "filter", "caption", "embed", "dedup", "write")
+PHASE_ORDER = ("read", "split", "filter", "caption", "embed", "dedup", "write")
 """As Dagster runs them: of two that do not need each other, first the one whose asset is first by name."""
 END_LIMIT_S = 40.0
 """A run whose Ray is gone must have ended by then, or in the time that it had run; it takes 2 to 8 s, idle."""
@@ -57,27 +57,27 @@ def sources(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="module")
-def undisturbed(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Tables:
+def expected(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Tables:
     """The tables of a run in this process, without Ray."""
-    made = undisturbed_tables(sources, tmp_path_factory.mktemp("undisturbed"), SETTINGS)
+    made = reference_tables(sources, tmp_path_factory.mktemp("reference"), SETTINGS)
     videos = len(list(sources.iterdir()))
     assert [asset for asset, rows in made.items() if len(rows) < 18 * videos] == ["videos"]
     return made
 
 
 @dataclass
-class Chain:
-    """One run after another over the same root, and what was seen of them.
+class RunSeries:
+    """Runs over the same root, one after another, and measurements of them.
 
     Attributes:
-        random: chooses moments and victims.
-        done: items finished by all runs together, by phase.
-        kills: how many there were.
-        inside: how many of them hit the phase that they were meant for.
-        ended_s: from a kill to the end of the driver.
-        gone_s: from the end of a driver until nothing was left of it.
-        recovered_s: from a kill until the phase that it hit had all its rows.
-        struck: phases that were hit and have not recovered yet, each with when: seconds of the monotonic clock.
+        random: chooses moments and targets.
+        done: number of items finished by all runs together, by phase.
+        kills: number of kills.
+        inside: number of kills that hit the phase that they were meant for.
+        ended_s: seconds from a kill to the end of the driver.
+        gone_s: seconds from the end of a driver until nothing was left of it.
+        recovered_s: seconds from a kill until the phase that it hit had all its rows.
+        unrecovered: phases that were hit and lack rows yet, each with the time of the kill by the monotonic clock.
     """
 
     sources: Path
@@ -89,61 +89,61 @@ class Chain:
     ended_s: list[float] = field(default_factory=lambda: [])
     gone_s: list[float] = field(default_factory=lambda: [])
     recovered_s: list[float] = field(default_factory=lambda: [])
-    struck: list[tuple[str, float]] = field(default_factory=lambda: [])
+    unrecovered: list[tuple[str, float]] = field(default_factory=lambda: [])
 
     @contextmanager
-    def run(self) -> Iterator[Curation]:
-        """One run, whose end is waited for."""
-        with begun(self.sources, self.root, SETTINGS) as run:
+    def run(self) -> Iterator[CuratorProcess]:
+        """Start a run; the block ends with it."""
+        with running_curator(self.sources, self.root, SETTINGS) as run:
             yield run
-            run.end()
+            run.wait_for_exit()
             ended_s = time.monotonic()
             self.gone_s.append(run.seconds_until_gone())
             self.done.update(done_by_phase(run.steps()))
-            self._note_recoveries(run.steps(), ended_s)
+            self._record_recoveries(run.steps(), ended_s)
 
-    def strike(self, run: Curation, victim: str, phase: str) -> None:
-        """Kill at a random moment of a phase."""
-        before = ORDER.index(phase) - 1
+    def kill(self, run: CuratorProcess, target: str, phase: str) -> None:
+        """Kill the driver, or a process of its Ray, at a random moment of a phase."""
+        before = PHASE_ORDER.index(phase) - 1
         if phase == "dedup":  # one item: there is no step to wait for
-            run.wait_for(lambda: self._is_committed(ORDER[before]))
+            run.wait_for(lambda: self._is_committed(PHASE_ORDER[before]))
             time.sleep(self.random.uniform(0, 0.4))
         else:
             videos = len(list(self.sources.iterdir()))
             run.wait_for_phase(phase, int(self.random.uniform(0, 0.7) * (18 * videos if before > 0 else videos)))
             time.sleep(self.random.uniform(0, 0.1))
-        at_s = run.strike(victim, self.random.randrange(4))
-        self.struck.append((phase, at_s))
+        at_s = run.kill(target, self.random.randrange(4))
+        self.unrecovered.append((phase, at_s))
         self.kills += 1
         self.inside += not self._is_committed(phase)
-        if victim != "worker":
-            run.end()
+        if target != "worker":
+            run.wait_for_exit()
             self.ended_s.append(time.monotonic() - at_s)
 
-    def check(self, undisturbed: Tables) -> dict[str, int]:
-        """Compare with the tables of an undisturbed run; returns the items computed twice, by phase.
+    def check(self, expected: Tables) -> dict[str, int]:
+        """Compare the tables with those of an undisturbed run; return the number of items computed twice, by phase.
 
         One kill may come when its phase is just over: dedup is one item, and takes less than a second.
         """
         assert self.inside >= self.kills - 1
         made = tables(self.root)
-        for asset, rows in undisturbed.items():
+        for asset, rows in expected.items():
             assert made[asset] == rows, asset
-        twice = {
+        recomputed = {
             phase: self.done[phase] - len({row["row_key"] for row in made[params.asset]})
             for phase, params in PHASES.items()
         }
-        return twice
+        return recomputed
 
-    def note(self, victim: str, twice: dict[str, int]) -> None:
-        """Keep the figures."""
-        note(
-            f"kill {victim}",
+    def record(self, target: str, recomputed: dict[str, int]) -> None:
+        """Record the measurements."""
+        record(
+            f"kill {target}",
             faults=self.kills,
             inside_the_phase=self.inside,
-            rows_in=sum(self.done.values()) - sum(twice.values()),
-            rows_computed_twice=sum(twice.values()),
-            most_in_a_phase=max(twice.values()),
+            rows_in=sum(self.done.values()) - sum(recomputed.values()),
+            rows_computed_twice=sum(recomputed.values()),
+            most_in_a_phase=max(recomputed.values()),
             slowest_recovery_s=round(max(self.recovered_s), 1),
             slowest_end_s=round(max(self.ended_s, default=0), 1),
             slowest_gone_s=round(max(self.gone_s), 1),
@@ -152,10 +152,10 @@ class Chain:
     def _is_committed(self, phase: str) -> bool:
         return bool(committed_partitions(Storage(self.root), PHASES[phase].asset))
 
-    def _note_recoveries(self, steps: list[Step], ended_s: float) -> None:
-        """Look for the moments at which phases that had been hit had all their rows."""
-        order = ORDER.index
-        for phase, at_s in list(self.struck):
+    def _record_recoveries(self, steps: list[ProgressStep], ended_s: float) -> None:
+        """Find the moments at which phases that had been hit had all their rows."""
+        order = PHASE_ORDER.index
+        for phase, at_s in list(self.unrecovered):
             after = [
                 step.at_s
                 for step in steps
@@ -164,90 +164,90 @@ class Chain:
             ]
             if after or self._is_committed(phase):
                 self.recovered_s.append(min(after, default=ended_s) - at_s)
-                self.struck.remove((phase, at_s))
+                self.unrecovered.remove((phase, at_s))
 
 
 @pytest.fixture
-def chain(sources: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Chain:
-    return Chain(sources, tmp_path / "root", random.Random(request.node.name))
+def series(sources: Path, tmp_path: Path, request: pytest.FixtureRequest) -> RunSeries:
+    return RunSeries(sources, tmp_path / "root", random.Random(request.node.name))
 
 
-def finish(chain: Chain) -> None:
-    with chain.run() as run:
-        code, text = run.end()
+def finish(series: RunSeries) -> None:
+    with series.run() as run:
+        code, text = run.wait_for_exit()
         assert code == 0, text
 
 
-def lose_ray(chain: Chain, victim: str, phase: str) -> None:
-    """A run whose Ray is killed."""
-    began = time.monotonic()
-    with chain.run() as run:
-        chain.strike(run, victim, phase)
-        code, text = run.end()
-        ran_s = time.monotonic() - began - chain.ended_s[-1]
+def kill_ray(series: RunSeries, target: str, phase: str) -> None:
+    """A run whose Ray is killed: it ends soon, with a message."""
+    started = time.monotonic()
+    with series.run() as run:
+        series.kill(run, target, phase)
+        code, text = run.wait_for_exit()
+        ran_s = time.monotonic() - started - series.ended_s[-1]
         assert code == 1, text
         assert (
-            f"its process {victim} ended" in text or DRIVER_LOST_MESSAGE in text or "Failed to connect to GCS" in text
+            f"its process {target} ended" in text or DRIVER_LOST_MESSAGE in text or "Failed to connect to GCS" in text
         ), text
         assert "Traceback" not in text, text
-    assert chain.ended_s[-1] < max(END_LIMIT_S, ran_s)
+    assert series.ended_s[-1] < max(END_LIMIT_S, ran_s)
 
 
 @pytest.mark.parametrize("sources", [4], indirect=True)
-def test_lost_worker_and_lost_ray_cost_no_row(chain: Chain, undisturbed: Tables) -> None:
-    with chain.run() as run:
-        chain.strike(run, "worker", "filter")
-        chain.strike(run, "raylet", "embed")
-        code, text = run.end()
+def test_lost_worker_and_lost_ray_cost_no_row(series: RunSeries, expected: Tables) -> None:
+    with series.run() as run:
+        series.kill(run, "worker", "filter")
+        series.kill(run, "raylet", "embed")
+        code, text = run.wait_for_exit()
         assert code == 1, text
         assert "its process raylet ended" in text or DRIVER_LOST_MESSAGE in text, text
         assert "Traceback" not in text, text
-    finish(chain)
-    twice = chain.check(undisturbed)
-    assert max(twice.values()) <= FLUSH_ITEMS
-    chain.note("worker and raylet", twice)
+    finish(series)
+    recomputed = series.check(expected)
+    assert max(recomputed.values()) <= FLUSH_ITEMS
+    series.record("worker and raylet", recomputed)
 
 
 @pytest.mark.long
-def test_workers_killed_in_every_phase(chain: Chain, undisturbed: Tables) -> None:
-    with chain.run() as run:
-        for phase in ORDER:
-            chain.strike(run, "worker", phase)
-        code, text = run.end()
+def test_workers_killed_in_every_phase(series: RunSeries, expected: Tables) -> None:
+    with series.run() as run:
+        for phase in PHASE_ORDER:
+            series.kill(run, "worker", phase)
+        code, text = run.wait_for_exit()
         assert code == 0, text
-    twice = chain.check(undisturbed)
-    assert set(twice.values()) == {0}
-    chain.note("worker", twice)
+    recomputed = series.check(expected)
+    assert set(recomputed.values()) == {0}
+    series.record("worker", recomputed)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("victim", ["raylet", "gcs_server"])
-def test_ray_killed_in_every_phase(victim: str, chain: Chain, undisturbed: Tables) -> None:
-    for phase in ORDER:
-        lose_ray(chain, victim, phase)
-    finish(chain)
-    twice = chain.check(undisturbed)
-    assert max(twice.values()) <= FLUSH_ITEMS
-    chain.note(victim, twice)
+@pytest.mark.parametrize("target", ["raylet", "gcs_server"])
+def test_ray_killed_in_every_phase(target: str, series: RunSeries, expected: Tables) -> None:
+    for phase in PHASE_ORDER:
+        kill_ray(series, target, phase)
+    finish(series)
+    recomputed = series.check(expected)
+    assert max(recomputed.values()) <= FLUSH_ITEMS
+    series.record(target, recomputed)
 
 
 @pytest.mark.long
-def test_driver_killed_in_every_phase(chain: Chain, undisturbed: Tables) -> None:
-    for phase in ORDER:
-        with chain.run() as run:
-            chain.strike(run, "driver", phase)
-    finish(chain)
-    twice = chain.check(undisturbed)
-    assert max(twice.values()) <= FLUSH_ITEMS
-    chain.note("driver", twice)
+def test_driver_killed_in_every_phase(series: RunSeries, expected: Tables) -> None:
+    for phase in PHASE_ORDER:
+        with series.run() as run:
+            series.kill(run, "driver", phase)
+    finish(series)
+    recomputed = series.check(expected)
+    assert max(recomputed.values()) <= FLUSH_ITEMS
+    series.record("driver", recomputed)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_run_interrupted_while_ray_starts_says_so_and_leaves_nothing(number: signal.Signals, chain: Chain) -> None:
-    with chain.run() as run:
+def test_run_interrupted_while_ray_starts_says_so_and_leaves_nothing(number: signal.Signals, series: RunSeries) -> None:
+    with series.run() as run:
         run.wait_for(lambda: any(run.temporary.glob("curator-*/session_*/logs/raylet.out")))
         run.processes()
         run.process.send_signal(number)
-        code, text = run.end()
+        code, text = run.wait_for_exit()
         assert (code, "interrupted; what is done stays" in text) == (130, True), text

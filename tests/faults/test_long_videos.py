@@ -6,9 +6,9 @@ import pytest
 
 from stages.params import ExecutorParams, SplitParams
 from stages.pipeline import StageStats
-from tests.faults.figures import note
-from tests.faults.long_media import SHOT_S, repeated, sliding_minute
-from tests.faults.reading import read_and_split
+from tests.faults.first_phases import read_and_split
+from tests.faults.long_media import SHOT_S, repeat_video, sliding_minute
+from tests.faults.measurements import record
 
 MARGIN_BYTES = 50 << 20
 MARGIN_SHARE = 0.15
@@ -24,14 +24,16 @@ def minute(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def split(folder: Path, minute: Path, minutes: int, *, method: str) -> StageStats:
-    """What a real worker took to split the minute so many times over."""
+    """What a real worker took to split a video of so many repeated minutes."""
     (folder / "in").mkdir(parents=True)
-    repeated(minute, folder / "in" / "long.mp4", minutes)
+    repeat_video(minute, folder / "in" / "long.mp4", minutes)
     params = SplitParams(method=method)
     _, report = read_and_split(folder / "in", folder / "out", params, ExecutorParams(address="auto"))
     assert report.counts["kept"] == report.rows >= minutes * 60 / max(SHOT_S, SplitParams().clip_length_s)
     stats = report.stages["split"]
-    note("long videos", minutes=minutes, peak_memory_bytes=stats.peak_memory_bytes, busy_s=stats.busy_s, method=method)
+    record(
+        "long videos", minutes=minutes, peak_memory_bytes=stats.peak_memory_bytes, busy_s=stats.busy_s, method=method
+    )
     return stats
 
 

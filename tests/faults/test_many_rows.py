@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.figures import note
+from tests.faults.measurements import record
 from tests.phases import register_names
 
 ITEM_BYTES = 1_500
@@ -40,7 +40,7 @@ def measure(root: str, count: int, steps: list[str]) -> dict[str, dict[str, floa
         done[step] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         assert done[step]["rows"] == count
         figures = {name: done[step][name] for name in ("seconds", "grown_bytes")}
-        note("many rows", store="bucket" if "://" in root else "folder", step=step, items=count, **figures)
+        record("many rows", store="bucket" if "://" in root else "folder", step=step, items=count, **figures)
     if "reuse" in steps:
         assert done["reuse"]["computed"] == done["reuse"]["redecided"] == 0
     return done
@@ -60,26 +60,26 @@ def test_memory_of_the_driver_grows_by_keys_alone(tmp_path: Path) -> None:
     check_growth(few, many)
 
 
-def over_partitions(root: Path, count: int) -> float:
+def growth_over_partitions(root: Path, count: int) -> float:
     """Bytes by which a driver grows over so many partitions of 64 items."""
     register_names(root, [f"{number:06}.mp4" for number in range(64 * count)], partition_size=64)
     command = [sys.executable, "-m", "tests.faults.scaled_run", json.dumps({"roots": [str(root)], "params": {}})]
     done = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert done["computed"] == done["rows"] == 64 * count
     figures = {name: done[name] for name in ("seconds", "grown_bytes")}
-    note("many partitions", items=64 * count, partitions=count, **figures)
+    record("many partitions", items=64 * count, partitions=count, **figures)
     return done["grown_bytes"]
 
 
 def test_memory_of_the_driver_is_flat_over_partitions(tmp_path: Path) -> None:
-    few, many = (over_partitions(tmp_path / str(count), count) for count in (4, 60))
+    few, many = (growth_over_partitions(tmp_path / str(count), count) for count in (4, 60))
     assert many - few < 8 << 20
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_memory_of_the_driver_is_flat_over_100_000_rows(tmp_path: Path) -> None:
-    few, many = (over_partitions(tmp_path / str(count), count) for count in (16, 1_600))
+    few, many = (growth_over_partitions(tmp_path / str(count), count) for count in (16, 1_600))
     assert many - few < 32 << 20
 
 

@@ -6,27 +6,27 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.waiting import finished
+from tests.faults.waiting import run_command
 
 DRIVER = """
 import os, sys, time
 sys.path.insert(0, {project!r})
 from stages import heartbeat
-from tests.faults.poison import ExecutorParams, RayExecutor, Step, loads, run
+from tests.faults.faulty_stages import ExecutorParams, RayExecutor, Step, make_tasks, run
 
 class Big(Step):
     def process(self, task):
-        eaten = []
+        blocks = []
         for _ in range(300 if task.task_id == "big" else 0):
-            eaten.append(bytearray(os.urandom(1) * (20 << 20)))
+            blocks.append(bytearray(os.urandom(1) * (20 << 20)))
             heartbeat.beat()
             time.sleep(0.02)
         return super().process(task)
 
 executor = RayExecutor(ExecutorParams(max_item_deaths=2, num_workers=2))
-done = run(executor, [Big("a", seconds=0.2)], loads("big", *map(str, range(20))))
+result = run(executor, [Big("a", seconds=0.2)], make_tasks("big", *map(str, range(20))))
 executor.close()
-for task_id, (outcome,) in sorted(done.outcomes.items()):
+for task_id, (outcome,) in sorted(result.outcomes.items()):
     print(task_id, "kept" if isinstance(outcome, list) else outcome.reason)
 """
 
@@ -38,6 +38,6 @@ def test_memory_monitor_fails_only_the_task_that_fills_the_machine() -> None:
     threshold = 1.1 - kib["MemAvailable:"] / kib["MemTotal:"]
     environment = {**os.environ, "RAY_memory_usage_threshold": f"{threshold:.3f}"}
     program = DRIVER.format(project=str(Path(__file__).parents[2]))
-    ended = finished([sys.executable, "-c", program], env=environment)
-    outcomes = dict(line.split() for line in ended.stdout.splitlines())
+    driver = run_command([sys.executable, "-c", program], env=environment)
+    outcomes = dict(line.split() for line in driver.stdout.splitlines())
     assert outcomes == {**{str(index): "kept" for index in range(20)}, "big": "out_of_memory"}

@@ -19,9 +19,9 @@ import ray
 
 from stages.params import ExecutorParams, SplitParams
 from stages.run import open_session
-from tests.faults.damage import KINDS, Copy
-from tests.faults.figures import note
-from tests.faults.trial import Tally, Trial
+from tests.faults.damage import KINDS, DamagedCopy
+from tests.faults.damage_run import DamageRun, OutcomeCounts
+from tests.faults.measurements import record
 
 SEED = 20
 STALL_S = 30.0
@@ -36,7 +36,7 @@ STRIDES = SplitParams(
 SHOTS = SplitParams(min_length_s=0.5, max_clips=2, max_failed_fraction=1)
 
 
-def costs(media: Path) -> dict[str, float]:
+def decode_costs(media: Path) -> dict[str, float]:
     """Million pixels that each real video decodes to, by name; the shortest first."""
     found: dict[str, float] = {}
     with (media / "MANIFEST.csv").open(newline="") as handle:
@@ -46,52 +46,52 @@ def costs(media: Path) -> dict[str, float]:
     return dict(sorted(found.items(), key=lambda entry: entry[1]))
 
 
-def all_copies(media: Path, number: int) -> list[Copy]:
+def choose_copies(media: Path, number: int) -> list[DamagedCopy]:
     """Each file with each kind of damage, then short files more often than long ones; in an order of no meaning."""
-    choose, cost = Random(SEED), costs(media)
+    rng, cost = Random(SEED), decode_costs(media)
     pairs = [(name, kind) for name in cost for kind in KINDS]
     weights = [1 / (20 + cost[name]) for name, _ in pairs]
-    pairs += choose.choices(pairs, weights, k=number - len(pairs))
-    choose.shuffle(pairs)
-    return [Copy(media / name, kind, seed) for seed, (name, kind) in enumerate(pairs)]
+    pairs += rng.choices(pairs, weights, k=number - len(pairs))
+    rng.shuffle(pairs)
+    return [DamagedCopy(media / name, kind, seed) for seed, (name, kind) in enumerate(pairs)]
 
 
-def put_through(copies: list[Copy], folder: Path, split: SplitParams) -> Tally:
-    """All copies through the phases, on the Ray of the test session."""
+def run_copies(copies: list[DamagedCopy], folder: Path, split: SplitParams) -> OutcomeCounts:
+    """Run the phases on all copies, on the Ray of the test session."""
     params = ExecutorParams(
         address=ray.get_runtime_context().gcs_address, stall_timeout_s=STALL_S, worker_memory_gb=MEMORY_GB
     )
     with open_session(params) as session:
-        trial = Trial(folder / "batch", session, split)
+        damage_run = DamageRun(folder / "batch", session, split)
         for first in range(0, len(copies), BATCH):
-            trial.run(copies[first : first + BATCH])
-    return trial.tally
+            damage_run.run(copies[first : first + BATCH])
+    return damage_run.counts
 
 
-def check(tally: Tally, caplog: pytest.LogCaptureFixture) -> None:
-    told = [record.getMessage() for record in caplog.records if "A worker was lost at stage" in record.getMessage()]
-    assert tally.problems == []
-    assert len(told) == tally.deaths.total()
-    assert not [text for text in told if not re.search("made no progress|private memory|crashed: ", text)]
-    assert max(tally.longest_s.values()) < ITEM_LIMIT_S
+def check(counts: OutcomeCounts, caplog: pytest.LogCaptureFixture) -> None:
+    messages = [entry.getMessage() for entry in caplog.records if "A worker was lost at stage" in entry.getMessage()]
+    assert counts.problems == []
+    assert len(messages) == counts.deaths.total()
+    assert not [text for text in messages if not re.search("made no progress|private memory|crashed: ", text)]
+    assert max(counts.longest_s.values()) < ITEM_LIMIT_S
 
 
-def note_all(promise: str, tally: Tally, *, seconds: float) -> None:
-    total = dict(copies=tally.outcomes.total(), clips=tally.clips.total(), seconds=round(seconds, 1))
-    longest = {f"longest_{phase}_s": round(each, 1) for phase, each in tally.longest_s.items()}
-    note(promise, **total, **longest, deaths=str(dict(tally.deaths)), cut=str(dict(tally.clips)))
+def record_all(promise: str, counts: OutcomeCounts, *, seconds: float) -> None:
+    total = dict(copies=counts.outcomes.total(), clips=counts.clips.total(), seconds=round(seconds, 1))
+    longest = {f"longest_{phase}_s": round(each, 1) for phase, each in counts.longest_s.items()}
+    record(promise, **total, **longest, deaths=str(dict(counts.deaths)), cut=str(dict(counts.clips)))
     for kind in KINDS:
-        outcomes = {outcome: count for (of, outcome), count in sorted(tally.outcomes.items()) if of == kind}
-        note(f"{promise}, {kind}", **outcomes)
+        outcomes = {outcome: count for (of, outcome), count in sorted(counts.outcomes.items()) if of == kind}
+        record(f"{promise}, {kind}", **outcomes)
 
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_damaged_copies_are_accounted_for(shared_media: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    short = list(costs(shared_media))[:16]
-    copies = [Copy(shared_media / name, kind, SEED) for name in short[1::2] for kind in KINDS]
-    tally = put_through(copies, tmp_path, STRIDES)
-    assert tally.outcomes.total() == len(copies) == 40
-    check(tally, caplog)
+    short = list(decode_costs(shared_media))[:16]
+    copies = [DamagedCopy(shared_media / name, kind, SEED) for name in short[1::2] for kind in KINDS]
+    counts = run_copies(copies, tmp_path, STRIDES)
+    assert counts.outcomes.total() == len(copies) == 40
+    check(counts, caplog)
 
 
 @pytest.mark.long
@@ -102,10 +102,10 @@ def test_thousands_of_damaged_copies_are_accounted_for(
     split: SplitParams, number: int, shared_media: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    began = time.monotonic()
-    copies = all_copies(shared_media, number)
-    assert {copy.source.name for copy in copies} == set(costs(shared_media))
-    tally = put_through(copies, tmp_path, split)
-    assert tally.outcomes.total() == number
-    note_all(f"mutation, {split.method}", tally, seconds=time.monotonic() - began)
-    check(tally, caplog)
+    started = time.monotonic()
+    copies = choose_copies(shared_media, number)
+    assert {copy.source.name for copy in copies} == set(decode_costs(shared_media))
+    counts = run_copies(copies, tmp_path, split)
+    assert counts.outcomes.total() == number
+    record_all(f"mutation, {split.method}", counts, seconds=time.monotonic() - started)
+    check(counts, caplog)

@@ -11,8 +11,8 @@ import fsspec
 import pytest
 
 from stages.params import ExecutorParams, SplitParams
-from tests.faults.figures import note
-from tests.faults.reading import read_and_split
+from tests.faults.first_phases import read_and_split
+from tests.faults.measurements import record
 from tests.videos import noisy_video
 
 MIB = 1 << 20
@@ -46,7 +46,7 @@ def test_large_object_is_read_by_ranges(gap_bytes: int, s3_bucket: str, tmp_path
     probed, split = bytes_read(f"{s3_bucket}/in", f"{s3_bucket}/out")
     assert probed < MIB
     assert split < video.stat().st_size + 2 * MIB
-    note(
+    record(
         "ranged reads",
         object_bytes=large.stat().st_size,
         video_bytes=video.stat().st_size,

@@ -31,13 +31,13 @@ from stages.run import Progress, open_session
 from stages.storage import Storage, open_source, stat_source
 from stages.tasks import Row
 from tests.faults.command import arguments
+from tests.faults.first_phases import register_folder
 from tests.faults.lossy_proxy import LossyProxy
-from tests.faults.reading import registered
 from tests.object_store import ObjectStore
 from tests.videos import noise_shot, noisy_video, write_video
 
-PATIENT = ExecutorParams(mode="local", max_tries=80, backoff_s=0.25, max_backoff_s=1)
-HASTY = ExecutorParams(mode="local", max_tries=2, backoff_s=0.05)
+MANY_TRIES = ExecutorParams(mode="local", max_tries=80, backoff_s=0.25, max_backoff_s=1)
+FEW_TRIES = ExecutorParams(mode="local", max_tries=2, backoff_s=0.05)
 
 
 @pytest.fixture
@@ -52,13 +52,13 @@ def sources(s3_bucket: str, tmp_path: Path) -> str:
 
 def read(sources: str, root: str, executor: ExecutorParams, on_progress: Callable[[Progress], None]) -> PhaseReport:
     """The read phase, as a session runs it."""
-    partition = registered(sources, root)
+    partition = register_folder(sources, root)
     with open_session(executor, on_progress) as session:
         return session.run_phase(ReadParams(), {}, [ManifestRef(root, "videos", partition)])[partition]
 
 
 def ignore(_: Progress) -> None:
-    """Look on."""
+    """Do nothing."""
 
 
 def rows(root: str) -> list[Row]:
@@ -70,29 +70,29 @@ class Outage:
     """Stops a store at the first sign of progress."""
 
     store: ObjectStore
-    until: threading.Timer | None = None
+    restart: threading.Timer | None = None
 
     def __call__(self, progress: Progress) -> None:
-        if progress.done == 1 and self.until is None:
+        if progress.done == 1 and self.restart is None:
             self.store.stop(signal.SIGKILL)
-            self.until = threading.Timer(0.5, self.store.start)
-            self.until.start()
+            self.restart = threading.Timer(0.5, self.store.start)
+            self.restart.start()
 
     def end(self) -> None:
         """Return once the store is back."""
-        assert self.until is not None
-        self.until.join()
+        assert self.restart is not None
+        self.restart.join()
 
 
 def test_short_outage_is_waited_for(sources: str, s3_bucket: str, s3_server: ObjectStore) -> None:
-    read(sources, f"{s3_bucket}/calm", PATIENT, ignore)
+    read(sources, f"{s3_bucket}/reference", MANY_TRIES, ignore)
     outage = Outage(s3_server)
     try:
-        report = read(sources, f"{s3_bucket}/out", PATIENT, outage)
+        report = read(sources, f"{s3_bucket}/out", MANY_TRIES, outage)
     finally:
         outage.end()
     assert report.counts == {"kept": 3, "rejected": 0, "failed": 0}
-    assert rows(f"{s3_bucket}/out") == rows(f"{s3_bucket}/calm")
+    assert rows(f"{s3_bucket}/out") == rows(f"{s3_bucket}/reference")
 
 
 def test_long_outage_stops_the_phase_and_the_next_run_finishes(
@@ -100,24 +100,24 @@ def test_long_outage_stops_the_phase_and_the_next_run_finishes(
 ) -> None:
     root = f"{s3_bucket}/out"
     with pytest.raises(StorageError, match=r"must answer, got no good answer to .* in 2 tries over \d+ s: .* goes on"):
-        read(sources, root, HASTY, lambda progress: s3_server.stop(signal.SIGKILL))
+        read(sources, root, FEW_TRIES, lambda progress: s3_server.stop(signal.SIGKILL))
     s3_server.start()
     assert Storage(root).list("manifests") == []
-    assert read(sources, root, HASTY, ignore).computed == 3
-    read(sources, f"{s3_bucket}/calm", PATIENT, ignore)
-    assert rows(root) == rows(f"{s3_bucket}/calm")
+    assert read(sources, root, FEW_TRIES, ignore).computed == 3
+    read(sources, f"{s3_bucket}/reference", MANY_TRIES, ignore)
+    assert rows(root) == rows(f"{s3_bucket}/reference")
 
 
 def test_curator_run_says_in_one_line_that_the_store_is_away(
     sources: str, s3_bucket: str, s3_server: ObjectStore, capfd: pytest.CaptureFixture[str]
 ) -> None:
     settings = {"executor.mode": "local", "executor.max_tries": 2, "executor.backoff_s": 0.01}
-    with s3_server.outage(signal.SIGKILL), pytest.raises(SystemExit) as left:
+    with s3_server.outage(signal.SIGKILL), pytest.raises(SystemExit) as exit_info:
         app(arguments(sources, f"{s3_bucket}/out", settings))
-    printed = capfd.readouterr().err
-    assert left.value.code == 1
-    assert printed.splitlines()[-1].startswith(f"curator: {sources} must answer, got no good answer to listing in 2")
-    assert "Traceback" not in printed
+    output = capfd.readouterr().err
+    assert exit_info.value.code == 1
+    assert output.splitlines()[-1].startswith(f"curator: {sources} must answer, got no good answer to listing in 2")
+    assert "Traceback" not in output
 
 
 @pytest.fixture
@@ -142,12 +142,12 @@ def test_source_is_read_on_after_a_short_outage(decoders: list[Iterator[int]], s
     with retry.using(Backoff(60, 0.1, 0.5)):
         assert [next(decoder) for decoder in decoders] == [0, 0, 0]
         s3_server.stop(signal.SIGKILL)
-        back = threading.Timer(0.3, s3_server.start)
-        back.start()
+        restart = threading.Timer(0.3, s3_server.start)
+        restart.start()
         try:
             ends = [end_of(decoder) for decoder in decoders]
         finally:
-            back.join()
+            restart.join()
     assert ends == [49, 49, 49]
 
 
@@ -165,31 +165,31 @@ def end_of(decoder: Iterator[int]) -> int | type[SourceError]:
         return type(error)
 
 
-class ComeBack(logging.Handler):
-    """Lets a store go on once somebody has given it up twice, and says so."""
+class ResumeAfterTwoRetries(logging.Handler):
+    """Resumes a suspended store at the second logged retry; keeps the messages."""
 
     def __init__(self, store: ObjectStore) -> None:
         super().__init__()
         self.store = store
-        self.told: list[str] = []
+        self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.told.append(record.getMessage())
-        if len(self.told) == 2:
+        self.messages.append(record.getMessage())
+        if len(self.messages) == 2:
             self.store.resume()
 
 
 def test_hanging_store_is_asked_again(s3_bucket: str, s3_server: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(conf["s3"], "config_kwargs", {"read_timeout": 0.3})
-    storage, come_back = Storage(f"{s3_bucket}/root"), ComeBack(s3_server)
+    storage, handler = Storage(f"{s3_bucket}/root"), ResumeAfterTwoRetries(s3_server)
     storage.write_bytes("a", b"1")
-    monkeypatch.setattr(logging.getLogger("stages"), "handlers", [come_back])
+    monkeypatch.setattr(logging.getLogger("stages"), "handlers", [handler])
     with retry.using(Backoff(100, 0.1, 0.1)), s3_server.outage(signal.SIGSTOP):
         started = time.monotonic()
         assert storage.read_bytes("a") == b"1"  # it hangs until it was asked again twice
     assert time.monotonic() - started > 2 * 0.3
-    assert len(come_back.told) >= 2
-    assert all(": reading a failed, tried again in 0.1 s: " in told for told in come_back.told)
+    assert len(handler.messages) >= 2
+    assert all(": reading a failed, tried again in 0.1 s: " in message for message in handler.messages)
 
 
 def test_create_bytes_knows_its_own_file_when_the_answer_was_lost(
@@ -199,11 +199,11 @@ def test_create_bytes_knows_its_own_file_when_the_answer_was_lost(
         monkeypatch.setitem(conf["s3"], "endpoint_url", proxy.url)
         monkeypatch.setitem(conf["s3"], "config_kwargs", {"read_timeout": 5})
         storage = Storage(f"{s3_bucket}/root")
-        proxy.lose_next_answer()
+        proxy.drop_next_response()
         assert storage.create_bytes("1.json", b"ours")
-        proxy.lose_next_answer()
+        proxy.drop_next_response()
         assert not storage.create_bytes("1.json", b"another's")
-        assert proxy.lost == 2
+        assert proxy.num_dropped == 2
     assert storage.read_bytes("1.json") == b"ours"
 
 

@@ -20,9 +20,9 @@ import pytest
 
 from stages.manifest import committed_partitions, read_commit, read_manifest
 from stages.storage import Storage
-from tests.faults.command import arguments, ended, started
-from tests.faults.figures import note
-from tests.faults.tables import Tables, check_files_whole, committed, tables, versions
+from tests.faults.command import arguments, running_process, wait_for_exit
+from tests.faults.measurements import record
+from tests.faults.tables import Tables, check_files_whole, committed_tables, tables, versions
 from tests.videos import noise_shot, three_shots, write_video
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -37,8 +37,17 @@ PAIRS = {
     "frames": ("by shot", "fine"),
     "filter": ("by shot", "strict"),
 }
-_MIXED = ("row_key", "metadata_path", "group_id", "group_size", "nearest_clip_id", "similarity", "rank", "error")
-"""Columns that say from which clips, or from which version of them, a row was made, besides the clip itself."""
+_PROVENANCE_COLUMNS = (
+    "row_key",
+    "metadata_path",
+    "group_id",
+    "group_size",
+    "nearest_clip_id",
+    "similarity",
+    "rank",
+    "error",
+)
+"""Columns that depend on other clips, or on their version, besides the clip of the row."""
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 
@@ -55,24 +64,26 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def begun(sources: Path, root: Path, name: str) -> AbstractContextManager[subprocess.Popen[str]]:
+def running_curator(sources: Path, root: Path, name: str) -> AbstractContextManager[subprocess.Popen[str]]:
     """A run without Ray."""
-    return started(arguments(sources, root, {"executor.mode": "local", "split.min_length_s": 1, **SETTINGS[name]}))
+    return running_process(
+        arguments(sources, root, {"executor.mode": "local", "split.min_length_s": 1, **SETTINGS[name]})
+    )
 
 
 def finish(sources: Path, root: Path, name: str) -> None:
-    """A run that is alone, and ends well."""
-    with begun(sources, root, name) as run:
-        code, printed = ended(run)
-    assert code == 0, printed
+    """Run alone to the end, which must be a success."""
+    with running_curator(sources, root, name) as run:
+        code, output = wait_for_exit(run)
+    assert code == 0, output
 
 
 @pytest.fixture(scope="module")
-def alone(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tables]:
-    """Tables by the name of settings, of a run alone with each."""
+def reference(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tables]:
+    """By the name of settings, the tables of a run alone with them."""
     found: dict[str, Tables] = {}
     for name in SETTINGS:
-        root = tmp_path_factory.mktemp("alone")
+        root = tmp_path_factory.mktemp("reference")
         finish(sources, root, name)
         found[name] = lasting_tables(root)
     return found
@@ -86,25 +97,25 @@ def lasting_tables(root: Path) -> Tables:
     return found
 
 
-def facts(row: dict[str, Any]) -> str:
-    return str(sorted((name, value) for name, value in row.items() if name not in _MIXED))
+def own_columns(row: dict[str, Any]) -> str:
+    return str(sorted((name, value) for name, value in row.items() if name not in _PROVENANCE_COLUMNS))
 
 
 def check_versions(root: Path, expected: list[Tables]) -> int:
-    """Promise 1; returns how many versions there are."""
+    """Check promise 1; return the number of versions."""
     storage, number = Storage(root), 0
-    for ref in committed(storage):
-        known = {facts(row) for each in expected for row in each[ref.asset]}
+    for ref in committed_tables(storage):
+        known = {own_columns(row) for each in expected for row in each[ref.asset]}
         for commit in versions(storage, ref):
             rows = read_commit(storage, ref, commit).to_pylist()
-            assert {facts(row) for row in rows} <= known, f"{ref.asset} version {commit.number}"
+            assert {own_columns(row) for row in rows} <= known, f"{ref.asset} version {commit.number}"
             check_files_whole(storage, ref, commit)
             number += 1
     return number
 
 
 def missing_files(root: Path) -> int:
-    """Check the clips that the newest dataset names; returns how many files are not there."""
+    """Check the clips that the newest dataset names; return the number of missing files."""
     rows = [row for row in read_manifest(str(root), "dataset").to_pylist() if row["status"] == "kept"]
     named = [row[name] for row in rows for name in ("path", "preview_path", "metadata_path")]
     assert len(set(named)) == len(named)
@@ -122,32 +133,32 @@ def missing_files(root: Path) -> int:
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("pair", PAIRS)
 def test_two_curator_runs_at_once_leave_whole_tables(
-    pair: str, seed: int, sources: Path, tmp_path: Path, alone: dict[str, Tables]
+    pair: str, seed: int, sources: Path, tmp_path: Path, reference: dict[str, Tables]
 ) -> None:
     refusals, together_s = run_both(sources, tmp_path, pair, apart_s=random.Random(f"{pair}-{seed}").uniform(0, 3))
     if pair == "equal":
         assert not refusals
     assert all("Materialize" in text for text in refusals), refusals
-    expected = [alone[name] for name in PAIRS[pair]]
-    seen = check_versions(tmp_path, expected)
-    lost = missing_files(tmp_path) if committed_partitions(Storage(tmp_path), "dataset") else 0
+    expected = [reference[name] for name in PAIRS[pair]]
+    num_versions = check_versions(tmp_path, expected)
+    num_missing = missing_files(tmp_path) if committed_partitions(Storage(tmp_path), "dataset") else 0
     finish(sources, tmp_path, PAIRS[pair][0])
     assert missing_files(tmp_path) == 0
     assert lasting_tables(tmp_path) == expected[0]
-    figures = {"versions": seen, "refusals": len(refusals), "files_to_heal": lost}
-    note("two curators at once", pair=pair, seed=seed, together_s=together_s, **figures)
+    figures = {"versions": num_versions, "refusals": len(refusals), "files_to_heal": num_missing}
+    record("two curators at once", pair=pair, seed=seed, together_s=together_s, **figures)
 
 
 def run_both(sources: Path, root: Path, pair: str, *, apart_s: float) -> tuple[list[str], float]:
-    """What those runs said that did not end well, and for how many seconds at least both of them ran."""
+    """Run both at once; return the outputs of those that failed, and the seconds in which both ran, at least."""
     earlier, later = PAIRS[pair]
-    with begun(sources, root, earlier) as first:
+    with running_curator(sources, root, earlier) as first:
         time.sleep(apart_s)
-        with begun(sources, root, later) as second:
-            began, alive = time.monotonic(), [first.poll(), second.poll()]
-            said = [ended(first)]
-            together_s = round(time.monotonic() - began, 1) if second.poll() is None else 0.0
-            said.append(ended(second))
+        with running_curator(sources, root, later) as second:
+            started, alive = time.monotonic(), [first.poll(), second.poll()]
+            results = [wait_for_exit(first)]
+            together_s = round(time.monotonic() - started, 1) if second.poll() is None else 0.0
+            results.append(wait_for_exit(second))
     assert alive == [None, None], "both run when the second has started"
-    assert not [text for _, text in said if "Traceback" in text]
-    return [text for code, text in said if code], together_s
+    assert not [text for _, text in results if "Traceback" in text]
+    return [text for code, text in results if code], together_s

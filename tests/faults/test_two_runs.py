@@ -21,59 +21,60 @@ from stages.sources import Register
 from stages.storage import Storage
 from stages.tasks import Row
 from tests.faults import scaled_run
-from tests.faults.figures import note
+from tests.faults.measurements import record
 from tests.faults.tables import check_files_whole, versions
-from tests.faults.waiting import finished
+from tests.faults.waiting import run_command
 from tests.phases import ScaledPhase, register_names
 
-PLAIN: dict[str, Any] = {}
-DECIDED: dict[str, Any] = {"min_width_px": 300}
-WORKED: dict[str, Any] = {"factor": 2}
-BOTH: dict[str, Any] = {"factor": 2, "min_width_px": 900}
-MIXED = [PLAIN, PLAIN, DECIDED, BOTH]
+DEFAULTS: dict[str, Any] = {}
+OTHER_DECISION: dict[str, Any] = {"min_width_px": 300}
+OTHER_WORK: dict[str, Any] = {"factor": 2}
+OTHER_BOTH: dict[str, Any] = {"factor": 2, "min_width_px": 900}
+MIXED = [DEFAULTS, DEFAULTS, OTHER_DECISION, OTHER_BOTH]
 NAMES = [*(f"{number:03}.mp4" for number in range(90)), "offline-1.mp4", "offline-2.mp4"]
 OTHERS = [f"other-{number:03}.mp4" for number in range(60)]
 """Sources that the runs register at once, each some of them; neighbours share two thirds."""
-OFFLINE = 2
+NUM_OFFLINE = 2
 """Sources whose failure passes: every run tries them again."""
 
 
-def registered(root: str | Path) -> str:
+def register_partition(root: str | Path) -> str:
     """The one partition that holds the sources."""
     (partition,) = register_names(root, NAMES, partition_size=len(NAMES))
     return partition
 
 
 @pytest.fixture(autouse=True)
-def toy(monkeypatch: pytest.MonkeyPatch) -> None:
+def scaled_phase(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PHASE_CLASSES, "read", ScaledPhase)
 
 
 def run_at_once(folder: Path, roots: list[str], runs: list[dict[str, Any]], *, seed: int = 0) -> list[dict[str, Any]]:
-    """One process for each of `runs`, all of them in all roots; what each says of each root."""
-    (folder / "meet").mkdir()
-    common = {"roots": roots, "of": len(runs), "meet": str(folder / "meet"), "flush_items": 16}
-    (common["partition"],) = {registered(root) for root in roots}
+    """Start a process for each of `runs`, all at once over all roots; return their reports, one per run and root."""
+    barrier = folder / "barrier"
+    barrier.mkdir()
+    common = {"roots": roots, "num_processes": len(runs), "barrier": str(barrier), "flush_items": 16}
+    (common["partition"],) = {register_partition(root) for root in roots}
     requests = [
-        {**common, "seed": f"{seed}-{place}", "params": params, "names": OTHERS[10 * place :][:30]}
-        for place, params in enumerate(runs)
+        {**common, "seed": f"{seed}-{index}", "params": params, "names": OTHERS[10 * index :][:30]}
+        for index, params in enumerate(runs)
     ]
     command = [sys.executable, "-m", "tests.faults.scaled_run"]
     with ThreadPoolExecutor(len(runs)) as pool:
-        done = list(pool.map(lambda request: finished([*command, json.dumps(request)], stderr=None), requests))
+        done = list(pool.map(lambda request: run_command([*command, json.dumps(request)], stderr=None), requests))
     return [json.loads(line) for each in done for line in each.stdout.splitlines()]
 
 
-def rows_alone(folder: Path, params: dict[str, Any]) -> list[Row]:
-    """The table of a run that is alone."""
-    scaled_run.run(str(folder), registered(folder), params)
+def rows_of_single_run(folder: Path, params: dict[str, Any]) -> list[Row]:
+    """The table of a single run."""
+    scaled_run.run(str(folder), register_partition(folder), params)
     return read_manifest(str(folder), "videos").to_pylist()
 
 
 def check_versions(root: str, expected: list[list[Row]]) -> int:
-    """Look at each version of the only table of the root; returns how many there are."""
+    """Check each version of the only table of the root; return the number of versions."""
     storage = Storage(root)
-    ref = ManifestRef(storage.root, "videos", registered(root))
+    ref = ManifestRef(storage.root, "videos", register_partition(root))
     commits = list(versions(storage, ref))
     for commit in commits:
         table = read_commit(storage, ref, commit)
@@ -94,23 +95,23 @@ def check_register(root: str, *, runs: int) -> None:
 
 
 def check_runs(folder: Path, roots: list[str], runs: list[dict[str, Any]], *, seed: int = 0) -> None:
-    """All that is promised of runs at once."""
-    choices = [params for place, params in enumerate(runs) if params not in runs[:place]]
-    expected = [rows_alone(folder / f"alone-{place}", params) for place, params in enumerate(choices)]
+    """Check all promises about runs at once."""
+    choices = [params for index, params in enumerate(runs) if params not in runs[:index]]
+    expected = [rows_of_single_run(folder / f"alone-{index}", params) for index, params in enumerate(choices)]
     done = run_at_once(folder, roots, runs, seed=seed)
     assert not any(each["missing"] for each in done)
     commits = [check_versions(root, expected) for root in roots]
     for root in roots:
         check_register(root, runs=len(runs))
     for params, rows in zip(choices, expected, strict=True):
-        again = scaled_run.run(roots[0], registered(roots[0]), params)
-        assert (again["computed"], again["redecided"]) == (OFFLINE, 0)
+        again = scaled_run.run(roots[0], register_partition(roots[0]), params)
+        assert (again["computed"], again["redecided"]) == (NUM_OFFLINE, 0)
         assert read_manifest(roots[0], "videos").to_pylist() == rows
-    once = len({params.get("factor", 1) for params in runs}) * (len(NAMES) - OFFLINE) * len(roots)
-    twice = sum(each["computed"] - OFFLINE for each in done) - once
+    once = len({params.get("factor", 1) for params in runs}) * (len(NAMES) - NUM_OFFLINE) * len(roots)
+    twice = sum(each["computed"] - NUM_OFFLINE for each in done) - once
     figures = {"runs": len(done), "versions": sum(commits), "rows": sum(each["rows"] for each in done)}
     store = "bucket" if "://" in roots[0] else "folder"
-    note("two runs at once", store=store, seed=seed, rows_computed_twice=twice, **figures)
+    record("two runs at once", store=store, seed=seed, rows_computed_twice=twice, **figures)
 
 
 def test_runs_at_once_in_a_folder_commit_whole_tables(tmp_path: Path) -> None:
@@ -122,10 +123,10 @@ def test_runs_at_once_in_a_bucket_commit_whole_tables(tmp_path: Path, s3_bucket:
 
 
 CASES = {
-    "equal": [PLAIN] * 4,
-    "decisions": [PLAIN, DECIDED, PLAIN, DECIDED],
-    "work": [PLAIN, WORKED, PLAIN, WORKED],
-    "all": [PLAIN, DECIDED, WORKED, BOTH],
+    "equal": [DEFAULTS] * 4,
+    "decisions": [DEFAULTS, OTHER_DECISION, DEFAULTS, OTHER_DECISION],
+    "work": [DEFAULTS, OTHER_WORK, DEFAULTS, OTHER_WORK],
+    "all": [DEFAULTS, OTHER_DECISION, OTHER_WORK, OTHER_BOTH],
 }
 
 

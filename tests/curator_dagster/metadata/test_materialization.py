@@ -30,7 +30,7 @@ def values_of(metadata: Metadata) -> dict[str, Any]:
     }
 
 
-def shown(reports: Mapping[str, PhaseReport], storage: Storage) -> dict[str, dict[str, Any]]:
+def metadata_by_partition(reports: Mapping[str, PhaseReport], storage: Storage) -> dict[str, dict[str, Any]]:
     return {partition: values_of(metadata) for partition, metadata in materialization_metadata(reports, storage)}
 
 
@@ -50,7 +50,7 @@ def videos_and_clips(storage: Storage) -> Storage:
 
 def test_metadata_counts_rows_and_measures_video(session: Session, storage: Storage, partitions: list[str]) -> None:
     reports = session.run_phase(ReadParams(), {}, [storage.ref("videos", partitions[0])])
-    found = shown(reports, storage)[partitions[0]]
+    found = metadata_by_partition(reports, storage)[partitions[0]]
     assert (found["kept"], found["failed"], found["share_kept"], found["items_computed"]) == (1, 1, 0.5, 2)
     assert found["dagster/partition_row_count"] == 2
     assert found["hours_of_video"] == pytest.approx(2 / 3600, abs=1e-4)  # one kept video of 2 s
@@ -58,12 +58,12 @@ def test_metadata_counts_rows_and_measures_video(session: Session, storage: Stor
     (reason,) = found["reasons"]
     assert (reason["reason"], reason["rows"], reason["percent"]) == (Reason.UNREADABLE, 1, 50.0)
     assert "Replace the file" in reason["example"]
-    assert [record["stage"] for record in found["phase_stages"]] == ["touch"]
+    assert [record["stage"] for record in found["phase_stages"]] == ["outcome_by_name"]
 
 
 def test_metadata_tells_rates_and_decodes_of_a_split(videos_and_clips: Storage) -> None:
     reports = {PARTITION: report("clips", counters={"decoded_frames": 1000.0})}
-    found = shown(reports, videos_and_clips)[PARTITION]
+    found = metadata_by_partition(reports, videos_and_clips)[PARTITION]
     assert found["hours_of_video"] == 0.25
     assert found["phase_decodes_per_frame"] == 1.0
     assert found["phase_decoded_frames_per_s"] == 250.0
@@ -76,20 +76,20 @@ def test_metadata_tells_rates_and_decodes_of_a_split(videos_and_clips: Storage) 
 def test_metadata_tells_that_pictures_were_reused(
     videos_and_clips: Storage, decoded: dict[str, float], decodes: float
 ) -> None:
-    found = shown({PARTITION: report("filtered_clips", counters=decoded)}, videos_and_clips)[PARTITION]
+    found = metadata_by_partition({PARTITION: report("filtered_clips", counters=decoded)}, videos_and_clips)[PARTITION]
     assert found["phase_decodes_per_frame"] == decodes
     assert ("phase_decoded_frames_per_s" in found) is bool(decoded)
 
 
 def test_metadata_of_a_run_that_reused_all_has_no_rates(videos_and_clips: Storage) -> None:
-    found = shown({PARTITION: report("clips", computed=0, reused=2)}, videos_and_clips)[PARTITION]
+    found = metadata_by_partition({PARTITION: report("clips", computed=0, reused=2)}, videos_and_clips)[PARTITION]
     assert (found["phase_decodes_per_frame"], found["hours_of_video"]) == (0.0, 0.25)
     assert not [name for name in found if name.endswith(("_per_s", "_per_hour"))]
 
 
 def test_metadata_survives_a_table_that_cannot_be_read(storage: Storage) -> None:
     lost = report("clips", reasons={"too_short": 1})
-    found = shown({PARTITION: lost}, storage)[PARTITION]
+    found = metadata_by_partition({PARTITION: lost}, storage)[PARTITION]
     assert found["kept"] == 2
     assert found["reasons"][0]["example"] == ""
     assert "No pictures" in found["pictures"].replace("\\", "")
@@ -100,7 +100,7 @@ def test_metadata_survives_a_file_that_cannot_be_opened(videos_and_clips: Storag
     (file,) = Path(videos_and_clips.root, f"manifests/clips/{PARTITION}").glob("*.parquet")
     file.unlink()
     file.mkdir()
-    found = shown({PARTITION: report("clips")}, videos_and_clips)[PARTITION]
+    found = metadata_by_partition({PARTITION: report("clips")}, videos_and_clips)[PARTITION]
     assert (found["kept"], "hours_of_video" in found) == (2, False)
 
 
@@ -109,7 +109,7 @@ def test_metadata_shows_pictures_of_some_of_many_partitions(storage: Storage) ->
     for name in names:
         commit(Path(storage.root), "clips", [clip_row("v", 0, 10)], partition=name)
     reports = {name: PhaseReport("split", "clips", name, rows=1, counts={"kept": 1}, commit=1) for name in names}
-    found = shown(reports, storage)
+    found = metadata_by_partition(reports, storage)
     pictured = [name for name, values in found.items() if "histogram_length_s" in values]
     assert pictured == evenly_spaced(names, MAX_PARTITIONS_WITH_PICTURES)
     assert found["p1"]["pictures"].startswith("Shown for 16 of the 40 partitions of this run.")
@@ -130,7 +130,7 @@ def test_metadata_links_a_manifest_in_a_bucket(account: str) -> None:
 
 def test_table_of_stages_is_narrow_and_has_its_details_elsewhere(storage: Storage) -> None:
     stats = StageStats(tasks=1, deaths={"stalled": 2}, retries=3)
-    found = shown({PARTITION: report("videos", stages={"probe": stats})}, storage)[PARTITION]
+    found = metadata_by_partition({PARTITION: report("videos", stages={"probe": stats})}, storage)[PARTITION]
     assert [record["lost"] for record in found["phase_stages"]] == [2]
     assert found["phase_stages_detail"]["probe"]["retries"] == 3
 

@@ -13,7 +13,7 @@ from curator_dagster import report
 from curator_dagster.commands.report import write_report
 from stages.storage import Storage
 from tests.curator_dagster.synthetic_roots import clip, write_frames, write_root
-from tests.faults.waiting import finished
+from tests.faults.waiting import run_command
 
 SELECTION = (Path(report.__file__).parent / "selection.js").read_text()
 CLIPS = """
@@ -95,11 +95,11 @@ def browser() -> str:
     return found
 
 
-def drawn(browser: str, page: Path, address: str) -> str:
+def render(browser: str, page: Path, address: str) -> str:
     """The page as the browser holds it after its script has run; it must have found nothing to complain about."""
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=2000"]
-    place = [f"--user-data-dir={page.parent / 'profile'}", "--dump-dom", f"{page.as_uri()}#{address}"]
-    done = finished([browser, *flags, *place])
+    target = [f"--user-data-dir={page.parent / 'profile'}", "--dump-dom", f"{page.as_uri()}#{address}"]
+    done = run_command([browser, *flags, *target])
     assert "CONSOLE" not in done.stderr, done.stderr
     return done.stdout
 
@@ -111,16 +111,16 @@ def test_page_draws_and_filters_in_a_browser_and_runs_nothing_hostile(browser: s
     write_root(storage, [clip(0, caption=hostile, uri=f"/{hostile}.mp4"), clip(3, ends=dark), clip(4, ends=dark)])
     write_frames(storage, "p0", "v0", [6000, 7000])
     write_report(storage.root, None, 1)
-    every = drawn(browser, Path(storage.root, "report.html"), "")
+    every = render(browser, Path(storage.root, "report.html"), "")
     assert "<title>Curation report</title>" in every
     assert every.count('class="card"') == 3
     assert every.count("data:image/jpeg;base64,") == 2
     assert "&lt;/script&gt;&lt;script&gt;document.title" in every
-    dark_only = drawn(browser, Path(storage.root, "report.html"), "reason=filtered_clips+black")
+    dark_only = render(browser, Path(storage.root, "report.html"), "reason=filtered_clips+black")
     assert dark_only.count('class="card"') == 2
     assert "2 of 3 shown" in dark_only
 
 
 def test_page_of_an_empty_root_says_so_in_a_browser(browser: str, tmp_path: Path) -> None:
     write_report(str(tmp_path), None, 1)
-    assert "Nothing is made under this root yet." in drawn(browser, tmp_path / "report.html", "")
+    assert "Nothing is made under this root yet." in render(browser, tmp_path / "report.html", "")

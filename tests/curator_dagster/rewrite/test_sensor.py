@@ -21,10 +21,10 @@ def source_folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def regained(run: Run, partitions: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
+def changed_partition(run: Run, partitions: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
     """The one partition that gained a clip, after all were written with another quality than the default."""
     run(partitions, dataset={"quality": 25})
-    monkeypatch.setattr(tiny_phases, "HARMLESS", {"dedup"})
+    monkeypatch.setattr(tiny_phases, "PHASES_WITHOUT_FAILURES", {"dedup"})
     run([], ["unique_clips"], unique_clips={"eps": 0.1})
     return partitions[1]
 
@@ -63,18 +63,18 @@ def tick(session: Session, storage: Storage, instance: dg.DagsterInstance) -> Se
 
 
 def test_tick_requests_the_partition_that_changed_with_the_parameters_it_was_made_with(
-    regained: str, tick: SensorTicks, storage: Storage
+    changed_partition: str, tick: SensorTicks, storage: Storage
 ) -> None:
     assert not tick().run_requests  # the run that decided may go on to write
     (request,) = tick().run_requests
-    assert request.tags["dagster/partition"] == regained
+    assert request.tags["dagster/partition"] == changed_partition
     assert request.run_config["ops"]["dataset"]["config"]["quality"] == 25
     tick.cursor = None
     tick()
     assert [again.run_key for again in tick().run_requests] == [request.run_key]
-    assert len(read_manifest(storage.root, "dataset", regained)) == 1
+    assert len(read_manifest(storage.root, "dataset", changed_partition)) == 1
     assert tick.launch(request).success
-    assert len(read_manifest(storage.root, "dataset", regained)) == 2
+    assert len(read_manifest(storage.root, "dataset", changed_partition)) == 2
     assert not tick().run_requests
 
 
@@ -84,7 +84,7 @@ def test_tick_requests_again_where_a_decision_that_was_taken_before_is_taken_aga
     run(partitions)
     keys = set()
     for eps, harmless in ((0.1, {"dedup"}), (0.2, set()), (0.1, {"dedup"})):
-        monkeypatch.setattr(tiny_phases, "HARMLESS", harmless)
+        monkeypatch.setattr(tiny_phases, "PHASES_WITHOUT_FAILURES", harmless)
         run([], ["unique_clips"], unique_clips={"eps": eps})
         tick()
         (request,) = tick().run_requests

@@ -21,7 +21,7 @@ from tests.curator_dagster.conftest import QUIET, put
 
 
 @dataclass(frozen=True)
-class Watched:
+class WatchedFolder:
     """A watched folder, and the part of the daemon that a tick needs."""
 
     folder: Path
@@ -56,129 +56,129 @@ class Watched:
 
 
 @pytest.fixture
-def watched(tmp_path: Path, session: Session) -> Iterator[Watched]:
+def watched(tmp_path: Path, session: Session) -> Iterator[WatchedFolder]:
     curation = Curation(params={**Curation().params, "read": ReadParams(partition_size=2)})
     folder = tmp_path / "bucket"
     put(folder, "a.mp4", "b.mp4", "c.mp4")
     with dg.DagsterInstance.ephemeral() as instance:
-        yield Watched(folder, Storage(root=str(tmp_path / "root")), session, instance, curation)
+        yield WatchedFolder(folder, Storage(root=str(tmp_path / "root")), session, instance, curation)
 
 
-def keys_of(result: Any) -> list[str]:
+def run_keys(result: Any) -> list[str]:
     return [str(request.run_key) for request in result.run_requests or []]
 
 
-def added(result: Any) -> list[str]:
+def added_partitions(result: Any) -> list[str]:
     return [key for request in result.dynamic_partitions_requests or [] for key in request.partition_keys]
 
 
-def told(result: Any) -> str:
+def skip_message(result: Any) -> str:
     return result.skip_message or ""
 
 
-def test_a_tick_adds_partitions_and_asks_for_one_run_of_them(watched: Watched) -> None:
+def test_a_tick_adds_partitions_and_asks_for_one_run_of_them(watched: WatchedFolder) -> None:
     result = watched.tick()
     (request,) = result.run_requests or []
-    first, second = added(result)
+    first, second = added_partitions(result)
     assert request.tags["dagster/asset_partition_range_start"] == first
     assert request.tags["dagster/asset_partition_range_end"] == second
     cursor = watched.apply(result)
     again = watched.tick(cursor)
-    assert (keys_of(again), added(again)) == ([], [])
-    assert told(again) == "3 files listed; 0 new. 0 registered. 0 runs asked for."
+    assert (run_keys(again), added_partitions(again)) == ([], [])
+    assert skip_message(again) == "3 files listed; 0 new. 0 registered. 0 runs asked for."
 
 
-def test_a_tick_tells_of_files_that_it_leaves_out(watched: Watched) -> None:
+def test_a_tick_tells_of_files_that_it_leaves_out(watched: WatchedFolder) -> None:
     put(watched.folder, "notes.txt")
     cursor = watched.apply(watched.tick())
-    said = "4 files listed, 1 left out (read.include, exclude, limit); 0 new."
-    assert told(watched.tick(cursor)).startswith(said)
+    expected = "4 files listed, 1 left out (read.include, exclude, limit); 0 new."
+    assert skip_message(watched.tick(cursor)).startswith(expected)
 
 
-def test_what_the_sensor_asks_for_makes_a_dataset(watched: Watched) -> None:
+def test_what_the_sensor_asks_for_makes_a_dataset(watched: WatchedFolder) -> None:
     result = watched.tick()
     watched.apply(result)
     (request,) = result.run_requests or []
     job = watched.defs.resolve_job_def("curate")
     assert job.execute_in_process(instance=watched.instance, run_config=QUIET, tags=request.tags).success
     assert len(read_manifest(watched.storage.root, "dataset")) == 3
-    assert watched.instance.get_materialized_partitions(dg.AssetKey("dataset")) == set(added(result))
+    assert watched.instance.get_materialized_partitions(dg.AssetKey("dataset")) == set(added_partitions(result))
 
 
-def test_a_tick_that_was_cut_off_is_made_up_for(watched: Watched) -> None:
+def test_a_tick_that_was_cut_off_is_made_up_for(watched: WatchedFolder) -> None:
     lost = watched.tick()  # members and log are written, and the daemon dies
     again = watched.tick()
-    assert (added(again), keys_of(again)) == (added(lost), keys_of(lost))
+    assert (added_partitions(again), run_keys(again)) == (added_partitions(lost), run_keys(lost))
     watched.apply(again)  # partitions are added, and the daemon dies before it starts the run and keeps the cursor
     third = watched.tick()
-    assert (added(third), keys_of(third)) == ([], keys_of(lost))
+    assert (added_partitions(third), run_keys(third)) == ([], run_keys(lost))
 
 
-def test_a_lost_cursor_asks_for_the_same_runs(watched: Watched) -> None:
+def test_a_lost_cursor_asks_for_the_same_runs(watched: WatchedFolder) -> None:
     first = watched.tick()
     cursor = watched.apply(first)
     put(watched.folder, "d.mp4")
     second = watched.tick(cursor)
     watched.apply(second)
-    assert keys_of(watched.tick("no cursor of ours")) == [*keys_of(first), *keys_of(second)]
+    assert run_keys(watched.tick("no cursor of ours")) == [*run_keys(first), *run_keys(second)]
 
 
-def test_other_content_under_a_known_name_runs_both_partitions(watched: Watched) -> None:
+def test_other_content_under_a_known_name_runs_both_partitions(watched: WatchedFolder) -> None:
     first = watched.tick()
     cursor = watched.apply(first)
     put(watched.folder, "a.mp4", content="other content")
     second = watched.tick(cursor)
     tags = [request.tags.get("dagster/partition") for request in second.run_requests or []]
-    assert tags == [added(first)[0], *added(second)]
+    assert tags == [added_partitions(first)[0], *added_partitions(second)]
 
 
-def test_a_removed_video_asks_for_nothing(watched: Watched) -> None:
+def test_a_removed_video_asks_for_nothing(watched: WatchedFolder) -> None:
     cursor = watched.apply(watched.tick())
     (watched.folder / "a.mp4").unlink()
-    assert keys_of(watched.tick(cursor)) == []
+    assert run_keys(watched.tick(cursor)) == []
 
 
-def test_a_video_that_may_still_be_written_waits(watched: Watched) -> None:
+def test_a_video_that_may_still_be_written_waits(watched: WatchedFolder) -> None:
     cursor = watched.apply(watched.tick())
     put(watched.folder, "d.mp4", age_s=0.0)
     waiting = watched.tick(cursor)
-    assert "1 new, of which 1 may still be written (settle_s=60)" in told(waiting)
+    assert "1 new, of which 1 may still be written (settle_s=60)" in skip_message(waiting)
     put(watched.folder, "d.mp4", age_s=61.0)
-    assert len(added(watched.tick(watched.apply(waiting)))) == 1
+    assert len(added_partitions(watched.tick(watched.apply(waiting)))) == 1
 
 
-def test_a_partition_that_is_not_full_waits_for_more(watched: Watched) -> None:
+def test_a_partition_that_is_not_full_waits_for_more(watched: WatchedFolder) -> None:
     cursor = watched.apply(watched.tick())
     patient = replace(watched, settings={"fill_wait_s": 7200.0})
     put(watched.folder, "d.mp4")
-    assert "1 wait to fill a partition (fill_wait_s=7200)" in told(patient.tick(cursor))
+    assert "1 wait to fill a partition (fill_wait_s=7200)" in skip_message(patient.tick(cursor))
     put(watched.folder, "e.mp4")
-    assert len(added(patient.tick(cursor))) == 1
+    assert len(added_partitions(patient.tick(cursor))) == 1
 
 
-def test_runs_are_cut_and_spread_over_ticks(watched: Watched) -> None:
+def test_runs_are_cut_and_spread_over_ticks(watched: WatchedFolder) -> None:
     put(watched.folder, *(f"{number}.mp4" for number in range(6)))
     careful = replace(watched, settings={"partitions_per_run": 2, "runs_per_tick": 2})
     first = careful.tick()
-    assert (len(added(first)), len(keys_of(first))) == (5, 2)
+    assert (len(added_partitions(first)), len(run_keys(first))) == (5, 2)
     second = careful.tick(careful.apply(first))
-    assert (added(second), len(keys_of(second))) == ([], 1)
-    assert not set(keys_of(first)) & set(keys_of(second))
+    assert (added_partitions(second), len(run_keys(second))) == ([], 1)
+    assert not set(run_keys(first)) & set(run_keys(second))
 
 
-def test_superseded_partitions_count_in_a_run(watched: Watched) -> None:
+def test_superseded_partitions_count_in_a_run(watched: WatchedFolder) -> None:
     names = [f"{number}.mp4" for number in range(5)]
     put(watched.folder, *names)
     careful = replace(watched, settings={"partitions_per_run": 3, "runs_per_tick": 1})
     cursor = watched.apply(watched.tick())  # four partitions of two
     put(watched.folder, *names, content="other content")
     first = careful.tick(cursor)
-    asked = [request.tags for request in first.run_requests]
-    assert (len(added(first)), len(asked)) == (3, 2)  # a new one and the one that it touches
-    assert len(keys_of(careful.tick(careful.apply(first)))) == 2
+    tags = [request.tags for request in first.run_requests]
+    assert (len(added_partitions(first)), len(tags)) == (3, 2)  # a new one and the one that it touches
+    assert len(run_keys(careful.tick(careful.apply(first)))) == 2
 
 
-def test_a_listing_longer_than_a_tick_goes_on_in_the_next(watched: Watched) -> None:
+def test_a_listing_longer_than_a_tick_goes_on_in_the_next(watched: WatchedFolder) -> None:
     hasty = replace(watched, settings={"tick_s": 0.001})
     cursor: str | None = None
     for _ in range(20):
@@ -186,58 +186,58 @@ def test_a_listing_longer_than_a_tick_goes_on_in_the_next(watched: Watched) -> N
     assert len(watched.instance.get_dynamic_partitions("sources")) == 2
 
 
-def test_another_root_or_one_made_anew_has_runs_of_its_own(watched: Watched) -> None:
+def test_another_root_or_one_made_anew_has_runs_of_its_own(watched: WatchedFolder) -> None:
     first = watched.tick()
     cursor = watched.apply(first)
     other = replace(watched, storage=Storage(root=f"{watched.storage.root}-2"))
     shutil.rmtree(watched.storage.root)
-    keys = [keys_of(root.tick(cursor)) for root in (other, watched)]
-    assert len({keys_of(first)[0], *(key for (key,) in keys)}) == 3
+    keys = [run_keys(root.tick(cursor)) for root in (other, watched)]
+    assert len({run_keys(first)[0], *(key for (key,) in keys)}) == 3
 
 
 @pytest.mark.parametrize("cursor", ["5", "[]", '{"position": []}', '{"seen": {"a": "b"}}', '{"requested": 1000}'])
-def test_a_cursor_of_something_else_begins_anew(watched: Watched, cursor: str) -> None:
-    assert len(keys_of(watched.tick(cursor))) == 1
+def test_a_cursor_of_something_else_begins_anew(watched: WatchedFolder, cursor: str) -> None:
+    assert len(run_keys(watched.tick(cursor))) == 1
 
 
-def test_a_video_with_a_time_in_the_future_is_taken_up_once_it_was_seen_to_settle(watched: Watched) -> None:
+def test_a_video_with_a_time_in_the_future_is_taken_up_once_it_was_seen_to_settle(watched: WatchedFolder) -> None:
     cursor = watched.apply(watched.tick())
     put(watched.folder, "d.mp4", age_s=-1e6)
     waiting = watched.tick(cursor)
-    assert "1 new, of which 1 may still be written" in told(waiting)
-    assert len(added(replace(watched, settings={"settle_s": 0.0}).tick(watched.apply(waiting)))) == 1
+    assert "1 new, of which 1 may still be written" in skip_message(waiting)
+    assert len(added_partitions(replace(watched, settings={"settle_s": 0.0}).tick(watched.apply(waiting)))) == 1
 
 
 @pytest.fixture
-def lasting(watched: Watched, tmp_path: Path) -> Iterator[Watched]:
+def watched_by_daemon(watched: WatchedFolder, tmp_path: Path) -> Iterator[WatchedFolder]:
     """With an instance that keeps cursors of daemons."""
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         yield replace(watched, instance=instance)
 
 
-def test_schedule_asks_for_each_run_until_it_is_there_and_once(lasting: Watched) -> None:
-    watched = replace(lasting, settings={"partitions_per_run": 1})
+def test_schedule_asks_for_each_run_until_it_is_there_and_once(watched_by_daemon: WatchedFolder) -> None:
+    watched = replace(watched_by_daemon, settings={"partitions_per_run": 1})
     schedule = watched.defs.resolve_schedule_def("new_videos_on_schedule")
     resources = {"storage": watched.storage, "source": watched.source}
 
-    def asked() -> list[Any]:
+    def evaluate() -> list[Any]:
         with dg.build_schedule_context(instance=watched.instance, resources=resources) as context:
             return list(schedule.evaluate_tick(context).run_requests or [])
 
-    first, second = asked()
-    assert [each.run_key for each in asked()] == [first.run_key, second.run_key]  # no run is there yet
+    first, second = evaluate()
+    assert [each.run_key for each in evaluate()] == [first.run_key, second.run_key]  # no run is there yet
     runs = []
-    for request, left in ((second, [first.run_key]), (first, [])):
+    for request, remaining in ((second, [first.run_key]), (first, [])):
         tags = {**request.tags, "dagster/run_key": request.run_key}
         runs.append(watched.instance.create_run_for_job(watched.defs.resolve_job_def("curate"), tags=tags))
-        assert [each.run_key for each in asked()] == left
-    assert asked() == []
+        assert [each.run_key for each in evaluate()] == remaining
+    assert evaluate() == []
     for run in runs:
         watched.instance.delete_run(run.run_id)
-    assert asked() == []
+    assert evaluate() == []
 
 
-def test_days_of_a_bucket_are_partitions_and_late_files_open_theirs_again(watched: Watched) -> None:
+def test_days_of_a_bucket_are_partitions_and_late_files_open_theirs_again(watched: WatchedFolder) -> None:
     dated = replace(
         watched,
         folder=watched.folder.parent / "dated",
@@ -255,7 +255,7 @@ def test_days_of_a_bucket_are_partitions_and_late_files_open_theirs_again(watche
     assert len(read_members(watched.storage.open(), "2026-01-02")) == 2
 
 
-def test_what_names_no_day_that_is_over_is_told_and_left(watched: Watched) -> None:
+def test_what_names_no_day_that_is_over_is_told_and_left(watched: WatchedFolder) -> None:
     watched.apply(watched.tick())  # partitions of the same root that are no days
     dated = replace(
         watched,
@@ -263,12 +263,12 @@ def test_what_names_no_day_that_is_over_is_told_and_left(watched: Watched) -> No
     )
     shutil.rmtree(dated.folder)
     put(dated.folder, "2999/01/01/never.mp4", "undated.mp4")
-    assert told(dated.tick()) == (
+    assert skip_message(dated.tick()) == (
         "2 files listed, 2 whose path names no window that is over; 0 new. 0 registered. 0 runs asked for."
     )
 
 
-def test_a_partition_that_a_run_works_on_waits_for_its_end(watched: Watched) -> None:
+def test_a_partition_that_a_run_works_on_waits_for_its_end(watched: WatchedFolder) -> None:
     cursor = watched.apply(watched.tick())
     put(watched.folder, "a.mp4", content="other content")
     first = watched.instance.get_dynamic_partitions("sources")[0]
@@ -278,22 +278,24 @@ def test_a_partition_that_a_run_works_on_waits_for_its_end(watched: Watched) -> 
         status=dg.DagsterRunStatus.STARTED,
     )
     waiting = watched.tick(cursor)
-    assert told(waiting).endswith("0 runs asked for. The next wait for a run that works on the same partitions.")
+    assert skip_message(waiting).endswith(
+        "0 runs asked for. The next wait for a run that works on the same partitions."
+    )
     watched.instance.delete_run(running.run_id)
-    assert len(keys_of(watched.tick(watched.apply(waiting)))) == 2
+    assert len(run_keys(watched.tick(watched.apply(waiting)))) == 2
 
 
-def test_changes_of_one_source_are_asked_for_one_after_the_other(watched: Watched) -> None:
+def test_changes_of_one_source_are_asked_for_one_after_the_other(watched: WatchedFolder) -> None:
     cursor = watched.apply(watched.tick())
     for content in ("second", "third"):
         put(watched.folder, "a.mp4", content=content)
         watched.tick()  # of which nothing comes
-    asked = watched.tick(cursor)
-    again = watched.tick(watched.apply(asked))
-    assert (len(keys_of(asked)), len(keys_of(again))) == (2, 2)
+    first = watched.tick(cursor)
+    again = watched.tick(watched.apply(first))
+    assert (len(run_keys(first)), len(run_keys(again))) == (2, 2)
 
 
-def test_a_day_is_listed_by_its_own_step(watched: Watched) -> None:
+def test_a_day_is_listed_by_its_own_step(watched: WatchedFolder) -> None:
     curation = replace(watched.curation, partitioning=TimeWindowPartitioning("daily", "2026-01-01", "%Y/%m/%d/"))
     dated = replace(watched, curation=curation)
     put(dated.folder, "2026/01/01/a.mp4", "2026/01/03/b.mp4")
@@ -305,23 +307,23 @@ def test_a_day_is_listed_by_its_own_step(watched: Watched) -> None:
         put(dated.folder, "2026/01/02/late.mp4")
 
 
-def test_automated_curations_leave_new_partitions_to_their_conditions(watched: Watched) -> None:
+def test_automated_curations_leave_new_partitions_to_their_conditions(watched: WatchedFolder) -> None:
     automated = replace(watched, curation=replace(watched.curation, automated=True))
     first = automated.tick()
-    assert (len(added(first)), keys_of(first)) == (2, [])
+    assert (len(added_partitions(first)), run_keys(first)) == (2, [])
     cursor = automated.apply(first)
     put(watched.folder, "a.mp4", content="other content")
     (request,) = automated.tick(cursor).run_requests
-    assert request.tags["dagster/partition"] == added(first)[0]
+    assert request.tags["dagster/partition"] == added_partitions(first)[0]
 
 
 @pytest.mark.parametrize(("folder", "message"), [("elsewhere", "does not exist"), ("", "got an empty text")])
-def test_sensor_rejects_a_folder_that_is_not_there(watched: Watched, folder: str, message: str) -> None:
+def test_sensor_rejects_a_folder_that_is_not_there(watched: WatchedFolder, folder: str, message: str) -> None:
     with pytest.raises(ParamsError, match=message):
         replace(watched, folder=folder).tick()  # type: ignore[arg-type]  # as the environment has it
 
 
-def test_find_videos_adds_every_partition_and_runs_none(watched: Watched) -> None:
+def test_find_videos_adds_every_partition_and_runs_none(watched: WatchedFolder) -> None:
     hasty = replace(watched, settings={"tick_s": 0.001})
     result = hasty.defs.resolve_job_def("find_videos").execute_in_process(instance=watched.instance, run_config=QUIET)
     assert result.success

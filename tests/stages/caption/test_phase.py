@@ -11,7 +11,7 @@ from stages.caption.windows import sample_window
 from stages.errors import ParamsError
 from stages.manifest import ManifestRef, read_manifest
 from stages.media import LoadFramesStage
-from stages.media.load_frames import Pick
+from stages.media.load_frames import FrameSelector
 from stages.params import CaptionParams, ExecutorParams
 from stages.phase import PhaseReport
 from stages.run import open_session
@@ -101,14 +101,14 @@ def test_caption_loads_only_the_frames_that_windows_need(tmp_path: Path, video: 
     """Of 225 frames 37 are stored. Three windows of two frames load 6 of them, the same as from all."""
     params = CaptionParams(window_frames=75, window_remainder_frames=10, max_frames=2)
     row = clip_row(video, 0, 225)
-    every, some = (frames_of(tmp_path, row, pick) for pick in (None, partial(sample_clip, params)))
+    every, some = (frames_of(tmp_path, row, select) for select in (None, partial(sample_clip, params)))
     assert (len(every), len(some)) == (37, 6)
     for start in (0, 75, 150):
         assert sampled(some, start, start + 75, 2) == sampled(every, start, start + 75, 2)
 
 
-def frames_of(root: Path, row: Row, pick: Pick | None) -> Frames:
-    stage = LoadFramesStage(str(root), pick=pick)
+def frames_of(root: Path, row: Row, select: FrameSelector | None) -> Frames:
+    stage = LoadFramesStage(str(root), select=select)
     stage.setup(WORKER)
     frames = stage.process(video_task(row)).data.clip.frames
     stage.teardown()

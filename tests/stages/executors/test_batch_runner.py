@@ -14,8 +14,8 @@ from stages.stage import ProcessingStage
 from stages.tasks import Failed, Rejected, Task
 
 
-class Away(ProcessingStage[Task, Task]):
-    """Its store does not answer, however long it waits."""
+class UnavailableStore(ProcessingStage[Task, Task]):
+    """Fails as a stage whose store does not answer within all retries."""
 
     name = "away"
     batch_size = 16
@@ -27,7 +27,7 @@ class Away(ProcessingStage[Task, Task]):
 
 
 def test_run_batch_waits_for_a_store_once_a_batch() -> None:
-    stage, tasks = Away(), [Task(str(number)) for number in range(16)]
+    stage, tasks = UnavailableStore(), [Task(str(number)) for number in range(16)]
     done = run_batch(stage, tasks)
     assert done.results == [Failed(Reason.STORAGE, "StorageError: s3://b must answer", is_lasting=True)] * 16
     assert stage.calls == 1

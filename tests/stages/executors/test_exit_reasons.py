@@ -25,7 +25,7 @@ CRASH = ExitReason(Reason.WORKER_DIED, "its process crashed")
 EVICTION = ExitReason(Reason.OUT_OF_MEMORY, "Ray's memory monitor ended its worker", is_eviction=True)
 
 
-def raised(cause: Exception) -> RayTaskError:
+def ray_task_error(cause: Exception) -> RayTaskError:
     """An error as Ray hands it on from a worker."""
     return RayTaskError("process", "traceback", cause)
 
@@ -36,8 +36,8 @@ def raised(cause: Exception) -> RayTaskError:
         (ActorDiedError(), ExitReason(Reason.WORKER_DIED, "crash text")),
         (ActorUnavailableError("gone", b"0" * 16), ExitReason(Reason.WORKER_DIED, "crash text")),
         (OutOfMemoryError("threshold"), EVICTION),
-        (raised(MemoryError("1 TiB")), ExitReason(Reason.OUT_OF_MEMORY, "MemoryError: 1 TiB")),
-        (raised(ValueError("no")), None),
+        (ray_task_error(MemoryError("1 TiB")), ExitReason(Reason.OUT_OF_MEMORY, "MemoryError: 1 TiB")),
+        (ray_task_error(ValueError("no")), None),
         (ObjectLostError("ab" * 14, None, ""), None),
     ],
 )
@@ -74,8 +74,8 @@ def test_failure_after_deaths_says_what_happened_each_time() -> None:
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (raised(StageError("no", Reason.SERVICE)), Reason.SERVICE),
-        (raised(TypeError("cannot pickle")), Reason.STAGE_ERROR),
+        (ray_task_error(StageError("no", Reason.SERVICE)), Reason.SERVICE),
+        (ray_task_error(TypeError("cannot pickle")), Reason.STAGE_ERROR),
         (OutOfDiskError("full"), Reason.STORAGE),
         (ObjectLostError("ab" * 14, None, ""), Reason.WORKER_DIED),
     ],

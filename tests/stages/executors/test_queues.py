@@ -8,7 +8,7 @@ from stages.executors.queues import Item, PendingTask, StageQueue, TaskBlock
 def pending(*groups: str, nbytes: int = 10) -> list[PendingTask]:
     """Tasks of one block."""
     block = TaskBlock([], nbytes, len(groups))
-    return [PendingTask(Item(str(place)), (), block, place, group) for place, group in enumerate(groups)]
+    return [PendingTask(Item(str(index)), (), block, index, group) for index, group in enumerate(groups)]
 
 
 def queue_of(waiting: list[PendingTask], batch_size: int = 2) -> StageQueue:
@@ -20,7 +20,7 @@ def queue_of(waiting: list[PendingTask], batch_size: int = 2) -> StageQueue:
 
 
 def next_batch(queue: StageQueue, *growing: str) -> list[int]:
-    """Places of its tasks in their block."""
+    """Indexes of its tasks in their block."""
     chosen = queue.select(lambda group: group in growing)
     return [task.index for task in queue.pop_batch(chosen)] if chosen else []
 

@@ -7,11 +7,11 @@ import pytest
 
 from stages.executors.scratch_folder import ScratchFolder
 from stages.tasks import Failed, Rejected
-from tests.faults.poison import Load, Step, executor, loads, run
+from tests.faults.faulty_stages import PayloadTask, Step, executor, make_tasks, run
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """This machine's folder for temporary files, at a path too long for Ray's sockets."""
     folder = tmp_path / "job" / "local"
     folder.mkdir(parents=True)
@@ -21,28 +21,28 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize(("node", "is_there", "own"), [("a", True, False), ("b", True, True), ("a", False, True)])
 def test_scratch_lies_in_the_temporary_folder_of_each_machine(
-    here: Path, tmp_path: Path, node: str, is_there: bool, own: bool
+    temporary: Path, tmp_path: Path, node: str, is_there: bool, own: bool
 ) -> None:
     given = tmp_path / "curator-x"
     if is_there:
         given.mkdir()
     folder = ScratchFolder(str(given), "a").path_on(node)
-    assert folder == (here / "curator-x" if own else given)
+    assert folder == (temporary / "curator-x" if own else given)
     assert folder.is_dir()
     assert ScratchFolder(str(given), "a").path_on(node) == folder
 
 
-class Where(Step):
+class TemporaryFolderStep(Step):
     """Writes down where its temporary files lie."""
 
-    def process(self, task: Load) -> Load | list[Load] | Rejected | Failed:
-        return Load(task.task_id, way=tempfile.mkdtemp())
+    def process(self, task: PayloadTask) -> PayloadTask | list[PayloadTask] | Rejected | Failed:
+        return PayloadTask(task.task_id, path=tempfile.mkdtemp())
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_workers_keep_files_in_the_users_temporary_folder_which_is_left_empty(here: Path) -> None:
+def test_workers_keep_files_in_the_users_temporary_folder_which_is_left_empty(temporary: Path) -> None:
     with executor() as ready:
-        done = run(ready, [Where("where")], loads("1"))
-    (rows,) = done.outcomes["1"]
-    assert Path(rows[0]["way"]).is_relative_to(here)
-    assert list(here.iterdir()) == []
+        result = run(ready, [TemporaryFolderStep("where")], make_tasks("1"))
+    (rows,) = result.outcomes["1"]
+    assert Path(rows[0]["path"]).is_relative_to(temporary)
+    assert list(temporary.iterdir()) == []

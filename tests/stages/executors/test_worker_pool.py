@@ -37,15 +37,15 @@ def test_worker_has_its_whole_time_again_after_a_gap_in_checks(pool: WorkerPool,
     worker.call.kind = kind
     time.sleep(2 * POLL_INTERVAL_S + 0.1)
     assert list(pool.check_limits()) == []
-    began, late = time.monotonic(), list[WorkerHandle]()
+    started, late = time.monotonic(), list[WorkerHandle]()
 
     def is_late() -> bool:
         late.extend(each for each, _ in pool.check_limits())
         return bool(late)
 
-    wait_until(is_late, told=lambda: late)
+    wait_until(is_late, describe=lambda: late)
     assert late == [worker]
-    assert time.monotonic() - began > 0.9
+    assert time.monotonic() - started > 0.9
 
 
 def test_extended_deadlines_do_not_start_in_the_future() -> None:

@@ -19,7 +19,7 @@ from tests.clips import PARTITION, clip_row, commit_rows
 from tests.stages.filter.synthetic_clips import ordinary
 from tests.videos import write_video
 
-OWN = "tests.stages.filter.custom_filter:WarmthFilter"
+CUSTOM_FILTER = "tests.stages.filter.custom_filter:WarmthFilter"
 PLAIN = FilterParams(duration_min_s=1.0, motion_min=0.01, max_failed_fraction=1)
 
 
@@ -87,10 +87,10 @@ def test_filter_rows_carry_the_clip_and_say_what_was_measured(tmp_path: Path, vi
 
 
 def test_filter_decides_again_without_working_again_when_a_threshold_changes(tmp_path: Path, video: Path) -> None:
-    own = Path(shutil.copy(video, tmp_path / "own.mp4"))
-    run(tmp_path, PLAIN, rows_of(own))
+    copy = Path(shutil.copy(video, tmp_path / "copy.mp4"))
+    run(tmp_path, PLAIN, rows_of(copy))
     first = read_manifest(str(tmp_path), "filtered_clips").to_pylist()
-    own.unlink()  # deciding needs neither the source nor its pictures
+    copy.unlink()  # deciding needs neither the source nor its pictures
     shutil.rmtree(tmp_path / "frames")
     report = run(tmp_path, PLAIN.model_copy(update={"motion_min": 0.0001, "black_max": 1.0, "frozen_max": 0.7}))
     assert (report.redecided, report.computed, report.reused) == (6, 0, 0)
@@ -115,17 +115,17 @@ def test_filter_loads_no_frames_where_no_filter_needs_them(tmp_path: Path, video
 
 
 def test_filter_fails_clips_whose_frames_cannot_be_read(tmp_path: Path, video: Path) -> None:
-    own = Path(shutil.copy(video, tmp_path / "own.mp4"))
-    rows = rows_of(own)
-    own.unlink()
+    copy = Path(shutil.copy(video, tmp_path / "copy.mp4"))
+    rows = rows_of(copy)
+    copy.unlink()
     run(tmp_path, PLAIN, rows)
     assert set(outcomes(tmp_path).values()) == {("failed", "gone")}
     assert read_manifest(str(tmp_path), "filtered_clips")["scores"].null_count == 6
 
 
 def test_filter_runs_a_class_of_the_users_own(tmp_path: Path, video: Path) -> None:
-    custom: list[dict[str, Any]] = [{"filter": OWN, "warmth_min": 50.0, "weight": 2.0}]
-    params = FilterParams(filters=["size", OWN], custom=custom)
+    custom: list[dict[str, Any]] = [{"filter": CUSTOM_FILTER, "warmth_min": 50.0, "weight": 2.0}]
+    params = FilterParams(filters=["size", CUSTOM_FILTER], custom=custom)
     run(tmp_path, params, rows_of(video)[:1])
     (row,) = read_manifest(str(tmp_path), "filtered_clips").to_pylist()
     assert (row["status"], row["reason"], dict(row["thresholds"])["warmth_min"]) == ("rejected", "warmth", 50.0)
@@ -140,8 +140,8 @@ def test_filter_runs_a_class_of_the_users_own(tmp_path: Path, video: Path) -> No
         ({"filters": ["tests.nothing:Here"]}, "cannot be imported"),
         ({"filters": ["size", "size"]}, r"once, got \['size'\] twice"),
         ({"filters": ["size"], "score_only": ["motion"]}, r"score_only must be among .*got \['motion'\]"),
-        ({"filters": [OWN]}, "must fit its constructor: .*warmth_min"),
-        ({"custom": [{"filter": OWN, "warmth_min": 1}]}, "Add it to filter.filters"),
+        ({"filters": [CUSTOM_FILTER]}, "must fit its constructor: .*warmth_min"),
+        ({"custom": [{"filter": CUSTOM_FILTER, "warmth_min": 1}]}, "Add it to filter.filters"),
         ({"filters": ["size"], "custom": [{"filter": "size"}]}, "must hold 'filter'"),
     ],
 )

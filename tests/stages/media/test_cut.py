@@ -21,7 +21,7 @@ from stages.media.decode import decode_frames, upright
 from stages.media.encode import Encoding, check_encoder
 from stages.media.stream_copy import NotCopyable
 from stages.tasks import Size, Span
-from tests.faults.damage import Copy
+from tests.faults.damage import DamagedCopy
 from tests.videos import beeping_video, noise_shot, remux, write_video
 
 H264 = Encoding("h264", 12)
@@ -29,7 +29,7 @@ CLOSED = {"g": "25", "keyint_min": "25", "bf": "2", "x264-params": "scenecut=0"}
 OPEN = {"bf": "3", "x264-params": "open-gop=1:keyint=26:min-keyint=26:scenecut=0:b-adapt=0"}
 
 
-def shown(path: Path, size: Size | None = None) -> tuple[list[Fraction], NDArray[np.uint8]]:
+def decode_upright(path: Path, size: Size | None = None) -> tuple[list[Fraction], NDArray[np.uint8]]:
     """Times in seconds and upright pictures of a whole video."""
     with open_video(str(path)) as container:
         time_base = video_stream(container).time_base or Fraction(1)
@@ -50,8 +50,8 @@ def job_of(path: Path, start: int, end: int, *, mode: Literal["auto", "copy", "e
 
 
 def assert_same_frames(source: Path, clip: Path, start: int, end: int, *, tolerance: float) -> None:
-    source_times, source_pictures = shown(source)
-    times, pictures = shown(clip)
+    source_times, source_pictures = decode_upright(source)
+    times, pictures = decode_upright(clip)
     assert times == [time - source_times[start] for time in source_times[start:end]]
     assert len(pictures) == end - start
     assert np.abs(pictures.astype(float) - source_pictures[start:end]).mean(axis=(1, 2, 3)).max() <= tolerance
@@ -159,7 +159,7 @@ def test_cut_clip_shows_turned_video_upright(tmp_path: Path, mode: Literal["copy
     source = remux(plain, tmp_path / "turned.mp4", rotation=rotation)
     cut_clip(job_of(source, 0, 25, mode=mode), str(tmp_path / "clip.mp4"))
     size = Size(64, 96) if rotation % 180 else Size(96, 64)
-    difference = shown(tmp_path / "clip.mp4", size)[1].astype(float) - shown(source, size)[1][:25]
+    difference = decode_upright(tmp_path / "clip.mp4", size)[1].astype(float) - decode_upright(source, size)[1][:25]
     assert np.abs(difference).mean() < 3
     with av.open(str(tmp_path / "clip.mp4")) as container:
         frame = next(container.decode(video=0))
@@ -212,7 +212,7 @@ def test_cut_clip_keeps_sound_in_step(
         audio = container.streams.audio[0]
         assert audio.codec_context.codec.canonical_name == written
         length_s = float((audio.duration or 0) * cast(Fraction, audio.time_base))
-    times, pictures = shown(clip)
+    times, pictures = decode_upright(clip)
     bright_s = float(next(time for time, picture in zip(times, pictures, strict=True) if picture.mean() > 128))
     assert bright_s == pytest.approx(1.4 - start / 25, abs=0.002)
     assert beep_starts_s(clip) - bright_s == pytest.approx(beep_starts_s(source) - 1.4, abs=0.027)
@@ -235,10 +235,10 @@ def test_cut_clip_without_sound_in_the_span_writes_none(tmp_path: Path) -> None:
 def test_cut_clip_is_not_lost_by_damaged_sound(
     shared_media: Path, tmp_path: Path, name: str, seed: int, frames: int
 ) -> None:
-    source = Copy(shared_media / name, "header", seed).make(tmp_path)
+    source = DamagedCopy(shared_media / name, "header", seed).make(tmp_path)
     cut = cut_clip(job_of(source, 0, frames, mode="encode"), str(tmp_path / "clip.mp4"))
     assert (cut.method, cut.num_frames) == ("encode", frames)
-    assert len(shown(tmp_path / "clip.mp4")[0]) == frames
+    assert len(decode_upright(tmp_path / "clip.mp4")[0]) == frames
 
 
 def test_cut_clip_rejects_a_span_that_breaks(shared_media: Path, tmp_path: Path) -> None:
@@ -266,8 +266,8 @@ except Exception as error:
 def test_cut_clip_fails_in_passing_where_nothing_can_be_written(tmp_path: Path, mode: str) -> None:
     source = write_video(tmp_path / "a.mp4", noise_shot(1, 100), options=CLOSED)
     command = [sys.executable, "-c", FULL_DISK, str(source), str(tmp_path / "clip.mp4"), mode]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert told.startswith(f"StorageUnavailable {source} The clip must be read and written, got File too large")
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert output.startswith(f"StorageUnavailable {source} The clip must be read and written, got File too large")
 
 
 def test_cut_clip_fails_in_passing_without_the_target_folder(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from stages.media.decode import (
     upright,
 )
 from stages.tasks import Size
-from tests.faults.hostile import repeated
+from tests.faults.hostile_media import repeat_frame
 from tests.videos import noise_shot, remux, song_with_cover, three_shots, truncated, write_video
 
 
@@ -62,7 +62,7 @@ def test_open_video_reads_a_url(tmp_path: Path) -> None:
         assert sum(1 for _ in decode_frames(container)) == 225
 
 
-def until_fault(path: Path) -> tuple[list[int], CorruptStream]:
+def decode_until_fault(path: Path) -> tuple[list[int], CorruptStream]:
     """Times of the frames before the stream breaks, and how it broke."""
     times: list[int] = []
     try:
@@ -77,14 +77,14 @@ def until_fault(path: Path) -> tuple[list[int], CorruptStream]:
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_decode_frames_yields_what_lies_before_a_truncation(tmp_path: Path, suffix: str) -> None:
     path = truncated(three_shots(tmp_path / "a.mp4"), tmp_path / f"cut.{suffix}", share=0.5)
-    times, error = until_fault(path)
+    times, error = decode_until_fault(path)
     assert 20 < len(times) < 200
     assert "breaks after PTS" in str(error)
     assert error.pts == times[-1]
 
 
 def test_decode_frames_stops_at_a_fault_and_does_not_hang(shared_media: Path) -> None:
-    times, error = until_fault(shared_media / "bad_bitstream_error.mp4")
+    times, error = decode_until_fault(shared_media / "bad_bitstream_error.mp4")
     assert len(times) == 28
     assert "Invalid data found" in str(error)
 
@@ -94,31 +94,31 @@ def test_decode_frames_tells_a_transport_stream_that_ends_within_a_packet(tmp_pa
     assert len(decode(whole)) == 50
     data = whole.read_bytes()
     (tmp_path / "b.ts").write_bytes(data[: len(data) // 2 // 188 * 188 + 77])
-    times, error = until_fault(tmp_path / "b.ts")
+    times, error = decode_until_fault(tmp_path / "b.ts")
     assert 10 < len(times) < 40
     assert "its last packet is cut off" in str(error)
 
 
-def remuxed(path: Path, change: Callable[[int, Packet], Packet]) -> Path:
-    """Eight frames that decode alone, each packet changed by its place."""
+def remux_changed(path: Path, change: Callable[[int, Packet], Packet]) -> Path:
+    """Eight frames that decode alone, each packet changed by its index."""
     source = write_video(path.with_suffix(".mkv"), noise_shot(1, 8), codec="mpeg4", options={"g": "1"})
     with av.open(str(source)) as reader, av.open(str(path), "w") as writer:
         track = writer.add_stream_from_template(reader.streams.video[0], opaque=True)
         writer.start_encoding()
-        for place, packet in enumerate(packet for packet in reader.demux(video=0) if packet.size):
-            changed = change(place, packet)
+        for index, packet in enumerate(packet for packet in reader.demux(video=0) if packet.size):
+            changed = change(index, packet)
             changed.stream, changed.time_base, changed.duration = track, track.time_base or Fraction(1), 0
             writer.mux(changed)
     return path
 
 
 def test_decode_frames_skips_packets_of_no_length(tmp_path: Path) -> None:
-    def emptied(place: int, packet: Packet) -> Packet:
-        empty = Packet(0) if place in (2, 5) else packet
-        empty.pts = empty.dts = 100 * place
+    def emptied(index: int, packet: Packet) -> Packet:
+        empty = Packet(0) if index in (2, 5) else packet
+        empty.pts = empty.dts = 100 * index
         return empty
 
-    path = remuxed(tmp_path / "a.nut", emptied)
+    path = remux_changed(tmp_path / "a.nut", emptied)
     with av.open(str(path)) as container:
         assert [packet.pts for packet in container.demux(video=0) if not packet.size][:2] == [200, 500]
     assert [frame.pts for frame in decode(path)] == [0, 100, 300, 400, 600, 700]
@@ -126,15 +126,15 @@ def test_decode_frames_skips_packets_of_no_length(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("far", [1 << 60, 1 << 62])
 def test_decode_frames_stops_where_time_leaves_its_bounds(tmp_path: Path, far: int) -> None:
-    def moved(place: int, packet: Packet) -> Packet:
-        packet.pts = packet.dts = place + far * (place > 3)
+    def moved(index: int, packet: Packet) -> Packet:
+        packet.pts = packet.dts = index + far * (index > 3)
         return packet
 
-    path = remuxed(tmp_path / "a.nut", moved)
+    path = remux_changed(tmp_path / "a.nut", moved)
     if far < MAX_PTS:
         assert [frame.pts for frame in decode(path)] == [0, 1, 2, 3, *range(far + 4, far + 8)]
         return
-    times, error = until_fault(path)
+    times, error = decode_until_fault(path)
     assert times == [0, 1, 2, 3]
     assert "time jumps from PTS 3 to" in str(error)
 
@@ -143,8 +143,8 @@ def test_decode_frames_stops_an_index_that_names_the_same_bytes(tmp_path: Path) 
     whole = write_video(tmp_path / "a.mp4", noise_shot(1, 1))
     size = next(packet.size for packet in av.open(str(whole)).demux(video=0))
     path = tmp_path / "again.mp4"
-    path.write_bytes(repeated(whole.read_bytes(), size, times=100_000))
-    times, error = until_fault(path)
+    path.write_bytes(repeat_frame(whole.read_bytes(), size, times=100_000))
+    times, error = decode_until_fault(path)
     assert 1 < len(times) <= MAX_FILE_PASSES * path.stat().st_size / size
     assert "the same bytes again and again" in str(error)
 

@@ -32,25 +32,27 @@ from stages.tasks import Span
 SCHEMA = FRAME_STORE_SCHEMA.with_metadata({FOOTER_KEY: b"key"})
 
 
-def write(where: Path | IO[bytes], pts: Sequence[int], jpegs: Sequence[bytes], *, rows: int, told: bool = True) -> None:
-    """A store of so many rows a row group; `told` says whether its footer tells their times."""
+def write(
+    where: Path | IO[bytes], pts: Sequence[int], jpegs: Sequence[bytes], *, rows: int, has_statistics: bool = True
+) -> None:
+    """A store of so many rows a row group; `has_statistics` says whether its footer tells their times."""
     table = pa.table({"pts": pts, "frame": range(len(pts)), "jpeg": jpegs}, schema=SCHEMA)
-    pq.write_table(table, where, row_group_size=rows, compression="none", write_statistics=told)
+    pq.write_table(table, where, row_group_size=rows, compression="none", write_statistics=has_statistics)
 
 
 def span(start: int, end: int) -> Span:
     return Span(start, end, Fraction(1, 1000))
 
 
-def opened(data: bytes) -> FrameStore:
+def open_bytes(data: bytes) -> FrameStore:
     return FrameStore(io.BytesIO(data), "memory", contextlib.ExitStack())
 
 
 def within_by_definition(pts: Sequence[int], clip: Span, shot: Span) -> list[int]:
-    inside = [place for place, each in enumerate(pts) if clip.start_pts <= each < clip.end_pts]
-    of_shot = [place for place, each in enumerate(pts) if shot.start_pts <= each < shot.end_pts]
+    inside = [position for position, each in enumerate(pts) if clip.start_pts <= each < clip.end_pts]
+    of_shot = [position for position, each in enumerate(pts) if shot.start_pts <= each < shot.end_pts]
     middle = (clip.start_pts + clip.end_pts) / 2
-    return inside or sorted(of_shot, key=lambda place: abs(pts[place] - middle))[:1]
+    return inside or sorted(of_shot, key=lambda position: abs(pts[position] - middle))[:1]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,7 @@ def test_within_takes_the_nearest_of_the_shot(
 ) -> None:
     file = io.BytesIO()
     write(file, range(0, 60, 10), [b"j"] * 6, rows=rows)
-    assert opened(file.getvalue()).within(span(*clip), span(*shot)) == expected
+    assert open_bytes(file.getvalue()).within(span(*clip), span(*shot)) == expected
 
 
 _PTS = st.integers(-50, 50)
@@ -79,17 +81,17 @@ _PTS = st.integers(-50, 50)
 
 @given(st.sets(_PTS, max_size=20), st.integers(1, 8), st.booleans(), _PTS, _PTS, _PTS, _PTS)
 def test_within_holds_the_same_pictures_however_they_are_grouped(
-    chosen: set[int], rows: int, told: bool, start: int, end: int, shot_start: int, shot_end: int
+    chosen: set[int], rows: int, has_statistics: bool, start: int, end: int, shot_start: int, shot_end: int
 ) -> None:
     file, pts = io.BytesIO(), sorted(chosen)
-    write(file, pts, [str(each).encode() for each in pts], rows=rows, told=told)
+    write(file, pts, [str(each).encode() for each in pts], rows=rows, has_statistics=has_statistics)
     clip, shot = span(start, max(end, start + 1)), span(shot_start, max(shot_end, shot_start + 1))
-    with opened(file.getvalue()) as store:
-        places = store.within(clip, shot)
-        assert places == within_by_definition(pts, clip, shot)
-        assert list(store.jpegs(places)) == [str(pts[place]).encode() for place in places]
-        assert store.times(places).pts.tolist() == [pts[place] for place in places]
-        assert store.times(places).frame.tolist() == places
+    with open_bytes(file.getvalue()) as store:
+        positions = store.within(clip, shot)
+        assert positions == within_by_definition(pts, clip, shot)
+        assert list(store.jpegs(positions)) == [str(pts[position]).encode() for position in positions]
+        assert store.times(positions).pts.tolist() == [pts[position] for position in positions]
+        assert store.times(positions).frame.tolist() == positions
 
 
 class CountingStorage(Storage):
@@ -152,9 +154,9 @@ def counted_memory() -> Iterator[pa.MemoryPool]:
 def test_a_clip_costs_its_row_groups_alone(two_hours: Path, counted_memory: pa.MemoryPool) -> None:
     storage, clip = CountingStorage(two_hours), span(3_000_000, 3_060_000)
     with open_store(storage, "p", "v") as store:
-        places = store.within(clip, clip)
-        jpegs = list(store.jpegs(places))
-        pts, frame = store.times(places)
+        positions = store.within(clip, clip)
+        jpegs = list(store.jpegs(positions))
+        pts, frame = store.times(positions)
         assert counted_memory.max_memory() <= 3 * 3 * GROUP_BYTES  # pages, what they hold, and room to grow
     assert len(storage.fetched) == 2  # the footer, and three row groups that follow one another
     assert sum(storage.fetched) <= TAIL_BYTES + 3 * GROUP_BYTES
@@ -180,13 +182,14 @@ def test_a_clip_of_the_whole_video_fetches_the_row_groups_of_its_chosen_pictures
 ) -> None:
     storage, clip = CountingStorage(two_hours), span(0, 7_200_000)
     with open_store(storage, "p", "v") as store:
-        places = store.within(clip, clip)
-        assert len(places) == 14_400
-        assert len(list(store.jpegs(places[900::1800]))) == 8
+        positions = store.within(clip, clip)
+        assert len(positions) == 14_400
+        assert len(list(store.jpegs(positions[900::1800]))) == 8
         assert sum(storage.fetched) <= TAIL_BYTES + 8 * GROUP_BYTES
-        assert store.times(places).frame.tolist() == places  # as `FrameLoader` asks where it is to pick among them
+        # `FrameLoader` asks for the times where it selects some of the frames.
+        assert store.times(positions).frame.tolist() == positions
         assert sum(storage.fetched) <= TAIL_BYTES + 8 * GROUP_BYTES + 225 * 3000
-        assert sum(1 for _ in store.jpegs(places)) == 14_400
+        assert sum(1 for _ in store.jpegs(positions)) == 14_400
     assert counted_memory.max_memory() <= 3 * MAX_CACHED_GROUPS * GROUP_BYTES
 
 
@@ -194,10 +197,10 @@ def test_a_clip_of_the_whole_video_fetches_the_row_groups_of_its_chosen_pictures
 def test_a_store_whose_footer_tells_no_times_is_read(tmp_path: Path, rows: int) -> None:
     path = tmp_path / store_path("p", "v")
     path.parent.mkdir(parents=True)
-    write(path, range(0, 1000, 10), [str(pts).encode() for pts in range(0, 1000, 10)], rows=rows, told=False)
+    write(path, range(0, 1000, 10), [str(pts).encode() for pts in range(0, 1000, 10)], rows=rows, has_statistics=False)
     with open_store(Storage(tmp_path), "p", "v") as store:
-        places = store.within(span(155, 180), span(0, 1000))
-        assert list(store.jpegs(places)) == [b"160", b"170"]
+        positions = store.within(span(155, 180), span(0, 1000))
+        assert list(store.jpegs(positions)) == [b"160", b"170"]
         assert (store.end_pts, len(store)) == (991, 100)
 
 

@@ -16,7 +16,7 @@ SPAN = Span(1000, 5000, Fraction(1, 1000))
 def frames(count: int, *, height: int = 96) -> Frames:
     """Pictures twice a second from the start of the span, each lighter than the one before."""
     pts = np.arange(count, dtype=np.int64) * 500 + SPAN.start_pts
-    images = np.stack([np.full((height, 64, 3), 20 + 20 * place, np.uint8) for place in range(count)])
+    images = np.stack([np.full((height, 64, 3), 20 + 20 * index, np.uint8) for index in range(count)])
     return Frames(pts, images)
 
 
@@ -42,7 +42,7 @@ def test_encode_preview_plays_as_long_as_the_clip(step: int) -> None:
     taken = Frames(whole.pts[::step], whole.images[::step])
     pictures = decoded(encode_preview(split(taken), SPAN, height_px=48))
     assert [duration for _, duration in pictures] == [500 * step] * (8 // step)
-    assert [grey for grey, _ in pictures] == pytest.approx([20 + 20 * place for place in range(0, 8, step)], abs=2)
+    assert [grey for grey, _ in pictures] == pytest.approx([20 + 20 * index for index in range(0, 8, step)], abs=2)
 
 
 def test_encode_preview_of_a_clip_of_years_is_bounded() -> None:

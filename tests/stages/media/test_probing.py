@@ -20,12 +20,12 @@ from tests.videos import beeping_video, noise_shot, remux, write_video
 NOBODY = 65534
 
 
-def plain(path: Path) -> Path:
+def plain_video(path: Path) -> Path:
     return write_video(path, noise_shot(1, 50), options={"g": "10", "keyint_min": "10"})
 
 
 def test_probe_reads_header_and_index(tmp_path: Path) -> None:
-    facts = probe(str(plain(tmp_path / "a.mp4")))
+    facts = probe(str(plain_video(tmp_path / "a.mp4")))
     assert facts["codec"] == "h264"
     assert (facts["width"], facts["height"], facts["rotation"]) == (96, 64, 0)
     assert (facts["pixel_format"], facts["bit_depth"], facts["is_hdr"]) == ("yuv420p", 8, False)
@@ -43,13 +43,13 @@ def test_probe_tells_varying_gaps(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("rotation", "size"), [(0, (96, 64)), (90, (64, 96)), (-90, (64, 96)), (180, (96, 64))])
 def test_probe_tells_displayed_size_and_rotation(tmp_path: Path, rotation: int, size: tuple[int, int]) -> None:
-    facts = probe(str(remux(plain(tmp_path / "a.mp4"), tmp_path / "turned.mp4", rotation=rotation)))
+    facts = probe(str(remux(plain_video(tmp_path / "a.mp4"), tmp_path / "turned.mp4", rotation=rotation)))
     assert (facts["width"], facts["height"]) == size
     assert facts["rotation"] % 360 == rotation % 360
 
 
 def test_probe_widens_by_the_pixel_aspect(tmp_path: Path) -> None:
-    wide = remux(plain(tmp_path / "a.mp4"), tmp_path / "wide.mp4", pixel_aspect=Fraction(4, 3))
+    wide = remux(plain_video(tmp_path / "a.mp4"), tmp_path / "wide.mp4", pixel_aspect=Fraction(4, 3))
     facts = probe(str(wide))
     assert (facts["width"], facts["height"], facts["display_aspect"]) == (128, 64, "4/3")
 
@@ -140,7 +140,7 @@ def of_bytes(data: bytes) -> Callable[[Path], object]:
 
 
 def cut_off(path: Path) -> None:
-    path.write_bytes(plain(path.with_suffix(".whole.mp4")).read_bytes()[:3000])
+    path.write_bytes(plain_video(path.with_suffix(".whole.mp4")).read_bytes()[:3000])
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_probe_rejects_what_is_no_video(
 
 
 def test_probe_rejects_a_file_without_permission_as_passing(tmp_path: Path) -> None:
-    path = plain(tmp_path / "locked.mp4")
+    path = plain_video(tmp_path / "locked.mp4")
     path.chmod(0)
     user = os.geteuid()
     try:

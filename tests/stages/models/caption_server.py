@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from transformers import GPT2Config, GPT2LMHeadModel, VisionEncoderDecoderModel, ViTConfig, ViTModel
 
-from tests.faults.waiting import STILL_S
+from tests.faults.waiting import STALL_TIMEOUT_S
 
 WORDS = ["<end>", "a", "the", "red", "green", "blue", "dark", "bright", "square", "moves", "rests", "near", "slowly"]
 PIXELS = 32
@@ -44,10 +44,10 @@ class CaptionServer(ThreadingHTTPServer):
     Attributes:
         script: what to do with the next requests: a status, bytes to answer, an event to wait for first, or
             seconds between single bytes of the answer, head and all.
-        spaces: behind an answer that comes so.
+        num_trailing_spaces: number of spaces after an answer that is sent byte by byte.
         requests: bodies received.
-        keys: what stood in the header Authorization.
-        meet: where set, requests wait here for one another.
+        authorizations: the headers Authorization received.
+        barrier: if set, requests wait here for one another.
     """
 
     daemon_threads = True
@@ -57,9 +57,9 @@ class CaptionServer(ThreadingHTTPServer):
         self.model: Any = VisionEncoderDecoderModel.from_pretrained(checkpoint).eval()
         self.script: deque[int | float | bytes | threading.Event] = deque()
         self.requests: list[dict[str, Any]] = []
-        self.keys: list[str | None] = []
-        self.spaces = 0
-        self.meet: threading.Barrier | None = None
+        self.authorizations: list[str | None] = []
+        self.num_trailing_spaces = 0
+        self.barrier: threading.Barrier | None = None
         self._lock = threading.Lock()
 
     @property
@@ -90,26 +90,26 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.requests.append(body)
-        self.server.keys.append(self.headers["Authorization"])
-        if self.server.meet is not None:
-            self.server.meet.wait(timeout=STILL_S)
+        self.server.authorizations.append(self.headers["Authorization"])
+        if self.server.barrier is not None:
+            self.server.barrier.wait(timeout=STALL_TIMEOUT_S)
         step = self.server.script.popleft() if self.server.script else None
         if isinstance(step, threading.Event):
-            step.wait(timeout=STILL_S)
+            step.wait(timeout=STALL_TIMEOUT_S)
         status, answer = 200, step
         if isinstance(step, int):
             status, answer = step, json.dumps({"error": {"message": f"the server says {step}"}}).encode()
         elif not isinstance(step, bytes):
             answer = json.dumps(self.server.answer(body)).encode()
         if isinstance(step, float):
-            self._drip(answer, step)
+            self._send_slowly(answer, step)
             return
         self._send(status if self.path == "/v1/chat/completions" else 404, answer)
 
-    def _drip(self, data: Any, pause_s: float) -> None:
+    def _send_slowly(self, data: Any, pause_s: float) -> None:
         self.close_connection = True
         try:
-            data = data.ljust(len(data) + self.server.spaces)
+            data = data.ljust(len(data) + self.server.num_trailing_spaces)
             for byte in b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data) + data:
                 self.wfile.write(bytes([byte]))
                 time.sleep(pause_s)
@@ -137,7 +137,7 @@ def picture(url: str) -> np.ndarray:
 
 
 @contextmanager
-def serving(checkpoint: Path) -> Iterator[CaptionServer]:
+def running_caption_server(checkpoint: Path) -> Iterator[CaptionServer]:
     """A server on a free port that is closed afterwards."""
     server = CaptionServer(checkpoint)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

@@ -98,7 +98,7 @@ def test_caption_is_the_same_alone_and_beside_others(captioner: MeasuredCaptione
     ]
     together = captioner.caption(windows)
     assert together == [captioner.caption([window])[0] for window in windows]
-    assert all(isinstance(said, Caption) and said.text.startswith("A 2.5-second") for said in together)
+    assert all(isinstance(caption, Caption) and caption.text.startswith("A 2.5-second") for caption in together)
 
 
 def test_caption_sees_the_dog(captioner: MeasuredCaptioner, shared_media: Path) -> None:
@@ -106,6 +106,8 @@ def test_caption_sees_the_dog(captioner: MeasuredCaptioner, shared_media: Path) 
         frames = [
             frame.to_ndarray(format="rgb24")[::2, ::2] for frame in container.decode(video=0) if frame.pts is not None
         ]
-    (said,) = captioner.caption([CaptionInput(np.stack(frames[:160:40]).astype(np.uint8), 6.0, {"flow_mean": 0.015})])
-    assert isinstance(said, Caption)
-    assert "6-second view with slow motion, showing a dog" in said.text
+    (caption,) = captioner.caption(
+        [CaptionInput(np.stack(frames[:160:40]).astype(np.uint8), 6.0, {"flow_mean": 0.015})]
+    )
+    assert isinstance(caption, Caption)
+    assert "6-second view with slow motion, showing a dog" in caption.text

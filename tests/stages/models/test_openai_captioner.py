@@ -20,7 +20,7 @@ from stages.storage import digest
 from stages.tasks import Failed
 from tests.clips import WORKER, clip_row
 from tests.stages.caption.test_phase import captions, run
-from tests.stages.models.caption_server import WORDS, CaptionServer, make_checkpoint, picture, serving
+from tests.stages.models.caption_server import WORDS, CaptionServer, make_checkpoint, picture, running_caption_server
 from tests.videos import three_shots
 
 
@@ -34,7 +34,7 @@ def server(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Captio
     """A server of the test's own: a request that another test gave up may still arrive. Retries wait 1 to 4 ms."""
     monkeypatch.setattr(openai_captioner, "BACKOFF_S", (0.001, 0.002, 0.004))
     monkeypatch.delenv(API_KEY_VARIABLE, raising=False)
-    with serving(checkpoint) as server:
+    with running_caption_server(checkpoint) as server:
         yield server
 
 
@@ -43,7 +43,7 @@ def windows(count: int) -> list[CaptionInput]:
     return [CaptionInput(np.full((2, 36, 64, 3), 20 * number, np.uint8), 2.0, {}) for number in range(count)]
 
 
-def ask(url: str, count: int = 1, **params: Any) -> list[Caption | Failed]:
+def request_captions(url: str, count: int = 1, **params: Any) -> list[Caption | Failed]:
     captioner = OpenAICaptioner(CaptionParams(captioner="openai", model="tiny", base_url=url, **params))
     captioner.setup(WORKER)
     return captioner.caption(windows(count))
@@ -51,38 +51,38 @@ def ask(url: str, count: int = 1, **params: Any) -> list[Caption | Failed]:
 
 def test_caption_sends_pictures_and_prompt(server: CaptionServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(API_KEY_VARIABLE, "secret")
-    (said,) = ask(server.url, prompt="What moves?", max_tokens=5, temperature=0.5)
-    assert isinstance(said, Caption)
-    assert set(said.text.split()) <= set(WORDS)
-    assert 1 <= (said.tokens or 0) <= 5
+    (caption,) = request_captions(server.url, prompt="What moves?", max_tokens=5, temperature=0.5)
+    assert isinstance(caption, Caption)
+    assert set(caption.text.split()) <= set(WORDS)
+    assert 1 <= (caption.tokens or 0) <= 5
     (body,) = server.requests
     assert (body["model"], body["max_tokens"], body["temperature"]) == ("tiny", 5, 0.5)
     first, second, text = body["messages"][0]["content"]
     assert text == {"type": "text", "text": "What moves?"}
     assert picture(first["image_url"]["url"]).max() == picture(second["image_url"]["url"]).max() == 0
-    assert server.keys == ["Bearer secret"]
+    assert server.authorizations == ["Bearer secret"]
 
 
 def test_caption_has_several_requests_in_flight_and_keeps_their_order(server: CaptionServer) -> None:
-    server.meet = threading.Barrier(3)  # passes only where three requests are there at once
-    together = ask(server.url, 6, requests_in_flight=3)
-    server.meet = None
-    assert together == ask(server.url, 6, requests_in_flight=1)
-    assert len({said.text for said in together if isinstance(said, Caption)}) > 1
+    server.barrier = threading.Barrier(3)  # passes only where three requests are there at once
+    together = request_captions(server.url, 6, requests_in_flight=3)
+    server.barrier = None
+    assert together == request_captions(server.url, 6, requests_in_flight=1)
+    assert len({caption.text for caption in together if isinstance(caption, Caption)}) > 1
 
 
 @pytest.mark.parametrize("script", [[500], [429, 503], [500, 502, 503]])
 def test_caption_tries_again_what_may_pass(server: CaptionServer, script: list[int]) -> None:
     heartbeat.take_counts()
     server.script.extend(script)
-    (said,) = ask(server.url)
-    assert isinstance(said, Caption)
+    (caption,) = request_captions(server.url)
+    assert isinstance(caption, Caption)
     assert heartbeat.take_counts()["caption_retries"] == len(script) == len(server.requests) - 1
 
 
 def test_caption_fails_in_passing_where_the_server_stays_broken(server: CaptionServer) -> None:
     server.script.extend([500] * 4)
-    (failed,) = ask(server.url)
+    (failed,) = request_captions(server.url)
     assert isinstance(failed, Failed)
     assert failed.reason is Reason.SERVICE
     assert "did not in 4 tries: status 500" in failed.error
@@ -90,28 +90,30 @@ def test_caption_fails_in_passing_where_the_server_stays_broken(server: CaptionS
 
 
 def test_caption_fails_in_passing_where_nobody_listens(server: CaptionServer) -> None:
-    (failed,) = ask("http://127.0.0.1:9/v1")
+    (failed,) = request_captions("http://127.0.0.1:9/v1")
     assert isinstance(failed, Failed)
     assert failed.reason is Reason.SERVICE
     assert "refused" in failed.error
 
 
 def test_caption_gives_up_a_slow_answer(server: CaptionServer) -> None:
-    awake = threading.Event()
-    server.script.append(awake)
-    (said,) = ask(server.url, request_timeout_s=2)
-    awake.set()
-    assert isinstance(said, Caption)
+    may_answer = threading.Event()
+    server.script.append(may_answer)
+    (caption,) = request_captions(server.url, request_timeout_s=2)
+    may_answer.set()
+    assert isinstance(caption, Caption)
     assert len(server.requests) == 2
 
 
 def test_caption_gives_up_an_answer_that_drips(server: CaptionServer) -> None:
     """Each byte comes well inside the limit, the whole does not: some 5000 bytes, 20 ms each."""
-    pause_s, server.spaces = 0.02, 5000
+    pause_s, server.num_trailing_spaces = 0.02, 5000
     server.script.extend([pause_s] * 4)
-    began = time.monotonic()
-    (failed,) = ask(server.url, request_timeout_s=0.2)
-    assert time.monotonic() - began < pause_s * server.spaces / 4, "four tries take less than a part of one answer"
+    started = time.monotonic()
+    (failed,) = request_captions(server.url, request_timeout_s=0.2)
+    assert time.monotonic() - started < pause_s * server.num_trailing_spaces / 4, (
+        "four tries take less than a part of one answer"
+    )
     assert isinstance(failed, Failed)
     assert failed.reason is Reason.SERVICE
     assert "did not in 4 tries: TimeoutError" in failed.error
@@ -119,8 +121,8 @@ def test_caption_gives_up_an_answer_that_drips(server: CaptionServer) -> None:
 
 def test_caption_takes_an_answer_that_drips_in_time(server: CaptionServer) -> None:
     server.script.append(0.001)
-    (said,) = ask(server.url, request_timeout_s=60)
-    assert isinstance(said, Caption)
+    (caption,) = request_captions(server.url, request_timeout_s=60)
+    assert isinstance(caption, Caption)
     assert len(server.requests) == 1
 
 
@@ -129,7 +131,7 @@ def test_caption_counts_no_tokens_where_the_server_sends_no_number(server: Capti
     server.script.append(
         b'{"choices": [{"message": {"content": "a cat"}}], "usage": {"completion_tokens": %b}}' % tokens
     )
-    assert ask(server.url) == [Caption("a cat", None)]
+    assert request_captions(server.url) == [Caption("a cat", None)]
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,7 @@ def test_caption_does_not_call_with_retries_what_is_refused(
     server: CaptionServer, step: int | bytes, reason: Reason, message: str
 ) -> None:
     server.script.append(step)
-    (failed,) = ask(server.url)
+    (failed,) = request_captions(server.url)
     assert isinstance(failed, Failed)
     assert failed.reason is reason
     assert re.search(message, failed.error)
@@ -158,7 +160,7 @@ def test_caption_does_not_call_with_retries_what_is_refused(
 
 def test_caption_fails_one_window_alone(server: CaptionServer) -> None:
     server.script.extend([b"{}"])
-    answers = ask(server.url, 3, requests_in_flight=1)
+    answers = request_captions(server.url, 3, requests_in_flight=1)
     assert [type(answer) for answer in answers] == [Failed, Caption, Caption]
 
 
@@ -166,13 +168,24 @@ def test_caption_phase_records_tokens_and_prompt(server: CaptionServer, tmp_path
     """The whole phase, one window refused: its row fails, the other says what the model said."""
     clips = [clip_row(three_shots(tmp_path / "three.mp4"), 0, 75)]
     server.script.append(400)
-    asked = {"captioner": "openai", "model": "tiny", "base_url": server.url, "max_tokens": 6, "requests_in_flight": 1}
-    run(tmp_path, clips, **asked, window_frames=40, window_remainder_frames=20)
-    refused, said = captions(tmp_path)
+    settings = {
+        "captioner": "openai",
+        "model": "tiny",
+        "base_url": server.url,
+        "max_tokens": 6,
+        "requests_in_flight": 1,
+    }
+    run(tmp_path, clips, **settings, window_frames=40, window_remainder_frames=20)
+    refused, caption = captions(tmp_path)
     assert (refused["status"], refused["reason"], refused["caption"]) == ("failed", "stage_error", None)
-    assert (said["status"], said["model"], said["tokens"], said["weights_hash"]) == ("kept", "tiny", 6, None)
-    assert said["prompt_id"] == digest(CaptionParams().prompt)
-    assert len(said["caption"].split()) == 6
+    assert (caption["status"], caption["model"], caption["tokens"], caption["weights_hash"]) == (
+        "kept",
+        "tiny",
+        6,
+        None,
+    )
+    assert caption["prompt_id"] == digest(CaptionParams().prompt)
+    assert len(caption["caption"].split()) == 6
 
 
 def test_caption_phase_stores_text_that_utf8_cannot_hold(server: CaptionServer, tmp_path: Path) -> None:
@@ -181,8 +194,8 @@ def test_caption_phase_stores_text_that_utf8_cannot_hold(server: CaptionServer, 
         rb'{"choices": [{"message": {"content": "a \ud800 cat \ud83d\ude00"}}], "usage": {"completion_tokens": "12"}}'
     )
     run(tmp_path, clips, captioner="openai", model="tiny", base_url=server.url)
-    (said,) = captions(tmp_path)
-    assert (said["status"], said["caption"], said["tokens"]) == ("kept", "a \ufffd cat \U0001f600", None)
+    (caption,) = captions(tmp_path)
+    assert (caption["status"], caption["caption"], caption["tokens"]) == ("kept", "a \ufffd cat \U0001f600", None)
 
 
 def test_caption_phase_asks_again_after_a_wrong_address(server: CaptionServer, tmp_path: Path) -> None:

@@ -88,7 +88,11 @@ def test_affecting_divides_the_parameters() -> None:
         (SplitParams(compat="nemo"), {"static_threshold": 0}, False),
         (SplitParams(method="fixed_stride"), {"threshold": 0.5}, False),
         (SplitParams(method="fixed_stride"), {"stride_s": 5}, True),
-        (SplitParams(method="tests.stages.split.watching:WatchingSplitter"), {"threshold": 0.5, "stride_s": 5}, True),
+        (
+            SplitParams(method="tests.stages.split.counting_splitter:CountingSplitter"),
+            {"threshold": 0.5, "stride_s": 5},
+            True,
+        ),
         (DedupParams(), {"seed": 1, "num_clusters": 2, "rank_by": ["motion"]}, False),
         (DedupParams(keep="random"), {"seed": 1}, True),
         (DedupParams(mode="cluster"), {"seed": 1}, True),
@@ -108,7 +112,7 @@ def test_work_hangs_on_what_the_chosen_method_reads(params: Params, change: dict
 
 @pytest.mark.parametrize(
     ("method", "is_read"),
-    [("fixed_stride", False), ("shots", True), ("tests.stages.split.watching:WatchingSplitter", True)],
+    [("fixed_stride", False), ("shots", True), ("tests.stages.split.counting_splitter:CountingSplitter", True)],
 )
 def test_row_key_of_split_hangs_on_the_threshold_where_it_is_read(tmp_path: Path, method: str, is_read: bool) -> None:
     item = {"video_id": "v"}

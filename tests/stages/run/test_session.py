@@ -20,7 +20,7 @@ LOCAL = ExecutorParams(mode="local", max_tries=1)
 
 
 @pytest.fixture(autouse=True)
-def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def work_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The toy phase in place of read; returns the file in which it notes each item that it works on."""
     monkeypatch.setitem(PHASE_CLASSES, "read", ToyPhase)
     log = tmp_path / "worked.txt"
@@ -49,23 +49,23 @@ def test_run_phase_gives_every_item_a_row(tmp_path: Path) -> None:
     assert "StageError: the picture is torn" in rows["corrupt"]["error"]
 
 
-def test_run_phase_reuses_all_but_passing_failures(tmp_path: Path, toy: Path) -> None:
+def test_run_phase_reuses_all_but_passing_failures(tmp_path: Path, work_log: Path) -> None:
     partitions = register_names(tmp_path, ["a", "corrupt", "offline", "short"])
     first = run(tmp_path, partitions)[partitions[0]]
-    toy.write_text("")
+    work_log.write_text("")
     second = run(tmp_path, partitions)[partitions[0]]
-    assert toy.read_text().split() == ["/videos/offline"]
+    assert work_log.read_text().split() == ["/videos/offline"]
     assert (second.reused, second.computed) == (3, 1)
     assert (second.commit, second.data_version) == (first.commit, first.data_version)
 
 
-def test_run_phase_tries_chosen_failures_again(tmp_path: Path, toy: Path) -> None:
+def test_run_phase_tries_chosen_failures_again(tmp_path: Path, work_log: Path) -> None:
     partitions = register_names(tmp_path, ["a", "corrupt", "offline", "short"])
     run(tmp_path, partitions)
-    toy.write_text("")
+    work_log.write_text("")
     again = ReadParams(max_failed_fraction=1, retry_reasons=["corrupt_stream"])
     report = run(tmp_path, partitions, again)[partitions[0]]
-    assert set(toy.read_text().split()) == {"/videos/corrupt", "/videos/offline"}
+    assert set(work_log.read_text().split()) == {"/videos/corrupt", "/videos/offline"}
     assert (report.reused, report.computed) == (2, 2)
 
 
@@ -76,7 +76,9 @@ class MendedPhase(ToyPhase):
         return super().task({**item, "uri": item["uri"].replace("corrupt", "mended")}, task_id)
 
 
-def test_run_phase_keeps_to_the_try_that_went_well(tmp_path: Path, toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_phase_keeps_to_the_try_that_went_well(
+    tmp_path: Path, work_log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     partitions = register_names(tmp_path, ["a", "corrupt"])
     first = run(tmp_path, partitions)[partitions[0]]
     monkeypatch.setitem(PHASE_CLASSES, "read", MendedPhase)
@@ -84,48 +86,48 @@ def test_run_phase_keeps_to_the_try_that_went_well(tmp_path: Path, toy: Path, mo
     mended = run(tmp_path, partitions, again)[partitions[0]]
     assert (mended.counts["kept"], mended.commit) == (2, 2)
     assert mended.data_version != first.data_version
-    toy.write_text("")
+    work_log.write_text("")
     last = run(tmp_path, partitions)[partitions[0]]
-    assert toy.read_text() == ""
+    assert work_log.read_text() == ""
     assert (last.reused, last.commit, last.counts["failed"]) == (2, 2, 0)
 
 
 @pytest.mark.parametrize(("transient", "worked"), [(["corrupt_stream"], "corrupt"), (["storage"], "offline")])
 def test_run_phase_takes_for_passing_what_it_is_told(
-    tmp_path: Path, toy: Path, transient: list[str], worked: str
+    tmp_path: Path, work_log: Path, transient: list[str], worked: str
 ) -> None:
     partitions = register_names(tmp_path, ["a", "corrupt", "offline"])
     run(tmp_path, partitions)
-    toy.write_text("")
+    work_log.write_text("")
     outputs = [ManifestRef(str(tmp_path), "videos", partitions[0])]
     with open_session(ExecutorParams(mode="local", max_tries=2, backoff_s=0, transient=transient)) as session:
         session.run_phase(ReadParams(max_failed_fraction=1), {}, outputs)
-    assert set(toy.read_text().split()) == {f"/videos/{worked}"}
+    assert set(work_log.read_text().split()) == {f"/videos/{worked}"}
 
 
-def test_run_phase_computes_only_what_is_new(tmp_path: Path, toy: Path) -> None:
+def test_run_phase_computes_only_what_is_new(tmp_path: Path, work_log: Path) -> None:
     run(tmp_path, register_names(tmp_path, ["a", "b"]))
-    toy.write_text("")
+    work_log.write_text("")
     partitions = register_names(tmp_path, ["a", "b", "c"])
     assert len(partitions) == 2
     run(tmp_path, partitions)
-    assert toy.read_text().split() == ["/videos/c"]
+    assert work_log.read_text().split() == ["/videos/c"]
     assert len(read_manifest(str(tmp_path), "videos")) == 3
 
 
-def test_run_phase_resumes_from_files_without_commit(tmp_path: Path, toy: Path) -> None:
+def test_run_phase_resumes_from_files_without_commit(tmp_path: Path, work_log: Path) -> None:
     partitions = register_names(tmp_path, ["a", "b"])
     run(tmp_path, partitions)
     (commit,) = tmp_path.glob("manifests/videos/*/_commits/1.json")
     commit.unlink()
-    toy.write_text("")
+    work_log.write_text("")
     report = run(tmp_path, partitions)[partitions[0]]
-    assert toy.read_text() == ""
+    assert work_log.read_text() == ""
     assert (report.reused, report.commit) == (2, 1)
 
 
 def test_run_phase_recomputes_when_code_version_changes(
-    tmp_path: Path, toy: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, work_log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     partitions = register_names(tmp_path, ["a"])
     run(tmp_path, partitions)
@@ -147,17 +149,19 @@ class StrictPhase(ToyPhase):
         return {**row, "status": "rejected" if refused else "kept", "reason": "name" if refused else None}
 
 
-def test_run_phase_decides_again_without_work(tmp_path: Path, toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_phase_decides_again_without_work(tmp_path: Path, work_log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     partitions = register_names(tmp_path, ["a", "b"])
     run(tmp_path, partitions)
-    toy.write_text("")
+    work_log.write_text("")
     monkeypatch.setitem(PHASE_CLASSES, "read", StrictPhase)
     report = run(tmp_path, partitions)[partitions[0]]
-    assert toy.read_text() == ""
+    assert work_log.read_text() == ""
     assert (report.redecided, report.computed, report.counts["rejected"], report.commit) == (2, 0, 1, 2)
 
 
-def test_run_phase_goes_back_to_earlier_decisions(tmp_path: Path, toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_phase_goes_back_to_earlier_decisions(
+    tmp_path: Path, work_log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     partitions = register_names(tmp_path, ["a", "b"])
     first = run(tmp_path, partitions)[partitions[0]]
     with monkeypatch.context() as patch:
@@ -200,10 +204,12 @@ class CostlyPhase(ToyPhase):
         return float(item["uri"].rsplit("-", 1)[-1])
 
 
-def test_run_phase_begins_with_the_longest_items(tmp_path: Path, toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_phase_begins_with_the_longest_items(
+    tmp_path: Path, work_log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(PHASE_CLASSES, "read", CostlyPhase)
     run(tmp_path, register_names(tmp_path, ["a-1", "b-7", "c-2"]))
-    assert toy.read_text().split() == ["/videos/b-7", "/videos/c-2", "/videos/a-1"]
+    assert work_log.read_text().split() == ["/videos/b-7", "/videos/c-2", "/videos/a-1"]
 
 
 def test_run_phase_finishes_the_partitions_that_can_be_begun(tmp_path: Path) -> None:
@@ -240,7 +246,7 @@ def test_run_phase_fails_only_the_item_whose_rows_are_odd(
     assert report.reasons == {"stage_error": 1}
 
 
-def test_run_phase_repairs_a_table_whose_row_file_is_gone(tmp_path: Path, toy: Path) -> None:
+def test_run_phase_repairs_a_table_whose_row_file_is_gone(tmp_path: Path, work_log: Path) -> None:
     partitions = register_names(tmp_path, ["a", "b"])
     run(tmp_path, partitions)
     (rows,) = tmp_path.glob("manifests/videos/*/rows-*.parquet")

@@ -19,7 +19,7 @@ from stages.sources import (
     registered_partitions,
 )
 from stages.storage import Storage
-from tests.faults.waiting import STILL_S
+from tests.faults.waiting import STALL_TIMEOUT_S
 
 PARAMS = ReadParams(partition_size=8)
 BY_TWO = ReadParams(partition_size=2)
@@ -96,7 +96,7 @@ def test_append_follows_what_another_process_appended(storage: Storage) -> None:
 
 def register_after(barrier: threading.Barrier, root: str, first: int, size: int) -> None:
     sources = [source(f"/{number:03}") for number in range(first, first + 60)]
-    barrier.wait(STILL_S)
+    barrier.wait(STALL_TIMEOUT_S)
     register_sources(Storage(root), sources, ReadParams(partition_size=size))
 
 
@@ -159,9 +159,9 @@ def are_equal(register: Register, other: Register) -> bool:
 
 def test_register_batches_stops_at_the_deadline_and_continues(storage: Storage) -> None:
     register, sources = Register(storage), [source(f"/{number:02}") for number in range(20)]
-    left = register_batches(register, sources, ReadParams(partition_size=1), deadline=0)
-    assert left == sources[8:]
-    assert register_batches(register, left, ReadParams(partition_size=100)) == []
+    remaining = register_batches(register, sources, ReadParams(partition_size=1), deadline=0)
+    assert remaining == sources[8:]
+    assert register_batches(register, remaining, ReadParams(partition_size=100)) == []
     assert [len(read_members(storage, key)) for key in registered_partitions(storage)] == [1] * 8 + [12]
     assert register_batches(register, sources, PARAMS) == register.unregistered(sources) == []
 

@@ -136,7 +136,7 @@ LISTED = [name for name in TREE if name.endswith("mp4") and not name.startswith(
 
 
 @pytest.fixture(params=["folder", "memory", "bucket"])
-def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def location(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A location with the files of `TREE`, listed two a page."""
     monkeypatch.setattr("stages.sources.file_listing.FILES_PER_PAGE", 2)
     if request.param == "folder":
@@ -155,8 +155,8 @@ def paths(location: str, *, after: str = "", **params: object) -> list[str]:
     return [source.path for page in pages for source in page.sources]
 
 
-def test_list_source_pages_gives_every_source_once_with_its_time(place: str) -> None:
-    pages = list(list_source_pages(place, ReadParams(), excluded_folder=f"{place}/root"))
+def test_list_source_pages_gives_every_source_once_with_its_time(location: str) -> None:
+    pages = list(list_source_pages(location, ReadParams(), excluded_folder=f"{location}/root"))
     sources = [source for page in pages for source in page.sources]
     assert sorted(source.path for source in sources) == sorted(LISTED)
     assert [page.num_files for page in pages[:-1]] == [2] * (len(pages) - 1)
@@ -164,21 +164,21 @@ def test_list_source_pages_gives_every_source_once_with_its_time(place: str) -> 
     for source in sources:
         stored = stat_source(source.uri)
         assert (source.etag, source.size_bytes, source.modified) == (stored.etag, stored.size_bytes, stored.modified_s)
-        assert source.uri == f"{place}/{source.path}"
-    listed = list_sources(place, ReadParams(), excluded_folder=f"{place}/root")
+        assert source.uri == f"{location}/{source.path}"
+    listed = list_sources(location, ReadParams(), excluded_folder=f"{location}/root")
     assert listed == sorted(sources, key=lambda source: source.uri)
 
 
-def test_list_source_pages_goes_on_behind_any_position(place: str) -> None:
-    pages = list(list_source_pages(place, ReadParams(), excluded_folder=f"{place}/root"))
+def test_list_source_pages_goes_on_behind_any_position(location: str) -> None:
+    pages = list(list_source_pages(location, ReadParams(), excluded_folder=f"{location}/root"))
     for number, page in enumerate(pages):
         rest = [source.path for later in pages[number + 1 :] for source in later.sources]
-        assert paths(place, after=page.position) == rest
+        assert paths(location, after=page.position) == rest
 
 
-def test_list_source_pages_stands_changes_while_it_lists(place: str) -> None:
-    filesystem, path = fsspec.core.url_to_fs(place)
-    pages = list_source_pages(place, ReadParams(), excluded_folder=f"{place}/root")
+def test_list_source_pages_stands_changes_while_it_lists(location: str) -> None:
+    filesystem, path = fsspec.core.url_to_fs(location)
+    pages = list_source_pages(location, ReadParams(), excluded_folder=f"{location}/root")
     first = next(pages)
     gone = {"a/z/1.mp4", "a0.mp4", *first.position.split(":")[1:]} - {source.path for source in first.sources[:1]}
     for name in gone:
@@ -187,27 +187,31 @@ def test_list_source_pages_stands_changes_while_it_lists(place: str) -> None:
     filesystem.pipe({f"{path}/0.mp4": b"before", f"{path}/zz/1.mp4": b"behind", f"{path}/é/x y.mp4": b"new"})
     found = [source for page in (first, *pages) for source in page.sources]
     assert {source.path for source in found} - {"zz/1.mp4", *gone} == set(LISTED) - gone
-    assert {source.etag for source in found if source.path == "é/x y.mp4"} == {stat_source(f"{place}/é/x y.mp4").etag}
-    assert set(paths(place)) == {*LISTED, "zz/1.mp4", "0.mp4"} - gone
+    assert {source.etag for source in found if source.path == "é/x y.mp4"} == {
+        stat_source(f"{location}/é/x y.mp4").etag
+    }
+    assert set(paths(location)) == {*LISTED, "zz/1.mp4", "0.mp4"} - gone
 
 
-def test_list_source_pages_counts_the_limit_over_a_pass(place: str) -> None:
-    everything = paths(place)
-    pages = list(list_source_pages(place, ReadParams(limit=3), excluded_folder=f"{place}/root"))
+def test_list_source_pages_counts_the_limit_over_a_pass(location: str) -> None:
+    everything = paths(location)
+    pages = list(list_source_pages(location, ReadParams(limit=3), excluded_folder=f"{location}/root"))
     assert [source.path for page in pages for source in page.sources] == everything[:3]
-    assert paths(place, after=pages[0].position, limit=3) == everything[len(pages[0].sources) : 3]
-    assert paths(place, after=pages[-1].position, limit=3) == []
+    assert paths(location, after=pages[0].position, limit=3) == everything[len(pages[0].sources) : 3]
+    assert paths(location, after=pages[-1].position, limit=3) == []
 
 
-def test_list_source_pages_looks_into_no_root(place: str) -> None:
-    looked_at = sum(page.num_files for page in list_source_pages(place, ReadParams(), excluded_folder=f"{place}/root"))
+def test_list_source_pages_looks_into_no_root(location: str) -> None:
+    looked_at = sum(
+        page.num_files for page in list_source_pages(location, ReadParams(), excluded_folder=f"{location}/root")
+    )
     assert looked_at in (len(TREE) - 1, len(TREE))  # a bucket may show the root's first files before it is jumped over
 
 
-def test_list_source_pages_takes_one_file(place: str) -> None:
-    (page,) = list_source_pages(f"{place}/a.mp4", ReadParams())
-    assert [(source.uri, source.path) for source in page.sources] == [(f"{place}/a.mp4", "a.mp4")]
-    assert list(list_source_pages(f"{place}/a.mp4", ReadParams(), after=page.position)) == []
+def test_list_source_pages_takes_one_file(location: str) -> None:
+    (page,) = list_source_pages(f"{location}/a.mp4", ReadParams())
+    assert [(source.uri, source.path) for source in page.sources] == [(f"{location}/a.mp4", "a.mp4")]
+    assert list(list_source_pages(f"{location}/a.mp4", ReadParams(), after=page.position)) == []
 
 
 def test_list_source_pages_stands_names_that_are_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,12 +237,12 @@ def test_list_source_pages_rejects_a_bucket_that_is_not_there(s3_bucket: str) ->
 
 
 @pytest.mark.parametrize("prefix", ["2026/01/02/", "2026/01/0", "2026", "", "none/"])
-@pytest.mark.parametrize("place", ["local", "memory"])
-def test_list_source_pages_tells_what_begins_with_a_prefix(tmp_path: Path, place: str, prefix: str) -> None:
+@pytest.mark.parametrize("kind", ["local", "memory"])
+def test_list_source_pages_tells_what_begins_with_a_prefix(tmp_path: Path, kind: str, prefix: str) -> None:
     names = ["2026/01/02/a.mp4", "2026/01/02/b/c.mp4", "2026/01/03/a.mp4", "2027/01/02/a.mp4", "2026.mp4"]
-    location = str(tmp_path) if place == "local" else f"memory://{tmp_path.name}"
+    location = str(tmp_path) if kind == "local" else f"memory://{tmp_path.name}"
     touch(tmp_path, *names)
-    for name in names if place == "memory" else ():
+    for name in names if kind == "memory" else ():
         fsspec.filesystem("memory").pipe_file(f"/{tmp_path.name}/{name}", b"x")
     pages = list_source_pages(location, ReadParams(), prefix=prefix)
     found = [source.path for page in pages for source in page.sources]
@@ -246,6 +250,6 @@ def test_list_source_pages_tells_what_begins_with_a_prefix(tmp_path: Path, place
 
 
 @pytest.mark.parametrize("below", ["", "/x"])
-def test_list_source_pages_rejects_a_place_inside_the_root(place: str, below: str) -> None:
+def test_list_source_pages_rejects_a_place_inside_the_root(location: str, below: str) -> None:
     with pytest.raises(ParamsError, match="SOURCE must not be the root or lie inside it"):
-        next(list_source_pages(f"{place}/root{below}", ReadParams(), excluded_folder=f"{place}/root"))
+        next(list_source_pages(f"{location}/root{below}", ReadParams(), excluded_folder=f"{location}/root"))

@@ -179,7 +179,7 @@ def test_split_rejects_an_unknown_method(tmp_path: Path) -> None:
 
 def peak_bytes(root: Path, path: Path) -> int:
     tracemalloc.start()
-    split(root, [path], method="tests.stages.split.watching:WatchingSplitter", signals=["flow", "vectors"])
+    split(root, [path], method="tests.stages.split.counting_splitter:CountingSplitter", signals=["flow", "vectors"])
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return peak

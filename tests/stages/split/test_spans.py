@@ -163,12 +163,12 @@ def test_fixed_stride_passes_a_long_gap_at_once() -> None:
     assert found == [(0, 2), (2, 3)]
 
 
-def picked(num_frames: int, fps: float, rate: int = 30) -> list[int]:
+def sampled_frames(num_frames: int, fps: float, rate: int = 30) -> list[int]:
     sampler = NearestSampler(fps, Fraction(1, rate))
     found: list[int] = []
     for frame in range(num_frames):
-        picks = sampler.push(frame)
-        found += [frame - 1] * picks.previous + [frame] * picks.current
+        selection = sampler.push(frame)
+        found += [frame - 1] * selection.previous + [frame] * selection.current
     return found + [num_frames - 1] * sampler.finish()
 
 
@@ -176,12 +176,12 @@ def picked(num_frames: int, fps: float, rate: int = 30) -> list[int]:
     ("fps", "expected"), [(1, [0, 30, 59]), (2, [0, 15, 30, 45, 59]), (4, [0, 7, 15, 22, 30, 37, 45, 52, 59])]
 )
 def test_sampler_gives_the_reference_frames(fps: float, expected: list[int]) -> None:
-    assert picked(60, fps) == expected
+    assert sampled_frames(60, fps) == expected
 
 
 @pytest.mark.parametrize(("fps", "number", "last"), [(1, 11, [270, 299]), (2, 21, [285, 299])])
 def test_sampler_ends_as_the_reference_does(fps: float, number: int, last: list[int]) -> None:
-    assert (len(picked(300, fps)), picked(300, fps)[-2:]) == (number, last)
+    assert (len(sampled_frames(300, fps)), sampled_frames(300, fps)[-2:]) == (number, last)
 
 
 @given(timelines(), st.sampled_from([0.5, 1, 2, 7.3, 60]))
@@ -189,8 +189,8 @@ def test_sampler_equals_the_rule_written_out(timeline: Timeline, fps: float) -> 
     sampler = NearestSampler(fps, timeline.time_base)
     found: list[int] = []
     for frame, pts in enumerate(timeline.pts):
-        picks = sampler.push(pts)
-        found += [frame - 1] * picks.previous + [frame] * picks.current
+        selection = sampler.push(pts)
+        found += [frame - 1] * selection.previous + [frame] * selection.current
     found += [len(timeline) - 1] * sampler.finish()
     step, wanted, time = 1 / (exact_fraction(fps) * timeline.time_base), set[int](), Fraction(timeline.at(0))
     while time < timeline.pts[-1] + step / 2:

@@ -29,8 +29,8 @@ class Store:
 @given(st.lists(st.tuples(st.integers(0, len(DATA) + 9), st.integers(0, 2 * FIRST_RANGE_BYTES)), max_size=12))
 def test_ranged_file_reads_as_a_file_does(reads: list[tuple[int, int]]) -> None:
     ranged, plain = RangedFile(Store(), len(DATA)), io.BytesIO(DATA)
-    for place, length in reads:
-        assert ranged.seek(place) == plain.seek(place)
+    for position, length in reads:
+        assert ranged.seek(position) == plain.seek(position)
         assert ranged.read(length) == plain.read(length)
         assert ranged.tell() == plain.tell()
 
@@ -52,8 +52,8 @@ def test_ranged_file_fetches_each_byte_once_from_front_to_back() -> None:
 def test_ranged_file_fetches_little_where_it_is_looked_at() -> None:
     store = Store(1 << 30)
     file = RangedFile(store, store.size)
-    for place in (0, (1 << 30) - 1000, 500 << 20):
-        file.seek(place)
+    for position in (0, (1 << 30) - 1000, 500 << 20):
+        file.seek(position)
         file.read(100)
     assert store.num_bytes < MAX_CACHED_RANGES * FIRST_RANGE_BYTES
 

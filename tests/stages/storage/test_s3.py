@@ -96,18 +96,18 @@ def test_frame_store_costs_few_requests_and_is_read_anew_when_it_is_replaced(s3_
     pictures = {pts: noise(pts, 96, 64) for pts in range(640)}
     storage.put_file(path, write_store(tmp_path, "v", pictures, row_group=64))
     filesystem, _ = open_filesystem(storage.root)
-    asked: list[str] = []
+    methods: list[str] = []
 
-    def ask(request: AWSRequest, **_: object) -> None:
-        asked.append(request.method or "")
+    def record_method(request: AWSRequest, **_: object) -> None:
+        methods.append(request.method or "")
 
     filesystem.connect()
-    filesystem.s3.meta.events.register("before-send.s3", ask)
+    filesystem.s3.meta.events.register("before-send.s3", record_method)
     with open_store(storage, "p", "v") as store:
         for start in range(200, 360, 10):  # sixteen clips
             clip = Span(start, start + 10, Fraction(1))
             assert list(store.jpegs(store.within(clip, clip))) == [pictures[pts] for pts in range(start, start + 10)]
-        assert asked == ["HEAD", *["GET"] * 3]  # the footer; three row groups, of which two came together
+        assert methods == ["HEAD", *["GET"] * 3]  # the footer; three row groups, of which two came together
         filesystem.pipe(f"{storage.root}/{path}", b"x" * storage.list("frames")[0].size_bytes)
         with pytest.raises(StoreReplaced):
             list(store.jpegs([639]))

@@ -14,10 +14,10 @@ from stages.manifest import ManifestRef, read_manifest
 from stages.params import Params, ReadParams, SplitParams, WriteParams
 from stages.run import Inputs, Session
 from stages.tasks import Row
-from tests.faults.reading import registered
+from tests.faults.first_phases import register_folder
 from tests.made_tables import commit_items
 
-WORD_OF = {
+REASON_BY_ERROR = {
     "UnreadableSource": Reason.UNREADABLE,
     "NoVideoStream": Reason.NO_VIDEO_STREAM,
     "CorruptStream": Reason.CORRUPT_STREAM,
@@ -26,7 +26,7 @@ WORD_OF = {
 """Error classes that the error of a failed row may name, with the row's reason. For a lost worker it is PoolError."""
 
 
-class Broken(Protocol):
+class DamagedSource(Protocol):
     """A damaged source that can be written to a folder."""
 
     @property
@@ -40,7 +40,7 @@ class Broken(Protocol):
 
 
 @dataclass
-class Tally:
+class OutcomeCounts:
     """Counts of the outcomes of damaged copies.
 
     Attributes:
@@ -58,7 +58,7 @@ class Tally:
     problems: list[str] = field(default_factory=lambda: [])
 
 
-class Trial:
+class DamageRun:
     """Runs one batch of copies after another through the phases.
 
     Args:
@@ -68,18 +68,18 @@ class Trial:
     """
 
     def __init__(self, folder: Path, session: Session, split: SplitParams) -> None:
-        self.tally = Tally()
+        self.counts = OutcomeCounts()
         self._folder = folder
         self._session = session
         self._split = split
         self._root = str(folder / "root")
 
-    def run(self, copies: Sequence[Broken]) -> None:
+    def run(self, copies: Sequence[DamagedSource]) -> None:
         """Make the damaged copies, run read, split and write on them, and count the outcomes."""
         sources = self._folder / "sources"
         sources.mkdir(parents=True)
         uris = {str(copy.make(sources)): copy.kind for copy in copies}
-        partition = registered(sources, self._root)
+        partition = register_folder(sources, self._root)
         videos = self._phase(ReadParams(max_failed_fraction=1), {}, partition)
         clips = self._phase(self._split, {"videos": [ManifestRef(self._root, "videos", partition)]}, partition)
         kept = [row for row in clips if row["status"] == "kept"]
@@ -96,14 +96,14 @@ class Trial:
         output = ManifestRef(self._root, params.asset, partition)
         report = self._session.run_phase(params, inputs, [output])[partition]
         for stats in report.stages.values():
-            self.tally.deaths.update({f"{params.phase}: {reason}": count for reason, count in stats.deaths.items()})
-            self.tally.longest_s[params.phase] = max(self.tally.longest_s.get(params.phase, 0), stats.longest_s)
+            self.counts.deaths.update({f"{params.phase}: {reason}": count for reason, count in stats.deaths.items()})
+            self.counts.longest_s[params.phase] = max(self.counts.longest_s.get(params.phase, 0), stats.longest_s)
         rows = read_manifest(self._root, params.asset, partition).to_pylist()
-        self.tally.problems += [told for row in rows if (told := problem(params.phase, row))]
+        self.counts.problems += [message for row in rows if (message := problem(params.phase, row))]
         return rows
 
     def _count(self, uris: dict[str, str], videos: list[Row], clips: list[Row], written: list[Row]) -> None:
-        tally, outcome_of = self.tally, {row["uri"]: f"read: {row['reason']}" for row in videos}
+        counts, outcome_of = self.counts, {row["uri"]: f"read: {row['reason']}" for row in videos}
         assert sorted(outcome_of) == sorted(uris)
         assert len(videos) == len(uris)
         kept = {row["uri"] for row in videos if row["status"] == "kept"}
@@ -112,11 +112,11 @@ class Trial:
         assert [row["clip_id"] for row in written] == [row["clip_id"] for row in clips if row["status"] == "kept"]
         outcome_of.update({row["uri"]: "kept" for row in written})
         outcome_of.update({row["uri"]: f"write: {row['reason']}" for row in written if row["status"] != "kept"})
-        tally.outcomes.update((uris[uri], outcome) for uri, outcome in outcome_of.items())
-        tally.clips.update(row["cut"] or row["reason"] for row in written)
+        counts.outcomes.update((uris[uri], outcome) for uri, outcome in outcome_of.items())
+        counts.clips.update(row["cut"] or row["reason"] for row in written)
         for row in written:
             if row["status"] == "kept" and (frames := frames_of(f"{self._root}/{row['path']}")) != row["num_frames"]:
-                tally.problems.append(f"write: {row['uri']} holds {frames} frames, not {row['num_frames']}")
+                counts.problems.append(f"write: {row['uri']} holds {frames} frames, not {row['num_frames']}")
 
 
 def problem(phase: str, row: Row) -> str | None:
@@ -126,7 +126,7 @@ def problem(phase: str, row: Row) -> str | None:
     name, _, message = (row["error"] or "").partition(": ")
     lost = name == "PoolError" and "workers were lost" in message
     rejected = row["status"] == "rejected" and row["reason"] in list(Reason) and row["error"]
-    if rejected or (row["status"] == "failed" and message and (lost or WORD_OF.get(name) == row["reason"])):
+    if rejected or (row["status"] == "failed" and message and (lost or REASON_BY_ERROR.get(name) == row["reason"])):
         return None
     return f"{phase}: {row['uri']}: {row['status']}, {row['reason']}, {row['error']}"
 

@@ -1,4 +1,4 @@
-"""Runs the first phases on one folder, without Dagster."""
+"""Runs the first two phases, read and split, on one folder, without Dagster."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from stages.storage import Storage
 PARTITION_SIZE = 1024
 
 
-def registered(sources: Path | str, root: Path | str) -> str:
+def register_folder(sources: Path | str, root: Path | str) -> str:
     """Register the sources of a folder as one partition; return its key."""
     listed = list_sources(str(sources), ReadParams())
     (partition,) = register_sources(Storage(root), listed, ReadParams(partition_size=PARTITION_SIZE))
@@ -23,7 +23,7 @@ def read_and_split(
     sources: Path | str, root: Path | str, split: SplitParams, executor: ExecutorParams
 ) -> tuple[PhaseReport, PhaseReport]:
     """The reports of the read phase, run in this process, and of the split phase, run by the executor."""
-    partition = registered(sources, root)
+    partition = register_folder(sources, root)
     videos, clips = (ManifestRef(str(root), asset, partition) for asset in ("videos", "clips"))
     with open_session(ExecutorParams(mode="local")) as session:
         read = session.run_phase(ReadParams(), {}, [videos])[partition]

@@ -22,17 +22,17 @@ from curator_dagster.commands import run_and_retry
 from curator_dagster.progress import ProgressCallback
 from stages.executors.cleanup_process import Process, processes_of
 from stages.run import Progress
-from tests.faults.command import arguments, curate_here, ended, started
+from tests.faults.command import arguments, curate_in_process, running_process, wait_for_exit
 from tests.faults.tables import Tables, tables
-from tests.faults.temporary import temporary_folder
+from tests.faults.temporary_folder import temporary_folder
 from tests.faults.waiting import wait_for, wait_until
 
-VICTIMS = {"raylet": "raylet/raylet", "gcs_server": "gcs/gcs_server", "worker": "ray::Worker"}
+COMMAND_LINE_OF = {"raylet": "raylet/raylet", "gcs_server": "gcs/gcs_server", "worker": "ray::Worker"}
 """By kind of Ray process, the text by which its command line is recognised."""
 
 
 @dataclass(frozen=True)
-class Step:
+class ProgressStep:
     """The progress of a phase at one moment.
 
     Attributes:
@@ -48,20 +48,20 @@ class Step:
     at_s: float
 
 
-def done_by_phase(steps: list[Step]) -> dict[str, int]:
+def done_by_phase(steps: list[ProgressStep]) -> dict[str, int]:
     """Number of items that a run finished, by phase; the passes of a phase are added up, as each counts from 0."""
     done: dict[str, int] = {}
-    before: dict[str, int] = {}
+    last_done: dict[str, int] = {}
     for step in steps:
-        last = before.get(step.phase, 0)
+        last = last_done.get(step.phase, 0)
         done[step.phase] = done.get(step.phase, 0) + (step.done - last if step.done >= last else step.done)
-        before[step.phase] = step.done
+        last_done[step.phase] = step.done
     return done
 
 
 @dataclass
-class Curation:
-    """One `curator run`, started by `begun`.
+class CuratorProcess:
+    """One `curator run`, started by `running_curator`.
 
     Attributes:
         process: the driver.
@@ -75,14 +75,14 @@ class Curation:
     trace: Path
     folders: set[str] = field(default_factory=lambda: set())
 
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[ProgressStep]:
         """The logged progress so far, without an unfinished last line."""
         text = self.trace.read_text() if self.trace.exists() else ""
-        return [Step(*json.loads(line)) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        return [ProgressStep(*json.loads(line)) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
-    def wait_for(self, reached: Callable[[], bool]) -> None:
-        """Wait until `reached` returns true; the test fails if the run ends first."""
-        wait_for(self.process, reached)
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Wait until the condition holds; the test fails if the run ends first."""
+        wait_for(self.process, condition)
 
     def wait_for_phase(self, phase: str, done: int) -> None:
         """Wait until a phase has finished at least `done` items."""
@@ -93,39 +93,44 @@ class Curation:
         self.folders |= {str(folder) for folder in self.temporary.glob("curator-*")}
         return {process for folder in self.folders for process in processes_of(folder)}
 
-    def pids(self, victim: str) -> list[int]:
+    def pids(self, kind: str) -> list[int]:
         """Process ids of the run's Ray processes of one kind, in ascending order."""
-        found = [process.pid for process in self.processes() if VICTIMS[victim] in _command_line(process.pid)]
+        found = [process.pid for process in self.processes() if COMMAND_LINE_OF[kind] in _command_line(process.pid)]
         return sorted(found)
 
-    def strike(self, victim: str, choice: int = 0) -> float:
-        """SIGKILL the driver, or one process of its Ray; return the time in seconds of the monotonic clock."""
+    def kill(self, target: str, choice: int = 0) -> float:
+        """SIGKILL the driver or one process of its Ray; return the time of the kill, as the monotonic clock shows it.
+
+        Args:
+            target: "driver", or a kind of process in `COMMAND_LINE_OF`.
+            choice: which of several such processes.
+        """
         pids = [self.process.pid]
         self.processes()
-        if victim != "driver":
-            self.wait_for(lambda: bool(self.pids(victim)))
-            pids = self.pids(victim)
+        if target != "driver":
+            self.wait_for(lambda: bool(self.pids(target)))
+            pids = self.pids(target)
         os.kill(pids[choice % len(pids)], signal.SIGKILL)
         return time.monotonic()
 
-    def end(self) -> tuple[int, str]:
+    def wait_for_exit(self) -> tuple[int, str]:
         """Wait for the end of the run; return its exit code and its whole output."""
-        return ended(self.process)
+        return wait_for_exit(self.process)
 
     def seconds_until_gone(self) -> float:
         """Wait until the run's Ray has left neither a process nor a file; return the seconds that this took."""
         return wait_until(
             lambda: not self.processes() and not list(self.temporary.glob("curator-*")),
-            told=lambda: (
+            describe=lambda: (
                 [_command_line(process.pid)[:120] for process in self.processes()] + list(self.temporary.rglob("*"))[:9]
             ),
-            every_s=0.1,
+            interval_s=0.1,
         )
 
 
-def undisturbed_tables(sources: Path, root: Path, settings: Mapping[str, Any]) -> Tables:
+def reference_tables(sources: Path, root: Path, settings: Mapping[str, Any]) -> Tables:
     """The tables of a run without faults, made in this process without Ray."""
-    curate_here(sources, root, {**settings, "executor.mode": "local"})
+    curate_in_process(sources, root, {**settings, "executor.mode": "local"})
     return tables(root)
 
 
@@ -137,29 +142,29 @@ def _command_line(pid: int) -> str:
 
 
 @contextmanager
-def begun(sources: Path, root: Path, settings: Mapping[str, Any]) -> Iterator[Curation]:
+def running_curator(sources: Path, root: Path, settings: Mapping[str, Any]) -> Iterator[CuratorProcess]:
     """Start a run; at the end of the block it is killed, and its folder for temporary files is removed."""
     with temporary_folder() as temporary:
         trace = root.parent / f"{root.name}-{temporary.name}.trace"
-        given = [str(trace), *arguments(sources, root, settings)]
-        with started(given, module=__name__, env={"TMPDIR": str(temporary)}) as process:
-            yield Curation(process, temporary, trace)
+        command = [str(trace), *arguments(sources, root, settings)]
+        with running_process(command, module=__name__, env={"TMPDIR": str(temporary)}) as process:
+            yield CuratorProcess(process, temporary, trace)
 
 
 def main() -> None:
     """Run the command `curator` and also log its progress to a file."""
     trace = sys.argv.pop(1)
-    shown = run_and_retry.progress_display
+    original_display = run_and_retry.progress_display
 
     @contextmanager
-    def traced(console: Console) -> Iterator[ProgressCallback]:
-        with shown(console) as report, open(trace, "a", buffering=1) as log:
+    def logging_display(console: Console) -> Iterator[ProgressCallback]:
+        with original_display(console) as report, open(trace, "a", buffering=1) as log:
 
-            def both(progress: Progress) -> None:
+            def log_and_report(progress: Progress) -> None:
                 log.write(json.dumps([progress.phase, progress.done, progress.total, time.monotonic()]) + "\n")
                 report(progress)
 
-            yield both
+            yield log_and_report
 
-    run_and_retry.progress_display = traced
+    run_and_retry.progress_display = logging_display
     cli.main()

@@ -9,7 +9,7 @@ from tests.faults.damage import boxes
 
 
 @dataclass(frozen=True, slots=True)
-class Hostile:
+class HostileFile:
     """A source that is built to harm its reader.
 
     Attributes:
@@ -29,14 +29,14 @@ class Hostile:
         return path
 
 
-def patched(data: bytes, box: str, offset: int, *words: int) -> bytes:
+def patch_box(data: bytes, box: str, offset: int, *words: int) -> bytes:
     """The MP4 with 32-bit words overwritten in the first box of a name, from `offset` bytes into its payload on."""
     start = next(start for start, name, _ in boxes(data, 0, len(data)) if name == box.encode()) + 8 + offset
     wrong = b"".join((word & 0xFFFFFFFF).to_bytes(4) for word in words)
     return data[:start] + wrong + data[start + len(wrong) :]
 
 
-def repeated(data: bytes, size: int, *, times: int) -> bytes:
+def repeat_frame(data: bytes, size: int, *, times: int) -> bytes:
     """A video of one frame of `size` bytes, which its index lists `times` times; the header follows the frame."""
     words = {
         b"stts": (0, 1, times, 512),
@@ -45,13 +45,13 @@ def repeated(data: bytes, size: int, *, times: int) -> bytes:
     }
     data = data.replace(b"edts", b"free")  # the edit list would present only one frame
     for name, payload in words.items():
-        data = _replaced(data, name, b"".join(word.to_bytes(4) for word in payload))
+        data = _replace_box(data, name, b"".join(word.to_bytes(4) for word in payload))
     first = data.index(b"stco") + 4
     offset = data[first + 8 : first + 12]
-    return _replaced(data, b"stco", bytes(4) + times.to_bytes(4) + offset * times)
+    return _replace_box(data, b"stco", bytes(4) + times.to_bytes(4) + offset * times)
 
 
-def _replaced(data: bytes, name: bytes, payload: bytes) -> bytes:
+def _replace_box(data: bytes, name: bytes, payload: bytes) -> bytes:
     """The MP4 with another payload in the first box of a name; the sizes of its parent boxes are adapted."""
     found = list(boxes(data, 0, len(data)))
     start, _, end = next(box for box in found if box[1] == name)
@@ -103,8 +103,8 @@ def mp4_of_tracks(number: int) -> bytes:
 def mkv_of_tracks(number: int) -> bytes:
     """A Matroska file with many video tracks, and the beginning of a cluster."""
     tracks = b"".join(
-        _element("ae", _element("d7", place.to_bytes(4)) + _element("83", b"\1") + _element("86", b"V_VP8"))
-        for place in range(1, number + 1)
+        _element("ae", _element("d7", track.to_bytes(4)) + _element("83", b"\1") + _element("86", b"V_VP8"))
+        for track in range(1, number + 1)
     )
     info = _element("1549a966", _element("2ad7b1", (10**6).to_bytes(4)))
     cluster = _element("1f43b675", _element("e7", b"\0") + _element("a3", b"\x81\0\0\x80" + bytes(50)))
@@ -117,7 +117,7 @@ def ts_of_streams(number: int) -> bytes:
     maps: list[bytes] = []
     for version in range(256):
         streams = b"".join(
-            b"\x1b" + (0xE000 | 32 + 30 * version + place).to_bytes(2) + b"\xf0\0" for place in range(30)
+            b"\x1b" + (0xE000 | 32 + 30 * version + index).to_bytes(2) + b"\xf0\0" for index in range(30)
         )
         head = b"\0\1" + bytes([0xC1 | version % 32 << 1]) + b"\0\0\xe1\0\xf0\0"
         maps.append(_ts_packet(0x100, _section(2, head + streams)))

@@ -8,17 +8,17 @@ from stages.split.splitter import Splitter
 from stages.tasks import Size
 
 
-class WatchingSplitter(Splitter):
-    """Sees every frame and keeps none."""
+class CountingSplitter(Splitter):
+    """Counts the frames of a video and keeps none."""
 
     picture_size = Size(48, 27)
-    frames = 0
+    num_frames = 0
 
     def begin(self) -> None:
-        self.frames = 0
+        self.num_frames = 0
 
     def push(self, pictures: NDArray[np.uint8]) -> None:
-        self.frames += len(pictures)
+        self.num_frames += len(pictures)
 
     def pieces(self, timeline: Timeline) -> list[Piece]:
-        return [Piece(0, self.frames, Shot(0, len(timeline)))]
+        return [Piece(0, self.num_frames, Shot(0, len(timeline)))]

@@ -12,4 +12,4 @@ def free_cpus() -> float:
 
 def wait_for_free_cpus() -> float:
     """Wait until no worker holds a CPU; return the seconds that this took. Fails if this Ray has ended."""
-    return wait_until(lambda: free_cpus() == ray.cluster_resources()["CPU"], told=free_cpus, every_s=0.05)
+    return wait_until(lambda: free_cpus() == ray.cluster_resources()["CPU"], describe=free_cpus, interval_s=0.05)

@@ -11,10 +11,10 @@ import ray
 from stages.executors.ray import RayExecutor
 from stages.params import ExecutorParams
 from stages.stage import WorkerMetadata
-from tests.faults.poison import Step, loads, run
+from tests.faults.faulty_stages import Step, make_tasks, run
 
 
-class Where(Step):
+class NodeStep(Step):
     """Its row says on which node it was made."""
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
@@ -25,10 +25,10 @@ def nodes_of_a_run(address: str) -> list[str]:
     """On which nodes a run worked that joined the Ray at an address, and left it."""
     pool = RayExecutor(ExecutorParams(address=address))
     try:
-        done = run(pool, [Where("where", seconds=0.3)], loads(*"123456789"))
+        result = run(pool, [NodeStep("node", seconds=0.3)], make_tasks(*"123456789"))
     finally:
         pool.close()
-    return sorted({rows[0]["way"].split()[0] for (rows,) in done.outcomes.values()})
+    return sorted({rows[0]["path"].split()[0] for (rows,) in result.outcomes.values()})
 
 
 def main() -> None:
