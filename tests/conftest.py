@@ -18,15 +18,17 @@ SHARED = Path(__file__).parents[2] / "shared"
 def pytest_configure() -> None:
     """What holds for all tests.
 
-    A shell that runs them in the background lets them ignore SIGINT, and all that they start would too. Ray gives its
+    A shell that runs them in the background lets them ignore SIGINT, nohup lets them ignore SIGHUP, and all that they
+    start would too. Ray gives its
     workers a niceness of 15, with which they get 3 % of a core that another process keeps busy. Several test files run
     at once, and threads of OpenMP that wait for one another on cores that others use take a sixth longer than one
     thread. How long an example of hypothesis takes depends on what else the machine does.
     """
     os.environ.setdefault("RAY_worker_niceness", "0")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
     settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("any machine")
 
@@ -70,14 +72,17 @@ def ray_cluster() -> Iterator[None]:
     """A Ray with two CPUs and one GPU (in name only) for the whole session; executors join it and leave it running."""
     import ray  # takes a second, which tests without it need not wait
 
-    ray.init(
-        address="local",
-        num_cpus=2,
-        num_gpus=1,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    from stages.executors.cluster import without_api_server
+
+    with without_api_server():
+        ray.init(
+            address="local",
+            num_cpus=2,
+            num_gpus=1,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
     yield
     ray.shutdown()
 

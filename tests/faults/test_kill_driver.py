@@ -1,4 +1,4 @@
-"""A driver with default parameters, on a Ray that was there before, that is killed.
+"""A driver on a Ray that was there before, that is killed.
 
 1. The tables after a second run are row for row those of a run that was never disturbed.
 2. The second run works only on items that had no rows in a file.
@@ -24,6 +24,8 @@ from tests.faults.tables import Tables, lasting_rows, row_files, tables
 from tests.faults.waiting import wait_for
 from tests.videos import noise_shot, three_shots, write_video
 
+SETTINGS = {"split.method": "fixed_stride", "split.clip_length_s": 1.5, "split.min_length_s": 1}
+
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -38,14 +40,15 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def running_curator(sources: Path, root: Path) -> AbstractContextManager[subprocess.Popen[str]]:
-    """`curator run` with default parameters, on the Ray of the test session."""
-    return running_process(arguments(sources, root, {"executor.address": ray.get_runtime_context().gcs_address}))
+    """`curator run` on the Ray of the test session."""
+    address = ray.get_runtime_context().gcs_address
+    return running_process(arguments(sources, root, {**SETTINGS, "executor.address": address}))
 
 
 @pytest.fixture(scope="module")
 def expected(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Tables:
     """The tables of a run that nothing disturbed."""
-    return reference_tables(sources, tmp_path_factory.mktemp("reference"), {})
+    return reference_tables(sources, tmp_path_factory.mktemp("reference"), SETTINGS)
 
 
 def kill_when(process: subprocess.Popen[str], condition: Callable[[], bool]) -> list[float]:

@@ -193,7 +193,7 @@ def kill_ray(series: RunSeries, target: str, phase: str) -> None:
     assert series.ended_s[-1] < max(END_LIMIT_S, ran_s)
 
 
-@pytest.mark.parametrize("sources", [4], indirect=True)
+@pytest.mark.parametrize("sources", [3], indirect=True)
 def test_lost_worker_and_lost_ray_cost_no_row(series: RunSeries, expected: Tables) -> None:
     with series.run() as run:
         series.kill(run, "worker", "filter")
