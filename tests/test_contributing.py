@@ -79,11 +79,11 @@ class Copy:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    def curate(self, source: Path, root: Path, *settings: str) -> str:
-        """`curator run` on a folder, in one process."""
+    def curate(self, source: Path, root: Path, *settings: str, until: str) -> str:
+        """`curator run` on a folder up to an asset, in one process."""
         given = [part for setting in ("executor.mode=local", *settings) for part in ("--set", setting)]
         code = "from curator_dagster.cli import main; main()"
-        return self.run("-c", code, "run", str(source), "--root", str(root), *given)
+        return self.run("-c", code, "run", str(source), "--root", str(root), "--until", until, *given)
 
 
 @pytest.fixture
@@ -107,13 +107,13 @@ def test_a_filter_made_by_the_recipe_scores_and_rejects(project: Path, source: P
     assert "`filter.saturation_min`" in (project / "docs" / "reference.md").read_text()
     root = tmp_path / "root"
     settings = ("split.method=fixed_stride", "split.clip_length_s=3", "filter.filters=[size,saturation]")
-    copy.curate(source, root, *settings)
+    copy.curate(source, root, *settings, until="filtered_clips")
     clips = read_manifest(str(root), "filtered_clips").to_pylist()
     scores = [dict(clip["scores"])["saturation"] for clip in clips]
     assert len(scores) == 3
     assert all(0 < score < 1 for score in scores)
     between = (min(scores) + max(scores)) / 2
-    printed = copy.curate(source, root, *settings, f"filter.saturation_min={between}")
+    printed = copy.curate(source, root, *settings, f"filter.saturation_min={between}", until="filtered_clips")
     rejected = [clip for clip in read_manifest(str(root), "filtered_clips").to_pylist() if clip["status"] == "rejected"]
     assert len(rejected) == sum(score < between for score in scores)
     assert {clip["reason"] for clip in rejected} == {"saturation"}
@@ -129,8 +129,8 @@ def test_a_check_made_by_the_recipe_is_evaluated_with_every_run(project: Path, s
     assert "'clips_per_video'" in copy.run("-c", code)
     settings = ("split.method=fixed_stride", "split.clip_length_s=3")
     root = tmp_path / "root"
-    assert "clips_per_video" not in copy.curate(source, root, *settings)
-    printed = " ".join(copy.curate(source, root, *settings, "checks.clips_per_video_max=2").split())
+    assert "clips_per_video" not in copy.curate(source, root, *settings, until="clips")
+    printed = " ".join(copy.curate(source, root, *settings, "checks.clips_per_video_max=2", until="clips").split())
     assert "Check clips_per_video of clips: Clips of the video with the most: 3; at most 2." in printed
 
 

@@ -128,9 +128,9 @@ class CuratorProcess:
         )
 
 
-def reference_tables(sources: Path, root: Path, settings: Mapping[str, Any]) -> Tables:
+def reference_tables(sources: Path, root: Path, settings: Mapping[str, Any], *, until: str = "dataset") -> Tables:
     """The tables of a run without faults, made in this process without Ray."""
-    curate_in_process(sources, root, {**settings, "executor.mode": "local"})
+    curate_in_process(sources, root, {**settings, "executor.mode": "local"}, until=until)
     return tables(root)
 
 
@@ -142,11 +142,13 @@ def _command_line(pid: int) -> str:
 
 
 @contextmanager
-def running_curator(sources: Path, root: Path, settings: Mapping[str, Any]) -> Iterator[CuratorProcess]:
+def running_curator(
+    sources: Path, root: Path, settings: Mapping[str, Any], *, until: str = "dataset"
+) -> Iterator[CuratorProcess]:
     """Start a run; at the end of the block it is killed, and its folder for temporary files is removed."""
     with temporary_folder() as temporary:
         trace = root.parent / f"{root.name}-{temporary.name}.trace"
-        command = [str(trace), *arguments(sources, root, settings)]
+        command = [str(trace), *arguments(sources, root, settings, until=until)]
         with running_process(command, module=__name__, env={"TMPDIR": str(temporary)}) as process:
             yield CuratorProcess(process, temporary, trace)
 

@@ -17,8 +17,9 @@ Tables = dict[str, list[Row]]
 
 
 def tables(root: Path | str) -> Tables:
-    """The rows of all tables."""
-    return {asset: read_manifest(str(root), asset).to_pylist() for asset in ASSETS}
+    """The rows of all tables that are committed."""
+    assets = [asset for asset in ASSETS if committed_partitions(Storage(root), asset)]
+    return {asset: read_manifest(str(root), asset).to_pylist() for asset in assets}
 
 
 def committed_tables(storage: Storage) -> Iterator[ManifestRef]:
