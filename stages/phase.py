@@ -31,7 +31,7 @@ class PhaseReport:
         reused: items whose rows existed already.
         redecided: items that were decided again from stored scores.
         computed: items that were processed.
-        changes: descriptions of the changes that invalidated rows since the table's last version.
+        changes: descriptions of what changed since the table's last version and rows depend on.
         rows: rows of the table.
         counts: rows by status.
         reasons: rows not kept, by reason.

@@ -67,8 +67,8 @@ class CaptionPhase(Phase[CaptionParams]):
         return Pipeline("caption", stages, collect=partial(_rows, model_columns), provides=CLIP_TASK_FIELDS)
 
     def identity(self) -> dict[str, Any]:
-        """The captioner's model and the hash of its weights."""
-        return self._captioner.identity().as_dict()
+        """The captioner's model and the hash of its weights; of a user's own captioner the version of its code too."""
+        return {**self._captioner.identity().as_dict(), **registry.code_identity("captioner", self.params.captioner)}
 
     def outcome_row(self, item: Row, outcome: Rejected | Failed) -> Row:
         """The row of a clip without windows: rejected if the clip is too short, even if loading its frames failed."""

@@ -43,8 +43,8 @@ class EmbedPhase(Phase[EmbedParams]):
         )
 
     def identity(self) -> dict[str, Any]:
-        """The model and the hash of its weights."""
-        return self._identity().as_dict()
+        """The model and the hash of its weights; of a user's own embedder the version of its code too."""
+        return {**self._identity().as_dict(), **registry.code_identity("embedder", self.params.embedder)}
 
     def _identity(self) -> ModelIdentity:
         return registry.load("embedder", self.params.embedder)(self.params).identity()

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from stages.errors import ParamsError
 from stages.stage import WorkerMetadata
 from stages.tasks import Clip
 
@@ -44,11 +45,14 @@ class Filter(ABC):
 
     Attributes:
         name: the value of ``reason`` in rows that it rejects; for a filter with one score also the score's name.
+        version: of a user's own filter: raise it whenever the same clip would get another score. Rows made by another
+            version are made again. Where it is None, a hash of the source takes its place.
         limits: bounds on its scores; empty for a filter that only scores.
         needs_frames: `score` reads ``clip.frames``.
     """
 
     name: ClassVar[str]
+    version: ClassVar[str | int | None] = None
     limits: ClassVar[tuple[Limit, ...]] = ()
     needs_frames: ClassVar[bool] = False
 
@@ -68,10 +72,20 @@ class Filter(ABC):
         return {limit.threshold: float(getattr(self, limit.threshold)) for limit in self.limits}
 
     def violation(self, scores: Scores) -> str | None:
-        """The message of the first limit that the scores violate, or None. A score that is None is skipped."""
+        """The message of the first limit that the scores violate, or None. A score that is None is skipped.
+
+        Raises:
+            ParamsError: a limit bounds a score that the filter does not return.
+        """
         required = self.thresholds()
         for limit in self.limits:
-            measured = scores.get(limit.score)
+            if limit.score not in scores:
+                raise ParamsError(
+                    f"Filter {self.name} must return each score that it bounds, and returned none called "
+                    f"{limit.score!r}; the clip's scores are {sorted(scores)}. Return None for a score that cannot be "
+                    "measured, or take away the limit."
+                )
+            measured = scores[limit.score]
             if measured is not None and not limit.admits(measured, required[limit.threshold]):
                 return limit.explain(measured, required[limit.threshold])
         return None

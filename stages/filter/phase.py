@@ -51,8 +51,11 @@ class FilterPhase(Phase[FilterParams]):
         return Pipeline("filter", [FilterStage(self.root, self.filters)], collect=_rows, provides=CLIP_TASK_FIELDS)
 
     def identity(self) -> dict[str, Any]:
-        """Identities of the filters that have one: their models and weights."""
-        return {each.name: identity for each in self.filters if (identity := each.identity())}
+        """Identities of the filters that have one: their models and weights, and of users' own filters their code."""
+        identity = {each.name: identity for each in self.filters if (identity := each.identity())}
+        for name in self.params.filters:
+            identity |= registry.code_identity("filter", name)
+        return identity
 
     def decide(self, row: Row) -> Row:
         """The row with status, reason, error and thresholds set from its scores; a row without scores is unchanged."""

@@ -52,6 +52,8 @@ class Captioner(Protocol):
     Attributes:
         columns: columns of filtered_clips that it reads beside the frames; they enter the row key of captions.
         reads_prompt: true if it uses ``caption.prompt``; each row then holds the prompt's hash.
+
+    A user's own class may declare a ``version``; where it does not, a hash of its source enters the row keys.
     """
 
     columns: tuple[str, ...]

@@ -44,7 +44,10 @@ def check_same_model(expected: ModelIdentity, found: ModelIdentity, worker_id: s
 
 
 class Embedder(Protocol):
-    """Computes one vector per clip. The driver constructs it too, so models must be loaded in `setup`."""
+    """Computes one vector per clip. The driver constructs it too, so models must be loaded in `setup`.
+
+    A user's own class may declare a ``version``; where it does not, a hash of its source enters the row keys.
+    """
 
     def __init__(self, params: EmbedParams) -> None: ...
 

@@ -51,6 +51,10 @@ class Params(BaseModel):
         """
         return set()
 
+    def plugin_names(self) -> list[tuple[str, str]]:
+        """The plug-ins that they name, as pairs of kind and name; bundled ones and users' own classes alike."""
+        return []
+
     def affecting(self, effect: Effect) -> dict[str, Any]:
         """The values of the used fields with this effect, by name."""
         names = [name for name in type(self).model_fields if self.effect_of(name) == effect]

@@ -28,6 +28,10 @@ class EmbedParams(Params):
     batch_size: int = parameter(16, "none", "Clips of one video handed to the model at once.", ge=1, le=4096)
     gpu_memory_gb: float = parameter(0.0, "none", "GPU memory that one worker takes; 0 computes on the CPU.", ge=0)
 
+    def plugin_names(self) -> list[tuple[str, str]]:
+        """The embedder."""
+        return [("embedder", self.embedder)]
+
     def unused_fields(self) -> set[str]:
         """The bundled encoder has one checkpoint."""
         return {"model", "revision"} if self.embedder == "efficientnet-lite0" else set()

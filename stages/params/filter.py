@@ -80,6 +80,11 @@ class FilterParams(Params):
         le=1,
     )
 
+    def plugin_names(self) -> list[tuple[str, str]]:
+        """The filters, and the classes that `custom` has arguments for."""
+        named = [*self.filters, *(str(entry.get("filter")) for entry in self.custom)]
+        return [("filter", name) for name in dict.fromkeys(named)]
+
     @model_validator(mode="after")
     def _bounds_agree(self) -> Self:
         for low, high in (("duration_min_s", "duration_max_s"), ("motion_min", "motion_max")):

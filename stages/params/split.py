@@ -80,6 +80,10 @@ class SplitParams(Params):
             raise ValueError(f"signals must be among 'flow' and 'vectors', got {sorted(unknown)}")
         return self
 
+    def plugin_names(self) -> list[tuple[str, str]]:
+        """The splitter."""
+        return [("splitter", self.method)]
+
     def unused_fields(self) -> set[str]:
         """Fields of the other method; ``compat=nemo`` does not search for still pictures either."""
         if self.method == "fixed_stride":

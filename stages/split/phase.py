@@ -39,5 +39,6 @@ class SplitPhase(Phase[SplitParams]):
         return Pipeline("split", [SplitStage(self.params, self.root)], collect=collect_clips)
 
     def identity(self) -> dict[str, Any]:
-        """The splitter's model and the hash of its weights."""
-        return registry.load("splitter", self.params.method)(self.params).identity()
+        """The splitter's model and the hash of its weights; of a user's own splitter the version of its code too."""
+        identity = registry.load("splitter", self.params.method)(self.params).identity()
+        return {**identity, **registry.code_identity("splitter", self.params.method)}

@@ -20,8 +20,11 @@ class Splitter(ABC):
 
     Attributes:
         picture_size: size of the pushed pictures, which are upright; None if the splitter needs no pictures.
+        version: of a user's own splitter: raise it whenever the same video would get other clips. Where it is None, a
+            hash of the source takes its place.
     """
 
+    version: ClassVar[str | int | None] = None
     picture_size: ClassVar[Size | None] = None
 
     def __init__(self, params: SplitParams) -> None:

@@ -1,13 +1,16 @@
+import importlib
 import pickle
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stages.errors import ParamsError
+from stages.errors import ParamsError, PhaseError
 from stages.filter.phase import COPIED_COLUMNS, FilterPhase, build_filters
 from stages.manifest import ManifestRef, read_manifest
 from stages.params import PHASES, ExecutorParams, FilterParams
@@ -130,7 +133,67 @@ def test_filter_runs_a_class_of_the_users_own(tmp_path: Path, video: Path) -> No
     (row,) = read_manifest(str(tmp_path), "filtered_clips").to_pylist()
     assert (row["status"], row["reason"], dict(row["thresholds"])["warmth_min"]) == ("rejected", "warmth", 50.0)
     assert 0 < dict(row["scores"])["warmth"] < 50
-    assert FilterPhase(params, str(tmp_path)).identity() == {"warmth": {"weights": "abc"}}
+    identity = FilterPhase(params, str(tmp_path)).identity()
+    assert identity.pop("warmth's code").startswith("source ")
+    assert identity == {"warmth": {"weights": "abc"}}
+
+
+OVERLAY = """from stages.filter import Filter, Limit
+
+class TextOverlay(Filter):
+    name = "text_overlay"
+    overlay_min = 0.5
+    limits = (Limit("{limited}", "overlay_min", "min"),)
+
+    def score(self, clip):
+        return {score}
+"""
+
+
+@pytest.fixture
+def write_overlay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Writes the module `overlay_of_test` with a user's own filter, as an editor does between two runs."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(score: str, limited: str = "text_overlay") -> None:
+        (tmp_path / "overlay_of_test.py").write_text(OVERLAY.format(score=score, limited=limited))
+        sys.modules.pop("overlay_of_test", None)
+        importlib.invalidate_caches()
+        # Python takes the compiled file for one of equal size and of the same second.
+        shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
+
+    yield write
+    sys.modules.pop("overlay_of_test", None)
+
+
+def test_filter_whose_code_changed_scores_again_and_says_why(
+    tmp_path: Path, video: Path, write_overlay: Callable[..., None]
+) -> None:
+    params = FilterParams(filters=["overlay_of_test:TextOverlay"])
+    write_overlay("0.9")
+    rows = rows_of(video)
+    assert run(tmp_path / "root", params, rows).counts["kept"] == 6
+    assert run(tmp_path / "root", params, rows).reused == 6
+    write_overlay("0.1")
+    report = run(tmp_path / "root", params, rows)
+    assert (report.computed, report.reused, report.counts["rejected"]) == (6, 0, 6)
+    (change,) = report.changes
+    assert re.fullmatch("filter: text_overlay's code changed from source [0-9a-f]+ to source [0-9a-f]+", change)
+    write_overlay("0.9")
+    report = run(tmp_path / "root", params, rows)
+    assert (report.computed, report.reused, report.counts["kept"], len(report.changes)) == (0, 6, 6, 1)
+
+
+def test_filter_that_bounds_a_score_which_it_never_returns_keeps_nothing(
+    tmp_path: Path, video: Path, write_overlay: Callable[..., None]
+) -> None:
+    params = FilterParams(filters=["overlay_of_test:TextOverlay"])
+    write_overlay("0.9", limited="overlay")
+    with pytest.raises(PhaseError, match="got 6 of 6"):
+        run(tmp_path / "root", params, rows_of(video))
+    errors = {row["error"] for row in read_manifest(str(tmp_path / "root"), "filtered_clips").to_pylist()}
+    (error,) = errors
+    assert "Filter text_overlay must return each score that it bounds, and returned none called 'overlay'" in error
 
 
 @pytest.mark.parametrize(

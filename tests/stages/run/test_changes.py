@@ -15,6 +15,22 @@ def made_with(params: Params, **more: Any) -> dict[str, Any]:
     [
         (SplitParams(threshold=0.3), SplitParams(), ["split.threshold changed from 0.4 to 0.3"]),
         (FilterParams(motion_min=0.1), FilterParams(), ["filter.motion_min changed from 0.0005 to 0.1"]),
+        (FilterParams(filters=["size", "a:B"]), FilterParams(filters=["size"]), ["filter.filters: added a:B"]),
+        (
+            FilterParams(filters=["size"]),
+            FilterParams(filters=["a:B", "c:D", "size"]),
+            ["filter.filters: removed a:B, c:D"],
+        ),
+        (
+            FilterParams(filters=["black", "size"]),
+            FilterParams(filters=["size", "motion"]),
+            ["filter.filters: added black; removed motion"],
+        ),
+        (
+            FilterParams(filters=["black", "size"]),
+            FilterParams(filters=["size", "black"]),
+            ["filter.filters: now in the order black, size"],
+        ),
         (SplitParams(max_failed_fraction=0.1), SplitParams(), []),
         (SplitParams(clip_length_s=5), SplitParams(), []),  # not read by the method that is chosen
         (
@@ -33,6 +49,20 @@ def test_changes_of_code_and_model() -> None:
     assert describe_changes(SplitParams(), {"model": "b", "weights_hash": "1"}, before) == [
         "split's code changed from version 0 to 1",
         "split: model changed from 'a' to 'b'",
+    ]
+
+
+def test_changes_of_users_code() -> None:
+    params = FilterParams(filters=["a:B"])
+    before = made_with(params, identity={"b's code": "source 1"})
+    assert describe_changes(params, {"b's code": "version 2"}, before) == [
+        "filter: b's code changed from source 1 to version 2"
+    ]
+    assert describe_changes(params, {"b's code": "source 1"}, made_with(params)) == [
+        "filter: b's code was not recorded before"
+    ]
+    assert describe_changes(params, {"b's code": "source 1"}, made_with(FilterParams(filters=["size"]))) == [
+        "filter.filters: added a:B; removed size"
     ]
 
 

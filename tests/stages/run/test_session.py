@@ -279,7 +279,10 @@ def test_commit_names_the_run_and_the_inputs(tmp_path: Path) -> None:
     [
         (FilterParams(filters=["size", "sise"]), "filter must be one of .*got 'sise'"),
         (FilterParams(filters=["nowhere.filters:Text"]), "requires nowhere.filters:Text, which cannot be imported"),
-        (SplitParams(method="os:system"), "split: the class named in its parameters must fit its place"),
+        (
+            SplitParams(method="os:system"),
+            "splitter must be a class with the methods .* 'os:system' is no class but a builtin_function_or_method",
+        ),
         (EmbedParams(embedder="clap"), "embedder must be one of .*got 'clap'"),
     ],
 )

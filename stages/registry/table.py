@@ -3,6 +3,7 @@
 A name with a colon ("my_package.filters:TextOverlay") is a user's own class and needs no entry here.
 """
 
+import inspect
 from typing import Any
 
 from stages import lazy
@@ -25,6 +26,15 @@ TABLE: dict[tuple[str, str], str] = {
     ("captioner", "measured"): "stages.models.measured_captioner:MeasuredCaptioner",
     ("captioner", "openai"): "stages.models.openai_captioner:OpenAICaptioner",
 }
+
+
+_METHODS: dict[str, tuple[str, ...]] = {
+    "splitter": ("identity", "setup", "begin", "push", "pieces", "boundaries"),
+    "filter": ("identity", "setup", "score", "thresholds", "violation"),
+    "embedder": ("identity", "setup", "embed"),
+    "captioner": ("identity", "setup", "caption"),
+}
+"""Methods by which a class is known to be of a kind; those of `Splitter`, `Filter`, `Embedder` and `Captioner`."""
 
 
 def names(kind: str) -> list[str]:
@@ -52,6 +62,16 @@ def load(kind: str, name: str) -> Any:
     """Import and return the class with this name.
 
     Raises:
-        ParamsError: no such name, or its module or class cannot be imported.
+        ParamsError: no such name, its module or class cannot be imported, or it is no class of this kind. Nothing of
+            it was called.
     """
-    return lazy.load(resolve(kind, name), wanted_by=f"{kind} {name!r}")
+    loaded = lazy.load(resolve(kind, name), wanted_by=f"{kind} {name!r}")
+    is_class = inspect.isclass(loaded)
+    missing = [each for each in _METHODS[kind] if is_class and not callable(getattr(loaded, each, None))]
+    if not is_class or missing:
+        found = f"a class without {', '.join(missing)}" if is_class else f"no class but a {type(loaded).__name__}"
+        raise ParamsError(
+            f"{kind} must be a class with the methods {', '.join(_METHODS[kind])}, and {name!r} is {found}. "
+            f"Derive your own from the base class of a {kind}."
+        )
+    return loaded
