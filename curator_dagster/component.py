@@ -1,5 +1,6 @@
 """The component that adds a curation to a Dagster project, from one YAML file."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import dagster as dg
@@ -127,6 +128,11 @@ class VideoCurationComponent(dg.Component, dg.Model, dg.Resolvable):
     )
     owners: list[str] = Field(default=["team:video-curation"], description="E-mail addresses, or teams as team:NAME.")
     tags: dict[str, str] = Field(default={}, description="Of every asset.")
+    plugins: list[str] = Field(
+        default=[],
+        description="Modules of your own classes that a launch may name, as acme.filters; those of the project's own "
+        "package always may.",
+    )
 
     @field_validator(*_PARAM_GROUPS, mode="before")
     @classmethod
@@ -145,7 +151,7 @@ class VideoCurationComponent(dg.Component, dg.Model, dg.Resolvable):
 
     @property
     def curation(self) -> Curation:
-        """The curation that the fields describe."""
+        """The curation that the fields describe, without the project's own package among its plug-ins."""
         params: list[Params] = [self.read, self.split, self.filter, self.embed, self.caption, self.dedup, self.write]
         return Curation(
             namespace=self.name,
@@ -160,6 +166,7 @@ class VideoCurationComponent(dg.Component, dg.Model, dg.Resolvable):
             fresh_within_hours=self.fresh_within_hours,
             owners=tuple(self.owners),
             tags=self.tags,
+            plugins=tuple(self.plugins),
         )
 
     @property
@@ -185,4 +192,6 @@ class VideoCurationComponent(dg.Component, dg.Model, dg.Resolvable):
         ray_pool = None if self.ray_resource_key else RayPool(**self.executor.model_dump())
         storage = Storage(root=_absolute_location(self.root, context))
         source = SourceBucket(location=_absolute_location(self.source, context), **self.watch.model_dump())
-        return curation_definitions(self.curation, ray_pool, storage, source=source, spec_of=self.get_asset_spec)
+        package = context.defs_module_name.partition(".")[0]
+        curation = replace(self.curation, plugins=(*self.plugins, package))
+        return curation_definitions(curation, ray_pool, storage, source=source, spec_of=self.get_asset_spec)

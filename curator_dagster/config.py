@@ -9,6 +9,7 @@ import pydantic
 from pydantic.fields import FieldInfo
 
 from curator_dagster.curation import Curation
+from curator_dagster.launch_policy import check_run_config, launch_policy
 from stages.params import (
     PHASES,
     CaptionParams,
@@ -81,20 +82,32 @@ def config_class(params: Params) -> type[Params]:
     return pydantic.create_model(base.__name__, __base__=base, __module__=__name__, **fields)
 
 
-def validate_run_config(curation: Curation, run_config: Mapping[str, Any], root: str) -> None:
+def validate_run_config(
+    curation: Curation, run_config: Mapping[str, Any], root: str, *, has_remote_workers: bool = False
+) -> None:
     """Check the run config of all phases: bounds, rules between parameters, and that classes named in it exist.
 
     Dagster checks names and types at launch, but bounds only when a step builds its config, which may be hours later.
 
+    Args:
+        curation: the curation, with the values that the run config does not set.
+        run_config: of the launch.
+        root: the root.
+        has_remote_workers: see `LaunchPolicy.check`.
+
     Raises:
-        ParamsError: names all errors of all phases.
+        ParamsError: names all errors of all phases. Nothing that `launch_policy` forbids was imported.
     """
     ops = run_config.get("ops") or {}
+    if not curation.is_trusted:
+        check_run_config(curation, run_config)
     values: dict[str, dict[str, Any]] = {}
     for phase, params in curation.params.items():
         launched = (ops.get(curation.op_name(params.asset)) or {}).get("config") or {}
         values[phase] = {**params.model_dump(), **_resolve_env_vars(launched)}
     validated = validate_all(values)
+    if not curation.is_trusted:
+        launch_policy(curation).check((validated[phase] for phase in PHASES), has_remote_workers=has_remote_workers)
     check_phases((validated[phase] for phase in PHASES), root)
 
 

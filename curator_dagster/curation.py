@@ -36,6 +36,8 @@ class Curation:
         fresh_within_hours: by asset, hours after which its freshness policy fails.
         owners: of every asset.
         tags: of every asset.
+        plugins: modules of users' own classes that a launch may name, see `launch_policy`.
+        is_trusted: launches come from the person at the command line, who may name any class and host.
     """
 
     namespace: str = ""
@@ -50,6 +52,8 @@ class Curation:
     fresh_within_hours: Mapping[str, float] = field(default_factory=lambda: {})
     owners: tuple[str, ...] = ("team:video-curation",)
     tags: Mapping[str, str] = field(default_factory=lambda: {})
+    plugins: tuple[str, ...] = ()
+    is_trusted: bool = False
 
     def __post_init__(self) -> None:
         """Reject unknown names, which would have no effect.

@@ -8,6 +8,7 @@ from typing import Any
 
 from curator_dagster.commands.run_plan import RunPlan, assets_up_to
 from curator_dagster.curation import UNPARTITIONED_ASSETS
+from curator_dagster.launch_policy import check_stored_caption_url
 from stages.errors import FAILED_REASONS, ManifestError, ParamsError
 from stages.manifest import ALL, Commit, ManifestRef, committed_partitions, last_commit
 from stages.params import PHASES, CheckParams, ExecutorParams, validate
@@ -156,6 +157,8 @@ def _run_plan(
         if "rebuild" in values:
             values["rebuild"] = False
         params[phase] = validate(model, phase, values)
+    if "base_url" not in overrides.get("caption", {}):
+        check_stored_caption_url(params["caption"])
     made = [model.asset for phase, model in PHASES.items() if phase in stored]
     complete = [set(assets_up_to(asset)) for asset in made if set(assets_up_to(asset)) <= set(made)]
     return RunPlan(storage.root, params, [asset for asset in made if asset in set().union(*complete)], None, partitions)

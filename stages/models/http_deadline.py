@@ -7,7 +7,7 @@ import socket
 import time
 import urllib.request
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import IO, Any, cast
 
 
 class _DeadlineReader(io.RawIOBase):
@@ -70,13 +70,24 @@ class _DeadlineHTTPSHandler(urllib.request.HTTPSHandler):
         return self.do_open(cast(Any, _DeadlineHTTPSConnection), req)
 
 
+class _NoRedirectHandler(urllib.request.HTTPRedirectHandler):
+    """Leaves a redirect as the error that its status is: followed, it would carry the headers to another host."""
+
+    def http_error_302(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: http.client.HTTPMessage
+    ) -> None:
+        """No further request."""
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+
 @functools.cache
 def _opener() -> urllib.request.OpenerDirector:
-    return urllib.request.build_opener(_DeadlineHTTPHandler, _DeadlineHTTPSHandler)
+    return urllib.request.build_opener(_DeadlineHTTPHandler, _DeadlineHTTPSHandler, _NoRedirectHandler)
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float) -> bytes:
-    """Send a POST request and return the response body.
+    """Send a POST request and return the response body. A redirect is not followed.
 
     Args:
         url: http or https; proxies are taken from the environment.

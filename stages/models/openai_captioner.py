@@ -20,17 +20,16 @@ from stages.errors import ParamsError, Reason
 from stages.models.captioner import Caption, CaptionInput
 from stages.models.embedder import ModelIdentity
 from stages.models.http_deadline import post
-from stages.params import CaptionParams
+from stages.params import CAPTION_API_KEY_VARIABLE, CaptionParams
 from stages.stage import WorkerMetadata
 from stages.tasks import Failed
 
-API_KEY_VARIABLE = "CURATOR_CAPTION_API_KEY"
 BACKOFF_S = (1.0, 2.0, 4.0, 8.0)
 """Delay before each retry."""
 JPEG_QUALITY = 90
 MAX_TOKEN_COUNT = 2**31 - 1
 """Largest token count that the column holds; a larger one from the server is ignored."""
-CONFIGURATION_STATUSES = (401, 403, 404)
+CONFIGURATION_STATUSES = (301, 302, 303, 307, 308, 401, 403, 404)
 """Statuses for a wrong key, address or model name: faults of the configuration, not of the window."""
 
 
@@ -60,7 +59,7 @@ class OpenAICaptioner:
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         """Read the API key from the worker's environment."""
-        key = os.environ.get(API_KEY_VARIABLE)
+        key = os.environ.get(CAPTION_API_KEY_VARIABLE)
         if key:
             self._headers["Authorization"] = f"Bearer {key}"
 

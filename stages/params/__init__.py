@@ -8,7 +8,7 @@ does not use, which enter no key either.
 """
 
 from stages.params.base import Params
-from stages.params.caption import CaptionParams
+from stages.params.caption import CAPTION_API_KEY_VARIABLE, CaptionParams
 from stages.params.checks import CheckParams, Severity
 from stages.params.dedup import DedupParams
 from stages.params.embed import EmbedParams
@@ -21,6 +21,7 @@ from stages.params.split import SplitParams
 from stages.params.write import WriteParams
 
 __all__ = [
+    "CAPTION_API_KEY_VARIABLE",
     "GROUPS",
     "PHASES",
     "CaptionParams",

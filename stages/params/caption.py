@@ -1,8 +1,19 @@
 """Parameters of caption."""
 
-from typing import ClassVar
+import re
+from typing import ClassVar, Self
+
+from pydantic import model_validator
 
 from stages.params.base import Params, parameter
+
+CAPTION_API_KEY_VARIABLE = "CURATOR_CAPTION_API_KEY"
+"""Environment variable of the workers that holds the key of the caption server."""
+
+_HTTP_URL = re.compile(
+    r"https?://(?:[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?:/[!-~]*)?"
+)
+"""Strict, so that whoever reads the URL finds the same host in it: no user name, no escapes, ASCII only."""
 
 
 class CaptionParams(Params):
@@ -37,11 +48,26 @@ class CaptionParams(Params):
     base_url: str = parameter(
         "http://127.0.0.1:8000/v1",
         "none",
-        "openai: where the server is. The key is read from CURATOR_CAPTION_API_KEY.",
+        "openai: where the server is. The key is read from CURATOR_CAPTION_API_KEY. With a key, a launch from Dagster "
+        "may name only hosts in CURATOR_CAPTION_HOSTS, or this machine.",
     )
     requests_in_flight: int = parameter(8, "none", "openai: requests at once per worker.", ge=1, le=1024)
     request_timeout_s: float = parameter(120.0, "none", "openai: longest wait for one whole answer.", gt=0)
     batch_size: int = parameter(8, "none", "Clips of one video handed to the captioner at once.", ge=1, le=4096)
+
+    @model_validator(mode="after")
+    def _base_url_is_http(self) -> Self:
+        found = _HTTP_URL.fullmatch(self.base_url)
+        if found is None or not 0 < int(found["port"] or 80) < 65536:
+            raise ValueError(
+                "base_url must be an http or https URL with a host, maybe a port, and no user name, got "
+                f"{self.base_url!r}"
+            )
+        return self
+
+    def plugin_names(self) -> list[tuple[str, str]]:
+        """The captioner."""
+        return [("captioner", self.captioner)]
 
     def unused_fields(self) -> set[str]:
         """The bundled captioner uses no server. A change of the prompt affects every captioner."""

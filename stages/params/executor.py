@@ -56,6 +56,11 @@ class ExecutorParams(BaseModel):
         return self
 
     @property
+    def is_remote(self) -> bool:
+        """True where workers may run on machines other than the driver's."""
+        return self.mode != "local" and self.address != "local"
+
+    @property
     def backoff(self) -> Backoff:
         """Tries and waits as one value."""
         return Backoff(self.max_tries, self.backoff_s, self.max_backoff_s)

@@ -42,8 +42,8 @@ class CaptionServer(ThreadingHTTPServer):
     """Answers each request from the model, unless the test has put something else in `script`.
 
     Attributes:
-        script: what to do with the next requests: a status, bytes to answer, an event to wait for first, or
-            seconds between single bytes of the answer, head and all.
+        script: what to do with the next requests: a status, bytes to answer, an URL to redirect to, an event to wait
+            for first, or seconds between single bytes of the answer, head and all.
         num_trailing_spaces: number of spaces after an answer that is sent byte by byte.
         requests: bodies received.
         authorizations: the headers Authorization received.
@@ -55,7 +55,7 @@ class CaptionServer(ThreadingHTTPServer):
     def __init__(self, checkpoint: Path) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.model: Any = VisionEncoderDecoderModel.from_pretrained(checkpoint).eval()
-        self.script: deque[int | float | bytes | threading.Event] = deque()
+        self.script: deque[int | float | bytes | str | threading.Event] = deque()
         self.requests: list[dict[str, Any]] = []
         self.authorizations: list[str | None] = []
         self.num_trailing_spaces = 0
@@ -99,6 +99,9 @@ class Handler(BaseHTTPRequestHandler):
         status, answer = 200, step
         if isinstance(step, int):
             status, answer = step, json.dumps({"error": {"message": f"the server says {step}"}}).encode()
+        elif isinstance(step, str):
+            self._send(302, b"moved", location=step)
+            return
         elif not isinstance(step, bytes):
             answer = json.dumps(self.server.answer(body)).encode()
         if isinstance(step, float):
@@ -116,10 +119,12 @@ class Handler(BaseHTTPRequestHandler):
         except ConnectionError:
             return
 
-    def _send(self, status: int, data: Any) -> None:
+    def _send(self, status: int, data: Any, *, location: str | None = None) -> None:
         try:
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
+            if location is not None:
+                self.send_header("Location", location)
             self.end_headers()
             self.wfile.write(data)
         except ConnectionError:  # the client had no more patience, which is what some tests are about

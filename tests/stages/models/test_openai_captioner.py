@@ -14,8 +14,8 @@ from stages import heartbeat
 from stages.errors import ParamsError, Reason
 from stages.models import openai_captioner
 from stages.models.captioner import Caption, CaptionInput
-from stages.models.openai_captioner import API_KEY_VARIABLE, OpenAICaptioner
-from stages.params import CaptionParams
+from stages.models.openai_captioner import OpenAICaptioner
+from stages.params import CAPTION_API_KEY_VARIABLE, CaptionParams
 from stages.storage import digest
 from stages.tasks import Failed
 from tests.clips import WORKER, clip_row
@@ -33,7 +33,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CaptionServer]:
     """A server of the test's own: a request that another test gave up may still arrive. Retries wait 1 to 4 ms."""
     monkeypatch.setattr(openai_captioner, "BACKOFF_S", (0.001, 0.002, 0.004))
-    monkeypatch.delenv(API_KEY_VARIABLE, raising=False)
+    monkeypatch.delenv(CAPTION_API_KEY_VARIABLE, raising=False)
     with running_caption_server(checkpoint) as server:
         yield server
 
@@ -50,7 +50,7 @@ def request_captions(url: str, count: int = 1, **params: Any) -> list[Caption | 
 
 
 def test_caption_sends_pictures_and_prompt(server: CaptionServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(API_KEY_VARIABLE, "secret")
+    monkeypatch.setenv(CAPTION_API_KEY_VARIABLE, "secret")
     (caption,) = request_captions(server.url, prompt="What moves?", max_tokens=5, temperature=0.5)
     assert isinstance(caption, Caption)
     assert set(caption.text.split()) <= set(WORDS)
@@ -156,6 +156,19 @@ def test_caption_does_not_call_with_retries_what_is_refused(
     assert failed.reason is reason
     assert re.search(message, failed.error)
     assert len(server.requests) == 1
+
+
+def test_caption_does_not_follow_a_redirect_with_its_key(
+    server: CaptionServer, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CAPTION_API_KEY_VARIABLE, "secret")
+    with running_caption_server(checkpoint) as elsewhere:
+        server.script.append(f"{elsewhere.url}/chat/completions")
+        (failed,) = request_captions(server.url)
+        assert elsewhere.authorizations == []
+    assert isinstance(failed, Failed)
+    assert (failed.reason, len(server.requests)) == (Reason.SERVICE, 1)
+    assert "status 302" in failed.error
 
 
 def test_caption_fails_one_window_alone(server: CaptionServer) -> None:
