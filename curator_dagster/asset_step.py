@@ -13,7 +13,7 @@ from curator_dagster.interrupts import signals_as_keyboard_interrupt
 from curator_dagster.metadata import materialization_metadata
 from curator_dagster.partition_keys import fully_committed_partitions
 from curator_dagster.partitioning import TimeWindowPartitioning
-from curator_dagster.phase_summary import summary_line
+from curator_dagster.phase_summary import changed_params_line, summary_line
 from curator_dagster.progress import progress_callback, progress_logger
 from curator_dagster.resources import Storage
 from curator_dagster.watch.source import SourceBucket
@@ -38,13 +38,16 @@ def run_phase(curation: Curation, context: dg.AssetExecutionContext, config: Par
     storage: Storage = getattr(context.resources, curation.scoped("storage"))
     reports_before, has_failed = len(session.reports), True
     try:
-        validate_run_config(curation, context.run.run_config, storage.root)
+        has_remote_workers = session.executor_params.is_remote
+        validate_run_config(curation, context.run.run_config, storage.root, has_remote_workers=has_remote_workers)
         partitions = partition_keys_of_run(context)
         if isinstance(curation.partitioning, TimeWindowPartitioning) and asset == "videos":
             source: SourceBucket = getattr(context.resources, curation.scoped("source"))
             curation.partitioning.register_window_sources(partitions, storage.open(), source.location, config)
         inputs = input_tables(storage, ASSET_GRAPH[asset].deps, partitions)
         outputs = [storage.ref(asset, partition) for partition in partitions]
+        if changed := changed_params_line(config, outputs):
+            context.log.warning(f"Tables are made with other parameters than before. {changed}.")
         with signals_as_keyboard_interrupt(), progress_callback(session, progress_logger(context.log.info)):
             reports = session.run_phase(params_from_config(config), inputs, outputs)
         has_failed = False

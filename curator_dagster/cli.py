@@ -3,6 +3,7 @@
 Commands import what they need when they are called: `curator --help` takes a fraction of a second, Dagster two.
 """
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -55,8 +56,13 @@ def run(
     config: ConfigFile = None,
     assignments: Set = [],  # noqa: B006 - typer copies it
     until: Annotated[str, typer.Option(help="The last asset to make.")] = "dataset",
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before tables are made with other parameters than before.")
+    ] = False,
 ) -> None:
     """Curate videos; only what is new or changed is computed.
+
+    Where tables were last made with other parameters, it says so first, and asks on a terminal.
 
     Exits with 0 when every phase committed, even where single rows failed; with 1 when a phase stopped or more of
     its rows failed than max_failed_fraction allows; with 2 when the request is wrong.
@@ -67,7 +73,7 @@ def run(
             raise ParamsError(f"--until must be one of {', '.join(ASSET_NAMES)}, got {until!r}.")
         from curator_dagster.commands.run_and_retry import run_command
 
-        code = run_command(source, root, params, until=until)
+        code = run_command(source, root, params, until=until, asks=not yes and sys.stdin.isatty())
     except ParamsError as error:
         raise _exit_with_message(error) from error
     raise typer.Exit(code)

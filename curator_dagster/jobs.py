@@ -35,6 +35,8 @@ def find_videos_job(curation: Curation) -> dg.JobDefinition:
         while not is_complete:
             scan = scan_source(curation, storage, source, context.instance, cursor)
             add_partitions(context.instance, curation.scoped("sources"), scan.new_partitions)
+            for event in scan.existing:
+                context.instance.report_runless_asset_event(event)
             context.log.info(scan.scan_summary)
             cursor, is_complete = scan.cursor, scan.is_complete
 

@@ -1,17 +1,18 @@
-"""One line that sums up a run of a phase: items reused, redecided and computed, and which changes caused that."""
+"""Lines about a run of a phase: before it, changed parameters; after it, items by reuse and the causes."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from stages.manifest import ALL
-from stages.run import PhaseReport
+from stages.manifest import ALL, ManifestRef
+from stages.params import Params
+from stages.run import PhaseReport, changed_params
 
 
 def summary_line(reports: Mapping[str, PhaseReport]) -> str:
     """Items of all partitions together, as "split: 12 partitions, 768 items: 760 reused, 0 redecided, 8 computed".
 
-    Ends with the changes that invalidated rows: "because split.threshold changed from 0.4 to 0.3". A change that
-    affects only some of the partitions has their number.
+    Ends with the causes: "because split.threshold changed from 0.4 to 0.3". A change that affects only some of the
+    partitions has their number. Where the changes lead back to rows that earlier runs made, it says so.
     """
     phase_reports = list(reports.values())
     if not phase_reports:
@@ -22,15 +23,35 @@ def summary_line(reports: Mapping[str, PhaseReport]) -> str:
     partitions = _plural(len(phase_reports), "partition") if ALL not in reports else "all partitions"
     work = f"{reused} reused, {redecided} redecided, {computed} computed"
     line = f"{phase_reports[0].phase}: {partitions}, {_plural(items, 'item')}: {work}"
-    changes = Counter(change for report in phase_reports for change in invalidating_changes(report))
+    changes = Counter(change for report in phase_reports for change in report.changes)
     causes = [change if times == len(phase_reports) else f"{change} (in {times})" for change, times in changes.items()]
-    return f"{line} because {' and '.join(causes)}" if causes else line
+    if not causes:
+        return line
+    earlier = ", rows made earlier are used again" if reused and not (redecided or computed) else ""
+    return f"{line} because {' and '.join(causes)}{earlier}"
+
+
+def changed_params_line(params: Params, tables: Sequence[ManifestRef]) -> str:
+    """Says which parameters of a phase differ from those of its tables, and of how many; empty where none does.
+
+    As "clips: split.threshold changed from 0.3 to 0.4 (in 2 of 3 tables)".
+    """
+    changes = changed_params(params, tables)
+    parts = [
+        change if count == len(tables) else f"{change} (in {count} of {len(tables)} tables)"
+        for change, count in changes.items()
+    ]
+    return f"{params.asset}: {'; '.join(parts)}" if parts else ""
 
 
 def _plural(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
-def invalidating_changes(report: PhaseReport) -> list[str]:
-    """Changes that invalidated rows of one partition; none where all rows stayed valid, or in its first run."""
-    return report.changes if report.computed or report.redecided else []
+def causes_of(report: PhaseReport) -> str:
+    """The changes since the last version of one partition's table, in a sentence; empty where there are none."""
+    if not report.changes:
+        return ""
+    is_reused = report.reused and not (report.computed or report.redecided)
+    earlier = "; rows made earlier are used again" if is_reused else ""
+    return "; ".join(report.changes) + earlier

@@ -3,6 +3,7 @@
 from typing import Any
 
 import dagster as dg
+import typer
 
 from curator_dagster.commands.cli_params import ParamValues
 from curator_dagster.commands.console import (
@@ -14,16 +15,23 @@ from curator_dagster.commands.console import (
 )
 from curator_dagster.commands.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
 from curator_dagster.commands.retry_plan import plan_retry
-from curator_dagster.commands.run_plan import RunPlan, dagster_instance, execute_plan, plan_run
-from curator_dagster.phase_summary import invalidating_changes, summary_line
+from curator_dagster.commands.run_plan import RunPlan, changed_tables, dagster_instance, execute_plan, plan_run
+from curator_dagster.phase_summary import summary_line
 from stages.errors import CurationError, ParamsError, StorageError
 from stages.params import ExecutorParams
 from stages.retry import using
 from stages.run import Session, open_session
 
 
-def run_command(source: str, root: str, params: dict[str, Any], *, until: str) -> int:
+def run_command(source: str, root: str, params: dict[str, Any], *, until: str, asks: bool = False) -> int:
     """Curate, show progress, print a summary, and return the exit code.
+
+    Args:
+        source: a folder of videos, one video, or an fsspec URL.
+        root: where everything is written.
+        params: validated, by group.
+        until: the last asset to make.
+        asks: whether to ask before tables are made with other parameters than before.
 
     Raises:
         ParamsError: the request is invalid.
@@ -32,6 +40,7 @@ def run_command(source: str, root: str, params: dict[str, Any], *, until: str) -
     with using(params["executor"].backoff):
         try:
             run_plan = plan_run(source, root, params, until=until)
+            changes = changed_tables(run_plan)
         except ParamsError:
             raise
         except CurationError as error:  # the store does not answer, or the list of partitions is damaged
@@ -41,6 +50,11 @@ def run_command(source: str, root: str, params: dict[str, Any], *, until: str) -
             err.print(f"curator: {_unusable_root(root, error)}")
             return EXIT_FAILED
         err.print(f"videos: {run_plan.num_sources}, partitions: {len(run_plan.partitions)}, root: {run_plan.root}")
+        for change in changes:
+            err.print(f"made with other parameters than before: {change}", soft_wrap=True)
+        if changes and asks and not typer.confirm("Go on?", err=True):
+            err.print("Nothing was curated; new videos are registered.")
+            return EXIT_INTERRUPTED
         return _execute_plans([run_plan], params["executor"])
 
 
@@ -114,7 +128,7 @@ def _print_summary(root: str, session: Session) -> None:
     if reasons is not None:
         out.print(reasons)
     for reports in session.reports:
-        if any(invalidating_changes(report) for report in reports.values()):
+        if any(report.changes for report in reports.values()):
             out.print(summary_line(reports), soft_wrap=True)
     made = {report.asset for reports in session.reports for report in reports.values()}
     place = "dataset" if "dataset" in made else "manifests"

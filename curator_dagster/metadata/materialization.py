@@ -9,7 +9,7 @@ import dagster as dg
 from curator_dagster.metadata.markdown import BUDGET, render_markdown
 from curator_dagster.metadata.table_statistics import TableStatistics, phase_rates, table_statistics
 from curator_dagster.metadata.table_values import reasons_table, stages_detail, stages_table
-from curator_dagster.phase_summary import invalidating_changes
+from curator_dagster.phase_summary import causes_of
 from curator_dagster.printable_text import printable
 from curator_dagster.resources import Storage
 from stages.errors import CurationError
@@ -127,8 +127,8 @@ def _provenance_metadata(report: PhaseReport, ref: ManifestRef) -> dict[str, dg.
         "items_computed": count(report.computed),
         **_float_metadata({f"phase_{name}": value for name, value in report.counters.items()}),
     }
-    if invalidating_changes(report):
-        metadata["items_made_again_because"] = dg.MetadataValue.text("; ".join(invalidating_changes(report)))
+    if causes := causes_of(report):
+        metadata["items_made_again_because"] = dg.MetadataValue.text(causes)
     if report.stages:
         metadata["phase_stages"] = stages_table(report)
         metadata["phase_stages_detail"] = stages_detail(report)

@@ -15,11 +15,16 @@ from curator_dagster.curation import Curation
 from curator_dagster.partitioning import TimeWindowPartitioning
 from curator_dagster.resources import Storage
 from curator_dagster.runs_in_progress import runs_in_progress
+from curator_dagster.watch.complete_partitions import CompletePartitions
 from curator_dagster.watch.cursor import SourceCursor
+from curator_dagster.watch.existing_tables import existing_materializations
 from curator_dagster.watch.new_sources import list_new_sources, register_new_sources
 from curator_dagster.watch.run_requests import build_run_requests
 from curator_dagster.watch.source import SourceBucket
 from stages.sources import Register
+
+_MIN_REQUEST_S = 5.0
+"""A scan has at least so long for its run requests, however long it listed and registered."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,7 @@ class ScanResult:
 
     Attributes:
         new_partitions: keys that the instance lacks, in the order of registration.
+        existing: materializations of partitions that are up to date and of which the instance knows none.
         requests: run requests.
         cursor: for the next scan.
         is_complete: the listing is complete, and every source that has stopped changing is registered.
@@ -36,6 +42,7 @@ class ScanResult:
     """
 
     new_partitions: list[str]
+    existing: list[dg.AssetMaterialization]
     requests: list[dg.RunRequest]
     cursor: SourceCursor
     is_complete: bool
@@ -44,26 +51,46 @@ class ScanResult:
 
 
 def scan_source(
-    curation: Curation, storage: Storage, source: SourceBucket, instance: dg.DagsterInstance, cursor: SourceCursor
+    curation: Curation,
+    storage: Storage,
+    source: SourceBucket,
+    instance: dg.DagsterInstance,
+    cursor: SourceCursor,
+    *,
+    is_preview: bool = False,
 ) -> ScanResult:
     """List the source, register new videos that have stopped changing, and build run requests for them.
+
+    Args:
+        curation: the curation.
+        storage: of its root.
+        source: what is scanned.
+        instance: knows the partitions and the runs.
+        cursor: of the scan before.
+        is_preview: write nothing to the root. New videos are counted and not registered, so that no run is requested
+            for them.
 
     Raises:
         ParamsError: the source does not exist.
         StorageError: a store does not answer.
     """
     with _SCAN_LOCK:
-        return _scan(curation, storage, source, instance, cursor)
+        return _scan(curation, storage, source, instance, cursor, is_preview)
 
 
 def _scan(
-    curation: Curation, storage: Storage, source: SourceBucket, instance: dg.DagsterInstance, cursor: SourceCursor
+    curation: Curation,
+    storage: Storage,
+    source: SourceBucket,
+    instance: dg.DagsterInstance,
+    cursor: SourceCursor,
+    is_preview: bool,
 ) -> ScanResult:
     ends_at = time.monotonic() + source.tick_s
     has_time_windows = isinstance(curation.partitioning, TimeWindowPartitioning)
     register = _refreshed_register(storage)
     found = list_new_sources(curation, source, register, cursor)
-    unregistered = register_new_sources(curation, register, found.ready, ends_at)
+    unregistered = found.ready if is_preview else register_new_sources(curation, register, found.ready, ends_at)
     known = curation.partitions_def.get_partition_keys(dynamic_partitions_store=instance)
     known_keys = set(known)
     missing = [] if has_time_windows else [key for key in register.member_files if key not in known_keys]
@@ -73,15 +100,31 @@ def _scan(
     entries = register.entries_after(last_requested)
     keys = [*known, *missing]
     in_progress = runs_in_progress(curation, instance, keys)
-    requests, requested = build_run_requests(curation, source, entries, keys, in_progress)
+    runs = build_run_requests(
+        curation,
+        source,
+        entries,
+        keys,
+        in_progress,
+        CompletePartitions(register),
+        max(ends_at, time.monotonic() + _MIN_REQUEST_S),
+    )
     position = cursor.position if unregistered else found.position
-    scan_summary = f"{found.summary} {len(found.ready) - len(unregistered)} registered."
-    request_summary = f"{len(requests)} runs asked for."
-    if entries and not requested:
+    registered = f"{len(found.ready) - len(unregistered)} registered"
+    scan_summary = f"{found.summary} " + (
+        f"{len(found.ready)} to register, none of it in this preview." if is_preview else f"{registered}."
+    )
+    request_summary = f"{len(runs.requests)} runs asked for."
+    if entries and not runs.last_entry:
         request_summary += " The next wait for a run that works on the same partitions."
-    requested = requested or last_requested
+    requested = runs.last_entry or last_requested
+    existing = existing_materializations(curation, storage, instance, runs.complete)
     next_cursor = SourceCursor(position, found.seen, requested, _registration(register, requested))
-    return ScanResult(missing, requests, next_cursor, not unregistered and not position, scan_summary, request_summary)
+    if runs.complete:
+        request_summary += f" {len(runs.complete)} partitions are made already."
+    is_complete = not unregistered and not position
+    next_cursor = cursor if is_preview else next_cursor
+    return ScanResult(missing, existing, runs.requests, next_cursor, is_complete, scan_summary, request_summary)
 
 
 def _registration(register: Register, number: int) -> str:

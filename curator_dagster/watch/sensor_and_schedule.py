@@ -1,6 +1,7 @@
 """The sensor `new_videos` and the schedule `new_videos_on_schedule`: each tick is one scan of the source."""
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -39,6 +40,7 @@ def new_videos_sensor(curation: Curation, job: Any) -> dg.SensorDefinition:
                 dg.AddDynamicPartitionsRequest(curation.scoped("sources"), keys)
                 for keys in key_chunks(scan.new_partitions)
             ],
+            asset_events=scan.existing,
             cursor=scan.cursor.serialize(),
         )
 
@@ -59,8 +61,11 @@ def new_videos_schedule(curation: Curation, job: Any) -> dg.ScheduleDefinition:
         schedule_cursor = _ScheduleCursor(context.instance, curation)
         start = schedule_cursor.read()
         scan = _scan(curation, context, start)
-        add_partitions(context.instance, curation.scoped("sources"), scan.new_partitions)
-        schedule_cursor.write(start, scan)
+        if not _is_preview(context):
+            add_partitions(context.instance, curation.scoped("sources"), scan.new_partitions)
+            for event in scan.existing:
+                context.instance.report_runless_asset_event(event)
+            schedule_cursor.write(start, scan)
         requests = [request for request in scan.requests if not schedule_cursor.has_run(str(request.run_key))]
         return requests or dg.SkipReason(f"{scan.scan_summary} {scan.request_summary}")
 
@@ -73,9 +78,23 @@ def _scan(
     storage = getattr(context.resources, curation.scoped("storage"))
     source = getattr(context.resources, curation.scoped("source"))
     with using(SHORT_BACKOFF):
-        scan = scan_source(curation, storage, source, context.instance, cursor)
+        scan = scan_source(curation, storage, source, context.instance, cursor, is_preview=_is_preview(context))
     context.log.info(f"{scan.scan_summary} {scan.request_summary}")
     return scan
+
+
+def _is_preview(context: dg.SensorEvaluationContext | dg.ScheduleEvaluationContext) -> bool:
+    """True where Dagster evaluates without a tick, as *Preview tick result* does: it commits nothing of the result.
+
+    Dagster does not say so. The daemon keys the logs of a tick by the tick's number; the context of a code server that
+    was given no key makes one from the time.
+    """
+    if context.instance_ref is None or not context.log_key:  # a person's own call
+        return False
+    return _TIME_AS_LOG_KEY.fullmatch(context.log_key[-1]) is not None
+
+
+_TIME_AS_LOG_KEY = re.compile("[0-9]{8}_[0-9]{6}")
 
 
 class _ScheduleCursor:

@@ -9,8 +9,23 @@ between phases, and starts them with the first task: a phase whose rows all exis
 
 from stages.phase import PhaseReport
 from stages.run.inputs import Inputs
+from stages.run.launch_policy import CAPTION_HOSTS_VARIABLE, PLUGINS_VARIABLE, LaunchPolicy, host_and_port
+from stages.run.params_comparison import changed_params
 from stages.run.phases import check_phases, check_reachable
 from stages.run.progress import Progress
 from stages.run.session import Session, open_session
 
-__all__ = ["Inputs", "PhaseReport", "Progress", "Session", "check_phases", "check_reachable", "open_session"]
+__all__ = [
+    "CAPTION_HOSTS_VARIABLE",
+    "PLUGINS_VARIABLE",
+    "Inputs",
+    "LaunchPolicy",
+    "PhaseReport",
+    "Progress",
+    "Session",
+    "changed_params",
+    "check_phases",
+    "check_reachable",
+    "host_and_port",
+    "open_session",
+]

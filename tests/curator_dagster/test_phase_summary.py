@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from curator_dagster.phase_summary import summary_line
@@ -49,6 +50,21 @@ def test_summary_line_counts_the_partitions_that_a_change_affects(
     assert summary_line(session.reports[-1]).endswith(
         "5 computed because split.threshold changed from 0.4 to 0.3 (in 2)"
     )
+
+
+def test_step_says_before_its_work_that_parameters_changed(
+    run: Run, instance: dg.DagsterInstance, partitions: list[str]
+) -> None:
+    run(partitions[:2], ["videos", "clips"])
+    result = run(partitions, ["videos", "clips"], clips={"threshold": 0.3})
+    events = [(entry.step_key, entry.user_message) for entry in instance.all_logs(result.run_id)]
+    said = (
+        "Tables are made with other parameters than before. "
+        "clips: split.threshold changed from 0.4 to 0.3 (in 2 of 3 tables)."
+    )
+    position = events.index(("clips", said))
+    assert position < next(index for index, (key, text) in enumerate(events) if key == "clips" and "computed" in text)
+    assert not any("other parameters" in text for key, text in events if key == "videos")
 
 
 def test_summary_line_of_nothing_says_so() -> None:

@@ -2,21 +2,24 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 import pytest
+from dagster._grpc.impl import get_external_schedule_execution, get_external_sensor_execution
 
+from curator_dagster.commands.run_plan import assets_up_to
 from curator_dagster.curation import Curation
 from curator_dagster.definitions import curation_definitions
+from curator_dagster.partition_keys import partition_tags, sync_partitions
 from curator_dagster.partitioning import TimeWindowPartitioning
 from curator_dagster.resources import Storage
 from curator_dagster.watch.source import SourceBucket
 from stages.errors import ParamsError
-from stages.manifest import read_manifest
+from stages.manifest import last_commit, read_manifest
 from stages.params import ReadParams
 from stages.run import Session
-from stages.sources import read_members
+from stages.sources import list_sources, read_members, register_sources
 from tests.curator_dagster.conftest import QUIET, put
 
 
@@ -329,3 +332,119 @@ def test_find_videos_adds_every_partition_and_runs_none(watched: WatchedFolder) 
     assert result.success
     assert len(watched.instance.get_dynamic_partitions("sources")) == 2
     assert watched.instance.get_materialized_partitions(dg.AssetKey("videos")) == set()
+
+
+def test_a_partition_that_the_command_line_made_is_not_asked_for_again(watched: WatchedFolder) -> None:
+    """With other parameters than those of the code location, which stay in force."""
+    partitions = curate_elsewhere(watched, clips={"threshold": 0.3})
+    result = watched.tick()
+    assert (run_keys(result), added_partitions(result)) == ([], partitions)
+    events = {(event.asset_key.to_user_string(), event.partition) for event in result.asset_events}
+    assert len(events) == 6 * len(partitions) + 1
+    assert ("unique_clips", None) in events
+    commit = last_commit(watched.storage.open(), watched.storage.ref("clips", partitions[0]))
+    assert commit is not None
+    assert (commit.number, commit.lineage["params"]["threshold"]) == (1, 0.3)
+
+
+def test_a_new_version_of_a_source_is_asked_for_with_the_partition_of_the_old_one(watched: WatchedFolder) -> None:
+    partitions = curate_elsewhere(watched)
+    cursor = watched.apply(watched.tick())
+    put(watched.folder, "a.mp4", content="other content")
+    result = watched.tick(cursor)
+    (new,) = added_partitions(result)
+    (old,) = [key for key in partitions if "a.mp4" in str(read_members(watched.storage.open(), key)["uri"].to_pylist())]
+    assert {key for request in result.run_requests for key in request.tags.values()} >= {old, new}
+
+
+def test_a_partition_that_the_command_line_made_is_not_missing_for_automation(watched: WatchedFolder) -> None:
+    partitions = curate_elsewhere(watched)
+    result = replace(watched, curation=replace(watched.curation, automated=True)).tick()
+    assert added_partitions(result) == partitions
+    assert {event.partition for event in result.asset_events} == {*partitions, None}
+
+
+def test_a_partition_with_a_damaged_table_is_asked_for(watched: WatchedFolder) -> None:
+    partitions = curate_elsewhere(watched)
+    files = watched.storage.open()
+    files.write_bytes(f"{watched.storage.ref('dataset', partitions[1]).folder}/_commits/1.json", b"{")
+    (request,) = watched.tick().run_requests
+    assert request.tags["dagster/partition"] == partitions[1]
+
+
+def test_a_partition_that_dedup_never_saw_is_asked_for(watched: WatchedFolder) -> None:
+    """Its dataset was written by a launch of some assets, while `unique_clips` was there from other partitions."""
+    (first, _) = curate_elsewhere(watched)
+    put(watched.folder, "d.mp4", "e.mp4")
+    keys = curate_elsewhere(watched, only=("videos", "clips", "filtered_clips", "captions", "dataset"))
+    results = watched.tick()
+    tags = [value for request in results.run_requests for value in request.tags.values()]
+    assert first not in tags
+    assert keys[-1] in tags
+
+
+@pytest.mark.parametrize("until", ["videos", "clips", "captions"])
+def test_a_partition_that_was_made_in_part_is_asked_for(watched: WatchedFolder, until: str) -> None:
+    partitions = curate_elsewhere(watched, until=until)
+    (request,) = watched.tick().run_requests
+    assert request.tags["dagster/asset_partition_range_start"] == partitions[0]
+
+
+def test_a_preview_writes_nothing_to_the_root(watched: WatchedFolder) -> None:
+    """As a code server evaluates a tick: *Preview tick result* gives no key for its logs, the daemon does."""
+    curate_elsewhere(watched)
+    put(watched.folder, "d.mp4")
+    before = tree(watched.storage.root)
+    repository = watched.defs.get_repository_def()
+    with dg.instance_for_test() as instance:
+
+        def evaluate(log_key: list[str] | None) -> Any:
+            return get_external_sensor_execution(
+                repository, cast(Any, None), instance.get_ref(), "new_videos", None, None, None, log_key, None
+            )
+
+        preview = evaluate(None)
+        assert tree(watched.storage.root) == before
+        assert "1 to register, none of it in this preview." in (preview.skip_message or "")
+        tick = evaluate([repository.name, "new_videos", "17"])
+        assert len(tick.run_requests) == 1
+        assert tree(watched.storage.root) != before
+
+
+def test_a_preview_of_the_schedule_writes_nothing(watched: WatchedFolder) -> None:
+    repository = watched.defs.get_repository_def()
+    with dg.instance_for_test() as instance:
+
+        def evaluate(log_key: list[str] | None) -> Any:
+            return get_external_schedule_execution(
+                repository, instance.get_ref(), "new_videos_on_schedule", 1.7e9, "UTC", log_key
+            )
+
+        preview = evaluate(None)
+        assert tree(watched.storage.root) == {}
+        assert instance.get_dynamic_partitions("sources") == []
+        assert "3 to register, none of it in this preview." in (preview.skip_message or "")
+        assert len(evaluate([repository.name, "new_videos_on_schedule", "17"]).run_requests) == 1
+        assert len(instance.get_dynamic_partitions("sources")) == 2
+
+
+def curate_elsewhere(
+    watched: WatchedFolder, until: str = "dataset", only: tuple[str, ...] = (), **params: dict[str, Any]
+) -> list[str]:
+    """Curate the folder as the command line does, on an instance of its own; returns the partitions."""
+    read = ReadParams(partition_size=2)
+    register_sources(watched.storage.open(), list_sources(str(watched.folder), read), read)
+    job = watched.defs.resolve_job_def("curate")
+    config = {**QUIET, "ops": {asset: {"config": values} for asset, values in params.items()}}
+    with dg.DagsterInstance.ephemeral() as instance:
+        keys = sync_partitions(instance, watched.storage.open())
+        selection = [dg.AssetKey(asset) for asset in only or assets_up_to(until)]
+        job.execute_in_process(
+            instance=instance, run_config=config, tags=partition_tags(keys), asset_selection=selection
+        )
+    return keys
+
+
+def tree(root: str) -> dict[str, int]:
+    """Size of each file below a folder."""
+    return {str(path): path.stat().st_size for path in Path(root).rglob("*") if path.is_file()}
