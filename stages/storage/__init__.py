@@ -4,6 +4,7 @@ In: paths below a root, URIs of sources. Out: bytes, listings, open files. A cal
 the current `stages.retry.Backoff`; lasting errors are raised.
 """
 
+from stages.storage.lease import Lease, exclusive
 from stages.storage.locations import (
     FileInfo,
     is_in_memory,
@@ -23,9 +24,11 @@ __all__ = [
     "STORE_CLIENTS",
     "FileInfo",
     "FileReplaced",
+    "Lease",
     "Storage",
     "call_with_retries",
     "digest",
+    "exclusive",
     "file_numbers",
     "is_in_memory",
     "is_lasting",

@@ -161,4 +161,5 @@ def test_curator_runs_from_bucket_to_bucket(s3_bucket: str, tmp_path: Path, monk
     written = read_manifest(f"{s3_bucket}/out", "dataset")
     assert written["status"].to_pylist() == ["kept"] * 3
     storage = Storage(f"{s3_bucket}/out")
-    assert all(storage.exists(path) for path in written["path"].to_pylist())
+    assert all(storage.exists(f"dataset/{path}") for path in written["path"].to_pylist())
+    assert storage.list("former") == []
