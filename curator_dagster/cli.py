@@ -160,6 +160,45 @@ def report(
         raise _exit_with_message(error) from error
 
 
+@app.command()
+def tag(
+    root: Annotated[str, typer.Argument(help="Where `curator run` wrote to.")],
+    name: Annotated[str, typer.Argument(help="Letters, digits, '.', '-' and '_', a letter first.")],
+    version: Annotated[int | None, typer.Option(help="Number of the version; the newest without it.")] = None,
+) -> None:
+    """Name a version of a root, which is kept from then on: `read_manifest(root, "dataset", version=NAME)`."""
+    from stages.manifest import tag_version
+    from stages.storage import Storage
+
+    try:
+        number = tag_version(Storage(root), name, version)
+    except (StorageError, OSError) as error:
+        raise _exit_with_message(error, EXIT_FAILED) from error
+    except CurationError as error:
+        raise _exit_with_message(error) from error
+    typer.echo(f"{name}: version {number} of {root}")
+
+
+@app.command()
+def vacuum(
+    root: Annotated[str, typer.Argument(help="Where `curator run` wrote to.")],
+    keep: Annotated[int, typer.Option(min=1, help="So many of the newest versions stay; tagged ones always do.")] = 10,
+    min_age_h: Annotated[
+        float, typer.Option(min=0, help="Younger files stay: a run may be writing them. In hours.")
+    ] = 24.0,
+    delete: Annotated[bool, typer.Option("--delete", help="Remove it. Without this, it is only counted.")] = False,
+) -> None:
+    """Count, or remove, what no kept version of a root names: versions, rows, clips, frames."""
+    from curator_dagster.commands.vacuum import vacuum_command
+
+    try:
+        vacuum_command(root, keep=keep, min_age_s=min_age_h * 3600, deletes=delete)
+    except (StorageError, OSError) as error:
+        raise _exit_with_message(error, EXIT_FAILED) from error
+    except CurationError as error:
+        raise _exit_with_message(error) from error
+
+
 def _exit_with_message(error: Exception, code: int = EXIT_WRONG_REQUEST) -> typer.Exit:
     typer.echo(f"curator: {error}", err=True)
     return typer.Exit(code)

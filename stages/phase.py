@@ -2,7 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
@@ -120,8 +120,11 @@ class Phase(ABC, Generic[P]):
         """
         return set(stored)
 
-    def finish(self, output: ManifestRef) -> None:
-        """Write the files that depend on the whole table, after its commit. Must be idempotent."""
+    def finish(self, outputs: Sequence[ManifestRef]) -> None:
+        """Do what follows the commits of a run's tables, once for all of them. Must be idempotent.
+
+        Not called where the run is interrupted; the next run calls it, also where it has nothing to compute.
+        """
 
     def row_key(self, item: Row) -> str:
         """Hash of the code version, the work parameters, the identity and the item's key columns."""

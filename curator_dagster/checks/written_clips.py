@@ -34,4 +34,4 @@ def _damaged_files(checked: CheckedTable, kept: list[Row], opened: list[Row]) ->
     missing = list(missing_files(checked.storage, checked.report.partition, kept))
     yield from missing
     if not missing:
-        yield from unreadable_clips(checked.storage, opened)
+        yield from unreadable_clips(checked.storage, checked.report.partition, opened)

@@ -12,6 +12,7 @@ from typing import Any
 
 from stages.pictures import stored_stills
 from stages.storage import Storage
+from stages.write import read_dataset_file
 
 Row = dict[str, Any]
 
@@ -74,7 +75,7 @@ def _read_each(storage: Storage, clips: Iterable[Row], largest: int) -> Iterator
 def _pictures(storage: Storage, clip: Row, largest: int) -> list[EmbeddedPicture]:
     if clip["preview_path"]:
         try:
-            preview = _picture("image/webp", storage.read_bytes(clip["preview_path"]))
+            preview = _picture("image/webp", read_dataset_file(storage, clip["preview_path"], clip["partition"]))
         except FileNotFoundError:
             return _stills(storage, clip)
         if len(preview.data) <= largest:

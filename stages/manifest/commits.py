@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.errors import ManifestError
+from stages.manifest.root_versions import find_version
 from stages.manifest.row_files import (
     CommittedFile,
     ManifestRef,
@@ -53,11 +54,24 @@ class Commit:
 _NO_COMMIT = Commit(0, "", [], {}, {}, {})
 
 
-def read_manifest(root: str, asset: str, partition: str | None = None, columns: list[str] | None = None) -> pa.Table:
+def read_manifest(
+    root: str,
+    asset: str,
+    partition: str | None = None,
+    columns: list[str] | None = None,
+    version: int | str | None = None,
+) -> pa.Table:
     """Read the committed rows of an asset, of one partition or of all, in the order of its schema's ``sort_by``.
 
+    Args:
+        root: folder or fsspec URL.
+        asset: name of the table.
+        partition: its key; all partitions where none is given.
+        columns: their names; all where none are given.
+        version: number or tag of a version of the root; the newest commit of each table where none is given.
+
     Raises:
-        ManifestError: no such asset or column, or nothing is committed for it, or a committed file is missing.
+        ManifestError: no such asset, column or version, or nothing is committed for it, or a committed file is missing.
     """
     if asset not in ASSETS:
         raise ManifestError(f"Asset must be one of {list(ASSETS)}, got {asset!r}.")
@@ -65,9 +79,15 @@ def read_manifest(root: str, asset: str, partition: str | None = None, columns: 
     if unknown:
         raise ManifestError(f"Columns of {asset} must be among {ASSETS[asset].schema.names}, got {sorted(unknown)}.")
     storage = Storage(root)
-    partitions = [partition] if partition is not None else committed_partitions(storage, asset)
-    refs = [ManifestRef(storage.root, asset, name) for name in partitions]
-    tables = [read_commit(storage, ref, commit, columns) for ref in refs if (commit := last_commit(storage, ref))]
+    if version is None:
+        partitions = [partition] if partition is not None else committed_partitions(storage, asset)
+        refs = [ManifestRef(storage.root, asset, name) for name in partitions]
+        commits = [(ref, commit) for ref in refs if (commit := last_commit(storage, ref))]
+    else:
+        numbers = find_version(storage, version).tables.get(asset, {})
+        refs = [ManifestRef(storage.root, asset, name) for name in sorted(numbers) if partition in (None, name)]
+        commits = [(ref, load_commit(storage, ref, numbers[ref.partition])) for ref in refs]
+    tables = [read_commit(storage, ref, commit, columns) for ref, commit in commits]
     if not tables:
         where = f"partition {partition!r} of " if partition is not None else ""
         raise ManifestError(

@@ -30,6 +30,7 @@ class PhaseRun:
         self._committed_totals = WorkTotals()
         self._planning_errors: dict[str, CurationError] = {}
         self.reports: dict[str, PhaseReport] = {}
+        self._committed: list[ManifestRef] = []
         self._started = time.monotonic()
 
     def tasks(self, outputs: list[ManifestRef]) -> Iterator[Task]:
@@ -77,6 +78,11 @@ class PhaseRun:
                 for name, amount in stage.counters.items():
                     report.counters[name] = report.counters.get(name, 0.0) + amount
 
+    def finish(self) -> None:
+        """Let the phase do what follows the commits."""
+        if self._committed:
+            self._phase.finish(self._committed)
+
     def raise_planning_error(self) -> None:
         """Raise the error of a partition that could not be planned.
 
@@ -101,5 +107,6 @@ class PhaseRun:
         partition = run.output.partition
         if run.is_done and partition not in self.reports:
             self.reports[partition] = run.commit()
+            self._committed.append(run.output)
             self._committed_totals = WorkTotals.sum([self._committed_totals, WorkTotals.of(run)])
             del self._running[partition]

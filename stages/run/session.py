@@ -80,6 +80,7 @@ class Session:
                 self._committed_versions.update(
                     {(report.asset, key): report.commit for key, report in run.reports.items()}
                 )
+        run.finish()
         run.raise_planning_error()
         _check_failed_fraction(params, run.reports)
         return run.reports

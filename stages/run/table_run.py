@@ -128,7 +128,6 @@ class TableRun:
         files = [_file_with_items(entry, keys) for entry, keys in chosen.values()]
         files.extend(self.writer.files)
         commit = commit_table(self._storage, self.output, files, self._lineage)
-        self._phase.finish(self.output)
         return PhaseReport(
             phase=self._phase.params.phase,
             asset=self.output.asset,

@@ -1,10 +1,22 @@
 """The write phase: writes kept clips as files, with a preview and JSON for each, and an index per partition.
 
 In: kept rows of `unique_clips`, with their captions and scores. Out: rows of `dataset` and the files that they name,
-and the verification of these files. FFmpeg is imported at the first clip.
+published as a version of the root, and the verification of these files. FFmpeg is imported at the first clip.
 """
 
+from stages.write.paths import FORMER_FOLDER, PATH_COLUMNS
 from stages.write.phase import WritePhase
+from stages.write.publishing import LEASE_FOLDER, named_files, read_dataset_file
 from stages.write.verification import missing_files, sample_clips, unreadable_clips
 
-__all__ = ["WritePhase", "missing_files", "sample_clips", "unreadable_clips"]
+__all__ = [
+    "FORMER_FOLDER",
+    "LEASE_FOLDER",
+    "PATH_COLUMNS",
+    "WritePhase",
+    "missing_files",
+    "named_files",
+    "read_dataset_file",
+    "sample_clips",
+    "unreadable_clips",
+]

@@ -23,7 +23,7 @@ from stages.media import (
 from stages.params import WriteParams
 from stages.storage import Storage, stat_source
 from stages.tasks import Clip, Frames, Rejected, Row, Span, Video
-from stages.write.paths import media_path, metadata_path, preview_path
+from stages.write.paths import dataset_location, former_location, media_path, metadata_path, preview_path
 
 
 class ClipWriter:
@@ -58,7 +58,8 @@ class ClipWriter:
         columns["duration_s"] = video.clip.span.duration_s
         text = json.dumps({**video.clip.columns, **columns}, ensure_ascii=False, indent=1)
         columns["metadata_path"] = metadata_path(dict(video.clip.columns), text)
-        self._storage.write_bytes(columns["metadata_path"], text.encode())
+        if self._find(columns["metadata_path"]) is None:
+            self._storage.write_bytes(former_location(columns["metadata_path"]), text.encode())
         return columns
 
     def close(self) -> None:
@@ -67,41 +68,48 @@ class ClipWriter:
 
     def _write_media(self, video: Video) -> Row:
         path = media_path(dict(video.clip.columns), self._params)
-        cut = self._existing_cut(path)
-        if cut is None:
-            cut = self._cut(video, path)
+        location = self._find(path)
+        cut = self._existing_cut(location)
+        if location is None or cut is None:  # a damaged file is replaced where it is
+            location = location or former_location(path)
+            cut = self._cut(video, location)
             heartbeat.count("copied_clips" if cut.method == "copy" else "encoded_clips")
         else:
             heartbeat.count("reused_files")
         return {
             "path": path,
-            "bytes": stat_source(self._storage.location(path)).size_bytes,
+            "bytes": stat_source(self._storage.location(location)).size_bytes,
             "clip_codec": cut.codec,
             "cut": cut.method,
             "num_frames": cut.num_frames,
         }
 
-    def _existing_cut(self, path: str) -> ClipFile | None:
+    def _find(self, path: str) -> str | None:
+        """Where a file of an earlier run lies below the root; None where there is none."""
+        found = (place for place in (dataset_location(path), former_location(path)) if self._storage.exists(place))
+        return next(found, None)
+
+    def _existing_cut(self, location: str | None) -> ClipFile | None:
         """The cut in a file of an earlier run; None where the file does not exist or is damaged.
 
         Raises:
             StorageUnavailable: the file exists, and cannot be read now.
         """
-        if not self._storage.exists(path):
+        if location is None:
             return None
         try:
-            return read_clip_file(self._storage.location(path))
+            return read_clip_file(self._storage.location(location))
         except StorageUnavailable:
             raise
         except SourceError:
             return None
 
-    def _cut(self, video: Video, path: str) -> ClipFile:
+    def _cut(self, video: Video, location: str) -> ClipFile:
         _check_source_tag(video)
         with tempfile.TemporaryDirectory(prefix="curator-") as folder:
             target = str(Path(folder) / "clip.mp4")
             cut = cut_clip(self._cut_job(video.uri, video.clip), target)
-            self._storage.put_file(path, target)
+            self._storage.put_file(location, target)
         return cut
 
     def _cut_job(self, uri: str, clip: Clip) -> CutJob:
@@ -116,10 +124,10 @@ class ClipWriter:
 
     def _write_preview(self, video: Video) -> str:
         path = preview_path(dict(video.clip.columns), self._params)
-        if not self._storage.exists(path):
+        if self._find(path) is None:
             height_px = self._params.preview_height_px
             data = encode_preview(self._preview_frames(video), video.clip.span, height_px=height_px)
-            self._storage.write_bytes(path, data)
+            self._storage.write_bytes(former_location(path), data)
         return path
 
     def _preview_frames(self, video: Video) -> Iterator[Frames]:

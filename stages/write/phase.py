@@ -1,6 +1,6 @@
 """The write phase: writes kept clips as files, and an index per partition."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 import pyarrow as pa
@@ -15,8 +15,9 @@ from stages.pipeline import Pipeline
 from stages.schemas import ASSETS
 from stages.tasks import Row, Task, VideoTask
 from stages.write.captions import CAPTION_COLUMNS, WINDOW_TYPE, windows_by_clip
-from stages.write.dataset_files import stored_rows_with_files, sync_with_newest_commit
+from stages.write.dataset_files import stored_rows_with_files
 from stages.write.paths import PATH_COLUMNS
+from stages.write.publishing import publish
 from stages.write.stage import WriteStage, missing_caption
 
 _EXCLUDED_COLUMNS = ("status", "reason", "error", "row_key", "decision_key", "thresholds")
@@ -85,12 +86,9 @@ class WritePhase(Phase[WriteParams]):
         """The stored rows whose files all exist, and rows that need none."""
         return stored_rows_with_files(output, stored, decide=self.decide)
 
-    def finish(self, output: ManifestRef) -> None:
-        """Write the index of the kept clips, and remove files that only older versions of the table refer to.
-
-        Both use the newest version, which may be that of another run.
-        """
-        sync_with_newest_commit(self.storage(), output)
+    def finish(self, outputs: Sequence[ManifestRef]) -> None:
+        """Publish the newest versions of these tables, which may be those of another run."""
+        publish(self.storage(), outputs)
 
 
 def _rows(task: Task) -> list[Row]:

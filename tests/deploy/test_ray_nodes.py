@@ -79,5 +79,5 @@ def test_curate_on_two_nodes_by_address(nodes: Nodes, tmp_path: Path) -> None:
     assert code == 0, output
     made = [row for row in read_manifest(str(tmp_path / "root"), "dataset").to_pylist() if row["status"] == "kept"]
     assert made
-    assert all((tmp_path / "root" / row["path"]).stat().st_size == row["bytes"] for row in made)
+    assert all((tmp_path / "root" / "dataset" / row["path"]).stat().st_size == row["bytes"] for row in made)
     assert alive_and_free(nodes.address)[1] == 2

@@ -115,7 +115,10 @@ class DamageRun:
         counts.outcomes.update((uris[uri], outcome) for uri, outcome in outcome_of.items())
         counts.clips.update(row["cut"] or row["reason"] for row in written)
         for row in written:
-            if row["status"] == "kept" and (frames := frames_of(f"{self._root}/{row['path']}")) != row["num_frames"]:
+            if (
+                row["status"] == "kept"
+                and (frames := frames_of(f"{self._root}/dataset/{row['path']}")) != row["num_frames"]
+            ):
                 counts.problems.append(f"write: {row['uri']} holds {frames} frames, not {row['num_frames']}")
 
 

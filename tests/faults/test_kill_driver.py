@@ -70,7 +70,7 @@ def kill_when(process: subprocess.Popen[str], condition: Callable[[], bool]) -> 
     [
         "manifests/embeddings/*/_commits/1.json",
         pytest.param("frames/*/*.parquet", marks=pytest.mark.long),
-        pytest.param("dataset/*/*.mp4", marks=pytest.mark.long),
+        pytest.param("former/*/*.mp4", marks=pytest.mark.long),
     ],
 )
 def test_killed_driver_resumes_to_equal_tables(

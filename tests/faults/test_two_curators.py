@@ -120,14 +120,14 @@ def missing_files(root: Path) -> int:
     named = [row[name] for row in rows for name in ("path", "preview_path", "metadata_path")]
     assert len(set(named)) == len(named)
     for row in rows:
-        if (root / row["path"]).exists():
-            with av.open(str(root / row["path"])) as container:
+        if (root / "dataset" / row["path"]).exists():
+            with av.open(str(root / "dataset" / row["path"])) as container:
                 assert (
                     sum(1 for _ in container.decode(video=0))
                     == row["num_frames"]
                     == row["end_frame"] - row["start_frame"]
                 )
-    return sum(not (root / path).exists() for path in named)
+    return sum(not (root / "dataset" / path).exists() for path in named)
 
 
 @pytest.mark.parametrize("seed", range(3))

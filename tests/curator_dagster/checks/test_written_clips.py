@@ -9,10 +9,10 @@ from tests.curator_dagster.checks.tables import checked_table, commit, row
 
 def written(root: Path, count: int) -> PhaseReport:
     data = tiny_phases.clip_bytes()
-    paths = [{"path": f"dataset/p/{n}.mp4", "metadata_path": f"dataset/p/{n}.json"} for n in range(count)]
+    paths = [{"path": f"p/{n}.mp4", "metadata_path": f"p/{n}.json"} for n in range(count)]
     for each in paths:
-        Storage(root).write_bytes(each["path"], data)
-        Storage(root).write_bytes(each["metadata_path"], b"{}")
+        Storage(root).write_bytes(f"dataset/{each['path']}", data)
+        Storage(root).write_bytes(f"dataset/{each['metadata_path']}", b"{}")
     return commit(root, "dataset", [row(n, **each, bytes=len(data)) for n, each in enumerate(paths)])
 
 

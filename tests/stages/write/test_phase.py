@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stages.errors import ManifestError
-from stages.manifest import ManifestRef, commit_table, last_commit, read_commit, read_manifest
+from stages.errors import ManifestError, PhaseError
+from stages.manifest import ManifestRef, commit_table, last_commit, newest_version, read_commit, read_manifest
 from stages.media import FrameLoader, encode_preview
 from stages.params import ExecutorParams, WriteParams
 from stages.phase import PhaseReport
@@ -19,6 +21,7 @@ from stages.run import open_session
 from stages.schemas import ASSETS
 from stages.storage import Storage
 from stages.tasks import Failed, Frames, Row, Video
+from stages.write import read_dataset_file
 from stages.write.phase import WritePhase
 from stages.write.stage import WriteStage
 from tests.clips import PARTITION, WORKER, clip_row, commit_rows, video_task
@@ -79,8 +82,9 @@ def table(root: Path) -> list[Row]:
     return read_manifest(str(root), "dataset").to_pylist()
 
 
-def files(root: Path) -> set[str]:
-    return {info.path for info in Storage(root).list(f"dataset/{PARTITION}")}
+def files(root: Path, folder: str = "dataset") -> set[str]:
+    """The files of the partition, as rows name them."""
+    return {info.path.removeprefix(f"{folder}/") for info in Storage(root).list(f"{folder}/{PARTITION}")}
 
 
 def named(rows: list[Row]) -> set[str]:
@@ -103,9 +107,9 @@ def test_write_makes_clip_preview_json_and_row(tmp_path: Path, source: Path) -> 
         ("copy", 50, 2.0),
     ]
     for row in (encoded, copied):
-        assert num_frames_of(tmp_path / row["path"]) == row["num_frames"]
-        assert (tmp_path / row["path"]).stat().st_size == row["bytes"]
-        assert (tmp_path / row["preview_path"]).read_bytes()[8:12] == b"WEBP"
+        assert num_frames_of(tmp_path / "dataset" / row["path"]) == row["num_frames"]
+        assert (tmp_path / "dataset" / row["path"]).stat().st_size == row["bytes"]
+        assert (tmp_path / "dataset" / row["preview_path"]).read_bytes()[8:12] == b"WEBP"
         null = {name for name, value in row.items() if value is None}
         assert null == {"reason", "error", "audio_codec"}
     assert files(tmp_path) == named([encoded, copied])
@@ -115,7 +119,7 @@ def test_write_joins_captions_and_writes_all_columns_to_the_json(tmp_path: Path,
     write(tmp_path, [(clip(source, 25, 75), ["A wall slides.", "It stops."])])
     (row,) = table(tmp_path)
     assert (row["caption"], row["caption_model"]) == ("A wall slides. It stops.", "teller")
-    metadata = json.loads((tmp_path / row["metadata_path"]).read_text())
+    metadata = json.loads((tmp_path / "dataset" / row["metadata_path"]).read_text())
     assert [(window["start_frame"], window["caption"]) for window in metadata["windows"]] == [
         (0, "A wall slides."),
         (20, "It stops."),
@@ -180,11 +184,11 @@ def test_finish_follows_the_newest_table(tmp_path: Path, source: Path) -> None:
     assert second is not None
     write(tmp_path, [(row, ["A gate."])], quality=31)
     (newest,) = table(tmp_path)
-    phase.finish(output)  # the run that made it is late
+    phase.finish([output])  # the run that made it is late
     assert index_of(tmp_path)["caption"].to_pylist() == ["A gate."]
-    assert named([newest]) <= files(tmp_path)
+    assert files(tmp_path) == named([newest])
     before = read_commit(storage, output, second).to_pylist()
-    assert files(tmp_path) == named([newest]) | named(before)
+    assert named(before) - named([newest]) <= files(tmp_path, "former")
 
 
 def test_finish_keeps_files_that_a_run_at_the_same_time_reuses(tmp_path: Path, source: Path) -> None:
@@ -197,30 +201,32 @@ def test_finish_keeps_files_that_a_run_at_the_same_time_reuses(tmp_path: Path, s
     assert phase.reusable(output, stored) == set(stored)  # this run plans, and commits later
     write(tmp_path, [(row, ["A door."])], quality=30)
     again = commit_table(storage, output, first.files, {})
-    phase.finish(output)
+    phase.finish([output])
     (newest,) = table(tmp_path)
     assert (again.number, newest["caption"]) == (3, "A wall.")
     assert named([newest]) <= files(tmp_path)
     assert index_of(tmp_path)["caption"].to_pylist() == ["A wall."]
 
 
-def test_files_that_two_foreign_commits_removed_are_made_again_by_the_next_run(
-    tmp_path: Path, source: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_files_that_are_gone_enter_no_version_and_are_made_again(tmp_path: Path, source: Path) -> None:
     row, output = clip(source, 10, 60), ManifestRef(str(tmp_path), "dataset", PARTITION)
+    storage = Storage(tmp_path)
     write(tmp_path, [(row, ["A wall."])])
-    first = last_commit(Storage(tmp_path), output)
+    first = last_commit(storage, output)
+    (before,) = table(tmp_path)
     assert first is not None
     write(tmp_path, [(row, ["A door."])], quality=30)
-    write(tmp_path, [(row, ["A gate."])], quality=31)  # removes what only the first version names
-    commit_table(Storage(tmp_path), output, first.files, {})  # of a run that began before both
-    WritePhase(WriteParams(), str(tmp_path)).finish(output)
-    (newest,) = table(tmp_path)
-    assert not named([newest]) <= files(tmp_path)
-    assert "were removed by runs at the same time" in caplog.text
+    storage.delete(f"former/{before['path']}")  # what a vacuum may do
+    commit_table(storage, output, first.files, {})  # of a run that began before the second
+    with pytest.raises(PhaseError, match=f"1 are gone, the first is {before['path']} of partition 'p'"):
+        WritePhase(WriteParams(), str(tmp_path)).finish([output])
+    newest = newest_version(storage)
+    assert newest is not None
+    assert newest.tables["dataset"] == {PARTITION: 2}
+    assert named(read_manifest(str(tmp_path), "dataset", version=newest.number).to_pylist()) == files(tmp_path)
     report = write(tmp_path, [(row, ["A wall."])])
-    assert (report.computed, table(tmp_path)) == (1, [newest])
-    assert named([newest]) <= files(tmp_path)
+    assert (report.computed, table(tmp_path)) == (1, [before])
+    assert files(tmp_path) == named([before])
 
 
 def test_write_rejects_a_span_that_cannot_be_copied(tmp_path: Path, source: Path) -> None:
@@ -251,21 +257,49 @@ def test_write_keeps_the_clip_where_only_the_caption_changed(tmp_path: Path, sou
     assert (after["caption"], after["status"]) == ("A door.", "kept")
     same = ("path", "preview_path", "bytes", "cut", "clip_codec", "num_frames")
     assert [after[name] for name in same] == [before[name] for name in same]
-    assert files(tmp_path) == named([after, before])
+    assert files(tmp_path) == named([after])
+    assert files(tmp_path, "former") == {before["metadata_path"]}
     write(tmp_path, [(row, ["A wall."])])
-    assert json.loads((tmp_path / before["metadata_path"]).read_text())["caption"] == "A wall."
+    assert files(tmp_path, "former") == {after["metadata_path"]}
+    assert json.loads((tmp_path / "dataset" / before["metadata_path"]).read_text())["caption"] == "A wall."
 
 
-def test_write_removes_what_the_last_two_versions_do_not_name(tmp_path: Path, source: Path) -> None:
+def test_dataset_holds_the_newest_version_and_former_the_others(tmp_path: Path, source: Path) -> None:
     kept, gone = clip(source, 10, 60), clip(source, 20, 70)
     write(tmp_path, [(kept, ["A wall."]), (gone, ["A door."])])
     (tmp_path / "dataset" / PARTITION / "notes.txt").write_text("mine")
-    write(tmp_path, [(kept, ["A wall."])], quality=29)
-    before = table(tmp_path)
-    write(tmp_path, [(kept, ["A wall."])], quality=30, preview_fps=0)
-    (row,) = table(tmp_path)
-    assert row["preview_path"] is None
-    assert files(tmp_path) == named([row, *before]) | {f"dataset/{PARTITION}/notes.txt"}
+    versions = [table(tmp_path)]
+    for params in ({"quality": 29}, {"quality": 30, "preview_fps": 0}):
+        write(tmp_path, [(kept, ["A wall."])], **params)
+        versions.append(table(tmp_path))
+        newest = named(versions[-1])
+        assert files(tmp_path) == {*newest, f"{PARTITION}/notes.txt"}
+        assert files(tmp_path, "former") == set().union(*map(named, versions)) - newest
+    assert versions[-1][0]["preview_path"] is None
+    for number, expected in enumerate(versions, 1):
+        rows = read_manifest(str(tmp_path), "dataset", version=number).to_pylist()
+        assert rows == expected
+        for row in rows:
+            data = read_dataset_file(Storage(tmp_path), row["path"], PARTITION)
+            assert len(data) == row["bytes"]
+
+
+def test_dataset_says_how_it_is_read(tmp_path: Path, source: Path) -> None:
+    write(tmp_path, [(clip(source, 10, 60), ["A wall."])])
+    moved = tmp_path / "elsewhere"
+    (tmp_path / "dataset").rename(moved)
+    text = (moved / "README.md").read_text()
+    code = "".join(line.removeprefix("    ") + "\n" for line in text.splitlines() if line.startswith("    "))
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}print(clips[0]['path'], len(clips))"],
+        cwd=moved,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    path, count = done.stdout.split()
+    assert count == "1"
+    assert num_frames_of(moved / path) == 50
 
 
 def test_write_decodes_only_the_frames_of_the_preview(
@@ -288,7 +322,7 @@ def test_write_decodes_only_the_frames_of_the_preview(
     shown = load(FrameLoader(str(tmp_path)), video)
     shown = Frames(shown.pts[:16:4], shown.images[:16:4])
     whole = encode_preview([shown], video.clip.span, height_px=240)
-    assert (tmp_path / written["preview_path"]).read_bytes() == whole
+    assert (tmp_path / "dataset" / written["preview_path"]).read_bytes() == whole
 
 
 @pytest.mark.parametrize("column", ["path", "preview_path", "metadata_path"])
@@ -296,7 +330,7 @@ def test_write_makes_deleted_files_again(tmp_path: Path, source: Path, column: s
     clips: list[tuple[Row, Texts]] = [(clip(source, 0, 50), ["A wall."]), (clip(source, 10, 60), ["A door."])]
     write(tmp_path, clips)
     before = table(tmp_path)
-    (tmp_path / before[0][column]).unlink()
+    (tmp_path / "dataset" / before[0][column]).unlink()
     report = write(tmp_path, clips)
     assert (report.computed, report.reused) == (1, 1)
     assert table(tmp_path) == before
@@ -307,10 +341,10 @@ def test_write_cuts_again_what_is_damaged(tmp_path: Path, source: Path) -> None:
     row = clip(source, 10, 60)
     write(tmp_path, [(row, ["A wall."])])
     (before,) = table(tmp_path)
-    (tmp_path / before["path"]).write_bytes(b"torn")
+    (tmp_path / "dataset" / before["path"]).write_bytes(b"torn")
     write(tmp_path, [(row, ["A door."])])
     (after,) = table(tmp_path)
-    assert num_frames_of(tmp_path / after["path"]) == 50
+    assert num_frames_of(tmp_path / "dataset" / after["path"]) == 50
     assert after["bytes"] == before["bytes"]
 
 
@@ -318,12 +352,13 @@ def test_write_does_not_cut_again_what_cannot_be_read_now(tmp_path: Path, source
     row = clip(source, 10, 60)
     write(tmp_path, [(row, ["A wall."])])
     (before,) = table(tmp_path)
-    there = tmp_path / before["path"]
+    there = tmp_path / "dataset" / before["path"]
     there.unlink()
     there.symlink_to("/proc/self/mem")  # can be opened, and fails to be read
     report = write(tmp_path, [(row, ["A door."])])
     (after,) = table(tmp_path)
-    assert (after["reason"], there.is_symlink()) == ("storage", True)
+    moved = tmp_path / "former" / before["path"]  # no row names it now
+    assert (after["reason"], there.exists(), moved.is_symlink()) == ("storage", False, True)
     assert "encoded_clips" not in report.counters
 
 

@@ -24,12 +24,12 @@ def clip(tmp_path: Path) -> dict[str, Any]:
     job = CutJob(str(source), span, NUM_FRAMES, at_keyframes=True, mode="encode", encoding=Encoding("h264", 20))
     cut_clip(job, str(file))
     size = file.stat().st_size
-    paths = {"path": "dataset/p/a.mp4", "preview_path": None, "metadata_path": None}
+    paths = {"path": "p/a.mp4", "preview_path": None, "metadata_path": None}
     return {"clip_id": "a", **paths, "bytes": size, "num_frames": NUM_FRAMES}
 
 
 def test_count_frames_reads_every_packet(tmp_path: Path, clip: dict[str, Any]) -> None:
-    assert count_frames(str(tmp_path / clip["path"])) == NUM_FRAMES
+    assert count_frames(str(tmp_path / "dataset" / clip["path"])) == NUM_FRAMES
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_count_frames_rejects_what_is_no_video(tmp_path: Path, data: bytes | Non
 
 
 def test_count_frames_rejects_a_file_that_breaks_off(tmp_path: Path, clip: dict[str, Any]) -> None:
-    file = tmp_path / clip["path"]
+    file = tmp_path / "dataset" / clip["path"]
     file.write_bytes(file.read_bytes()[:-40])
     with pytest.raises(CorruptStream, match="must be whole"):
         count_frames(str(file))
@@ -52,14 +52,14 @@ def test_count_frames_rejects_a_file_that_breaks_off(tmp_path: Path, clip: dict[
 def test_written_clip_is_as_its_row_says(tmp_path: Path, clip: dict[str, Any]) -> None:
     storage = Storage(tmp_path)
     assert list(missing_files(storage, "p", [clip])) == []
-    assert list(unreadable_clips(storage, [clip])) == []
+    assert list(unreadable_clips(storage, "p", [clip])) == []
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"path": "dataset/p/b.mp4"}, "dataset/p/b.mp4 must be there (path), and is missing."),
-        ({"preview_path": "dataset/p/a.webp"}, "dataset/p/a.webp must be there (preview_path), and is missing."),
+        ({"path": "p/b.mp4"}, "dataset/p/b.mp4 must be there (path), and is missing."),
+        ({"preview_path": "p/a.webp"}, "dataset/p/a.webp must be there (preview_path), and is missing."),
         ({"bytes": 7}, "dataset/p/a.mp4 must have 7 bytes, got"),
     ],
 )
@@ -74,8 +74,8 @@ def test_unreadable_clips_names_a_wrong_count_and_a_file_that_does_not_open(
     tmp_path: Path, clip: dict[str, Any]
 ) -> None:
     (tmp_path / "dataset/p/b.mp4").write_bytes(b"no video")
-    clips = [{**clip, "num_frames": 13}, {**clip, "path": "dataset/p/b.mp4"}]
-    counted, opened = unreadable_clips(Storage(tmp_path), clips)
+    clips = [{**clip, "num_frames": 13}, {**clip, "path": "p/b.mp4"}]
+    counted, opened = unreadable_clips(Storage(tmp_path), "p", clips)
     assert counted == "dataset/p/a.mp4 must have 13 frames, got 12."
     assert opened == "dataset/p/b.mp4 must be a whole video, got unreadable."
 

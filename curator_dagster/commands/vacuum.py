@@ -1,0 +1,25 @@
+"""`curator vacuum`: says what no kept version of a root names, or removes it."""
+
+from curator_dagster.commands.console import stdout_console
+from stages.maintenance import plan_vacuum, vacuum
+from stages.storage import Storage
+
+
+def vacuum_command(root: str, *, keep: int, min_age_s: float, deletes: bool) -> None:
+    """Print a line a kind of file, with its number and megabytes.
+
+    Raises:
+        ManifestError: a kept version is damaged; nothing was removed.
+        StorageError: the root does not answer.
+    """
+    storage = Storage(root)
+    work = vacuum if deletes else plan_vacuum
+    plan = work(storage, versions_kept=keep, min_age_s=min_age_s)
+    out = stdout_console()
+    verb = "removed" if deletes else "would be removed"
+    for kind, (count, size_bytes) in plan.counts().items():
+        out.print(f"{kind}: {count} {verb}, {size_bytes / 1e6:.1f} MB")
+    kept = ", ".join(map(str, plan.kept)) or "none"
+    out.print(f"Versions that stay: {kept}", soft_wrap=True)
+    if not deletes:
+        out.print("Nothing was removed. Run it again with --delete.")

@@ -1,0 +1,179 @@
+"""Removes what no kept version of a root names: versions, commits, row files, clips of former versions, frame stores.
+
+Kept are the newest versions, as many as are asked for, the tagged ones, and the newest commit of every table, which a
+run may have made and not published yet. A file that is younger than `min_age_s` is kept too: a run may be writing it.
+What goes is removed from the top: first the versions, then the commits, then the files that only these named. Killed
+anywhere, no version that is left names a file that is gone.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from stages.errors import ManifestError
+from stages.manifest import (
+    Commit,
+    ManifestRef,
+    RootVersion,
+    load_commit,
+    load_version,
+    read_commit,
+    read_tags,
+    version_numbers,
+)
+from stages.storage import FileInfo, Storage, exclusive, file_numbers, map_concurrently
+from stages.write import FORMER_FOLDER, LEASE_FOLDER, PATH_COLUMNS, named_files
+
+VERSIONS_KEPT = 10
+"""Number of newest versions that are kept by default."""
+MIN_AGE_S = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class VacuumPlan:
+    """What a vacuum would remove.
+
+    Attributes:
+        kept: numbers of the versions that stay.
+        versions: files of versions that go.
+        commits: commits that only these versions name.
+        files: by kind ("row files", "clips", "frame stores"), the files that go.
+    """
+
+    kept: list[int]
+    versions: list[FileInfo] = field(default_factory=lambda: [])
+    commits: list[FileInfo] = field(default_factory=lambda: [])
+    files: dict[str, list[FileInfo]] = field(default_factory=lambda: {})
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Number and bytes of what goes, by kind."""
+        kinds = {"versions": self.versions, "commits": self.commits, **self.files}
+        return {kind: (len(infos), sum(info.size_bytes for info in infos)) for kind, infos in kinds.items()}
+
+    def removals(self) -> Iterator[list[FileInfo]]:
+        """What goes, in the order in which it may."""
+        yield self.versions
+        yield self.commits
+        yield from self.files.values()
+
+
+def plan_vacuum(storage: Storage, *, versions_kept: int = VERSIONS_KEPT, min_age_s: float = MIN_AGE_S) -> VacuumPlan:
+    """Find what no kept version names, without removing anything.
+
+    Args:
+        storage: of the root.
+        versions_kept: number of newest versions that are kept, at least one.
+        min_age_s: age in seconds of the youngest file that goes.
+
+    Raises:
+        ManifestError: a kept version, or a commit that it names, is missing or damaged; then nothing is known to be
+            superfluous.
+        StorageError: the root does not answer.
+    """
+    numbers = version_numbers(storage)
+    kept = sorted({*numbers[-max(1, versions_kept) :], *read_tags(storage).values()})
+    versions = [load_version(storage, number) for number in kept]
+    manifests = storage.list("manifests")
+    commits = _commits_by_table(storage, manifests)
+    kept_commits = {ref: _kept_numbers(ref, set(found), versions) for ref, found in commits.items()}
+    loaded = [
+        (ref, commit)
+        for ref, wanted in kept_commits.items()
+        for commit in map_concurrently(lambda number, ref=ref: load_commit(storage, ref, number), sorted(wanted))
+    ]
+    old_enough = _OldEnough(min_age_s)
+    row_files = {entry.path for _, commit in loaded for entry in commit.files}
+    return VacuumPlan(
+        kept,
+        versions=[
+            info for info in storage.list("versions") for number in file_numbers([info]) if number not in set(kept)
+        ],
+        commits=[
+            info for ref, found in commits.items() for number, info in found.items() if number not in kept_commits[ref]
+        ],
+        files={
+            "row files": [
+                info
+                for info in manifests
+                if info.path.endswith(".parquet") and info.path not in row_files and old_enough(info)
+            ],
+            "clips": _former_files(storage, loaded, old_enough),
+            "frame stores": _frame_stores(storage, loaded, old_enough),
+        },
+    )
+
+
+def vacuum(storage: Storage, *, versions_kept: int = VERSIONS_KEPT, min_age_s: float = MIN_AGE_S) -> VacuumPlan:
+    """Remove what `plan_vacuum` finds, while no run publishes; returns what was removed.
+
+    Raises:
+        ManifestError: as `plan_vacuum`.
+        StorageError: the root does not answer. What is removed is removed; the next vacuum goes on.
+    """
+    with exclusive(storage, LEASE_FOLDER) as lease:
+        plan = plan_vacuum(storage, versions_kept=versions_kept, min_age_s=min_age_s)
+
+        def remove(info: FileInfo) -> None:
+            lease.check()
+            storage.delete(info.path)
+
+        for infos in plan.removals():
+            map_concurrently(remove, infos)
+    return plan
+
+
+class _OldEnough:
+    """Tells whether a file is older than an age; one whose store gives no time is not."""
+
+    def __init__(self, min_age_s: float) -> None:
+        self._newest_s = time.time() - min_age_s
+
+    def __call__(self, info: FileInfo) -> bool:
+        return info.modified_s is not None and info.modified_s <= self._newest_s
+
+
+def _commits_by_table(storage: Storage, manifests: Iterable[FileInfo]) -> dict[ManifestRef, dict[int, FileInfo]]:
+    """Files of the commits of each table, by number."""
+    tables: dict[ManifestRef, dict[int, FileInfo]] = {}
+    for info in manifests:
+        parts = info.path.rpartition("/")[0].split("/")
+        if len(parts) == 4 and parts[3] == "_commits":
+            ref = ManifestRef(storage.root, parts[1], parts[2])
+            tables.setdefault(ref, {}).update({number: info for number in file_numbers([info])})
+    return {ref: found for ref, found in tables.items() if found}
+
+
+def _kept_numbers(ref: ManifestRef, found: set[int], versions: list[RootVersion]) -> set[int]:
+    named = {number for version in versions if (number := version.commit_of(ref.asset, ref.partition)) is not None}
+    if missing := named - found:
+        raise ManifestError(
+            f"Commit {min(missing)} of {ref.asset}, partition {ref.partition!r}, must be there, since a version that "
+            "is kept names it. Nothing was removed. Restore it from a copy."
+        )
+    # A commit after the newest version is not published yet.
+    return {*named, *(number for number in found if number >= max(named, default=max(found)))}
+
+
+def _former_files(
+    storage: Storage, commits: Iterable[tuple[ManifestRef, Commit]], old_enough: Callable[[FileInfo], bool]
+) -> list[FileInfo]:
+    """Files of ``former/`` that no row of these commits names."""
+    named: set[str] = set()
+    for ref, commit in commits:
+        if ref.asset == "dataset":
+            named |= named_files(read_commit(storage, ref, commit, list(PATH_COLUMNS)), ref.partition)
+    start = f"{FORMER_FOLDER}/"
+    found = storage.list(FORMER_FOLDER)
+    return [info for info in found if info.path.removeprefix(start) not in named and old_enough(info)]
+
+
+def _frame_stores(
+    storage: Storage, commits: Iterable[tuple[ManifestRef, Commit]], old_enough: Callable[[FileInfo], bool]
+) -> list[FileInfo]:
+    """Frame stores of videos that have no row in these commits of ``clips``."""
+    used: set[str] = set()
+    for ref, commit in commits:
+        if ref.asset == "clips":
+            video_ids = read_commit(storage, ref, commit, ["video_id"])["video_id"].unique().to_pylist()
+            used |= {f"frames/{ref.partition}/{video_id}.parquet" for video_id in video_ids}
+    return [info for info in storage.list("frames") if info.path not in used and old_enough(info)]

@@ -1,0 +1,128 @@
+"""A vacuum removes what no kept version names, and nothing else."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from stages.errors import ManifestError
+from stages.maintenance import plan_vacuum, vacuum
+from stages.manifest import ManifestRef, last_commit, read_manifest, tag_version, version_numbers
+from stages.storage import Storage
+from stages.tasks import Row
+from stages.write.publishing import publish, read_dataset_file
+from tests.made_tables import commit_items
+
+PARTITION = "p"
+
+
+def row(number: int, variant: int) -> Row:
+    name = f"{PARTITION}/{number:020x}-{variant:08x}"
+    ids = {"partition": PARTITION, "video_id": f"v{number}", "clip_id": f"{number:020x}"}
+    return {**ids, "path": f"{name}.mp4", "metadata_path": f"{name}.json", "status": "kept"}
+
+
+def make_version(storage: Storage, rows: list[Row]) -> None:
+    """Publish a version with these clips, with the tables of their videos."""
+    for each in rows:
+        for path in (each["path"], each["metadata_path"]):
+            if not storage.exists(f"dataset/{path}") and not storage.exists(f"former/{path}"):
+                storage.write_bytes(f"former/{path}", path.encode())
+        storage.write_bytes(f"frames/{PARTITION}/{each['video_id']}.parquet", b"frames")
+    for asset in ("clips", "dataset"):
+        commit_items(
+            ManifestRef(storage.root, asset, PARTITION), [(f"{each['path']} {asset}", [each]) for each in rows]
+        )
+    publish(storage, [ManifestRef(storage.root, "dataset", PARTITION)])
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    """Five versions, the second tagged; each has the clips 0 and its own number, in its own variant."""
+    storage = Storage(tmp_path)
+    for version in range(1, 6):
+        make_version(storage, [row(0, version), row(version, version)])
+        if version == 2:
+            tag_version(storage, "second")
+    return storage
+
+
+def age(storage: Storage, seconds: float) -> None:
+    """Let all files be older by so much."""
+    then = time.time() - seconds
+    for info in storage.list():
+        os.utime(storage.location(info.path), (then, then))
+
+
+def paths(storage: Storage) -> set[str]:
+    return {info.path for info in storage.list() if not info.path.startswith("leases/")}
+
+
+def test_plan_removes_nothing_and_names_what_a_vacuum_removes(storage: Storage) -> None:
+    age(storage, 48 * 3600)
+    before = paths(storage)
+    plan = plan_vacuum(storage, versions_kept=2)
+    assert paths(storage) == before
+    assert plan.kept == [2, 4, 5]
+    planned = {info.path for infos in plan.removals() for info in infos}
+    assert {kind: count for kind, (count, _) in plan.counts().items()} == {
+        "versions": 2,
+        "commits": 2 * 2,
+        "row files": 2 * 2,
+        "clips": 2 * 2 * 2,
+        "frame stores": 2,
+    }
+    vacuum(storage, versions_kept=2)
+    assert before - paths(storage) == planned
+    assert not any(plan_vacuum(storage, versions_kept=2).removals().__next__())
+
+
+def test_vacuum_leaves_kept_and_tagged_versions_whole(storage: Storage) -> None:
+    age(storage, 48 * 3600)
+    expected = {
+        version: read_manifest(storage.root, "dataset", version=version).to_pylist() for version in ("second", 4, 5)
+    }
+    vacuum(storage, versions_kept=2)
+    assert version_numbers(storage) == [2, 4, 5]
+    for version, rows in expected.items():
+        assert read_manifest(storage.root, "dataset", version=version).to_pylist() == rows
+        for each in rows:
+            assert read_dataset_file(storage, each["path"], PARTITION) == each["path"].encode()
+            assert storage.exists(f"frames/{PARTITION}/{each['video_id']}.parquet")
+    with pytest.raises(ManifestError, match="Version must be one of those"):
+        read_manifest(storage.root, "dataset", version=3)
+
+
+def test_vacuum_leaves_young_files(storage: Storage) -> None:
+    """A run may be writing them; versions and commits it does not write by the way."""
+    plan = vacuum(storage, versions_kept=1)
+    assert {kind: count for kind, (count, _) in plan.counts().items() if count} == {"versions": 3, "commits": 6}
+    age(storage, 48 * 3600)
+    counts = {kind: count for kind, (count, _) in vacuum(storage, versions_kept=1).counts().items() if count}
+    assert counts == {"row files": 6, "clips": 12, "frame stores": 3}
+
+
+def test_vacuum_leaves_a_commit_that_is_not_published_yet(storage: Storage) -> None:
+    ref = ManifestRef(storage.root, "dataset", PARTITION)
+    storage.write_bytes("former/" + row(0, 9)["path"], b"new")
+    commit_items(ref, [("new", [row(0, 9)])])
+    age(storage, 48 * 3600)
+    vacuum(storage, versions_kept=1)
+    newest = last_commit(storage, ref)
+    assert newest is not None
+    assert newest.number == 6
+    assert storage.exists("former/" + row(0, 9)["path"])
+
+
+def test_vacuum_of_a_damaged_root_removes_nothing(storage: Storage) -> None:
+    age(storage, 48 * 3600)
+    storage.delete(f"manifests/dataset/{PARTITION}/_commits/4.json")
+    before = paths(storage)
+    with pytest.raises(ManifestError, match="Commit 4 of dataset, partition 'p', must be there"):
+        vacuum(storage, versions_kept=2)
+    assert paths(storage) == before
+
+
+def test_vacuum_of_an_empty_root_finds_nothing(tmp_path: Path) -> None:
+    assert not any(count for count, _ in vacuum(Storage(tmp_path)).counts().values())
