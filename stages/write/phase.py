@@ -13,6 +13,7 @@ from stages.params import WriteParams
 from stages.phase import Phase
 from stages.pipeline import Pipeline
 from stages.schemas import ASSETS
+from stages.storage import digest
 from stages.tasks import Row, Task, VideoTask
 from stages.write.captions import CAPTION_COLUMNS, WINDOW_TYPE, windows_by_clip
 from stages.write.dataset_files import stored_rows_with_files
@@ -85,6 +86,10 @@ class WritePhase(Phase[WriteParams]):
     def reusable(self, output: ManifestRef, stored: Mapping[str, CommittedFile]) -> set[str]:
         """The stored rows whose files all exist, and rows that need none."""
         return stored_rows_with_files(output, stored, decide=self.decide)
+
+    def decision_key(self) -> str:
+        """As of every phase; rows from before paths were relative to ``dataset/`` have another one."""
+        return digest(super().decision_key(), "paths below dataset/")
 
     def finish(self, outputs: Sequence[ManifestRef]) -> None:
         """Publish the newest versions of these tables, which may be those of another run."""

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,9 +23,11 @@ from stages.schemas import ASSETS
 from stages.storage import Storage
 from stages.tasks import Failed, Frames, Row, Video
 from stages.write import read_dataset_file
+from stages.write.paths import PATH_COLUMNS
 from stages.write.phase import WritePhase
 from stages.write.stage import WriteStage
 from tests.clips import PARTITION, WORKER, clip_row, commit_rows, video_task
+from tests.made_tables import commit_items
 from tests.videos import noise_shot, write_video
 
 Texts = list[str | None]
@@ -282,6 +285,25 @@ def test_dataset_holds_the_newest_version_and_former_the_others(tmp_path: Path, 
         for row in rows:
             data = read_dataset_file(Storage(tmp_path), row["path"], PARTITION)
             assert len(data) == row["bytes"]
+
+
+def test_rows_with_paths_below_the_root_are_made_again_once_from_the_files_that_are_there(
+    tmp_path: Path, source: Path
+) -> None:
+    """A root that was made before paths were relative to ``dataset/``, and before it had versions."""
+    clips: list[tuple[Row, Texts]] = [(clip(source, 10, 60), ["A wall."]), (clip(source, 20, 70), ["A door."])]
+    write(tmp_path, clips)
+    expected, output = table(tmp_path), ManifestRef(str(tmp_path), "dataset", PARTITION)
+    old = [{**row, **{name: f"dataset/{row[name]}" for name in PATH_COLUMNS}} for row in expected]
+    for folder in ("manifests/dataset", "versions", "leases"):
+        shutil.rmtree(tmp_path / folder)
+    commit_items(output, [(row["row_key"], [row]) for row in old], decision_key="before")
+    source.unlink()
+    reports = [write(tmp_path, clips) for _ in range(2)]
+    assert [(report.computed, report.reused, report.commit) for report in reports] == [(2, 0, 2), (0, 2, 2)]
+    assert reports[0].counters["reused_files"] == 2
+    assert table(tmp_path) == expected
+    assert files(tmp_path) == named(expected)
 
 
 def test_dataset_says_how_it_is_read(tmp_path: Path, source: Path) -> None:
