@@ -121,17 +121,18 @@ def tag_version(storage: Storage, name: str, number: int | None = None) -> int:
     return version.number
 
 
-def publish_version(storage: Storage, tables: Tables) -> RootVersion:
+def publish_version(storage: Storage, tables: Tables, withheld: Collection[tuple[str, str]] = ()) -> RootVersion:
     """Create a version with these tables in the place of those of the newest; the newest where nothing changes.
 
     Args:
         storage: of the root.
         tables: by asset and partition, the number of the commit; an earlier one than the newest version has is not
             taken.
+        withheld: asset and partition of tables that the first version of a root does not take either.
     """
     while True:
         newest = newest_version(storage)
-        merged = _merge(newest.tables if newest else _committed_tables(storage), tables)
+        merged = _merge(newest.tables if newest else _committed_tables(storage, withheld), tables)
         if newest and merged == newest.tables:
             return newest
         created = datetime.now(UTC).isoformat(timespec="seconds")
@@ -152,13 +153,19 @@ def newest_tables(storage: Storage, partitions: Collection[str]) -> dict[str, di
     return tables
 
 
-def _committed_tables(storage: Storage) -> dict[str, dict[str, int]]:
+def _committed_tables(storage: Storage, withheld: Collection[tuple[str, str]]) -> dict[str, dict[str, int]]:
     """Of all partitions, from one listing: of a root that was made before roots had versions."""
     tables: dict[str, dict[str, int]] = {}
     for info in storage.list("manifests"):
         parts = info.path.split("/")
         numbers = file_numbers([info])
-        if len(parts) == 5 and parts[3] == "_commits" and numbers and parts[1] in ASSETS:
+        if (
+            len(parts) == 5
+            and (parts[1], parts[2]) not in withheld
+            and parts[3] == "_commits"
+            and numbers
+            and parts[1] in ASSETS
+        ):
             of_asset = tables.setdefault(parts[1], {})
             of_asset[parts[2]] = max(of_asset.get(parts[2], 0), *numbers)
     return tables

@@ -76,7 +76,8 @@ def publish(storage: Storage, outputs: Collection[ManifestRef]) -> RootVersion:
             write_index(storage, each.ref, each.table)
         _write_readme(storage)
         lease.check()
-        version = publish_version(storage, tables)
+        withheld = [("dataset", each.ref.partition) for each in partitions if each.lost]
+        version = publish_version(storage, tables, withheld)
         for each in complete:
             leaving = sorted(path for path in each.in_dataset - each.named if is_clip_file(path))
             _move(storage, lease, [(dataset_location(path), former_location(path)) for path in leaving])

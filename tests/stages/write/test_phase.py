@@ -287,6 +287,19 @@ def test_dataset_holds_the_newest_version_and_former_the_others(tmp_path: Path, 
             assert len(data) == row["bytes"]
 
 
+def test_files_that_are_gone_do_not_enter_the_first_version_either(tmp_path: Path, source: Path) -> None:
+    row, storage = clip(source, 10, 60), Storage(tmp_path)
+    write(tmp_path, [(row, ["A wall."])])
+    shutil.rmtree(tmp_path / "versions")
+    storage.delete(f"dataset/{table(tmp_path)[0]['path']}")
+    with pytest.raises(PhaseError, match="1 are gone"):
+        WritePhase(WriteParams(), str(tmp_path)).finish([ManifestRef(storage.root, "dataset", PARTITION)])
+    first = newest_version(storage)
+    assert first is not None
+    assert PARTITION not in first.tables.get("dataset", {})
+    assert write(tmp_path, [(row, ["A wall."])]).computed == 1
+
+
 def test_rows_with_paths_below_the_root_are_made_again_once_from_the_files_that_are_there(
     tmp_path: Path, source: Path
 ) -> None:
