@@ -3,7 +3,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST := env -u DAGSTER_HOME -u CURATOR_ROOT -u CURATOR_CONFIG $(BIN)/python -m pytest -q
+# The suite starts hundreds of Pythons: without bytecode files, each would compile the project anew.
+PYTEST := env -u DAGSTER_HOME -u CURATOR_ROOT -u CURATOR_CONFIG -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q
+# Beside work of others, more processes take a larger share of the cores.
+WORKERS ?= $(shell $(BIN)/python tests/num_processes.py)
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable
 
 # Of one's own: make dev CURATOR_ROOT=... CURATOR_SOURCE=... CURATOR_CONFIG=...
@@ -25,7 +28,7 @@ dev: $(VENV)/demo.installed .dagster/dagster.yaml  ## Open the Dagster UI on the
 	CURATOR_SOURCE="$${CURATOR_SOURCE:-$(DEMO_VIDEOS)}" $(BIN)/dagster dev --workspace workspace.yaml
 
 test: $(VENV)/dev.installed  ## Lint, types, import contracts and tests
-	@$(MAKE) --no-print-directory --jobs 2 checks tests
+	@$(MAKE) --no-print-directory --jobs 2 checks tests WORKERS=$(WORKERS)
 
 # One after another, beside the tests, which wait more than these.
 checks:
@@ -42,7 +45,7 @@ contracts: $(VENV)/dev.installed
 	$(BIN)/lint-imports --no-cache
 
 tests: $(VENV)/dev.installed
-	$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-faults: $(VENV)/dev.installed  ## The long versions of the fault tests
 	$(PYTEST) -m long

@@ -72,9 +72,9 @@ def ray_cluster() -> Iterator[None]:
     """A Ray with two CPUs and one GPU (in name only) for the whole session; executors join it and leave it running."""
     import ray  # takes a second, which tests without it need not wait
 
-    from stages.executors.cluster import without_api_server
+    from stages.executors.ray_connection import without_unused_processes
 
-    with without_api_server():
+    with without_unused_processes():
         ray.init(
             address="local",
             num_cpus=2,

@@ -6,27 +6,21 @@ ends what is left of that Ray and removes both.
 
 import logging
 import os
-import signal
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
-import ray._private.ray_constants
-import ray._private.services
 import ray._private.worker
 from ray._private.client_mode_hook import client_mode_should_convert
-from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from stages.errors import PoolError
 from stages.executors import cleanup_process
+from stages.executors.ray_connection import connect, start_private_ray
 from stages.executors.scratch_folder import ScratchFolder
 from stages.resources import Resources
 
@@ -40,14 +34,6 @@ REQUIRED_PROCESSES = {"raylet", "gcs_server"}
 """Processes, by Ray's names for them, without which a private Ray cannot go on."""
 MAX_PARENT_BYTES = 24
 """Longest path of the folder's parent: the path of a socket may have 107 bytes, of which Ray itself uses up to 83."""
-SPILLING_VARIABLES = {"RAY_TMPDIR", "RAY_object_spilling_directory", "RAY_object_spilling_config"}
-"""Environment variables by which users set where Ray spills objects."""
-_NO_API_SERVER = ("", None)
-"""What Ray's `start_api_server` returns where it starts none: no address of a dashboard, no process."""
-_CONNECT_ERRORS = ConnectionError | TimeoutError | RuntimeError | RayError
-"""Errors that Ray raises if it does not start or is not found."""
-_PRIVATE_SYSTEM_CONFIG = {"gcs_rpc_server_reconnect_timeout_s": 10}
-"""Seconds until Ray ends this process after its GCS is lost during a call; 60 by default, for a GCS that moves."""
 
 
 class Shape(NamedTuple):
@@ -83,9 +69,9 @@ class Cluster:
         self._cleanup_process = _start_cleanup_process(self.folder, scratch)
         try:
             if self.is_private:
-                _start_private_ray(self.folder, scratch)
+                start_private_ray(self.folder, scratch)
             elif not self.was_connected:
-                _connect(address)
+                connect(address)
             self.node_id = _driver_node_id()
             self.scratch = ScratchFolder(scratch, self.node_id)
         except BaseException:  # an interrupt too: started processes and folders must not stay
@@ -165,80 +151,6 @@ class Cluster:
         return min(sizes, default=DEFAULT_GPU_MEMORY_GB)
 
 
-def _start_private_ray(folder: str, scratch: str) -> None:
-    """Start a private Ray, whose processes carry its folder in their environment, for the cleanup process."""
-    spilling = {} if SPILLING_VARIABLES & os.environ.keys() else {"object_spilling_directory": scratch}
-    before = os.environ.get(cleanup_process.SESSION_VARIABLE)
-    os.environ[cleanup_process.SESSION_VARIABLE] = folder
-    try:
-        with without_api_server():
-            _connect(
-                "local", include_dashboard=False, _temp_dir=folder, _system_config=_PRIVATE_SYSTEM_CONFIG, **spilling
-            )
-    finally:
-        os.environ.pop(cleanup_process.SESSION_VARIABLE)
-        if before is not None:
-            os.environ[cleanup_process.SESSION_VARIABLE] = before
-
-
-@contextmanager
-def without_api_server() -> Iterator[None]:
-    """Let Ray start no API server in the block.
-
-    Without its dashboard, the server does nothing but count usage. Ray starts it all the same and waits for it: of the
-    6.2 s, and 8.2 s of CPU time, until a private Ray is there, it takes 1.4 s and 1.9 s.
-    """
-    start = ray._private.services.start_api_server
-    ray._private.services.start_api_server = lambda *args, **options: _NO_API_SERVER
-    try:
-        yield
-    finally:
-        ray._private.services.start_api_server = start
-
-
-def _connect(address: str, **start_options: Any) -> None:
-    # Ray has no option for these two. The first: under `uv run` it would rebuild the environment on each node.
-    if "RAY_ENABLE_UV_RUN_RUNTIME_ENV" not in os.environ:
-        ray._private.ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = False
-    # The second: it prints "(raylet) A worker died" on stdout, where data goes. The pool reports deaths itself.
-    ray._private.worker._worker_logs_enabled = False
-    with _keep_sigterm_handler():
-        try:
-            ray.init(
-                address=address,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                runtime_env=_job_environment(),
-                **start_options,
-            )
-        except Exception as error:  # a node that is late is a bare Exception
-            if not isinstance(error, _CONNECT_ERRORS) and type(error) is not Exception:
-                raise
-            if not start_options:
-                raise PoolError(f"executor.address must lead to a running Ray, got {address!r}: {error}") from error
-            raise PoolError(
-                f"Ray must start on this machine, got {type(error).__name__}: {str(error).strip().rstrip('.')}. "
-                "Run the same command again when the machine has less to do."
-            ) from error
-
-
-@contextmanager
-def _keep_sigterm_handler() -> Iterator[None]:
-    """Restore the handler of SIGTERM after the block, whatever Ray does in it: Ray's own exits the process."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    except SystemExit:
-        if callable(before):
-            before(signal.SIGTERM, None)
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def _make_session_folder() -> str:
     """Make an empty folder where Ray would; in /tmp where the paths of its sockets would be too long there."""
     preferred = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
@@ -272,17 +184,6 @@ def _worker_environment() -> dict[str, Any]:
     paths = [os.path.abspath(path) for path in sys.path]
     missing = [path for path in paths if path not in known and not path.startswith(installed) and os.path.exists(path)]
     return {"env_vars": {"PYTHONPATH": os.pathsep.join(missing)}} if missing else {}
-
-
-def _job_environment() -> dict[str, Any] | None:
-    """A hook that imports this `stages` first, if a worker might find another `stages` in a folder searched before."""
-    ours = Path(__file__).resolve().parent.parent
-    # The folder of the script and the current one come first in a worker; an empty entry is the current one.
-    searched = [Path.cwd(), Path(sys.argv[0]).resolve().parent, *map(Path, sys.path)]
-    others = [folder / "stages" for folder in searched if (folder / "stages").is_dir()]
-    if all(other.samefile(ours) for other in others):
-        return None
-    return {"worker_process_setup_hook": "curator_dagster.bundled_stages.import_bundled_stages"}
 
 
 def _driver_node_id() -> str:

@@ -131,7 +131,7 @@ def test_killed_driver_leaves_no_process_and_no_file_of_its_ray(tmp_path: Path) 
     with running_driver(tmp_path) as (driver, temporary):
         wait_for(driver, lambda: any(tmp_path.glob("marker-*")))
         folders = list(temporary.iterdir())
-        assert len(list(processes_of(str(folders[0])))) >= 6, "gcs, raylet, agents and workers"
+        assert len(list(processes_of(str(folders[0])))) >= 5, "gcs, raylet, two agents and a worker"
         driver.kill()
         driver.wait()
         record("killed driver", seconds_until_gone=round(wait_until_gone(folders, temporary), 1))

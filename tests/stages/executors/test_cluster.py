@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.executors.cluster import _job_environment
+from stages.executors.ray_connection import _job_environment
 
 
 def test_workers_look_for_ours_first_where_a_folder_of_the_path_has_another_stages(

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from transformers import GPT2Config, GPT2LMHeadModel, VisionEncoderDecoderModel, ViTConfig, ViTModel
 
 from tests.faults.waiting import STALL_TIMEOUT_S
 
@@ -25,6 +24,9 @@ PIXELS = 32
 
 def make_checkpoint(folder: Path) -> Path:
     """Save a random image-to-words model of some thousand weights."""
+    # Importing it takes seconds, in each process that runs tests.
+    from transformers import GPT2Config, GPT2LMHeadModel, VisionEncoderDecoderModel, ViTConfig, ViTModel
+
     torch.manual_seed(7)
     sizes: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     encoder = ViTModel(ViTConfig(image_size=PIXELS, patch_size=16, intermediate_size=16, **sizes))
@@ -53,6 +55,8 @@ class CaptionServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, checkpoint: Path) -> None:
+        from transformers import VisionEncoderDecoderModel
+
         super().__init__(("127.0.0.1", 0), Handler)
         self.model: Any = VisionEncoderDecoderModel.from_pretrained(checkpoint).eval()
         self.script: deque[int | float | bytes | str | threading.Event] = deque()
