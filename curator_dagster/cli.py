@@ -199,6 +199,27 @@ def vacuum(
         raise _exit_with_message(error) from error
 
 
+@app.command()
+def forget(
+    root: Annotated[str, typer.Argument(help="Where `curator run` wrote to.")],
+    uri: Annotated[str, typer.Argument(help="The source, as the column `uri` has it; or the path of a local file.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before it is removed.")] = False,
+) -> None:
+    """Take a source and everything made of it out of a root: rows of all versions, frames, clips.
+
+    It is not taken up again, not even with other content. No run should be at work meanwhile.
+    """
+    from curator_dagster.commands.forget import forget_command
+
+    try:
+        code = forget_command(root, uri, asks=not yes and sys.stdin.isatty())
+    except (StorageError, OSError) as error:
+        raise _exit_with_message(error, EXIT_FAILED) from error
+    except CurationError as error:
+        raise _exit_with_message(error) from error
+    raise typer.Exit(code)
+
+
 def _exit_with_message(error: Exception, code: int = EXIT_WRONG_REQUEST) -> typer.Exit:
     typer.echo(f"curator: {error}", err=True)
     return typer.Exit(code)

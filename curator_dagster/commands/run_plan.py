@@ -33,7 +33,7 @@ class RunPlan:
         root: where everything is written.
         params: validated, by group.
         assets: in phase order.
-        num_sources: videos that were listed; None where the source was not listed.
+        num_sources: videos that were listed and not forgotten; None where the source was not listed.
         partitions: keys of the partitions that hold the listed videos, or other versions of them.
     """
 
@@ -67,13 +67,20 @@ def plan_run(source: str, root: str, params: dict[str, Any], *, until: str) -> R
         )
     try:
         register_sources(storage, sources, read)
+        register = Register(storage)
         # Also partitions of other versions of a source, whose clips leave the dataset.
-        partitions = Register(storage).partitions_of({listed.uri for listed in sources})
+        partitions = register.partitions_of({listed.uri for listed in sources})
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise  # a full disk, not a wrong request
         raise ParamsError(f"--root must be a place that can be written to, got {root!r}: {error}.") from error
-    return RunPlan(storage.root, params, assets, len(sources), partitions)
+    forgotten = sum(register.is_forgotten(listed.uri) for listed in sources)
+    if forgotten == len(sources):
+        raise ParamsError(
+            f"SOURCE must hold a video that the root may take up, got {source!r}, all of which `curator forget` took "
+            "out of it for good."
+        )
+    return RunPlan(storage.root, params, assets, len(sources) - forgotten, partitions)
 
 
 def changed_tables(run_plan: RunPlan) -> list[str]:

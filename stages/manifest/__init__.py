@@ -34,6 +34,7 @@ from stages.manifest.row_files import (
     read_items,
     read_row_file,
 )
+from stages.manifest.row_removal import SourceRows, find_source_rows, remove_from_commits
 from stages.manifest.row_writer import RowWriter
 
 __all__ = [
@@ -44,8 +45,10 @@ __all__ = [
     "ManifestRef",
     "RootVersion",
     "RowWriter",
+    "SourceRows",
     "commit_table",
     "committed_partitions",
+    "find_source_rows",
     "find_version",
     "last_commit",
     "lineage_of",
@@ -59,6 +62,7 @@ __all__ = [
     "read_manifest",
     "read_row_file",
     "read_tags",
+    "remove_from_commits",
     "reusable_items",
     "tag_version",
     "version_numbers",

@@ -74,20 +74,30 @@ def find_stored_items(
     return found
 
 
+def describe_row_file(storage: Storage, info: FileInfo) -> CommittedFile:
+    """The file with all its items, by its footer; without its SHA-256.
+
+    Raises:
+        ManifestError: it is missing or damaged.
+        KeyError: its footer lacks an entry.
+    """
+    footer = read_footer(storage, info.path)
+    return CommittedFile(
+        info.path,
+        "",
+        footer["decision_key"],
+        footer["items"],
+        transient=footer["transient"],
+        failed=footer.get("failed", {}),  # absent in files of earlier versions, whose rows are as valid
+        size_bytes=info.size_bytes,
+        num_items=len(footer["items"]),
+    )
+
+
 def _read_items(storage: Storage, info: FileInfo) -> CommittedFile | None:
-    """The file with all its items, by its footer; None where it is damaged."""
+    """The file with all its items; None where it is damaged."""
     try:
-        footer = read_footer(storage, info.path)
-        return CommittedFile(
-            info.path,
-            "",
-            footer["decision_key"],
-            footer["items"],
-            transient=footer["transient"],
-            failed=footer.get("failed", {}),  # absent in files of earlier versions, whose rows are as valid
-            size_bytes=info.size_bytes,
-            num_items=len(footer["items"]),
-        )
+        return describe_row_file(storage, info)
     except (ManifestError, KeyError) as error:
         logger.warning("Rows of %s are computed again, it cannot be read: %s", info.path, error)
         return None

@@ -4,6 +4,7 @@ In: the location of a bucket or folder, and `ReadParams`. Out: partitions with t
 were registered. Nothing here opens a video.
 """
 
+from stages.sources.erasing import erase_source, members_files_of
 from stages.sources.grouping import parse_time_window
 from stages.sources.register import Register, RegisterEntry
 from stages.sources.registering import (
@@ -20,8 +21,10 @@ __all__ = [
     "Register",
     "RegisterEntry",
     "Source",
+    "erase_source",
     "list_source_pages",
     "list_sources",
+    "members_files_of",
     "parse_time_window",
     "read_members",
     "register_batches",

@@ -1,4 +1,4 @@
-"""Members files: the source videos of a partition, written once and never changed.
+"""Members files: the source videos of a partition, written once and never changed, but to erase a source.
 
 {root}/partitions/{partition}.parquet             the first members
 {root}/partitions/{partition}.{added}.parquet     members added later to the partition of a day or an hour
@@ -56,6 +56,16 @@ def create_members_file(storage: Storage, path: str, members: Sequence[Source]) 
         {"uri": source.uri, "video_id": source.video_id, "etag": source.etag, "size_bytes": source.size_bytes}
         for source in members
     ]
-    table, buffer = pa.Table.from_pylist(rows, schema=PARTITION_SCHEMA), io.BytesIO()
-    pq.write_table(table, buffer)
-    return table if storage.create_bytes(path, buffer.getvalue()) else read_members_file(storage, path)
+    table = pa.Table.from_pylist(rows, schema=PARTITION_SCHEMA)
+    return table if storage.create_bytes(path, _serialize(table)) else read_members_file(storage, path)
+
+
+def write_members_file(storage: Storage, path: str, members: pa.Table) -> None:
+    """Replace a members file."""
+    storage.write_bytes(path, _serialize(members))
+
+
+def _serialize(members: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(members, buffer)
+    return buffer.getvalue()

@@ -20,7 +20,7 @@ from stages.sources.members import members_path, read_members_file
 from stages.sources.register_log import entry_path, entry_rows, list_log, read_entries, read_entry_rows
 from stages.sources.snapshot import Snapshot, read_newest_snapshot, write_snapshot
 from stages.sources.source_listing import Source
-from stages.storage import MAX_CONCURRENT, Storage, map_concurrently
+from stages.storage import MAX_CONCURRENT, Storage, digest, map_concurrently
 
 ENTRIES_PER_SNAPSHOT = 128
 """A snapshot is written after so many new entries: each entry is two small files to read."""
@@ -35,10 +35,12 @@ class RegisterEntry:
 
     Attributes:
         number: position in the log, from 1.
-        partition: partition that the entry registers or extends; None if it makes older versions the newest again.
+        partition: partition that the entry registers or extends; None if it makes older versions the newest again, or
+            a source is forgotten.
         registration: token that all entries of one call share.
         affected_partitions: other partitions that hold another version of the entry's sources; for an entry that
-            relists versions, all partitions that hold a version of their sources.
+            relists versions, all partitions that hold a version of their sources; for one that forgets a source, those
+            that held it.
     """
 
     number: int
@@ -72,6 +74,7 @@ class Register:
         self._entries: list[RegisterEntry] = []
         self._versions_by_uri: dict[str, list[str]] = {}
         self._uri_by_video_id: dict[str, str] = {}
+        self._forgotten: set[str] = set()
         self._rows_since_snapshot: list[pa.Table] = []
         listing = list_log(self.storage)
         snapshot = read_newest_snapshot(self.storage, listing)
@@ -100,7 +103,23 @@ class Register:
 
     def unregistered(self, sources: Iterable[Source]) -> list[Source]:
         """The sources that registering would change: new ones, and older versions that are listed again."""
-        return [source for source in sources if self.newest_version.get(source.uri) != source.video_id]
+        return [
+            source
+            for source in sources
+            if self.newest_version.get(source.uri) != source.video_id and not self.is_forgotten(source.uri)
+        ]
+
+    def is_forgotten(self, uri: str) -> bool:
+        """True where the source was taken out of the root, for good."""
+        return bool(self._forgotten) and digest(uri) in self._forgotten
+
+    def forget(self, uri: str) -> None:
+        """Take a source out of the register, and never register it again, with whatever content.
+
+        The log keeps a hash of its uri. Members files and snapshots still hold it, see `erase_source`.
+        """
+        while not self.is_forgotten(uri) and not self.append({"forgotten": digest(uri)}):
+            pass
 
     def read_members(self, partition: str) -> pa.Table:
         """Read the source videos of one partition as registered, with the columns of `PARTITION_SCHEMA`.
@@ -113,9 +132,9 @@ class Register:
                 f"Partition must be registered under {self.storage.root}/partitions, got {partition!r}. "
                 "Run `curator run SOURCE --root ROOT`, or turn on the sensor, to register one."
             )
-        return pa.concat_tables(
-            map_concurrently(partial(read_members_file, self.storage), self.member_files[partition])
-        )
+        files = map_concurrently(partial(read_members_file, self.storage), self.member_files[partition])
+        table = pa.concat_tables(files)
+        return table.filter(pa.array([not self.is_forgotten(uri) for uri in table["uri"].to_pylist()], pa.bool_()))
 
     def read_held_members(self, partition: str) -> pa.Table:
         """`read_members` without the videos that an earlier partition holds, each video once.
@@ -172,7 +191,7 @@ class Register:
             Register(self.storage).save_snapshot()
         elif base.number < self.last_number:
             recent = pa.concat_tables(self._rows_since_snapshot).filter(pc.field("number") > base.number)
-            rows = pa.concat_tables([base.rows, recent])
+            rows = self._without_forgotten_rows(pa.concat_tables([base.rows, recent]))
             write_snapshot(self.storage, listing, Snapshot(self.last_number, rows))
         self._snapshot_number = self.last_number
         self._rows_since_snapshot = []
@@ -198,20 +217,23 @@ class Register:
         headers = rows.select(["number", "registration", "partition", "added"]).take(pa.array(changed)).to_pylist()
         uris, video_ids, starts = rows["uri"].to_pylist(), rows["video_id"].to_pylist(), changed.tolist()
         for header, start, end in zip(headers, starts, [*starts, len(rows)][1:], strict=True):
-            registers = video_ids[start] is not None  # a partition may have no source
-            self._apply(header, uris[start:end] if registers else [], video_ids[start:end] if registers else [])
+            sources = list(zip(uris[start:end], video_ids[start:end], strict=True))
+            self._apply(header, sources)
 
-    def _apply(self, header: Mapping[str, Any], uris: list[str], video_ids: list[str]) -> None:
+    def _apply(self, header: Mapping[str, Any], sources: list[tuple[str | None, str | None]]) -> None:
+        """Apply one entry; the id of a video is null for a forgotten source, and where a partition has no source."""
         partition = header["partition"]
+        video_ids = [video_id for _, video_id in sources if video_id is not None]
         if partition is None:
             affected = self._relist_versions(video_ids)
+            affected |= self._drop_sources({name for name, video_id in sources if name and video_id is None})
         else:
             files = self.member_files.setdefault(partition, [])
             path = members_path(partition, header["added"])
             if path in files:  # a partition in two entries has the position of the first
                 return
             files.append(path)
-            affected = self._add_members(partition, uris, video_ids)
+            affected = self._add_members(partition, [uri for uri, name in sources if uri and name], video_ids)
         self._entries.append(
             RegisterEntry(header["number"], partition, header["registration"], tuple(sorted(affected)))
         )
@@ -230,6 +252,32 @@ class Register:
                 self.partition_by_video_id[name] for name in self._versions_by_uri.get(uri or "", (video_id,))
             )
         return affected
+
+    def _drop_sources(self, uri_digests: set[str]) -> set[str]:
+        """Drop all versions of forgotten sources; return the partitions that held one."""
+        if not uri_digests:
+            return set()
+        self._forgotten |= uri_digests
+        versions: list[str] = []
+        for uri in [uri for uri in self.newest_version if digest(uri) in uri_digests]:
+            newest = self.newest_version.pop(uri)
+            versions += self._versions_by_uri.pop(uri, [newest])
+        for video_id in versions:
+            self.relistings.pop(video_id, None)
+            self._uri_by_video_id.pop(video_id, None)
+        return {self.partition_by_video_id.pop(video_id) for video_id in versions}
+
+    def _without_forgotten_rows(self, rows: pa.Table) -> pa.Table:
+        """Rows of entries, with neither uri nor video_id where the source was forgotten after it was registered."""
+        known = [uri is None or not self.is_forgotten(uri) for uri in rows["uri"].to_pylist()]
+        if all(known):
+            return rows
+        for name in ("uri", "video_id"):
+            values = [value if kept else None for value, kept in zip(rows[name].to_pylist(), known, strict=True)]
+            rows = rows.set_column(
+                rows.schema.get_field_index(name), rows.schema.field(name), pa.array(values, pa.string())
+            )
+        return rows
 
     def _add_members(self, partition: str, uris: list[str], video_ids: list[str]) -> set[str]:
         """Add members to a partition; return the other partitions that hold an earlier version of one."""

@@ -4,6 +4,7 @@
         {"partition": key, "videos": count}                      registers a partition
         {"partition": key, "videos": count, "added": digest}     adds members to the partition of a day or an hour
         {"relisted": [video id, ...]}                            makes these versions the newest again
+        {"forgotten": digest of a uri}                           a source that is never registered again
 
 All entries of one call have the same "registration" token; entries of earlier releases have none.
 """
@@ -34,7 +35,7 @@ ENTRY_ROWS_SCHEMA = pa.schema(
     ]
 )
 """Entries as rows, one for each source; partition and uri are null for a relisted version, uri and video_id where a
-partition has no source."""
+partition has no source. A forgotten source has the digest of its uri as uri, and neither partition nor video_id."""
 
 _SNAPSHOT_PATH = re.compile(rf"{LOG_FOLDER}/upto-([1-9][0-9]*)\.([0-9a-f]+)\.parquet")
 
@@ -111,10 +112,10 @@ def read_entry_rows(storage: Storage, entries: Mapping[int, dict[str, Any]]) -> 
 
 
 def entry_rows(number: int, entry: Mapping[str, Any], members: pa.Table | None = None) -> pa.Table:
-    """The rows of an entry: a row for each member that it registers, or for each version that it relists."""
+    """The rows of an entry: a row for each member that it registers, for each version that it relists or forgets."""
     video_ids: list[str | None] = members["video_id"].to_pylist() if members is not None else entry.get("relisted", [])
     uris: list[str | None] = members["uri"].to_pylist() if members is not None else [None] * len(video_ids)
-    video_ids, uris = video_ids or [None], uris or [None]
+    video_ids, uris = video_ids or [None], uris or [entry.get("forgotten")]
     values = {
         "number": [number] * len(video_ids),
         "registration": [entry.get("registration", str(number))] * len(video_ids),

@@ -44,10 +44,15 @@ def read_members(storage: Storage, partition: str) -> pa.Table:
 
 
 def register_sources(storage: Storage, sources: Sequence[Source], params: ReadParams) -> list[str]:
-    """Register the sources; return the partitions that hold one of them, in the order of registration."""
+    """Register the sources; return the partitions that hold one of them, in the order of registration.
+
+    Forgotten sources are passed over.
+    """
     register = Register(storage)
     register_batches(register, sources, params)
-    holding = {register.partition_by_video_id[source.video_id] for source in sources}
+    holding = {
+        register.partition_by_video_id[source.video_id] for source in sources if not register.is_forgotten(source.uri)
+    }
     return [partition for partition in register.member_files if partition in holding]
 
 
@@ -146,14 +151,21 @@ def _register(
     # Unique to this call, so that a root recreated from the same sources can be told from the one before.
     registration = secrets.token_hex(6)
     _relist(register, listed, registration)
-    while groups := group(
-        new := [source for source in listed if source.video_id not in register.partition_by_video_id]
-    ):
+    while groups := group(new := _not_registered(register, listed)):
         if not _register_groups(register, groups, registration, deadline):
-            new = [source for source in new if source.video_id not in register.partition_by_video_id]
+            new = _not_registered(register, new)
             break
     register.save_snapshot()
     return new
+
+
+def _not_registered(register: Register, sources: Sequence[Source]) -> list[Source]:
+    """Sources that no partition holds, without those that another process made the root forget meanwhile."""
+    return [
+        source
+        for source in sources
+        if source.video_id not in register.partition_by_video_id and not register.is_forgotten(source.uri)
+    ]
 
 
 def _relist(register: Register, sources: Sequence[Source], registration: str) -> None:
@@ -182,9 +194,9 @@ def _register_groups(register: Register, groups: list[_NewMembers], registration
 
 
 def _is_outdated(register: Register, group: _NewMembers) -> bool:
-    """True where another process registered some of the members, or the partition of a group that is no addition."""
+    """True where another process registered the partition of a group that is no addition, or took up some members."""
     is_registered = group.added is None and group.partition in register.member_files
-    return is_registered or any(source.video_id in register.partition_by_video_id for source in group.members)
+    return is_registered or len(_not_registered(register, group.members)) < len(group.members)
 
 
 def _write_members(storage: Storage, group: _NewMembers) -> pa.Table:

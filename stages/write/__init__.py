@@ -4,19 +4,23 @@ In: kept rows of `unique_clips`, with their captions and scores. Out: rows of `d
 published as a version of the root, and the verification of these files. FFmpeg is imported at the first clip.
 """
 
-from stages.write.paths import FORMER_FOLDER, PATH_COLUMNS
+from stages.write.index import write_index
+from stages.write.paths import DATASET_FOLDER, FORMER_FOLDER, PATH_COLUMNS, index_path
 from stages.write.phase import WritePhase
 from stages.write.publishing import LEASE_FOLDER, named_files, read_dataset_file
 from stages.write.verification import missing_files, sample_clips, unreadable_clips
 
 __all__ = [
+    "DATASET_FOLDER",
     "FORMER_FOLDER",
     "LEASE_FOLDER",
     "PATH_COLUMNS",
     "WritePhase",
+    "index_path",
     "missing_files",
     "named_files",
     "read_dataset_file",
     "sample_clips",
     "unreadable_clips",
+    "write_index",
 ]

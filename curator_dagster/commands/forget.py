@@ -1,0 +1,41 @@
+"""`curator forget`: takes a source and everything made of it out of a root, and says what it removed."""
+
+import typer
+
+from curator_dagster.commands.console import stderr_console, stdout_console
+from curator_dagster.commands.exit_codes import EXIT_INTERRUPTED
+from curator_dagster.commands.report import DEFAULT_NAME
+from stages.maintenance import forget_source, resolve_source
+from stages.storage import Storage
+
+
+def forget_command(root: str, name: str, *, asks: bool) -> int:
+    """Remove a source, print a line a kind of what was removed, and return the exit code.
+
+    Args:
+        root: where everything was written.
+        name: uri of the source, or the path of a local file.
+        asks: whether to ask first.
+
+    Raises:
+        ParamsError: the root has no such source.
+        ManifestError: a file of the root is damaged.
+        StorageError: the root does not answer.
+    """
+    storage = Storage(root)
+    uri = resolve_source(storage, name)
+    if asks and not typer.confirm(f"Remove {uri} and everything made of it, in all versions, for good?", err=True):
+        stderr_console().print("Nothing was removed.")
+        return EXIT_INTERRUPTED
+    removed = forget_source(storage, uri)
+    out = stdout_console()
+    out.print(f"{uri}: {removed.num_versions} registered", soft_wrap=True)
+    for asset, count in removed.rows.items():
+        out.print(f"{asset}: {count} rows removed")
+    for kind, infos in removed.files.items():
+        out.print(f"{kind}: {len(infos)} removed, {sum(info.size_bytes for info in infos) / 1e6:.1f} MB")
+    if storage.exists(DEFAULT_NAME):
+        storage.delete(DEFAULT_NAME)
+        out.print(f"{DEFAULT_NAME} removed, which may show it; `curator report` makes it again")
+    out.print("It is not taken up again. The next `curator run` decides again about clips that were its copies.")
+    return 0
