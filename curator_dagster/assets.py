@@ -11,6 +11,7 @@ from curator_dagster.asset_step import run_phase
 from curator_dagster.checks import check_specs
 from curator_dagster.config import config_class
 from curator_dagster.curation import Curation
+from curator_dagster.project_executor import PHASE_TAG
 from curator_dagster.resources import session_resource
 from stages.params import Params
 
@@ -55,6 +56,7 @@ def _phase_asset(
             check_specs=check_specs(params.asset, spec, curation.checks),
             backfill_policy=policy,
             pool=curation.concurrency_pool(params.phase),
+            op_tags={PHASE_TAG: params.phase},
             resource_defs={curation.scoped("session"): session},
             required_resource_keys=curation.required_resource_keys(params.asset),
         )(compute)

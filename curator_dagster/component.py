@@ -11,6 +11,7 @@ from curator_dagster.asset_specs import asset_spec
 from curator_dagster.curation import Curation
 from curator_dagster.definitions import curation_definitions
 from curator_dagster.partitioning import BatchPartitioning, Partitioning, TimeWindowPartitioning
+from curator_dagster.project_executor import project_executor
 from curator_dagster.resources import RayPool, Storage
 from curator_dagster.watch.source import SourceBucket, WatchParams
 from stages.errors import ParamsError
@@ -126,6 +127,11 @@ class VideoCurationComponent(dg.Component, dg.Model, dg.Resolvable):
     ray_resource_key: Text = Field(
         default="", description="The project's resource that connects to Ray, such as KubeRayCluster of dagster-ray."
     )
+    sets_executor: bool = Field(
+        default=True,
+        description="*Materialize* runs the phases in one process, with one Ray. Set it to false where the project "
+        "sets an executor of its own.",
+    )
     owners: list[str] = Field(default=["team:video-curation"], description="E-mail addresses, or teams as team:NAME.")
     tags: dict[str, str] = Field(default={}, description="Of every asset.")
     plugins: list[str] = Field(
@@ -194,4 +200,8 @@ class VideoCurationComponent(dg.Component, dg.Model, dg.Resolvable):
         source = SourceBucket(location=_absolute_location(self.source, context), **self.watch.model_dump())
         package = context.defs_module_name.partition(".")[0]
         curation = replace(self.curation, plugins=(*self.plugins, package))
-        return curation_definitions(curation, ray_pool, storage, source=source, spec_of=self.get_asset_spec)
+        curated = curation_definitions(curation, ray_pool, storage, source=source, spec_of=self.get_asset_spec)
+        if not self.sets_executor:
+            return curated
+        # One object for all components: Dagster merges definitions with an executor where it is the same.
+        return dg.Definitions.merge(curated, dg.Definitions(executor=project_executor))
