@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from stages import heartbeat
 from stages.errors import PhaseError
-from stages.manifest import ManifestRef, RootVersion, load_commit, newest_tables, publish_version, read_commit
+from stages.manifest import Commit, ManifestRef, RootVersion, load_commit, newest_tables, publish_version, read_commit
 from stages.storage import Lease, Storage, exclusive, map_concurrently
 from stages.write.index import write_index
 from stages.write.paths import (
@@ -42,10 +42,10 @@ Every clip here belongs to the newest version. Those of older versions lie in `f
 
 @dataclass(frozen=True)
 class _Partition:
-    """A partition that is published: its table, the files that the table names, and those that are there."""
+    """A partition that is published: the commit of its table, the files that this names, and those that are there."""
 
     ref: ManifestRef
-    table: pa.Table
+    commit: Commit
     named: set[str]
     in_dataset: set[str]
     in_former: set[str]
@@ -73,7 +73,7 @@ def publish(storage: Storage, outputs: Collection[ManifestRef]) -> RootVersion:
         for each in complete:
             arriving = sorted(each.named - each.in_dataset)
             _move(storage, lease, [(former_location(path), dataset_location(path)) for path in arriving])
-            write_index(storage, each.ref, each.table)
+            write_index(storage, each.ref, read_commit(storage, each.ref, each.commit))
         _write_readme(storage)
         lease.check()
         withheld = [("dataset", each.ref.partition) for each in partitions if each.lost]
@@ -111,11 +111,12 @@ def read_dataset_file(storage: Storage, path: str, partition: str) -> bytes:
 
 
 def _read_partition(storage: Storage, output: ManifestRef, number: int) -> _Partition:
-    table = read_commit(storage, output, load_commit(storage, output, number))
+    """The partition without its rows: a run may publish thousands of partitions."""
+    commit = load_commit(storage, output, number)
     return _Partition(
         output,
-        table,
-        named_files(table, output.partition),
+        commit,
+        named_files(read_commit(storage, output, commit, list(PATH_COLUMNS)), output.partition),
         present_files(storage, output.partition),
         present_files(storage, output.partition, FORMER_FOLDER),
     )
