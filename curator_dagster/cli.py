@@ -115,6 +115,9 @@ def show(
     ] = None,
     status: Annotated[Status | None, typer.Option(help="Only rows of this fate.")] = None,
     lineage: Annotated[str | None, typer.Option(metavar="CLIP_ID", help="How this clip came to be.")] = None,
+    partitions: Annotated[
+        bool, typer.Option("--partitions", help="What is inside each partition: videos, hours, size, date, names.")
+    ] = False,
     output_format: Annotated[Format, typer.Option("--format", help="table has the main columns, csv and json all.")] = (
         Format.table
     ),
@@ -122,11 +125,16 @@ def show(
         int | None, typer.Option(min=0, help="At most so many rows; 0 for all. A table has 50 by default.")
     ] = None,
 ) -> None:
-    """Print the rows of an asset, how a clip came to be, or the reasons of all assets in one table."""
+    """Print the rows of an asset, how a clip came to be, what is in the partitions, or the reasons of all assets."""
     from curator_dagster.commands.show import print_lineage, print_reasons, print_rows
+    from curator_dagster.commands.show_partitions import print_partitions
 
     try:
-        if asset is None and lineage is None:
+        if partitions and (asset or status or lineage):
+            raise ParamsError("--partitions must stand without ASSET, --status and --lineage. Leave those out.")
+        if partitions:
+            print_partitions(root, output_format.value, limit=limit)
+        elif asset is None and lineage is None:
             print_reasons(root, output_format.value, status=status and status.value)
         elif asset is None or lineage is not None:
             print_lineage(root, asset, output_format.value, clip_id=str(lineage))

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from curator_dagster.curation import Curation
+from curator_dagster.partition_contents import observations
 from curator_dagster.partition_keys import add_partitions
 from curator_dagster.resources import Storage
 from curator_dagster.watch.cursor import SourceCursor
@@ -20,7 +21,8 @@ def curation_job(curation: Curation, assets: Sequence[dg.AssetsDefinition]) -> A
         selection=dg.AssetSelection.assets(*assets),
         # The work is done in Ray. A process for each step would cost 4 s, and 7 s more to start its own Ray.
         executor_def=dg.in_process_executor,
-        description="From source videos to a dataset: all phases, for the partitions of the run.",
+        description="From source videos to a dataset: all phases, for the partitions of the run. What is in one: the "
+        "events on the page of videos, or the command curator show ROOT --partitions.",
     )
 
 
@@ -37,13 +39,16 @@ def find_videos_job(curation: Curation) -> dg.JobDefinition:
             add_partitions(context.instance, curation.scoped("sources"), scan.new_partitions)
             for event in scan.existing:
                 context.instance.report_runless_asset_event(event)
+            for observation in observations(curation, scan.described):
+                context.log_event(observation)
             context.log.info(scan.scan_summary)
             cursor, is_complete = scan.cursor, scan.is_complete
 
     @dg.job(
         name=curation.scoped("find_videos"),
         executor_def=dg.in_process_executor,
-        description="Groups new videos of the source into partitions, and adds those. Curates nothing.",
+        description="Groups new videos of the source into partitions, adds those, and says what is in each. Curates "
+        "nothing.",
     )
     def find_videos() -> None:
         list_source()

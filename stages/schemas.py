@@ -86,6 +86,7 @@ _PARTITION = [
     _column("video_id", _TEXT, "Hash of uri and etag."),
     _column("etag", _TEXT, "Content tag when it was listed."),
     _column("size_bytes", _INT, "Size when it was listed."),
+    _column("modified_s", _REAL, "Seconds since 1970 when it was modified. Null where the store gives no time."),
 ]
 
 

@@ -46,7 +46,7 @@ def _format_value(value: object) -> str:
     return str(value) if isinstance(value, int) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-WRAPPED_COLUMNS = ("uri", "error", "caption", "path")
+WRAPPED_COLUMNS = ("uri", "error", "caption", "path", "names")
 """Columns that wrap in a narrow terminal; the others keep each value on one line."""
 
 

@@ -91,6 +91,8 @@ def _statistics_metadata(
     metadata = _row_counts(report)
     if statistics_of_table is not None and statistics_of_table.kept_hours is not None:
         metadata["hours_of_video"] = dg.MetadataValue.float(round(statistics_of_table.kept_hours, 4))
+    if statistics_of_table is not None and statistics_of_table.first_videos:
+        metadata["first_videos"] = dg.MetadataValue.text(statistics_of_table.first_videos)
     metadata.update(_float_metadata(phase))
     if report.reasons:
         metadata["reasons"] = reasons_table(report, statistics_of_table.examples if statistics_of_table else {})

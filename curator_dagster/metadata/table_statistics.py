@@ -11,12 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from curator_dagster.partition_contents import first_names
 from stages.manifest import ALL, ManifestRef, read_manifest
 from stages.run import PhaseReport
 
 _OUTCOME = ["status", "reason", "error"]
 _COLUMNS = {
-    "videos": [*_OUTCOME, "duration_s"],
+    "videos": [*_OUTCOME, "duration_s", "uri"],
     "clips": [*_OUTCOME, "clip_id", "start_s", "end_s", "video_id", "video_frames"],
     "filtered_clips": [*_OUTCOME, "clip_id", "start_s", "end_s"],
     "embeddings": [*_OUTCOME, "clip_id"],
@@ -50,12 +51,14 @@ class TableStatistics:
         worked_hours: length of the items that this run computed, estimated by their share of all items.
         frames: number of frames of the partition's videos; 0 where this run decoded none.
         examples: error of the first row of each reason.
+        first_videos: names of the first videos, and how many more there are; of `videos` only.
     """
 
     kept_hours: float | None
     worked_hours: float
     frames: int
     examples: dict[str, str]
+    first_videos: str = ""
 
 
 def table_statistics(report: PhaseReport, ref: ManifestRef) -> TableStatistics:
@@ -84,7 +87,8 @@ def table_statistics(report: PhaseReport, ref: ManifestRef) -> TableStatistics:
         source = _kept_rows(table_of(_INPUT_OF.get(ref.asset, ref.asset)))
         worked = _hours(source) * report.computed / report.items
     frames = _frames(table_of("clips")) if report.counters.get("decoded_frames") else 0
-    return TableStatistics(_hours(kept), worked, frames, examples)
+    first_videos = first_names(own["uri"].slice(0, 3).to_pylist(), len(own)) if ref.asset == "videos" else ""
+    return TableStatistics(_hours(kept), worked, frames, examples, first_videos)
 
 
 def phase_rates(reports: Mapping[str, PhaseReport], statistics: Collection[TableStatistics]) -> dict[str, float]:

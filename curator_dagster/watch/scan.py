@@ -19,9 +19,12 @@ from curator_dagster.watch.complete_partitions import CompletePartitions
 from curator_dagster.watch.cursor import SourceCursor
 from curator_dagster.watch.existing_tables import existing_materializations
 from curator_dagster.watch.new_sources import list_new_sources, register_new_sources
-from curator_dagster.watch.run_requests import build_run_requests
+from curator_dagster.watch.run_requests import RunRequests, build_run_requests
 from curator_dagster.watch.source import SourceBucket
-from stages.sources import Register
+from stages.sources import PartitionContents, Register, read_contents
+
+_MAX_DESCRIBED = 100
+"""Partitions that a scan describes, at most: Dagster takes up to 60 ms for an event, and gives a tick 60 s."""
 
 _MIN_REQUEST_S = 5.0
 """A scan has at least so long for its run requests, however long it listed and registered."""
@@ -33,6 +36,7 @@ class ScanResult:
 
     Attributes:
         new_partitions: keys that the instance lacks, in the order of registration.
+        described: contents of partitions that are new to the instance or have new members, and are not made yet.
         existing: materializations of partitions that are up to date and of which the instance knows none.
         requests: run requests.
         cursor: for the next scan.
@@ -42,6 +46,7 @@ class ScanResult:
     """
 
     new_partitions: list[str]
+    described: list[PartitionContents]
     existing: list[dg.AssetMaterialization]
     requests: list[dg.RunRequest]
     cursor: SourceCursor
@@ -89,6 +94,7 @@ def _scan(
     ends_at = time.monotonic() + source.tick_s
     has_time_windows = isinstance(curation.partitioning, TimeWindowPartitioning)
     register = _refreshed_register(storage)
+    last_entry = register.last_number
     found = list_new_sources(curation, source, register, cursor)
     unregistered = found.ready if is_preview else register_new_sources(curation, register, found.ready, ends_at)
     known = curation.partitions_def.get_partition_keys(dynamic_partitions_store=instance)
@@ -119,12 +125,22 @@ def _scan(
         request_summary += " The next wait for a run that works on the same partitions."
     requested = runs.last_entry or last_requested
     existing = existing_materializations(curation, storage, instance, runs.complete)
+    changed = [entry.partition for entry in register.entries_after(last_entry) if entry.partition]
+    described = read_contents(register, _not_complete([*missing, *changed], runs)[:_MAX_DESCRIBED])
     next_cursor = SourceCursor(position, found.seen, requested, _registration(register, requested))
     if runs.complete:
         request_summary += f" {len(runs.complete)} partitions are made already."
     is_complete = not unregistered and not position
     next_cursor = cursor if is_preview else next_cursor
-    return ScanResult(missing, existing, runs.requests, next_cursor, is_complete, scan_summary, request_summary)
+    return ScanResult(
+        missing, described, existing, runs.requests, next_cursor, is_complete, scan_summary, request_summary
+    )
+
+
+def _not_complete(partitions: list[str], runs: RunRequests) -> list[str]:
+    """The partitions that no run has made yet, each once."""
+    complete = set(runs.complete)
+    return [key for key in dict.fromkeys(partitions) if key not in complete]
 
 
 def _registration(register: Register, number: int) -> str:

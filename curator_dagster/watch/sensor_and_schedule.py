@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from curator_dagster.curation import Curation
+from curator_dagster.partition_contents import contents_line, observations
 from curator_dagster.partition_keys import add_partitions, key_chunks
 from curator_dagster.watch.cursor import SourceCursor
 from curator_dagster.watch.scan import ScanResult, scan_source
@@ -40,7 +41,7 @@ def new_videos_sensor(curation: Curation, job: Any) -> dg.SensorDefinition:
                 dg.AddDynamicPartitionsRequest(curation.scoped("sources"), keys)
                 for keys in key_chunks(scan.new_partitions)
             ],
-            asset_events=scan.existing,
+            asset_events=[*scan.existing, *observations(curation, scan.described)],
             cursor=scan.cursor.serialize(),
         )
 
@@ -63,7 +64,7 @@ def new_videos_schedule(curation: Curation, job: Any) -> dg.ScheduleDefinition:
         scan = _scan(curation, context, start)
         if not _is_preview(context):
             add_partitions(context.instance, curation.scoped("sources"), scan.new_partitions)
-            for event in scan.existing:
+            for event in [*scan.existing, *observations(curation, scan.described)]:
                 context.instance.report_runless_asset_event(event)
             schedule_cursor.write(start, scan)
         requests = [request for request in scan.requests if not schedule_cursor.has_run(str(request.run_key))]
@@ -80,6 +81,8 @@ def _scan(
     with using(SHORT_BACKOFF):
         scan = scan_source(curation, storage, source, context.instance, cursor, is_preview=_is_preview(context))
     context.log.info(f"{scan.scan_summary} {scan.request_summary}")
+    for contents in scan.described:
+        context.log.info(contents_line(contents))
     return scan
 
 

@@ -4,6 +4,7 @@ In: the location of a bucket or folder, and `ReadParams`. Out: partitions with t
 were registered. Nothing here opens a video.
 """
 
+from stages.sources.contents import PartitionContents, read_contents, read_hours
 from stages.sources.erasing import erase_source, members_files_of
 from stages.sources.grouping import parse_time_window
 from stages.sources.register import Register, RegisterEntry
@@ -18,6 +19,7 @@ from stages.sources.settling import settle
 from stages.sources.source_listing import Source, list_source_pages, list_sources
 
 __all__ = [
+    "PartitionContents",
     "Register",
     "RegisterEntry",
     "Source",
@@ -26,6 +28,8 @@ __all__ = [
     "list_sources",
     "members_files_of",
     "parse_time_window",
+    "read_contents",
+    "read_hours",
     "read_members",
     "register_batches",
     "register_sources",

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from stages.errors import ParamsError
 from stages.params import ReadParams
+from stages.sources.batch_keys import folder_of
 from stages.sources.source_listing import Source
 
 TIME_WINDOW_KEY_FORMATS = {"daily": "%Y-%m-%d", "hourly": "%Y-%m-%d-%H:%M"}
@@ -27,7 +28,7 @@ def group_sources(sources: Sequence[Source], params: ReadParams) -> list[list[So
         return _chunks(sources, params.partition_size)
     folders: dict[tuple[str, ...], list[Source]] = {}
     for source in sources:
-        folders.setdefault(tuple(source.path.split("/")[:-1][: params.prefix_depth]), []).append(source)
+        folders.setdefault(folder_of(source, params), []).append(source)
     return [group for members in folders.values() for group in _chunks(members, params.partition_size)]
 
 

@@ -38,11 +38,10 @@ def read_members_file(storage: Storage, path: str) -> pa.Table:
         raise ManifestError(f"{storage.location(path)} must be there, since partitions are. {hint}") from error
     try:
         # A process that exits while Arrow's threads read a Python file object is aborted.
-        return (
-            pq.ParquetFile(pa.BufferReader(data))
-            .read(PARTITION_SCHEMA.names, use_threads=False)
-            .select(PARTITION_SCHEMA.names)
-        )
+        table = pq.ParquetFile(pa.BufferReader(data)).read(PARTITION_SCHEMA.names, use_threads=False)
+        if "modified_s" not in table.schema.names:  # written by an earlier release
+            table = table.append_column("modified_s", pa.nulls(len(table), pa.float64()))
+        return table.select(PARTITION_SCHEMA.names)
     except DAMAGED_FILE_ERRORS as error:
         raise ManifestError(f"{storage.location(path)} is damaged: {error}. {hint}") from error
 
@@ -53,7 +52,13 @@ def create_members_file(storage: Storage, path: str, members: Sequence[Source]) 
     A process that died before it registered its members may have left others under the same path.
     """
     rows = [
-        {"uri": source.uri, "video_id": source.video_id, "etag": source.etag, "size_bytes": source.size_bytes}
+        {
+            "uri": source.uri,
+            "video_id": source.video_id,
+            "etag": source.etag,
+            "size_bytes": source.size_bytes,
+            "modified_s": source.modified,
+        }
         for source in members
     ]
     table = pa.Table.from_pylist(rows, schema=PARTITION_SCHEMA)

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from stages.errors import ParamsError
 from stages.params import ReadParams
+from stages.sources.batch_keys import batch_keys
 from stages.sources.grouping import TIME_WINDOW_KEY_FORMATS, group_sources
 from stages.sources.members import create_members_file, members_path
 from stages.sources.register import Register
@@ -76,10 +77,7 @@ def register_batches(
     """
 
     def group(new: Sequence[Source]) -> list[_NewMembers]:
-        return [
-            _NewMembers(digest(*(source.video_id for source in members), length=12), None, members)
-            for members in group_sources(new, params)
-        ]
+        return [_NewMembers(batch_keys(members, params), None, members) for members in group_sources(new, params)]
 
     return _register(register, sources, group, deadline)
 
@@ -126,19 +124,19 @@ class _NewMembers:
     """New members of a partition.
 
     Attributes:
-        partition: its key.
+        keys: its key; of a batch, longer ones too, in case that another partition has the shorter ones.
         added: digest of the members where the partition is registered already, else None.
         members: sources that no partition holds.
     """
 
-    partition: str
+    keys: tuple[str, ...]
     added: str | None
     members: list[Source]
 
 
 def _time_window_members(register: Register, key: str, members: list[Source]) -> _NewMembers:
     known = key in register.member_files
-    return _NewMembers(key, digest(*(source.video_id for source in members), length=12) if known else None, members)
+    return _NewMembers((key,), digest(*(source.video_id for source in members), length=12) if known else None, members)
 
 
 def _register(
@@ -180,11 +178,11 @@ def _register_groups(register: Register, groups: list[_NewMembers], registration
     """Append the groups to the log, up to one that is outdated; False where the deadline passes first."""
     for start in range(0, len(groups), MAX_CONCURRENT):
         batch = groups[start : start + MAX_CONCURRENT]
-        written = map_concurrently(partial(_write_members, register.storage), batch)
-        for group, members in zip(batch, written, strict=True):
+        written = map_concurrently(partial(_write_members, register), batch)
+        for group, (key, members) in zip(batch, written, strict=True):
             # Another process that took the number may have registered these very members.
-            while not _is_outdated(register, group):
-                if register.append(_entry(group, members, registration), members):
+            while not _is_outdated(register, group, key):
+                if register.append(_entry(group, key, members, registration), members):
                     break
             else:
                 return True
@@ -193,17 +191,28 @@ def _register_groups(register: Register, groups: list[_NewMembers], registration
     return True
 
 
-def _is_outdated(register: Register, group: _NewMembers) -> bool:
+def _is_outdated(register: Register, group: _NewMembers, key: str) -> bool:
     """True where another process registered the partition of a group that is no addition, or took up some members."""
-    is_registered = group.added is None and group.partition in register.member_files
+    is_registered = group.added is None and key in register.member_files
     return is_registered or len(_not_registered(register, group.members)) < len(group.members)
 
 
-def _write_members(storage: Storage, group: _NewMembers) -> pa.Table:
-    """Write the members file of a group, before its entry of the log; return the members that it then holds."""
-    return create_members_file(storage, members_path(group.partition, group.added), group.members)
+def _write_members(register: Register, group: _NewMembers) -> tuple[str, pa.Table]:
+    """Write the members file of a group, before its entry of the log; return the key and the members that it holds.
+
+    A key is passed over where it names other members: a registered partition, or one whose registration died. So equal
+    members get the same key again, whether or not they were written before.
+    """
+    video_ids = [source.video_id for source in group.members]
+    *shorter, longest = group.keys
+    for key in shorter:
+        if key not in register.member_files:
+            members = create_members_file(register.storage, members_path(key, group.added), group.members)
+            if members["video_id"].to_pylist() == video_ids:
+                return key, members
+    return longest, create_members_file(register.storage, members_path(longest, group.added), group.members)
 
 
-def _entry(group: _NewMembers, members: pa.Table, registration: str) -> dict[str, Any]:
-    entry: dict[str, Any] = {"partition": group.partition, "videos": len(members), "registration": registration}
+def _entry(group: _NewMembers, key: str, members: pa.Table, registration: str) -> dict[str, Any]:
+    entry: dict[str, Any] = {"partition": key, "videos": len(members), "registration": registration}
     return {**entry, "added": group.added} if group.added else entry

@@ -9,9 +9,12 @@ from typer.testing import CliRunner, Result
 
 from curator_dagster.cli import app
 from curator_dagster.commands.show import write_table
+from curator_dagster.commands.show_partitions import describe_partitions, write_partitions_table
 from stages.manifest import read_manifest
-from stages.params import GROUPS
+from stages.params import GROUPS, ReadParams
 from stages.run.phases import PHASE_CLASSES
+from stages.sources import Register, list_sources, register_sources, registered_partitions
+from stages.storage import Storage
 from tests.curator_dagster import tiny_phases
 from tests.curator_dagster.conftest import write_sources
 
@@ -258,6 +261,9 @@ def test_show_tells_how_a_clip_came_to_be(runner: CliRunner, finished_root: str,
         (["nothing", "clip"], "Asset must be one of"),
         (["root", "clips", "--lineage", "nobody"], "No asset under"),
         (["root", "clips", "--status", "lost"], "--status"),
+        (["root", "clips", "--partitions"], "--partitions must stand without ASSET"),
+        (["root", "--partitions", "--status", "kept"], "--partitions must stand without ASSET"),
+        (["nothing", "--partitions"], "Partitions must be registered under"),
         (["root", "clips", "--format", "xml"], "--format"),
     ],
 )
@@ -267,3 +273,35 @@ def test_show_rejects_what_is_not_there(
     result = runner.invoke(app, ["show", str(Path(finished_root).parent / arguments[0]), *arguments[1:]])
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+def test_show_says_what_is_in_each_partition(runner: CliRunner, finished_root: str) -> None:
+    shown = runner.invoke(app, ["show", finished_root, "--partitions"])
+    (row,) = json.loads(runner.invoke(app, ["show", finished_root, "--partitions", "--format", "json"]).stdout)
+    (line,) = csv.DictReader(
+        io.StringIO(runner.invoke(app, ["show", finished_root, "--partitions", "--format", "csv"]).stdout)
+    )
+    (key,) = registered_partitions(Storage(finished_root))
+    assert (row["partition"], row["videos"], row["hours"]) == (key, 5, round(4 * 2 / 3600, 4))
+    assert row["names"] == ["a.mp4", "b unreadable-read.mp4", "c short-split.mp4"]
+    assert row["newest"][:10] == key[:10]
+    assert {name: str(value) for name, value in row.items() if name != "names"} == {
+        name: value for name, value in line.items() if name != "names"
+    }
+    assert key in shown.stdout
+    assert "a.mp4, b unreadable-read.mp4, c short-split.mp4 and 2 more" in shown.stdout
+
+
+def test_show_has_the_newest_partitions_last(runner: CliRunner, tmp_path: Path) -> None:
+    sources = list_sources(str(write_sources(tmp_path / "sources")), ReadParams())
+    keys = register_sources(Storage(tmp_path / "root"), sources, ReadParams(partition_size=2))
+    shown = runner.invoke(app, ["show", str(tmp_path / "root"), "--partitions", "--limit", "2"])
+    assert [line.split()[0] for line in shown.stdout.splitlines() if "mp4" in line] == keys[1:]
+    assert "1 older partitions; --limit 0 shows all." in shown.stderr
+    narrow = Console(width=50, record=True, file=io.StringIO())
+    write_partitions_table(describe_partitions(Register(Storage(tmp_path / "root")), keys), narrow)
+    text = narrow.export_text()
+    assert all(key in text for key in keys)
+    assert ("names" in text, "newest" in text) == (True, False)
+    everything = runner.invoke(app, ["show", str(tmp_path / "root"), "--partitions", "--format", "json"])
+    assert [(row["partition"], row["hours"]) for row in json.loads(everything.stdout)] == [(key, None) for key in keys]

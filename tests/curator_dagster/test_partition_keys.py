@@ -1,9 +1,13 @@
+from pathlib import Path
+
 import dagster as dg
 import pytest
+from dagster._core.definitions.partitions.context import partition_loading_context
 from hypothesis import given
 from hypothesis import strategies as st
 
 from curator_dagster.partition_keys import (
+    add_partitions,
     dynamic_partition_keys,
     fully_committed_partitions,
     partition_ranges,
@@ -57,6 +61,18 @@ def test_partitions_are_added_in_the_order_of_registration(partitions: list[str]
             partitions[0],
             partitions[2],
         ]
+
+
+def test_a_range_over_old_and_new_names_counts_in_the_order_of_registration(tmp_path: Path) -> None:
+    keys = ["f91c2a7be004", "2026-09-14-9ddc781e", "cam_1-2025-01-01-0a1b2c3d", "2026-09-13-5cb75051"]
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        add_partitions(instance, "sources", keys)
+        known = dynamic_partition_keys(instance)
+        assert partition_ranges(known, keys[1:]) == [keys[1:]]
+        edges = dg.PartitionKeyRange(start=keys[1], end=keys[3])
+        partitions_def = dg.DynamicPartitionsDefinition(name="sources")
+        with partition_loading_context(dynamic_partitions_store=instance):
+            assert partitions_def.get_partition_keys_in_range(edges) == keys[1:]
 
 
 def test_fully_committed_partitions_have_a_commit_of_every_asset(

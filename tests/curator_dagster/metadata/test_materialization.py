@@ -54,6 +54,7 @@ def test_metadata_counts_rows_and_measures_video(session: Session, storage: Stor
     assert (found["kept"], found["failed"], found["share_kept"], found["items_computed"]) == (1, 1, 0.5, 2)
     assert found["dagster/partition_row_count"] == 2
     assert found["hours_of_video"] == pytest.approx(2 / 3600, abs=1e-4)  # one kept video of 2 s
+    assert found["first_videos"] == "a.mp4, b unreadable-read.mp4"
     assert found["manifest"].endswith(f"root/manifests/videos/{partitions[0]}")
     (reason,) = found["reasons"]
     assert (reason["reason"], reason["rows"], reason["percent"]) == (Reason.UNREADABLE, 1, 50.0)

@@ -1,6 +1,7 @@
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -332,6 +333,39 @@ def test_find_videos_adds_every_partition_and_runs_none(watched: WatchedFolder) 
     assert result.success
     assert len(watched.instance.get_dynamic_partitions("sources")) == 2
     assert watched.instance.get_materialized_partitions(dg.AssetKey("videos")) == set()
+    first, second = watched.instance.get_dynamic_partitions("sources")
+    observed = watched.instance.fetch_observations(dg.AssetKey("videos"), limit=10).records
+    assert {record.partition_key: first_videos(record.asset_observation) for record in observed} == {
+        first: "a.mp4, b.mp4",
+        second: "c.mp4",
+    }
+    assert all(record.run_id == result.run_id for record in observed)
+
+
+def first_videos(event: Any) -> object:
+    return event.metadata["first_videos"].value
+
+
+def test_a_tick_says_once_what_is_in_new_partitions(watched: WatchedFolder) -> None:
+    result = watched.tick()
+    described = {event.partition: first_videos(event) for event in result.asset_events}
+    assert described == dict(zip(added_partitions(result), ["a.mp4, b.mp4", "c.mp4"], strict=True))
+    newest = datetime.fromtimestamp((watched.folder / "a.mp4").stat().st_mtime, UTC)
+    assert added_partitions(result)[0].startswith(f"{newest:%Y-%m-%d}-")
+    assert watched.tick(watched.apply(result)).asset_events == []
+
+
+def test_a_tick_says_what_a_day_holds_after_late_videos(watched: WatchedFolder) -> None:
+    curation = replace(watched.curation, partitioning=TimeWindowPartitioning("daily", "2026-01-01", "%Y/%m/%d/"))
+    dated = replace(watched, curation=curation)
+    put(dated.folder, "2026/01/01/a.mp4")
+    first = dated.tick()
+    put(dated.folder, "2026/01/01/late.mp4")
+    second = dated.tick(dated.apply(first))
+    assert [(event.partition, first_videos(event)) for result in (first, second) for event in result.asset_events] == [
+        ("2026-01-01", "a.mp4"),
+        ("2026-01-01", "a.mp4, late.mp4"),
+    ]
 
 
 def test_a_partition_that_the_command_line_made_is_not_asked_for_again(watched: WatchedFolder) -> None:
