@@ -4,7 +4,8 @@ The decoder calls `beat` at each frame, the worker at each batch. A worker whose
 long counts as hanging. The time without progress is limited, not the duration of an item: an item that beats may take
 hours.
 `count` adds to counters of the report: frames decoded, frame stores rebuilt, bytes read. They are kept out of the rows,
-since a row must not differ between a disturbed and an undisturbed run.
+since a row must not differ between a disturbed and an undisturbed run. The watchdog reads them with the beats while a
+batch runs, so that the progress inside a long item is seen.
 """
 
 import itertools
@@ -32,6 +33,12 @@ def count(name: str, amount: float = 1.0) -> None:
     """Add to a counter of the current batch. Safe from any thread."""
     with _lock:
         _counts[name] += amount
+
+
+def counts() -> dict[str, float]:
+    """The counters of the current batch so far, by name."""
+    with _lock:
+        return dict(_counts)
 
 
 def take_counts() -> dict[str, float]:

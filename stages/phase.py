@@ -14,7 +14,7 @@ from stages.params import Params
 from stages.pipeline import Pipeline, StageStats
 from stages.schemas import ASSETS
 from stages.storage import Storage, digest
-from stages.tasks import Failed, Rejected, Row, Task
+from stages.tasks import Failed, Rejected, Row, Task, VideoLength
 
 P = TypeVar("P", bound=Params)
 
@@ -41,6 +41,8 @@ class PhaseReport:
         counters: sums of what the stages counted in the whole run (decoded_frames, rebuilt_frame_stores, ...).
         stages: figures of each stage in the whole run, all partitions together.
         seconds: wall time of the whole run of the phase.
+        starting_s: the part of `seconds` before the first item was worked on: starting Ray, starting and setting up
+            workers.
     """
 
     phase: str
@@ -60,6 +62,7 @@ class PhaseReport:
     counters: dict[str, float] = field(default_factory=lambda: {})
     stages: dict[str, StageStats] = field(default_factory=lambda: {})
     seconds: float = 0.0
+    starting_s: float = 0.0
 
 
 class Phase(ABC, Generic[P]):
@@ -69,11 +72,16 @@ class Phase(ABC, Generic[P]):
         inputs: the assets whose kept rows it reads.
         input_columns: by input asset, the columns that the driver reads; all columns of an asset without an entry.
         key_columns: columns of `items` that the processing depends on; they enter `row_key`.
+        longest_first: start with the items of the highest cost, so that none runs alone at the end. Else they keep the
+            order of `items`, and clips of one video follow each other.
+        frame_counter: the counter of the frames that its stages go through, as they go; "" for none.
     """
 
     inputs: ClassVar[tuple[str, ...]] = ()
     input_columns: ClassVar[Mapping[str, list[str]]] = {}
     key_columns: ClassVar[tuple[str, ...]] = ()
+    longest_first: ClassVar[bool] = False
+    frame_counter: ClassVar[str] = ""
 
     def __init__(self, params: P, root: str) -> None:
         self.params = params
@@ -91,11 +99,12 @@ class Phase(ABC, Generic[P]):
         """The task of one row of `items`."""
 
     def cost(self, item: Row) -> float:
-        """Expected duration of the item, above 0, in any unit. The longest start first, so none runs alone at the end.
-
-        Items of equal cost keep the order of `items`.
-        """
+        """Expected duration of the item, above 0, in any unit. The remaining time of a run is estimated from it."""
         return 1.0
+
+    def video_length(self, item: Row) -> VideoLength:
+        """Length of the item's video, in which progress is told; items are counted where it is zero."""
+        return VideoLength()
 
     def min_rows(self, item: Row) -> int:
         """The smallest number of rows that the item must have, whatever its outcome."""

@@ -1,6 +1,7 @@
 """A pipeline: an ordered list of stages, checked before it runs; the results and statistics of its runs."""
 
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -65,12 +66,43 @@ class StageStats:
             self.counters[name] = self.counters.get(name, 0.0) + amount
 
 
+@dataclass(frozen=True, slots=True)
+class RunningBatch:
+    """A batch that a worker has in work, as last heard of.
+
+    Attributes:
+        task_ids: of the tasks given to the executor that its tasks come from.
+        counters: what the stage has counted so far of it.
+        seconds: since it was sent to the worker.
+    """
+
+    task_ids: tuple[str, ...]
+    counters: Mapping[str, float]
+    seconds: float
+
+
 @dataclass
 class RunStats:
-    """Figures of one run of a pipeline, by stage name."""
+    """Figures of one run of a pipeline.
+
+    Attributes:
+        stages: by stage name.
+        seconds: duration of the whole run, known at its end.
+        activity: what the executor does before the first task is worked on, such as "starting Ray"; empty from then on.
+        work_began_at: when the first task was given to a stage, by the monotonic clock; None before.
+        running: batches in work that have counted anything.
+    """
 
     stages: dict[str, StageStats] = field(default_factory=lambda: {})
     seconds: float = 0.0
+    activity: str = ""
+    work_began_at: float | None = None
+    running: list[RunningBatch] = field(default_factory=lambda: [])
+
+    def begin_work(self) -> None:
+        """Note that a task is worked on. Only the first call has an effect."""
+        if self.work_began_at is None:
+            self.activity, self.work_began_at = "", time.monotonic()
 
     def stage(self, name: str) -> StageStats:
         """The figures of one stage; created with zeros on first use."""
@@ -81,9 +113,10 @@ class Executor(Protocol):
     """Runs pipelines; keeps its workers between them."""
 
     def run(self, pipeline: "Pipeline", tasks: Iterable[Task], stats: RunStats) -> Iterator[ItemResult | None]:
-        """Yield one result per finished task, in any order, and None at least once a second.
+        """Yield one result per finished task, in any order, and None at the beginning and at least once a second.
 
-        `tasks` is consumed as capacity becomes free. Closing the iterator stops the work.
+        `stats` is kept up to date meanwhile. `tasks` is consumed as capacity becomes free. Closing the iterator stops
+        the work.
         """
         ...
 

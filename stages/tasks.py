@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,13 @@ class Span:
     def duration_s(self) -> float:
         """Length in seconds, converted once from the exact difference."""
         return float((self.end_pts - self.start_pts) * self.time_base)
+
+
+class VideoLength(NamedTuple):
+    """Length of the video or clip that an item stands for; zeros where it is not known, or the item is neither."""
+
+    seconds: float = 0.0
+    frames: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

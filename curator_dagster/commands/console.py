@@ -7,12 +7,18 @@ from contextlib import contextmanager
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
-from curator_dagster.progress import ProgressCallback, format_duration, format_rate, progress_logger
+from curator_dagster.progress import (
+    ProgressCallback,
+    format_rate,
+    format_remaining,
+    format_video,
+    progress_logger,
+)
 from stages.params import PHASES
 from stages.run import PhaseReport, Progress
 from stages.schemas import STATUSES
@@ -103,12 +109,9 @@ def progress_display(console: Console) -> Iterator[ProgressCallback]:
 def _progress_bars(console: Console) -> RichProgress:
     return RichProgress(
         TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[failed]} failed", markup=False),
-        TextColumn("{task.fields[rate]}", markup=False),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[left]}", markup=False),
+        BarColumn(bar_width=20),
+        TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
+        TextColumn("{task.fields[text]}", markup=False),
         console=console,
     )
 
@@ -119,15 +122,27 @@ def _bar_updater(bars: RichProgress) -> Callable[[Progress], None]:
 
     def update(progress: Progress) -> None:
         if progress.phase not in tasks:
-            tasks[progress.phase] = bars.add_task(progress.phase, total=None, failed=0, rate="", left="")
-        is_over = progress.done == progress.total or progress.remaining_s is None
+            tasks[progress.phase] = bars.add_task(progress.phase, total=None, text="")
+        is_working = progress.total and not progress.activity
         bars.update(
             tasks[progress.phase],
-            completed=progress.done,
-            total=progress.total or None,
-            failed=progress.failed,
-            rate=format_rate(progress) if progress.done else "",
-            left="" if is_over else f"{format_duration(progress.remaining_s or 0)} left",
+            completed=progress.share,
+            total=1.0 if is_working else None,
+            text=_bar_text(progress),
         )
 
     return update
+
+
+def _bar_text(progress: Progress) -> str:
+    """What stands behind the bar: "12.4 of 61.5 min, 3/10, 1 failed, 850 frames/s, 3 min left"."""
+    if progress.activity:
+        return f"{progress.activity} ..."
+    parts = [
+        format_video(progress) if progress.video_total_s else "",
+        f"{progress.done}/{progress.total}{'' if progress.is_planned else '+'}",
+        f"{progress.failed} failed" if progress.failed else "",
+        format_rate(progress),
+        f"{left} left" if (left := format_remaining(progress)) else "",
+    ]
+    return ", ".join(part for part in parts if part)

@@ -97,7 +97,7 @@ def phase_rates(reports: Mapping[str, PhaseReport], statistics: Collection[Table
     first = next(iter(reports.values()))
     decoded = first.counters.get("decoded_frames", 0.0)
     frames = sum(each.frames for each in statistics)
-    found = {"phase_seconds": first.seconds}
+    found = {"phase_seconds": first.seconds, "phase_starting_seconds": first.starting_s}
     if first.asset in _READS_FRAMES:
         found["phase_decodes_per_frame"] = decoded / frames if frames else 0.0
     if computed and first.seconds:

@@ -12,14 +12,14 @@ from stages.caption.stage import CaptionStage, no_windows, sample_clip
 from stages.caption.windows import window_ranges
 from stages.errors import ParamsError
 from stages.manifest import ManifestRef
-from stages.media import CLIP_TASK_FIELDS, FRAME_COLUMNS, FRAME_KEY_COLUMNS, LoadFramesStage, clip_task
+from stages.media import CLIP_TASK_FIELDS, FRAME_COLUMNS, FRAME_KEY_COLUMNS, LoadFramesStage, clip_length, clip_task
 from stages.models import Captioner
 from stages.params import CaptionParams
 from stages.phase import Phase
 from stages.pipeline import Pipeline
 from stages.schemas import ASSETS
 from stages.storage import digest
-from stages.tasks import Failed, Rejected, Row, Task, VideoTask, Window
+from stages.tasks import Failed, Rejected, Row, Task, VideoLength, VideoTask, Window
 
 
 class CaptionPhase(Phase[CaptionParams]):
@@ -51,6 +51,15 @@ class CaptionPhase(Phase[CaptionParams]):
     def task(self, item: Row, task_id: str) -> Task:
         """A task with one video and one clip."""
         return clip_task(item, task_id)
+
+    def cost(self, item: Row) -> float:
+        """Windows, each of which is captioned; a clip too short for any is rejected."""
+        num_frames = item["end_frame"] - item["start_frame"]
+        return len(window_ranges(num_frames, self.params.window_frames, self.params.window_remainder_frames)) or 0.1
+
+    def video_length(self, item: Row) -> VideoLength:
+        """Of the clip."""
+        return clip_length(item)
 
     def pipeline(self) -> Pipeline:
         """Loading the frames that the windows need, then captioning each window."""

@@ -9,13 +9,13 @@ import pyarrow as pa
 from stages import registry
 from stages.embed.stage import EmbedStage
 from stages.manifest import ManifestRef
-from stages.media import CLIP_TASK_FIELDS, FRAME_COLUMNS, FRAME_KEY_COLUMNS, LoadFramesStage, clip_task
+from stages.media import CLIP_TASK_FIELDS, FRAME_COLUMNS, FRAME_KEY_COLUMNS, LoadFramesStage, clip_length, clip_task
 from stages.models import ModelIdentity
 from stages.params import EmbedParams
 from stages.phase import Phase
 from stages.pipeline import Pipeline
 from stages.schemas import ASSETS
-from stages.tasks import Row, Task, VideoTask
+from stages.tasks import Row, Task, VideoLength, VideoTask
 
 
 class EmbedPhase(Phase[EmbedParams]):
@@ -32,6 +32,14 @@ class EmbedPhase(Phase[EmbedParams]):
     def task(self, item: Row, task_id: str) -> Task:
         """A task with one video and one clip."""
         return clip_task(item, task_id)
+
+    def cost(self, item: Row) -> float:
+        """Pictures that are read and embedded."""
+        return min(self.params.frames_per_clip, clip_length(item).seconds * (item["frames_fps"] or 1.0) + 1)
+
+    def video_length(self, item: Row) -> VideoLength:
+        """Of the clip."""
+        return clip_length(item)
 
     def pipeline(self) -> Pipeline:
         """Loading some frames of the clip, then embedding them."""

@@ -43,6 +43,11 @@ class Shape(NamedTuple):
     gpus: float
 
 
+def start_activity(address: str) -> str:
+    """What making a `Cluster` does, in words."""
+    return "starting Ray" if address == "local" and not ray.is_initialized() else "connecting to Ray"
+
+
 class Cluster:
     """A connection to Ray. Ends the Ray that it started and no other.
 

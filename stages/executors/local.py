@@ -26,8 +26,10 @@ class LocalExecutor:
         self.params = params
 
     def run(self, pipeline: Pipeline, tasks: Iterable[Task], stats: RunStats) -> Iterator[ItemResult | None]:
-        """Yield results in the order of the tasks."""
+        """Yield results in the order of the tasks; None at the beginning and after each batch."""
         started = time.perf_counter()
+        stats.activity = "setting up stages"
+        yield None
         node = NodeInfo("local", float(os.cpu_count() or 1), 0.0)
         ready: list[AnyStage] = []
         try:
@@ -37,6 +39,7 @@ class LocalExecutor:
                 except Exception as error:
                     raise PhaseError(f"Stage {stage.name} cannot be set up: {error}") from error
                 ready.append(stage)
+            stats.begin_work()
             for batch in split_into_batches(tasks, pipeline.stages[0].batch_size):
                 yield from _run_pipeline(pipeline, batch, stats, RetryPolicy.from_params(self.params))
                 yield None

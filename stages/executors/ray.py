@@ -4,7 +4,7 @@ import time
 from collections.abc import Generator, Iterable
 
 from stages.errors import PoolError
-from stages.executors.cluster import Cluster, Shape
+from stages.executors.cluster import Cluster, Shape, start_activity
 from stages.executors.scheduler import Scheduler
 from stages.executors.worker_pool import WorkerPool
 from stages.params import ExecutorParams
@@ -23,7 +23,7 @@ class RayExecutor:
     def run(
         self, pipeline: Pipeline, tasks: Iterable[Task], stats: RunStats
     ) -> Generator[ItemResult | None, None, None]:
-        """Yield one result per task as it is finished, in any order, and None about twice a second meanwhile.
+        """Yield one result per task as it is finished, in any order; None at the beginning and about twice a second.
 
         Closing the iterator ends the workers that are busy; idle ones stay for the next run.
 
@@ -32,7 +32,12 @@ class RayExecutor:
             PoolError: the machine lacks resources that a stage requires, or workers do not start.
         """
         started = time.perf_counter()
+        if self._cluster is None:
+            stats.activity = start_activity(self.params.address)
+            yield None  # it takes seconds
         cluster = self._cluster = self._cluster or Cluster(self.params.address)
+        stats.activity = "setting up workers"
+        yield None
         cluster.check_health()
         pool = self._pool = self._pool or WorkerPool(cluster, self.params)
         scheduler = Scheduler(pipeline, pool, self.params, _shapes(pipeline, cluster))

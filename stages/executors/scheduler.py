@@ -68,11 +68,14 @@ class Scheduler:
                 return
             self._pool.check_health()
             self._dispatcher.dispatch(None if self._is_source_exhausted else self._last_group)
+            if self._pool.busy():
+                stats.begin_work()
             self._maintain_pool()
             for worker in self._pool.wait_for_calls(TURN_S):
                 self._on_call_ended(worker)
             self._pool.shut_down_drained()
             finished = self._ledger.pop_finished()
+            stats.running = self._pool.running_batches()
             for item in finished:
                 yield item.result()
             if finished:

@@ -94,9 +94,12 @@ class Worker:
         return WorkerInfo(os.getpid(), self._metadata.node.node_id)
 
     @ray.method(concurrency_group="watch")
-    def poll(self) -> tuple[int, int]:
-        """Heartbeats so far, and private memory in bytes. Answered while a stage runs, unless C code holds the GIL."""
-        return heartbeat.beats(), private_bytes() or 0
+    def poll(self) -> tuple[int, int, dict[str, float]]:
+        """Heartbeats so far, private memory in bytes, and what the batch in work has counted.
+
+        Answered while a stage runs, unless C code holds the GIL.
+        """
+        return heartbeat.beats(), private_bytes() or 0, heartbeat.counts()
 
     def set_up(self, assignment: StageAssignment) -> None:
         """Set a stage up, after tearing down those of an earlier run."""

@@ -33,6 +33,7 @@ class RemoteCall:
         tasks: the batch.
         children_ref: the second value of `Worker.process`.
         peak_bytes: largest private memory seen during the call.
+        counters: what the stage had counted of the batch at the last poll.
     """
 
     kind: CallKind
@@ -43,6 +44,7 @@ class RemoteCall:
     tasks: list[PendingTask] = field(default_factory=lambda: [])
     children_ref: "ray.ObjectRef[Any] | None" = None
     peak_bytes: int = 0
+    counters: dict[str, float] = field(default_factory=lambda: {})
 
 
 @dataclass(eq=False, slots=True)

@@ -18,6 +18,7 @@ from stages.executors.scratch_folder import fault_file
 from stages.executors.worker import Worker, WorkerInfo
 from stages.executors.worker_handle import CallKind, RemoteCall, WorkerHandle
 from stages.params import ExecutorParams
+from stages.pipeline import RunningBatch
 from stages.resources import GIB
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,15 @@ class WorkerPool:
     def busy(self) -> list[WorkerHandle]:
         """Workers that hold a batch."""
         return [worker for worker in self.workers if worker.is_in(CallKind.BATCH)]
+
+    def running_batches(self) -> list[RunningBatch]:
+        """The batches that workers hold, of which a poll has told counters."""
+        now = time.monotonic()
+        calls = [worker.call for worker in self.busy() if worker.call and worker.call.counters]
+        return [
+            RunningBatch(tuple(task.item.task_id for task in call.tasks), call.counters, now - call.started_at)
+            for call in calls
+        ]
 
     def starting(self, shape: Shape) -> list[WorkerHandle]:
         """Workers of a shape that start or set a stage up, and take batches next."""
@@ -218,7 +228,7 @@ class WorkerPool:
         memory = 0
         if worker.pending_poll is not None and ray.wait([worker.pending_poll], timeout=0)[0]:
             try:
-                beats, memory = ray.get(worker.pending_poll)
+                beats, memory, call.counters = ray.get(worker.pending_poll)
             except RayError:
                 beats = worker.beats  # the worker died, which its call reports
             if beats != worker.beats:

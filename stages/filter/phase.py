@@ -9,14 +9,14 @@ import pyarrow as pa
 from stages import registry
 from stages.errors import ParamsError
 from stages.filter.base import Filter, first_violation
-from stages.filter.stage import FilterStage
+from stages.filter.stage import MAX_FRAMES, FilterStage
 from stages.manifest import ManifestRef
-from stages.media import CLIP_TASK_FIELDS, clip_task
+from stages.media import CLIP_TASK_FIELDS, clip_length, clip_task
 from stages.params import FilterParams
 from stages.phase import Phase
 from stages.pipeline import Pipeline
 from stages.schemas import ASSETS
-from stages.tasks import Row, Task, VideoTask
+from stages.tasks import Row, Task, VideoLength, VideoTask
 
 _OUTCOME_COLUMNS = ("status", "reason", "error", "row_key", "decision_key")
 COPIED_COLUMNS = tuple(
@@ -45,6 +45,14 @@ class FilterPhase(Phase[FilterParams]):
     def task(self, item: Row, task_id: str) -> Task:
         """A task with one video and one clip."""
         return clip_task(item, task_id)
+
+    def cost(self, item: Row) -> float:
+        """Pictures that are read and scored."""
+        return min(MAX_FRAMES, clip_length(item).seconds * (item["frames_fps"] or 1.0) + 1)
+
+    def video_length(self, item: Row) -> VideoLength:
+        """Of the clip."""
+        return clip_length(item)
 
     def pipeline(self) -> Pipeline:
         """Loading frames where a filter needs them, then scoring."""

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from functools import cache
 
-from stages.tasks import Clip, Frames, Row, Span, Video, VideoTask
+from stages.tasks import Clip, Frames, Row, Span, Video, VideoLength, VideoTask
 
 FRAME_COLUMNS = (
     "partition",
@@ -45,6 +46,17 @@ def clip_task(item: Row, task_id: str) -> VideoTask:
     )
     video = Video(item["video_id"], item["uri"], item["partition"], columns=item, clips=(clip,))
     return VideoTask(task_id, item["video_id"], data=video)
+
+
+def clip_length(item: Row) -> VideoLength:
+    """Length of the clip of a row that `clip_task` takes."""
+    seconds = (item["end_pts"] - item["start_pts"]) * _seconds_per_pts(item["time_base"])
+    return VideoLength(seconds, item["end_frame"] - item["start_frame"])
+
+
+@cache
+def _seconds_per_pts(time_base: str) -> float:
+    return float(Fraction(time_base))
 
 
 def with_clip(task: VideoTask, clip: Clip) -> VideoTask:

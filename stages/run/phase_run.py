@@ -11,6 +11,7 @@ from stages.pipeline import ItemResult, RunStats
 from stages.run.inputs import InputTables
 from stages.run.progress import Progress, WorkTotals
 from stages.run.table_run import TableRun
+from stages.run.work import Work
 from stages.tasks import Task
 
 
@@ -31,11 +32,14 @@ class PhaseRun:
         self._planning_errors: dict[str, CurationError] = {}
         self.reports: dict[str, PhaseReport] = {}
         self._committed: list[ManifestRef] = []
+        self._num_outputs = self._num_planned = 0
         self._started = time.monotonic()
 
     def tasks(self, outputs: list[ManifestRef]) -> Iterator[Task]:
         """Plan one partition after another; commit one without work at once, keep the errors of missing inputs."""
+        self._num_outputs = len(outputs)
         for output in outputs:
+            self._num_planned += 1
             try:
                 run = TableRun(self._phase, output, self._tables, self._run_id, self._transient)
             except StorageError:  # retried already; the next partition would wait as long
@@ -60,9 +64,52 @@ class PhaseRun:
     def progress(self) -> Progress:
         """Progress of all partitions together."""
         totals = WorkTotals.sum([self._committed_totals, *map(WorkTotals.of, self._running.values())])
-        share = totals.cost_done / (totals.cost_total or 1.0)
+        unplanned = self._num_outputs - self._num_planned
+        # Rows that exist are often those of the first partitions, so the mean is taken of those that had work.
+        expected = totals.total.times(1 + unplanned / max(1, totals.tables_with_work))
+        unfinished, slowest_s = self._unfinished()
+        done = Work.sum([totals.done, unfinished])
+        is_over = totals.computed == totals.to_compute and not unplanned
         seconds = time.monotonic() - self._started
-        return Progress(self._phase.params.phase, totals.computed, totals.failed, totals.to_compute, seconds, share)
+        return Progress(
+            phase=self._phase.params.phase,
+            done=totals.computed,
+            failed=totals.failed,
+            total=totals.to_compute,
+            seconds=seconds,
+            share=1.0 if is_over else done.cost / (expected.cost or 1.0),
+            activity=self.stats.activity,
+            starting_s=seconds if self.stats.work_began_at is None else self._starting_s,
+            video_s=done.video_s,
+            video_total_s=expected.video_s,
+            frames=self._counted_frames() if self._phase.frame_counter else done.frames,
+            slowest_s=slowest_s,
+            partitions=len(self.reports),
+            total_partitions=self._num_outputs,
+            is_planned=not unplanned,
+        )
+
+    @property
+    def _starting_s(self) -> float:
+        """Seconds until the first item was worked on; 0 where none was."""
+        return max(0.0, self.stats.work_began_at - self._started) if self.stats.work_began_at is not None else 0.0
+
+    def _unfinished(self) -> tuple[Work, float]:
+        """What is done of the items in work, and the seconds that the slowest of them still takes at its pace."""
+        parts, slowest_s = [Work()], 0.0
+        for batch in self.stats.running:
+            partition, row_key = batch.task_ids[0].split("/", 1)
+            if len(batch.task_ids) == 1 and partition in self._running:
+                work, share = self._running[partition].unfinished_work(row_key, batch.counters)
+                parts.append(work)
+                slowest_s = max(slowest_s, batch.seconds * (1 - share) / share if share else 0.0)
+        return Work.sum(parts), slowest_s
+
+    def _counted_frames(self) -> float:
+        """Frames that stages went through, by their counter: of finished batches, and of those in work."""
+        counters = [*(stage.counters for stage in self.stats.stages.values())]
+        counters += [dict(batch.counters) for batch in self.stats.running]
+        return sum(each.get(self._phase.frame_counter, 0.0) for each in counters)
 
     def flush(self) -> None:
         """Write the rows of finished items, also in unfinished partitions."""
@@ -74,6 +121,7 @@ class PhaseRun:
         for report in self.reports.values():
             report.stages = self.stats.stages
             report.seconds = time.monotonic() - self._started
+            report.starting_s = self._starting_s
             for stage in self.stats.stages.values():
                 for name, amount in stage.counters.items():
                     report.counters[name] = report.counters.get(name, 0.0) + amount

@@ -94,7 +94,6 @@ class Session:
             return
         pipeline = phase.pipeline().build()
         logger.info("%s", pipeline.describe())
-        yield None  # reports progress before Ray starts, which takes seconds
         yield from self._get_executor().run(pipeline, itertools.chain([first], tasks), stats)
 
     def _get_executor(self) -> Executor:

@@ -1,9 +1,8 @@
 """Runs one phase on one partition: finds the items that have rows, computes the others, and commits the table."""
 
 import importlib.metadata
-from array import array
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +24,7 @@ from stages.phase import Phase, PhaseReport
 from stages.pipeline import ItemResult
 from stages.run.changes import describe_changes
 from stages.run.inputs import InputTables
+from stages.run.work import ItemWork, Work
 from stages.schemas import ASSETS, STATUSES
 from stages.storage import Storage
 from stages.tasks import Failed, Rejected, Row, Task
@@ -40,8 +40,7 @@ class TableRun:
         redecided: items decided again from stored scores.
         writer: writes the rows.
         to_compute: items to compute.
-        cost_total: total cost of the items to compute.
-        cost_done: total cost of the items computed so far.
+        work: amount of work of the items.
     """
 
     def __init__(
@@ -74,8 +73,8 @@ class TableRun:
         self._redecide(redecide)
         self._pending = [key for key in self._index if key not in self._reused and key not in redecide]
         self.to_compute = len(self._pending)
-        self._costs = array("d", map(phase.cost, _iter_rows(self._items)) if self._pending else [])
-        self.cost_total, self.cost_done = sum(map(self._cost, self._pending)), 0.0
+        indexes = [self._index[key] for key in self._pending]
+        self.work = ItemWork(phase, _iter_rows(self._items) if indexes else (), indexes)
 
     @property
     def is_done(self) -> bool:
@@ -83,15 +82,24 @@ class TableRun:
         return self.computed == self.to_compute
 
     def tasks(self) -> Iterator[Task]:
-        """Build the tasks of the items to compute one by one, the most expensive first."""
-        for row_key in sorted(self._pending, key=self._cost, reverse=True):
+        """Build the tasks of the items to compute one by one."""
+        order = self._pending
+        if self._phase.longest_first:
+            order = sorted(order, key=lambda row_key: self.work.of(self._index[row_key]).cost, reverse=True)
+        for row_key in order:
             yield self._phase.task(self._item(row_key), f"{self.output.partition}/{row_key}")
+
+    def unfinished_work(self, row_key: str, counters: Mapping[str, float]) -> tuple[Work, float]:
+        """The work that is done of an item in work, and its share of the item, by what its stage has counted."""
+        index = self._index[row_key]
+        share = self.work.share_done(index, counters)
+        return self.work.of(index).times(share), share
 
     def add_result(self, result: ItemResult) -> None:
         """Turn the outcomes of one task into all rows of its item."""
         row_key = result.task_id.split("/", 1)[1]
         self.computed += 1
-        self.cost_done += self._cost(row_key)
+        self.work.finish(self._index[row_key])
         rows = self._item_rows(row_key, result)
         self.failed += "failed" in rows["status"].to_pylist()
         is_transient = any(isinstance(outcome, Rejected) and outcome.is_transient for outcome in result.outcomes)
@@ -150,9 +158,6 @@ class TableRun:
         present = Counter(read_commit(self._storage, self.output, commit, ["row_key"])["row_key"].to_pylist())
         items = zip(self._index, _iter_rows(self._items), strict=True)
         return sum(max(0, self._phase.min_rows(item) - present[row_key]) for row_key, item in items)
-
-    def _cost(self, row_key: str) -> float:
-        return self._costs[self._index[row_key]]
 
     def _item(self, row_key: str) -> Row:
         return _iter_rows(self._items.slice(self._index[row_key], 1)).__next__()

@@ -93,7 +93,6 @@ class DecodePass:
             collector = _FrameCollector(self._params, stream, writer, splitter_thread)
             stream_error = collector.consume(itertools.chain([first], frames))
             writer.close()
-        heartbeat.count("decoded_frames", len(collector.pts))
         timeline = collector.timeline()
         pieces = self._splitter.pieces(timeline)
         clips = [collector.with_motion(make_clip(video, piece, timeline)) for piece in self._limited(pieces)]
@@ -171,6 +170,7 @@ class _FrameCollector:
         return stream_error
 
     def _push(self, current: DecodedFrame) -> None:
+        heartbeat.count("decoded_frames")
         self.pts.append(current.pts)
         if current.is_keyframe:
             self._keyframes.append(current.index)

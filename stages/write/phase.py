@@ -8,13 +8,13 @@ import pyarrow.compute as pc
 
 from stages.errors import ManifestError, Reason
 from stages.manifest import CommittedFile, ManifestRef
-from stages.media import CLIP_TASK_FIELDS, clip_task
+from stages.media import CLIP_TASK_FIELDS, clip_length, clip_task
 from stages.params import WriteParams
 from stages.phase import Phase
 from stages.pipeline import Pipeline
 from stages.schemas import ASSETS
 from stages.storage import digest
-from stages.tasks import Row, Task, VideoTask
+from stages.tasks import Row, Task, VideoLength, VideoTask
 from stages.write.captions import CAPTION_COLUMNS, WINDOW_TYPE, windows_by_clip
 from stages.write.dataset_files import stored_rows_with_files
 from stages.write.paths import PATH_COLUMNS
@@ -24,6 +24,9 @@ from stages.write.stage import WriteStage, missing_caption
 _EXCLUDED_COLUMNS = ("status", "reason", "error", "row_key", "decision_key", "thresholds")
 CLIP_COLUMNS = tuple(name for name in ASSETS["filtered_clips"].schema.names if name not in _EXCLUDED_COLUMNS)
 """Columns in the clip's JSON. Thresholds are excluded: a changed one must not cause clips to be written again."""
+
+CLIP_MEGAPIXELS = 10.0
+"""What preview, JSON and opening the source take for a clip, in millions of pixels encoded (15 ms each on a core)."""
 
 _FILE_COLUMNS = (*PATH_COLUMNS, "bytes", "clip_codec", "cut", "num_frames")
 
@@ -69,6 +72,15 @@ class WritePhase(Phase[WriteParams]):
     def task(self, item: Row, task_id: str) -> Task:
         """A task with one video and one clip."""
         return clip_task(item, task_id)
+
+    def cost(self, item: Row) -> float:
+        """Millions of pixels, which are encoded or copied, and what the files of any clip take."""
+        pixels = (item["width"] or 0) * (item["height"] or 0)
+        return CLIP_MEGAPIXELS + clip_length(item).frames * pixels / 1e6
+
+    def video_length(self, item: Row) -> VideoLength:
+        """Of the clip."""
+        return clip_length(item)
 
     def pipeline(self) -> Pipeline:
         """The stage that writes."""

@@ -1,12 +1,16 @@
 """Pipelines on Ray actors: order, shapes, and what cannot run."""
 
 import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from stages import heartbeat
 from stages.errors import PhaseError
 from stages.executors.ray import RayExecutor
+from stages.params import ExecutorParams
 from stages.pipeline import RunStats
 from stages.resources import Resources
 from stages.stage import WorkerMetadata
@@ -78,6 +82,46 @@ class ManyCpus(Step):
 def test_shapes_that_do_not_fit_together_take_turns(pool: RayExecutor, cpus: float) -> None:
     result = run(pool, [Step("a"), ManyCpus("b", cpus), Step("c")], make_tasks("1", "2", "3"))
     assert result.outcomes == {name: ([{"id": name, "path": "a0b0c0"}],) for name in "123"}
+
+
+class CountsUntilSeen(Step):
+    """Counts frames until the driver has seen some, which creates the file."""
+
+    def __init__(self, name: str, seen: Path) -> None:
+        super().__init__(name)
+        self.seen = seen
+
+    def process(self, task: PayloadTask) -> PayloadTask | list[PayloadTask] | Rejected | Failed:
+        while not self.seen.exists():
+            heartbeat.beat()
+            heartbeat.count("frames")
+            time.sleep(0.01)
+        return super().process(task)
+
+
+def test_driver_sees_what_a_batch_has_counted_while_it_runs(pool: RayExecutor, tmp_path: Path) -> None:
+    seen, stats, activities = tmp_path / "seen", RunStats(), list[str]()
+    counted: list[float] = []
+    for _ in pool.run(pipeline([CountsUntilSeen("a", seen)]), make_tasks("long"), stats):
+        activities.append(stats.activity)
+        for batch in stats.running:
+            assert batch.task_ids == ("long",)
+            counted.append(batch.counters["frames"])
+        if len(set(counted)) == 2:
+            seen.touch()
+    assert counted == sorted(counted)
+    assert max(counted) <= stats.stages["a"].counters["frames"]
+    assert not stats.running, "none is left at the end"
+    assert list(dict.fromkeys(activities)) == ["setting up workers", ""]
+    assert stats.work_began_at is not None
+
+
+def test_first_run_says_that_it_connects(ray_cluster: None) -> None:
+    stats = RunStats()
+    results = RayExecutor(ExecutorParams()).run(pipeline([Step("a")]), make_tasks("1"), stats)
+    assert next(results) is None
+    assert stats.activity == "connecting to Ray"
+    results.close()
 
 
 def test_run_without_tasks_ends(pool: RayExecutor) -> None:

@@ -200,6 +200,8 @@ def test_run_phase_tells_progress_over_partitions(tmp_path: Path) -> None:
 class CostlyPhase(ToyPhase):
     """Items take as long as their name says."""
 
+    longest_first = True
+
     def cost(self, item: Row) -> float:
         return float(item["uri"].rsplit("-", 1)[-1])
 

@@ -19,6 +19,7 @@ from stages.run import open_session
 from stages.storage import Storage, digest, stat_source
 from stages.tasks import Row
 from tests.made_tables import commit_items
+from tests.stages.split.counting_splitter import WatchingSplitter
 from tests.videos import noise_shot, slides, song_with_cover, three_shots, truncated, write_video
 
 
@@ -68,6 +69,16 @@ def test_split_makes_a_row_a_clip_and_the_frame_store(tmp_path: Path) -> None:
     assert 0.1 < middle["flow_mean"] <= middle["flow_p95"] < 0.5
     with open_store(Storage(tmp_path), "p", middle["video_id"]) as store:
         assert store.key == middle["frames_key"] == frames_key(middle["video_id"], 2, 448)
+    assert report.counters["decoded_frames"] == 225
+
+
+def test_split_counts_frames_while_it_decodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(WatchingSplitter, "seen", [])
+    method = "tests.stages.split.counting_splitter:WatchingSplitter"
+    report = split(tmp_path, [three_shots(tmp_path / "a.mp4")], method=method)
+    # The decoder is at most 150 frames ahead of the splitter, which gets 50 at a time.
+    assert all(min(225, 50 * (number + 1)) <= seen <= 225 for number, seen in enumerate(WatchingSplitter.seen))
+    assert WatchingSplitter.seen[0] < 225
     assert report.counters["decoded_frames"] == 225
 
 

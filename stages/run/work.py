@@ -1,0 +1,70 @@
+"""The amount of work of items, from which progress and the remaining time are told."""
+
+from array import array
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, NamedTuple, Self
+
+from stages.phase import Phase
+from stages.tasks import Row
+
+MAX_UNFINISHED_SHARE = 0.99
+"""Largest share of an item that counts as done before it is: headers may name too few frames."""
+
+
+class Work(NamedTuple):
+    """An amount of work: of an item, or of several.
+
+    Attributes:
+        cost: expected duration, in the unit of `Phase.cost`.
+        video_s: seconds of video.
+        frames: frames of that video.
+    """
+
+    cost: float = 0.0
+    video_s: float = 0.0
+    frames: float = 0.0
+
+    @classmethod
+    def sum(cls, amounts: Iterable[Self]) -> Self:
+        """All amounts together."""
+        return cls(*map(sum, zip(cls(), *amounts, strict=True)))
+
+    def times(self, factor: float) -> "Work":
+        """A multiple, or a part, of the amount."""
+        return Work(*(value * factor for value in self))
+
+
+class ItemWork:
+    """The work of the items of one table. Holds three numbers an item.
+
+    Args:
+        phase: which knows what an item costs.
+        items: all items of the table, in order.
+        pending: indexes of those to compute.
+
+    Attributes:
+        total: of the items to compute.
+        done: of the items computed so far.
+    """
+
+    def __init__(self, phase: Phase[Any], items: Iterable[Row], pending: Collection[int]) -> None:
+        self._frame_counter = phase.frame_counter
+        self._columns = (array("d"), array("d"), array("d"))
+        for item in items:
+            for column, value in zip(self._columns, (phase.cost(item), *phase.video_length(item)), strict=True):
+                column.append(value)
+        self.total = Work(*(sum(column[index] for index in pending) for column in self._columns))
+        self.done = Work()
+
+    def of(self, index: int) -> Work:
+        """The work of one item."""
+        return Work(*(column[index] for column in self._columns))
+
+    def finish(self, index: int) -> None:
+        """Count an item as done."""
+        self.done = Work.sum([self.done, self.of(index)])
+
+    def share_done(self, index: int, counters: Mapping[str, float]) -> float:
+        """The share of an unfinished item that is done, by the frames that its stage has counted."""
+        frames = self.of(index).frames
+        return min(MAX_UNFINISHED_SHARE, counters.get(self._frame_counter, 0.0) / frames) if frames else 0.0
