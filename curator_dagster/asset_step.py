@@ -39,7 +39,13 @@ def run_phase(curation: Curation, context: dg.AssetExecutionContext, config: Par
     reports_before, has_failed = len(session.reports), True
     try:
         has_remote_workers = session.executor_params.is_remote
-        validate_run_config(curation, context.run.run_config, storage.root, has_remote_workers=has_remote_workers)
+        validate_run_config(
+            curation,
+            context.run.run_config,
+            storage.root,
+            has_remote_workers=has_remote_workers,
+            are_clips_scored=asset not in ("videos", "clips", "filtered_clips"),
+        )
         partitions = partition_keys_of_run(context)
         if isinstance(curation.partitioning, TimeWindowPartitioning) and asset == "videos":
             source: SourceBucket = getattr(context.resources, curation.scoped("source"))

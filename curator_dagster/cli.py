@@ -5,18 +5,19 @@ Commands import what they need when they are called: `curator --help` takes a fr
 
 import sys
 from enum import StrEnum
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from curator_dagster.commands.cli_params import ASSET_NAMES, parameter_help, parse_params, parse_retry_params
+from curator_dagster.commands.cli_params import ASSET_NAMES, parse_params, parse_retry_params
 from curator_dagster.commands.exit_codes import EXIT_FAILED, EXIT_WRONG_REQUEST
-from stages.errors import FAILED_REASONS, CurationError, ManifestError, ParamsError, StorageError
+from curator_dagster.commands.params_help import OPTION, CommandWithParams
+from stages.errors import FAILED_REASONS, CurationError, ManifestError, ParamsError, StorageError, did_you_mean
 from stages.params import GROUPS
 
 app = typer.Typer(
-    help="Long videos in, a clean set of short clips out: split, filter, embed, caption, dedup, write.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -41,16 +42,42 @@ class Format(StrEnum):
 
 
 Root = Annotated[str, typer.Option("--root", envvar="CURATOR_ROOT", help="Where everything is written.")]
-Set = Annotated[list[str], typer.Option("--set", metavar="PHASE.PARAM=VALUE", help="A parameter; wins over --config.")]
+Set = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="PHASE.PARAM=VALUE",
+        help="A parameter; wins over --config. A list as 'filter.filters=[size,motion]', or filter.filters+=black.",
+    ),
+]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", exists=True, dir_okay=False, help="YAML with parameters: {split: {threshold: 0.3}}."),
+    typer.Option("--config", envvar="CURATOR_CONFIG", help="YAML with parameters: {split: {threshold: 0.3}}."),
+]
+HelpParams = Annotated[
+    str, typer.Option(OPTION, metavar="[GROUP]", help=f"Show all parameters, or those of {', '.join(GROUPS)}.")
 ]
 
 
-# \b keeps the lines of the list as they are.
-@app.command(epilog="\n".join(["\b", "Parameters, for --set and --config:", *parameter_help(GROUPS)]))
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"curator-dagster {version('curator-dagster')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Long videos in, a clean set of short clips out: split, filter, embed, caption, dedup, write."""
+
+
+@app.command(cls=CommandWithParams)
 def run(
+    context: typer.Context,
     source: Annotated[str, typer.Argument(help="A folder of videos, one video, or an fsspec URL.")],
     root: Root,
     config: ConfigFile = None,
@@ -59,6 +86,10 @@ def run(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Do not ask before tables are made with other parameters than before.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show by phase what would be reused and computed; write nothing.")
+    ] = False,
+    help_params: HelpParams = "",
 ) -> None:
     """Curate videos; only what is new or changed is computed.
 
@@ -69,8 +100,15 @@ def run(
     """
     try:
         params = parse_params(config, assignments)
+        if config and _is_of_environment(context):
+            typer.echo(f"parameters: {config} (CURATOR_CONFIG)", err=True)
         if until not in ASSET_NAMES:
-            raise ParamsError(f"--until must be one of {', '.join(ASSET_NAMES)}, got {until!r}.")
+            meant = did_you_mean(until, ASSET_NAMES)
+            raise ParamsError(f"--until must be one of {', '.join(ASSET_NAMES)}, got {until!r}.{meant}")
+        if dry_run:
+            from curator_dagster.commands.dry_run import dry_run_command
+
+            raise typer.Exit(dry_run_command(source, root, params, until=until))
         from curator_dagster.commands.run_and_retry import run_command
 
         code = run_command(source, root, params, until=until, asks=not yes and sys.stdin.isatty())
@@ -79,8 +117,9 @@ def run(
     raise typer.Exit(code)
 
 
-@app.command()
+@app.command(cls=CommandWithParams)
 def retry(
+    context: typer.Context,
     root: Annotated[str, typer.Argument(help="Where `curator run` wrote to.")],
     asset: Annotated[list[str], typer.Option(help="Only failed rows of this asset; may be given again.")] = [],  # noqa: B006 - typer copies it
     reason: Annotated[
@@ -89,15 +128,16 @@ def retry(
     ] = [],  # noqa: B006 - typer copies it
     config: ConfigFile = None,
     assignments: Set = [],  # noqa: B006 - typer copies it
+    help_params: HelpParams = "",
 ) -> None:
     """Work again on failed rows, and make what follows from those that go well.
 
     Each table is made with the parameters that it was made with before; --set and --config take such as undo nothing:
-    executor.stall_timeout_s, caption.base_url. `curator show ROOT` counts the reasons. Exit codes as of `run`, but
-    that failed rows of a retry are never too many.
+    executor.stall_timeout_s, caption.base_url. Of CURATOR_CONFIG only these count. `curator show ROOT` counts the
+    reasons. Exit codes as of `run`, but that failed rows of a retry are never too many.
     """
     try:
-        params = parse_retry_params(config, assignments)
+        params = parse_retry_params(config, assignments, file_is_of_environment=_is_of_environment(context))
         from curator_dagster.commands.run_and_retry import retry_command
 
         code = retry_command(root, params, assets=asset, reasons=reason)
@@ -226,6 +266,12 @@ def forget(
     except CurationError as error:
         raise _exit_with_message(error) from error
     raise typer.Exit(code)
+
+
+def _is_of_environment(context: typer.Context) -> bool:
+    """True where no --config is given, so that CURATOR_CONFIG counts."""
+    source = context.get_parameter_source("config")
+    return source is not None and source.name == "ENVIRONMENT"
 
 
 def _exit_with_message(error: Exception, code: int = EXIT_WRONG_REQUEST) -> typer.Exit:

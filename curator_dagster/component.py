@@ -1,13 +1,16 @@
 """The component that adds a curation to a Dagster project, from one YAML file."""
 
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from functools import cache
+from typing import Annotated, Any, Literal, Self
 
 import dagster as dg
 from dagster.components import ComponentTypeSpec
-from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, create_model, field_validator
 
 from curator_dagster.asset_specs import asset_spec
+from curator_dagster.component_errors import check_curation, check_param_groups, position
+from curator_dagster.component_schema import AttributesSchema
 from curator_dagster.curation import Curation
 from curator_dagster.definitions import curation_definitions
 from curator_dagster.partitioning import BatchPartitioning, Partitioning, TimeWindowPartitioning
@@ -37,15 +40,21 @@ _PARAM_GROUPS: dict[str, type[BaseModel]] = {**GROUPS, "watch": WatchParams}
 """Parameters by the field that holds them."""
 
 
-def _resolve_templates(context: dg.ResolutionContext, params: BaseModel) -> Any:
-    """The parameters with templates, such as ``{{ env.PROMPT }}``, replaced by their values."""
-    return type(params).model_validate(context.resolve_value(params.model_dump(exclude_unset=True)))
+def _resolve_templates(context: dg.ResolutionContext, values: Any) -> Any:
+    """The values with templates, such as ``{{ env.PROMPT }}``, replaced."""
+    return context.resolve_value(values)
 
 
-def _params_resolver(params: type[BaseModel]) -> dg.Resolver:
-    """The resolver of a field of parameters, which puts their bounds and descriptions into the JSON schema."""
-    description = (params.__doc__ or "").splitlines()[0]
-    return dg.Resolver(_resolve_templates, model_field_type=params, description=description)
+_PARAMS = dg.Resolver(_resolve_templates, model_field_type=object)
+"""Resolver of a group of parameters; `AttributesSchema` says which, and `check_param_groups` checks them."""
+
+
+@cache
+def _attributes_model(derived: type[BaseModel]) -> type[BaseModel]:
+    """The model that Dagster derives of a component, with the schemas of the parameters."""
+    model: Any = create_model(derived.__name__, __base__=(AttributesSchema, derived))
+    model.param_groups = _PARAM_GROUPS
+    return model
 
 
 def _absolute_location(location: str, context: dg.ComponentLoadContext) -> str:
@@ -97,16 +106,16 @@ class VideoCurationComponent(dg.Component, dg.Model, dg.Resolvable):
     name: Text = _NAME_FIELD
     source: Text = Field(description="Folder or fsspec URL of the videos, which the sensor watches.")
     root: Text = Field(description="Folder or fsspec URL that everything is written to.")
-    read: Annotated[Any, _params_resolver(ReadParams)] = ReadParams()
-    split: Annotated[Any, _params_resolver(SplitParams)] = SplitParams()
-    filter: Annotated[Any, _params_resolver(FilterParams)] = FilterParams()
-    embed: Annotated[Any, _params_resolver(EmbedParams)] = EmbedParams()
-    caption: Annotated[Any, _params_resolver(CaptionParams)] = CaptionParams()
-    dedup: Annotated[Any, _params_resolver(DedupParams)] = DedupParams()
-    write: Annotated[Any, _params_resolver(WriteParams)] = WriteParams()
-    checks: Annotated[Any, _params_resolver(CheckParams)] = CheckParams()
-    executor: Annotated[Any, _params_resolver(ExecutorParams)] = ExecutorParams()
-    watch: Annotated[Any, _params_resolver(WatchParams)] = WatchParams()
+    read: Annotated[Any, _PARAMS] = ReadParams()
+    split: Annotated[Any, _PARAMS] = SplitParams()
+    filter: Annotated[Any, _PARAMS] = FilterParams()
+    embed: Annotated[Any, _PARAMS] = EmbedParams()
+    caption: Annotated[Any, _PARAMS] = CaptionParams()
+    dedup: Annotated[Any, _PARAMS] = DedupParams()
+    write: Annotated[Any, _PARAMS] = WriteParams()
+    checks: Annotated[Any, _PARAMS] = CheckParams()
+    executor: Annotated[Any, _PARAMS] = ExecutorParams()
+    watch: Annotated[Any, _PARAMS] = WatchParams()
     partitioning: Literal["batch", "daily", "hourly"] = Field(
         default="batch",
         description="A partition is a batch of new videos, or the day or hour that their paths name, see windows.",
@@ -145,6 +154,28 @@ class VideoCurationComponent(dg.Component, dg.Model, dg.Resolvable):
     def _validate_params(cls, value: Any, info: ValidationInfo) -> Any:
         """Validate a group; Dagster derives no schema of a class with bounds, so the fields above are typed `Any`."""
         return _PARAM_GROUPS[str(info.field_name)].model_validate(value)
+
+    @classmethod
+    def get_model_cls(cls) -> type[BaseModel]:
+        """What stands below ``attributes``."""
+        return _attributes_model(cls.model())
+
+    @classmethod
+    def resolve_from_model(cls, context: dg.ResolutionContext, model: BaseModel) -> Self:
+        """The component, after all of its parameters have been checked.
+
+        Raises:
+            ParamsError: says with file and line what is wrong.
+        """
+        given = model.model_dump(include=set(_PARAM_GROUPS), exclude_unset=True)
+        check_param_groups(context, given, _PARAM_GROUPS)
+        component = super().resolve_from_model(context, model)
+        try:
+            curation = component.curation
+        except ParamsError as error:
+            raise ParamsError(f"{position(context, str(error).split('=')[0].split()[0])}: {error}") from None
+        check_curation(context, curation, component.root)
+        return component
 
     @classmethod
     def get_spec(cls) -> ComponentTypeSpec:

@@ -23,7 +23,7 @@ from stages.params import (
     describe_bounds,
     validate_all,
 )
-from stages.run import check_phases
+from stages.run import check_phases, check_ranking
 
 
 class ReadConfig(ReadParams, dg.Config):
@@ -66,16 +66,18 @@ def params_from_config(config: Params) -> Params:
 
 
 def config_class(params: Params) -> type[Params]:
-    """The config class of a phase with these values as defaults, and the bounds in the descriptions.
+    """The config class of a phase with these values as defaults, and name and bounds in the descriptions.
 
-    The launchpad shows the description and default of a field, but not its bounds.
+    The launchpad shows the description and default of a field, but not its bounds. Nor does it show that ``threshold``
+    below the op ``clips`` is what messages, YAML and command line call ``split.threshold``.
     """
     base = _CONFIG_CLASSES[params.phase]
     rules = type(params).model_json_schema()["properties"]
     fields: dict[str, Any] = {}
     for name, declared in base.model_fields.items():
         description = (
-            f"{declared.description} [{describe_bounds(rules[name])}; a change affects: {base.effect_of(name)}]"
+            f"{params.phase}.{name}: {declared.description} "
+            f"[{describe_bounds(rules[name])}; a change affects: {base.effect_of(name)}]"
         )
         field = FieldInfo.merge_field_infos(declared, default=getattr(params, name), description=description)
         fields[name] = (declared.annotation, field)
@@ -83,7 +85,12 @@ def config_class(params: Params) -> type[Params]:
 
 
 def validate_run_config(
-    curation: Curation, run_config: Mapping[str, Any], root: str, *, has_remote_workers: bool = False
+    curation: Curation,
+    run_config: Mapping[str, Any],
+    root: str,
+    *,
+    has_remote_workers: bool = False,
+    are_clips_scored: bool = False,
 ) -> None:
     """Check the run config of all phases: bounds, rules between parameters, and that classes named in it exist.
 
@@ -94,6 +101,8 @@ def validate_run_config(
         run_config: of the launch.
         root: the root.
         has_remote_workers: see `LaunchPolicy.check`.
+        are_clips_scored: the run does not score clips any more. It ranks by the scores that they have, which may come
+            from other filters than the run config names.
 
     Raises:
         ParamsError: names all errors of all phases. Nothing that `launch_policy` forbids was imported.
@@ -109,6 +118,8 @@ def validate_run_config(
     if not curation.is_trusted:
         launch_policy(curation).check((validated[phase] for phase in PHASES), has_remote_workers=has_remote_workers)
     check_phases((validated[phase] for phase in PHASES), root)
+    if not are_clips_scored:
+        check_ranking(validated["filter"], validated["dedup"])
 
 
 def _resolve_env_vars(config: Mapping[str, Any]) -> dict[str, Any]:

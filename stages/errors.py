@@ -1,4 +1,4 @@
-"""All exceptions of this library, and the reasons that a row is rejected or failed for.
+"""All exceptions of this library, the reasons that a row is rejected or failed for, and suggestions for wrong names.
 
 CurationError
 ├── ParamsError(ValueError)      a parameter is unknown or out of bounds; nothing has started
@@ -16,6 +16,8 @@ CurationError
 └── PoolError                    the worker pool cannot continue
 """
 
+import difflib
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Any
 
@@ -200,3 +202,26 @@ class ManifestError(CurationError):
 
 class PoolError(CurationError):
     """The worker pool cannot continue: workers die while they start, or none is available."""
+
+
+_MIN_SIMILARITY = 0.7
+"""Share of letters that two names must have in common for one to be suggested for the other, see `difflib`."""
+
+
+def nearest_names(name: str, known: Collection[str]) -> list[str]:
+    """The known names that a wrong one may stand for, most similar first, three at most.
+
+    A parameter under the name of another group, ``filter.threshold``, stands for those of this name in other groups.
+    """
+    moved = [each for each in known if "." in name and each.partition(".")[2] == name.partition(".")[2]]
+    ratios = {each: difflib.SequenceMatcher(None, name, each).ratio() for each in known}
+    # A name that is much more similar than the others is the only suggestion.
+    least = max(_MIN_SIMILARITY, max(ratios.values(), default=0) - 0.1)
+    similar = sorted((each for each in known if ratios[each] >= least), key=ratios.__getitem__, reverse=True)
+    return list(dict.fromkeys([*moved, *similar]))[:3]
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """A question with the nearest names, to stand behind an error; empty where none is near."""
+    nearest = nearest_names(name, known)
+    return f" Did you mean {' or '.join(nearest)}?" if nearest else ""

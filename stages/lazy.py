@@ -11,6 +11,8 @@ from typing import Any
 
 from stages.errors import ParamsError
 
+_OWN_PACKAGES = {"stages", "curator_dagster"}
+
 
 def load(dotted: str, *, wanted_by: str = "This phase") -> Any:
     """Import and return the object that ``"package.module:name"`` names.
@@ -26,9 +28,24 @@ def load(dotted: str, *, wanted_by: str = "This phase") -> Any:
         return _import(dotted)
     except (ImportError, AttributeError) as error:
         raise ParamsError(
-            f"{wanted_by} requires {dotted}, which cannot be imported: {error}. "
-            "Install the extra that it belongs to, or correct the name."
+            f"{wanted_by} requires {dotted}, which cannot be imported: {error}. {_advice(dotted, error)}"
         ) from error
+
+
+def _advice(dotted: str, error: ImportError | AttributeError) -> str:
+    """What to do about an import that failed. Extras exist of this project alone, not of a user's own module."""
+    module, _, name = dotted.partition(":")
+    top = module.partition(".")[0]
+    if top in _OWN_PACKAGES:
+        return "Install the extra that it belongs to, or correct the name."
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    if missing and f"{module}.".startswith(f"{missing}."):
+        return f"Correct the name, install the package of {missing}, or put the folder that holds it on PYTHONPATH."
+    if missing:
+        return f"Install {missing}, which {module} imports."
+    return (
+        f"Correct the name, or define {name} in {module}." if isinstance(error, AttributeError) else f"Mend {module}."
+    )
 
 
 def module_getattr(package: str, **modules: tuple[str, ...]) -> Callable[[str], Any]:

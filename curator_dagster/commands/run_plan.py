@@ -18,7 +18,7 @@ from curator_dagster.resources import Storage
 from stages.errors import ParamsError
 from stages.manifest import ALL
 from stages.params import PHASES
-from stages.run import Session, check_phases, check_reachable
+from stages.run import Session, check_phases, check_ranking, check_reachable
 from stages.sources import Register, list_sources, register_sources
 
 # Dagster writes every event to standard error; the caller prints a summary instead.
@@ -44,8 +44,17 @@ class RunPlan:
     partitions: list[str]
 
 
-def plan_run(source: str, root: str, params: dict[str, Any], *, until: str) -> RunPlan:
+def plan_run(
+    source: str, root: str, params: dict[str, Any], *, until: str, register_root: str | None = None
+) -> RunPlan:
     """List the sources and register each in a partition, without reading the videos.
+
+    Args:
+        source: a folder of videos, one video, or an fsspec URL.
+        root: of the tables.
+        params: validated, by group.
+        until: the last asset to make.
+        register_root: another root to register below, such as a copy for a dry run.
 
     Raises:
         ParamsError: a parameter names a missing class, the source is missing or empty, or the root cannot be
@@ -54,6 +63,8 @@ def plan_run(source: str, root: str, params: dict[str, Any], *, until: str) -> R
     """
     assets = assets_up_to(until)
     check_phases((params[phase] for phase, model in PHASES.items() if model.asset in assets), root)
+    if PHASES["dedup"].asset in assets:
+        check_ranking(params["filter"], params["dedup"])
     read = params["read"]
     storage = Storage(root=root).open()
     for location in (storage.root, source):
@@ -66,8 +77,9 @@ def plan_run(source: str, root: str, params: dict[str, Any], *, until: str) -> R
             f"{', '.join(read.include)}."
         )
     try:
-        register_sources(storage, sources, read)
-        register = Register(storage)
+        register_storage = Storage(root=register_root or root).open()
+        register_sources(register_storage, sources, read)
+        register = Register(register_storage)
         # Also partitions of other versions of a source, whose clips leave the dataset.
         partitions = register.partitions_of({listed.uri for listed in sources})
     except OSError as error:

@@ -3,6 +3,6 @@
 In: kept rows of `filtered_clips` and `embeddings` of all partitions. Out: rows of `unique_clips`, in one table.
 """
 
-from stages.dedup.phase import DedupPhase
+from stages.dedup.phase import DedupPhase, check_rank_by
 
-__all__ = ["DedupPhase"]
+__all__ = ["DedupPhase", "check_rank_by"]

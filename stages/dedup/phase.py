@@ -1,6 +1,6 @@
 """The dedup phase: one item and one task, which decides over the clips of all partitions."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -8,11 +8,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.dedup.stage import DedupStage, DedupTask, collect
-from stages.errors import ManifestError, ParamsError, PhaseError
+from stages.errors import ManifestError, ParamsError, PhaseError, did_you_mean
 from stages.manifest import Commit, ManifestRef, last_commit
 from stages.params import DedupParams
 from stages.phase import Phase
 from stages.pipeline import Pipeline
+from stages.schemas import ASSETS
 from stages.sources import registered_partitions
 from stages.storage import digest
 from stages.tasks import Failed, Rejected, Row, Task
@@ -167,6 +168,32 @@ def _check_one_model(embedded: pa.Table) -> None:
         )
 
 
+def check_rank_by(rank_by: Iterable[str], scores: Collection[str]) -> None:
+    """Check the names of `rank_by` before there is a table, against the schema of `filtered_clips` and these scores.
+
+    Raises:
+        ParamsError: a name is neither a column of numbers nor one of the scores.
+    """
+    numbers = _number_columns(ASSETS["filtered_clips"].schema)
+    unknown = [name for entry in rank_by if (name := entry.removeprefix("-")) not in {*numbers, *scores}]
+    if unknown:
+        raise ParamsError("\n".join(_unknown_ranking(name, numbers, scores) for name in unknown))
+
+
+def _number_columns(schema: pa.Schema) -> list[str]:
+    """The columns that clips can be ranked by."""
+    kinds = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
+    return [field.name for field in schema if any(is_kind(field.type) for is_kind in kinds)]
+
+
+def _unknown_ranking(name: str, numbers: Iterable[str], scores: Iterable[str]) -> str:
+    known = [*sorted(scores), *numbers]
+    return (
+        f"dedup.rank_by must name scores {sorted(scores)} or columns of numbers {list(numbers)}, "
+        f"got {name!r}.{did_you_mean(name, known)}"
+    )
+
+
 def _ranking_values(clips: pa.Table, rank_by: list[str]) -> dict[str, list[float | None]]:
     """Values to rank by, by clip id; lower is better. They are negated for "name" (highest first), not for "-name".
 
@@ -175,20 +202,14 @@ def _ranking_values(clips: pa.Table, rank_by: list[str]) -> dict[str, list[float
     """
     if not rank_by:
         return {}
-    numbers = [
-        field.name
-        for field in clips.schema
-        if pa.types.is_integer(field.type) or pa.types.is_floating(field.type) or pa.types.is_boolean(field.type)
-    ]
+    numbers = _number_columns(clips.schema)
     scores = [dict(scores or []) for scores in clips["scores"].to_pylist()]
     scored = {name for entry in scores for name in entry}
     columns: list[list[float | None]] = []
     for entry in rank_by:
         name = entry.removeprefix("-")
         if name not in scored and name not in numbers:
-            raise ParamsError(
-                f"dedup.rank_by must name columns of numbers {numbers} or scores {sorted(scored)}, got {name!r}."
-            )
+            raise ParamsError(_unknown_ranking(name, numbers, scored))
         values = [row.get(name) for row in scores] if name in scored else clips[name].to_pylist()
         sign = 1.0 if entry.startswith("-") else -1.0
         columns.append([None if value is None else sign * value for value in values])

@@ -14,8 +14,8 @@ from stages.params.dedup import DedupParams
 from stages.params.embed import EmbedParams
 from stages.params.executor import ExecutorParams
 from stages.params.filter import FilterParams
-from stages.params.groups import GROUPS, PHASES, validate, validate_all
-from stages.params.messages import describe_bounds
+from stages.params.groups import GROUPS, PARAM_NAMES, PHASES, validate, validate_all
+from stages.params.messages import describe_bounds, describe_error
 from stages.params.read import ReadParams
 from stages.params.split import SplitParams
 from stages.params.write import WriteParams
@@ -23,6 +23,7 @@ from stages.params.write import WriteParams
 __all__ = [
     "CAPTION_API_KEY_VARIABLE",
     "GROUPS",
+    "PARAM_NAMES",
     "PHASES",
     "CaptionParams",
     "CheckParams",
@@ -36,6 +37,7 @@ __all__ = [
     "SplitParams",
     "WriteParams",
     "describe_bounds",
+    "describe_error",
     "validate",
     "validate_all",
 ]

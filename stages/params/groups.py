@@ -4,7 +4,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from stages.errors import ParamsError
+from stages.errors import ParamsError, did_you_mean
 from stages.params.base import Params
 from stages.params.caption import CaptionParams
 from stages.params.checks import CheckParams
@@ -34,6 +34,9 @@ PHASES: dict[str, type[Params]] = {
 GROUPS: dict[str, type[BaseModel]] = {**PHASES, "executor": ExecutorParams, "checks": CheckParams}
 """Parameter classes by group, the part before the dot in ``split.threshold``."""
 
+PARAM_NAMES = [f"{group}.{name}" for group, model in GROUPS.items() for name in model.model_fields]
+"""Every parameter with its group: ``split.threshold``."""
+
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -46,7 +49,8 @@ def validate(model: type[M], group: str, values: dict[str, Any]) -> M:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ParamsError(describe_errors(error, group, list(model.model_fields))) from error
+        own = [f"{group}.{name}" for name in model.model_fields]
+        raise ParamsError(describe_errors(error, group, dict.fromkeys([*own, *PARAM_NAMES]))) from error
 
 
 def validate_all(config: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -55,7 +59,7 @@ def validate_all(config: dict[str, dict[str, Any]]) -> dict[str, Any]:
     Raises:
         ParamsError: names every wrong group and field of all groups at once.
     """
-    problems = [f"{group} must be one of {list(GROUPS)}, got {group!r}." for group in config if group not in GROUPS]
+    problems = [_unknown_group(group, values or {}) for group, values in config.items() if group not in GROUPS]
     built: dict[str, Any] = {}
     for group, model in GROUPS.items():
         try:
@@ -65,3 +69,11 @@ def validate_all(config: dict[str, dict[str, Any]]) -> dict[str, Any]:
     if problems:
         raise ParamsError("\n".join(problems))
     return built
+
+
+def _unknown_group(group: str, values: dict[str, Any]) -> str:
+    """The error of a group that does not exist, with the parameters or groups that are meant."""
+    named = [f"{group}.{name}" for name in values]
+    hints = [hint for name in named if (hint := did_you_mean(name, PARAM_NAMES))] or [did_you_mean(group, list(GROUPS))]
+    groups = ", ".join(GROUPS)
+    return f"{group} is no group of parameters.{''.join(hints) or f' The groups are: {groups}.'}"

@@ -1,8 +1,12 @@
 """Texts about parameters: their bounds, and validation errors."""
 
+from collections.abc import Collection
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from stages.errors import did_you_mean
 
 
 def describe_bounds(field: dict[str, Any]) -> str:
@@ -24,17 +28,26 @@ def describe_bounds(field: dict[str, Any]) -> str:
     return f"{low}{kind}{high}" if low or high else kind
 
 
-def describe_errors(error: ValidationError, group: str, known: list[str]) -> str:
-    """The validation errors of a group of parameters, one per line: field, rule, value."""
-    lines: list[str] = []
-    for problem in error.errors():
-        name = ".".join([group, *(str(part) for part in problem["loc"])])
-        if problem["type"] == "extra_forbidden":
-            lines.append(f"{name} is no parameter. {group} has: {', '.join(known)}.")
-        else:
-            message = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"{name}: {message}, got {_short(problem['input'])}.")
-    return "\n".join(lines)
+def describe_errors(error: ValidationError, group: str, known: Collection[str]) -> str:
+    """The validation errors of a group of parameters, one per line: field, rule, value.
+
+    Args:
+        error: of the group.
+        group: its name.
+        known: names of all parameters, with their groups: ``split.threshold``.
+    """
+    return "\n".join(describe_error(problem, group, known) for problem in error.errors())
+
+
+def describe_error(problem: ErrorDetails, group: str, known: Collection[str]) -> str:
+    """One validation error of a group of parameters; see `describe_errors`."""
+    name = ".".join([group, *(str(part) for part in problem["loc"])])
+    if problem["type"] == "extra_forbidden":
+        own = ", ".join(each.partition(".")[2] for each in known if each.partition(".")[0] == group)
+        return f"{name} is no parameter.{did_you_mean(name, known) or f' {group} has: {own}.'}"
+    message = problem["msg"].removeprefix("Value error, ")
+    # A rule between fields names their values itself.
+    return f"{name}: {message}." if not problem["loc"] else f"{name}: {message}, got {_short(problem['input'])}."
 
 
 def _short(value: object) -> str:

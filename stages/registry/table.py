@@ -7,7 +7,7 @@ import inspect
 from typing import Any
 
 from stages import lazy
-from stages.errors import ParamsError
+from stages.errors import ParamsError, did_you_mean
 
 TABLE: dict[tuple[str, str], str] = {
     ("splitter", "fixed_stride"): "stages.split.fixed_stride:FixedStrideSplitter",
@@ -54,7 +54,8 @@ def resolve(kind: str, name: str) -> str:
         return TABLE[kind, name]
     except KeyError:
         raise ParamsError(
-            f"{kind} must be one of {names(kind)} or a class of your own as 'package.module:Class', got {name!r}."
+            f"{kind} must be one of {', '.join(names(kind))}, or a class of your own as package.module:Class, "
+            f"got {name!r}.{did_you_mean(name, names(kind))}"
         ) from None
 
 

@@ -8,23 +8,27 @@ between phases, and starts them with the first task: a phase whose rows all exis
 """
 
 from stages.phase import PhaseReport
+from stages.run.dry_run import DryRun, PhasePlan
 from stages.run.inputs import Inputs
 from stages.run.launch_policy import CAPTION_HOSTS_VARIABLE, PLUGINS_VARIABLE, LaunchPolicy, host_and_port
 from stages.run.params_comparison import changed_params
-from stages.run.phases import check_phases, check_reachable
+from stages.run.phases import check_phases, check_ranking, check_reachable
 from stages.run.progress import Progress
 from stages.run.session import Session, open_session
 
 __all__ = [
     "CAPTION_HOSTS_VARIABLE",
     "PLUGINS_VARIABLE",
+    "DryRun",
     "Inputs",
     "LaunchPolicy",
+    "PhasePlan",
     "PhaseReport",
     "Progress",
     "Session",
     "changed_params",
     "check_phases",
+    "check_ranking",
     "check_reachable",
     "host_and_port",
     "open_session",

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from stages.caption import CaptionPhase
-from stages.dedup import DedupPhase
+from stages.dedup import DedupPhase, check_rank_by
 from stages.embed import EmbedPhase
 from stages.errors import ParamsError
-from stages.filter import FilterPhase
-from stages.params import ExecutorParams, Params
+from stages.filter import FilterPhase, build_filters
+from stages.params import DedupParams, ExecutorParams, FilterParams, Params
 from stages.phase import Phase
 from stages.read import ReadPhase
 from stages.split import SplitPhase
@@ -55,6 +55,19 @@ def check_phases(params: Iterable[Params], root: str) -> None:
             problems.append(f"{each.phase}: the class named in its parameters must fit its place: {error}.")
     if problems:
         raise ParamsError("\n".join(problems))
+
+
+def check_ranking(filter_params: FilterParams, dedup_params: DedupParams) -> None:
+    """Check that dedup can rank by what these filters score, before either runs.
+
+    Where a filter is a user's own class, which may give any scores, dedup itself checks the names.
+
+    Raises:
+        ParamsError: `dedup.rank_by` names neither a column of numbers nor a score.
+    """
+    if not any(":" in name for name in filter_params.filters):
+        scores = {limit.score for each in build_filters(filter_params) for limit in each.limits}
+        check_rank_by(dedup_params.rank_by, scores)
 
 
 def check_reachable(location: str, executor: ExecutorParams) -> None:

@@ -4,7 +4,7 @@ import importlib.metadata
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
@@ -38,10 +38,13 @@ class TableRun:
         computed: items computed so far.
         failed: computed items with a failed row.
         redecided: items decided again from stored scores.
+        writer_class: makes the writer.
         writer: writes the rows.
         to_compute: items to compute.
         work: amount of work of the items.
     """
+
+    writer_class: ClassVar[type[RowWriter]] = RowWriter
 
     def __init__(
         self, phase: Phase[Any], output: ManifestRef, tables: InputTables, run_id: str, transient: Collection[str]
@@ -62,7 +65,7 @@ class TableRun:
         self._lineage = _lineage(phase, run_id, tables)
         newest = last_commit(self._storage, output)
         self._changes = describe_changes(phase.params, self._lineage["identity"], newest.lineage if newest else None)
-        self.writer = RowWriter(self._storage, output, decision_key=self._decision_key, lineage=self._lineage)
+        self.writer = self.writer_class(self._storage, output, decision_key=self._decision_key, lineage=self._lineage)
         stored = reusable_items(self._storage, output, {*transient, *phase.params.retry_reasons}, newest)
         files = {key: file for key in stored.by_row_key if (file := stored.preferred_file(key, self._decision_key))}
         self._reused: dict[str, CommittedFile] = {}

@@ -9,6 +9,7 @@ from stages.sources.erasing import erase_source, members_files_of
 from stages.sources.grouping import parse_time_window
 from stages.sources.register import Register, RegisterEntry
 from stages.sources.registering import (
+    copy_register,
     read_members,
     register_batches,
     register_sources,
@@ -23,6 +24,7 @@ __all__ = [
     "Register",
     "RegisterEntry",
     "Source",
+    "copy_register",
     "erase_source",
     "list_source_pages",
     "list_sources",

@@ -39,6 +39,12 @@ def registered_partitions(storage: Storage) -> list[str]:
     return list(dict.fromkeys([*known, *recent]))
 
 
+def copy_register(source: Storage, target: Storage) -> None:
+    """Copy the register, with the members of all partitions, to a root that has none."""
+    files = [info.path for info in source.list("partitions")]
+    map_concurrently(lambda path: target.write_bytes(path, source.read_bytes(path)), files)
+
+
 def read_members(storage: Storage, partition: str) -> pa.Table:
     """Load the register and call its `read_members`."""
     return Register(storage).read_members(partition)

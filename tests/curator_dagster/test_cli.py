@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from typer.testing import CliRunner, Result
 from curator_dagster.cli import app
 from curator_dagster.commands.show import write_table
 from curator_dagster.commands.show_partitions import describe_partitions, write_partitions_table
-from stages.manifest import read_manifest
+from stages.manifest import ManifestRef, last_commit, read_manifest
 from stages.params import GROUPS, ReadParams
 from stages.run.phases import PHASE_CLASSES
 from stages.sources import Register, list_sources, register_sources, registered_partitions
@@ -94,7 +95,11 @@ def test_run_stops_at_the_asset_that_was_named(runner: CliRunner, source_folder:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--set", "split.treshold=1"], "split.threshold: 0 < number < 1, default 0.4"),
+        (["--set", "split.treshold=1"], "split.treshold is no parameter. Did you mean split.threshold?"),
+        (["--set", 'dedup.rank_by=["foo"]'], "got 'foo'."),
+        (["--set", "dedup.rank_by=[-motoin]"], "got 'motoin'. Did you mean motion?"),
+        (["--set", "filter.filters+=motoin"], "got 'motoin'. Did you mean motion?"),
+        (["--until", "datset"], "got 'datset'. Did you mean dataset?"),
         (["--set", "split.threshold=1"], "split.threshold: Input should be less than 1, got 1"),
         (["--set", "threshold"], "--set must be PHASE.PARAM=VALUE"),
         (["--until", "clip"], "--until must be one of videos, clips"),
@@ -215,10 +220,48 @@ def test_run_rejects_a_source_without_videos(runner: CliRunner, tmp_path: Path, 
     assert "SOURCE must" in result.stderr
 
 
-def test_help_lists_every_parameter_with_bounds_and_default(runner: CliRunner) -> None:
-    text = runner.invoke(app, ["run", "--help"]).stdout
+@pytest.mark.parametrize("command", [[], ["run"], ["retry"]])
+def test_help_is_one_screen(runner: CliRunner, command: list[str]) -> None:
+    text = runner.invoke(app, [*command, "--help"], env={"COLUMNS": "80"}).stdout
+    assert len(text.splitlines()) <= 40
+    assert ("--help-params [GROUP]" in text) is bool(command)
+
+
+def test_help_params_lists_every_parameter_with_bounds_and_default(runner: CliRunner) -> None:
+    text = runner.invoke(app, ["run", "--help-params"]).stdout
     assert all(f"{group}.{name}: " in text for group, model in GROUPS.items() for name in model.model_fields)
     assert "split.threshold: 0 < number < 1, default 0.4" in text
+
+
+@pytest.mark.parametrize("option", [["--help-params", "split"], ["--help-params=split"]])
+def test_help_params_of_a_group_lists_no_other(runner: CliRunner, option: list[str]) -> None:
+    text = runner.invoke(app, ["run", *option]).stdout
+    assert "  split.threshold: " in text
+    assert "write." not in text
+
+
+def test_help_params_rejects_an_unknown_group(runner: CliRunner) -> None:
+    result = runner.invoke(app, ["run", "--help-params", "spilt"])
+    assert result.exit_code == 2
+    assert "got 'spilt'. Did you mean split?" in result.stderr
+
+
+def test_version_is_that_of_the_package(runner: CliRunner) -> None:
+    assert runner.invoke(app, ["--version"]).stdout == f"curator-dagster {version('curator-dagster')}\n"
+
+
+def test_run_takes_the_file_of_the_environment_and_says_so(
+    runner: CliRunner, source_folder: Path, root: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "curate.yaml"
+    file.write_text("{split: {threshold: 0.3}, executor: {mode: local}}")
+    environment = {"CURATOR_CONFIG": str(file), "CURATOR_ROOT": root}
+    result = runner.invoke(app, ["run", str(source_folder), "--until", "clips"], env=environment)
+    assert result.exit_code == 0, result.stderr
+    assert f"parameters: {file} (CURATOR_CONFIG)" in result.stderr
+    commit = last_commit(Storage(root), ManifestRef(root, "clips", registered_partitions(Storage(root))[0]))
+    assert commit is not None
+    assert commit.lineage["params"]["threshold"] == 0.3
 
 
 def test_show_prints_hostile_names_as_they_are(runner: CliRunner, finished_root: str) -> None:

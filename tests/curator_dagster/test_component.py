@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 import yaml
 from dagster.components.testing.utils import DefsFolderSandbox, create_defs_folder_sandbox
+from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from curator_dagster import VideoCurationComponent
@@ -111,10 +112,91 @@ def test_schema_of_the_file_says_bounds_and_meanings() -> None:
     assert model_of_file is not None
     schema = model_of_file.model_json_schema()
     for group, model in {**GROUPS, "watch": WatchParams}.items():
-        stated = schema["$defs"][model.__name__]["properties"]
+        stated = schema["properties"][group]["properties"]
         assert stated == model.model_json_schema()["properties"], group
-    assert describe_bounds(schema["$defs"]["SplitParams"]["properties"]["threshold"]) == "0 < number < 1"
+    assert describe_bounds(schema["properties"]["split"]["properties"]["threshold"]) == "0 < number < 1"
     json.dumps(schema)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "path", "message"),
+    [
+        ({"split": {"threshold": 3}}, ["split", "threshold"], "3 is greater than or equal to the maximum of 1"),
+        ({"split": {"treshold": 0.3}}, ["split", "treshold"], "'did you mean split.threshold?' was expected"),
+        ({"dedup": {"esp": 0.3}}, ["dedup", "esp"], "'did you mean dedup.eps?' was expected"),
+        ({"watch": {"setle_s": 3}}, ["watch", "setle_s"], "'did you mean watch.settle_s?' was expected"),
+        ({"split": {"colour": 1}}, ["split", "colour"], "'a name among max_failed_fraction, retry_reasons, "),
+        ({"splt": {"threshold": 0.3}}, ["splt"], "'did you mean split?' was expected"),
+        ({"colours": 3}, ["colours"], "'a name among name, source, root, read, "),
+    ],
+)
+def test_schema_names_the_line_and_the_parameter_that_is_meant(
+    attributes: dict[str, Any], path: list[str], message: str
+) -> None:
+    model_of_file = VideoCurationComponent.get_model_cls()
+    assert model_of_file is not None
+    validator = Draft202012Validator(model_of_file.model_json_schema())
+    (error,) = validator.iter_errors({"source": "in", "root": "out", **attributes})
+    assert list(error.absolute_path) == path
+    assert message in error.message
+
+
+def test_schema_admits_every_parameter_and_a_template() -> None:
+    model_of_file = VideoCurationComponent.get_model_cls()
+    assert model_of_file is not None
+    validator = Draft202012Validator(model_of_file.model_json_schema())
+    groups = {name: model().model_dump(mode="json") for name, model in {**GROUPS, "watch": WatchParams}.items()}
+    assert list(validator.iter_errors({"source": "in", "root": "out", **groups})) == []
+    assert list(validator.iter_errors({"source": "in", "root": "out", "split": "{{ env.SPLIT }}"})) == []
+
+
+@pytest.mark.parametrize(
+    ("attributes", "lines"),
+    [
+        (
+            {"split": {"crop_s": 0, "threshold": 3, "treshold": 0.3}, "write": {"mode": "cpy"}},
+            [
+                ("    threshold: 3", "split.threshold: Input should be less than 1, got 3."),
+                ("    treshold: 0.3", "split.treshold is no parameter. Did you mean split.threshold?"),
+                ("    mode: cpy", "write.mode: Input should be 'auto', 'copy' or 'encode', got 'cpy'."),
+            ],
+        ),
+        (
+            {"split": {"min_length_s": 20}},
+            [("  split:", "split: min_length_s must be at most max_length_s, got 20.0 > 10.0.")],
+        ),
+        ({"split": 3}, [("  split: 3", "split: Input should be a valid dictionary")]),
+        ({"partitioning": "daily"}, [("  partitioning: daily", "partitioning=daily requires windows")]),
+        ({"pools": {"embd": "gpu"}}, [("  pools:", "pools must be for some of read")]),
+        ({"filter": {"filters": ["size", "motoin"]}}, [("    - motoin", "got 'motoin'. Did you mean motion?")]),
+        ({"split": {"method": "nowhere:Cutter"}}, [("    method: nowhere:Cutter", "on PYTHONPATH.")]),
+        ({"dedup": {"rank_by": ["foo"]}}, [("    rank_by:", "got 'foo'.")]),
+    ],
+)
+def test_check_of_definitions_names_file_line_value_and_rule(
+    sandbox: DefsFolderSandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    attributes: dict[str, Any],
+    lines: list[tuple[str, str]],
+) -> None:
+    """As `dg check defs` loads them, without the JSON schema before."""
+    monkeypatch.setenv("DAGSTER_IS_DEFS_VALIDATION_CLI", "1")
+    path = add(sandbox, **attributes)
+    with pytest.raises(Exception, match="Error while loading component") as raised:  # noqa: SIM117
+        with sandbox.load_component_and_build_defs(defs_path=path):
+            pass
+    problems = [line for line in str(raised.value.__cause__).splitlines() if "defs.yaml:" in line]
+    numbers = {line: number for number, line in enumerate((path / "defs.yaml").read_text().splitlines(), start=1)}
+    assert len(problems) == len(lines)
+    for problem, (line, message) in zip(problems, lines, strict=True):
+        assert f"defs.yaml:{numbers[line]}" in problem
+        assert message in problem
+
+
+def test_a_class_that_is_not_there_does_not_keep_the_web_server_from_loading(sandbox: DefsFolderSandbox) -> None:
+    path = add(sandbox, split={"method": "nowhere:Cutter"})
+    with sandbox.load_component_and_build_defs(defs_path=path) as (_, defs):
+        assert len(keys(defs)) == 7
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@ import dagster as dg
 import pytest
 
 from curator_dagster import config as configs
-from curator_dagster.config import SplitConfig, params_from_config, validate_run_config
-from curator_dagster.curation import Curation
+from curator_dagster.config import SplitConfig, config_class, params_from_config, validate_run_config
+from curator_dagster.curation import Curation, default_params
 from stages.errors import ParamsError
 from stages.params import PHASES, Params, SplitParams
 
@@ -45,10 +45,23 @@ def test_validate_run_config_accepts_defaults_and_the_environment(monkeypatch: p
     ("asset", "values", "message"),
     [
         ("clips", {"threshold": 1.5}, r"split\.threshold: .* less than 1, got 1\.5"),
-        ("dataset", {"qualty": 1}, r"write\.qualty is no parameter\. write has: .*quality"),
+        ("dataset", {"qualty": 1}, r"write\.qualty is no parameter\. Did you mean write\.quality\?"),
         ("unique_clips", {"keep": "rank"}, "keep='rank' requires rank_by"),
     ],
 )
 def test_validate_run_config_rejects_values_out_of_bounds(asset: str, values: dict[str, object], message: str) -> None:
     with pytest.raises(ParamsError, match=message):
         validate_run_config(Curation(), {"ops": {asset: {"config": values}}}, "root")
+
+
+def test_launchpad_calls_each_parameter_as_the_command_line_does() -> None:
+    for phase, params in default_params().items():
+        for name, field in config_class(params).model_fields.items():
+            assert (field.description or "").startswith(f"{phase}.{name}: ")
+
+
+def test_ranking_is_checked_where_clips_are_scored_by_the_run() -> None:
+    config = {"ops": {"unique_clips": {"config": {"rank_by": ["-motoin"]}}}}
+    with pytest.raises(ParamsError, match=r"got 'motoin'\. Did you mean motion\?"):
+        validate_run_config(Curation(), config, "root")
+    validate_run_config(Curation(), config, "root", are_clips_scored=True)

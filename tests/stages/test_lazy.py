@@ -24,6 +24,27 @@ def test_load_rejects_what_is_not_there(dotted: str, missing: str) -> None:
         lazy.load(dotted, wanted_by="A test")
 
 
+@pytest.mark.parametrize(
+    ("dotted", "advice"),
+    [
+        ("stages.models.nothing:Name", "Install the extra"),
+        ("nowhere.at_all:Name", "or put the folder that holds it on PYTHONPATH"),
+        ("their_filters:Nothing", "Correct the name, or define Nothing in their_filters"),
+        ("their_filters.blur:Blur", "Install not_installed, which their_filters.blur imports"),
+    ],
+)
+def test_load_tells_of_extras_only_for_modules_of_this_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dotted: str, advice: str
+) -> None:
+    (tmp_path / "their_filters").mkdir()
+    (tmp_path / "their_filters" / "__init__.py").touch()
+    (tmp_path / "their_filters" / "blur.py").write_text("import not_installed\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ParamsError, match=advice) as raised:
+        lazy.load(dotted)
+    assert ("extra" in str(raised.value)) is dotted.startswith("stages.")
+
+
 def test_package_rejects_a_name_that_it_does_not_export() -> None:
     with pytest.raises(ImportError, match="cannot import name 'nothing'"):
         from stages.media import nothing  # noqa: F401  # type: ignore[attr-defined]

@@ -136,7 +136,7 @@ def test_dedup_decides_anew_where_a_ranking_changed(tmp_path: Path) -> None:
 
 
 def test_dedup_rejects_unknown_ranking(library: Library) -> None:
-    with pytest.raises(ParamsError, match=r"rank_by must name columns of numbers .* got 'beauty'"):
+    with pytest.raises(ParamsError, match=r"rank_by must name scores .* or columns of numbers .* got 'beauty'"):
         library.dedup(keep="rank", rank_by=["beauty"])
 
 

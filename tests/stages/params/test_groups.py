@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.errors import ParamsError
+from stages.errors import ParamsError, nearest_names
 from stages.executors import EXECUTORS
 from stages.params.base import Effect, Params
 from stages.params.caption import CaptionParams
 from stages.params.dedup import DedupParams
 from stages.params.embed import EmbedParams
 from stages.params.executor import ExecutorParams
-from stages.params.groups import GROUPS, PHASES, validate, validate_all
+from stages.params.groups import GROUPS, PARAM_NAMES, PHASES, validate, validate_all
 from stages.params.messages import describe_bounds
 from stages.params.split import SplitParams
 from stages.run.phases import PHASE_CLASSES
@@ -37,10 +37,12 @@ def test_every_phase_and_executor_mode_has_its_class() -> None:
     ("config", "message"),
     [
         ({"split": {"threshold": 3}}, r"split\.threshold: .*less than 1, got 3"),
-        ({"split": {"treshold": 0.3}}, r"split\.treshold is no parameter\. split has: .*threshold"),
-        ({"spilt": {}}, r"spilt|one of .*'split'"),
+        ({"split": {"treshold": 0.3}}, r"^split\.treshold is no parameter\. Did you mean split\.threshold\?$"),
+        ({"split": {"colour": 1}}, r"split\.colour is no parameter\. split has: .*threshold"),
+        ({"spilt": {}}, r"^spilt is no group of parameters\. Did you mean split\?$"),
+        ({"xyz": {"abc": 1}}, r"xyz is no group of parameters\. The groups are: read, split"),
         ({"dedup": {"keep": "rank"}}, "requires rank_by"),
-        ({"split": {"min_length_s": 20}}, "min_length_s must be at most max_length_s, got 20.0 > 10.0"),
+        ({"split": {"min_length_s": 20}}, "min_length_s must be at most max_length_s, got 20.0 > 10.0.$"),
         ({"split": {"signals": ["sound"]}}, "signals must be among"),
         ({"split": {"frames_fps": "fast"}}, r"split\.frames_fps: .*valid number.*got 'fast'"),
         ({"filter": {"motion_min": 2, "motion_max": 1}}, "motion_min must be at most motion_max"),
@@ -51,6 +53,19 @@ def test_every_phase_and_executor_mode_has_its_class() -> None:
 def test_validate_all_rejects(config: dict[str, dict[str, Any]], message: str) -> None:
     with pytest.raises(ParamsError, match=message):
         validate_all(config)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("split.treshold", ["split.threshold"]),
+        ("filter.threshold", ["split.threshold"]),
+        ("filter.motion_mim", ["filter.motion_min", "filter.motion_max"]),
+        ("nothing.like_it_at_all", []),
+    ],
+)
+def test_nearest_names_are_few(name: str, nearest: list[str]) -> None:
+    assert nearest_names(name, PARAM_NAMES) == nearest
 
 
 def test_validate_all_names_every_problem_at_once() -> None:

@@ -23,5 +23,7 @@ def test_a_class_of_ones_own_needs_no_entry() -> None:
 
 
 def test_load_rejects_an_unknown_name_and_tells_the_known_ones() -> None:
-    with pytest.raises(ParamsError, match=r"splitter must be one of \['fixed_stride', 'shots'\] or a class .* 'shot'"):
+    with pytest.raises(
+        ParamsError, match=r"splitter must be one of fixed_stride, shots, or a class .* 'shot'\. Did you mean shots\?"
+    ):
         registry.load("splitter", "shot")

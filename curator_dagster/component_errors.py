@@ -1,0 +1,86 @@
+"""Errors of a component's YAML: each with file and line, and in the words of the command line."""
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+from pydantic import BaseModel, ValidationError
+
+from curator_dagster.curation import Curation
+from stages.errors import ParamsError
+from stages.params import PARAM_NAMES, PHASES, DedupParams, FilterParams, Params, describe_error
+from stages.run import check_phases, check_ranking
+
+
+def check_param_groups(
+    context: dg.ResolutionContext, values: Mapping[str, Any], groups: Mapping[str, type[BaseModel]]
+) -> None:
+    """Check the groups of parameters that a file sets.
+
+    Args:
+        context: at the attributes.
+        values: as they stand in the file, with templates, by group.
+        groups: the parameters of each group.
+
+    Raises:
+        ParamsError: names every wrong parameter of every group.
+    """
+    problems = [problem for group, given in values.items() for problem in _problems(context, group, given, groups)]
+    if problems:
+        raise ParamsError("\n".join(["The parameters are wrong.", *problems]))
+
+
+def _problems(
+    context: dg.ResolutionContext, group: str, given: Any, groups: Mapping[str, type[BaseModel]]
+) -> Iterator[str]:
+    resolved = context.at_path(group).resolve_value(given)
+    try:
+        groups[group].model_validate(resolved)
+    except ValidationError as error:
+        own = [f"{group}.{name}" for name in groups[group].model_fields]
+        for problem in error.errors():
+            line = describe_error(problem, group, dict.fromkeys([*own, *PARAM_NAMES]))
+            yield f"{position(context, group, *problem['loc'])}: {line}"
+
+
+def check_curation(context: dg.ResolutionContext, curation: Curation, root: str) -> None:
+    """Check, where `dg check defs` asks, what `curator run` checks before any work: that named classes exist and fit.
+
+    Not at every load: it imports the classes, with torch and OpenCV, which no web server needs.
+
+    Raises:
+        ParamsError: names the mistakes of all phases.
+    """
+    if "DAGSTER_IS_DEFS_VALIDATION_CLI" not in os.environ:
+        return
+    problems: list[str] = []
+    for phase in PHASES:
+        try:
+            check_phases([curation.params[phase]], root)
+        except ParamsError as error:
+            keys = _keys_of_plugin(curation.params[phase], str(error))
+            problems += [f"{position(context, phase, *keys)}: {line}" for line in str(error).splitlines()]
+    scored, ranked = curation.params["filter"], curation.params["dedup"]
+    if not problems and isinstance(scored, FilterParams) and isinstance(ranked, DedupParams):
+        try:
+            check_ranking(scored, ranked)
+        except ParamsError as error:
+            problems += [f"{position(context, 'dedup', 'rank_by')}: {line}" for line in str(error).splitlines()]
+    if problems:
+        raise ParamsError("\n".join(["The parameters are wrong.", *problems]))
+
+
+def _keys_of_plugin(params: Params, message: str) -> list[str | int]:
+    """The keys below which the plug-in stands that a message names; none where it names none."""
+    for name, value in params:
+        for index, each in enumerate(value if isinstance(value, list) else [value]):
+            if isinstance(each, str) and f"{each!r}" in message:
+                return [name, index] if isinstance(value, list) else [name]
+    return []
+
+
+def position(context: dg.ResolutionContext, *keys: str | int) -> str:
+    """File and line of what stands below these keys, or of the nearest above; "attributes" where there is no file."""
+    tree = context.source_position_tree
+    return str(tree.lookup_closest_and_path([*context.path, *keys], None)[0]) if tree else "attributes"

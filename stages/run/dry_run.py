@@ -1,0 +1,167 @@
+"""Tells what a run would reuse, decide and compute, phase by phase, from keys and stored rows; writes nothing.
+
+What follows from items that have to be computed first is not known: how many clips a new video has, say. A table with
+such items is counted as far as the rows of the others go, and marked.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stages.manifest import ALL, CommittedFile, ManifestRef, RowWriter, last_commit, read_row_file
+from stages.params import Params
+from stages.phase import Phase
+from stages.run.inputs import Inputs, InputTables
+from stages.run.phases import PHASE_CLASSES, build_phase
+from stages.run.table_run import TableRun
+from stages.schemas import ASSETS
+from stages.storage import Storage, map_concurrently
+
+Table = tuple[str, str]
+"""Asset and partition."""
+
+
+@dataclass
+class PhasePlan:
+    """What a run would do in one phase, all partitions together.
+
+    Attributes:
+        phase: its name.
+        reused: items whose rows exist.
+        redecided: items that would be decided again from stored scores.
+        computed: items that would be computed.
+        is_open: more items may follow from what earlier phases compute.
+        changes: descriptions of what changed since the tables' last versions, each once.
+    """
+
+    phase: str
+    reused: int = 0
+    redecided: int = 0
+    computed: int = 0
+    is_open: bool = False
+    changes: list[str] = field(default_factory=lambda: [])
+
+
+class DryRun:
+    """Plans phases one after another, as a session runs them.
+
+    Args:
+        root: of the tables.
+        register_root: a root with the register as it would be: the partitions of the run are registered there.
+        transient: reasons of failures that may pass by themselves.
+    """
+
+    def __init__(self, root: str, register_root: str, transient: Collection[str]) -> None:
+        self._root = root
+        self._register_root = register_root
+        self._transient = transient
+        self._rows: dict[Table, pa.Table] = {}
+        self._open: set[Table] = set()
+
+    def plan(self, params: Params, inputs: Inputs, outputs: Sequence[ManifestRef]) -> PhasePlan:
+        """What the phase would do, with the tables that the phases planned before would make.
+
+        Raises:
+            ManifestError: a table is damaged, or an input was never committed and would not be made.
+            ParamsError: a name in the parameters is unknown.
+        """
+        # `read` has no inputs but the register; all others need the files beside the tables.
+        phase = build_phase(params, self._root if PHASE_CLASSES[params.phase].inputs else self._register_root)
+        tables = _PlannedTables(phase, inputs, self._rows)
+        plan, storage = PhasePlan(params.phase), Storage(self._root)
+        for output in outputs:
+            refs = [ref for asset in phase.inputs for ref in _refs_of(inputs[asset], output)]
+            has_open_input = any((ref.asset, ref.partition) in self._open for ref in refs)
+            if output.partition == ALL:  # dedup reads versions, which rows of a run that was killed do not have
+                has_open_input |= any(self._is_planned(ref) and last_commit(storage, ref) is None for ref in refs)
+            plan.is_open |= has_open_input
+            if has_open_input and len(phase.inputs) > 1:  # what does not depend on them cannot be told apart
+                self._open.add((output.asset, output.partition))
+                plan.computed += output.partition == ALL  # one item over all clips, and these change
+                continue
+            run = _PlannedTable(phase, output, tables, "", self._transient)
+            plan.reused += run.num_reused
+            plan.redecided += run.redecided
+            plan.computed += run.to_compute
+            plan.changes += [change for change in run.changes if change not in plan.changes]
+            self._rows[output.asset, output.partition] = run.known_rows(_columns_of(output.asset))
+            if run.to_compute or has_open_input:
+                self._open.add((output.asset, output.partition))
+        return plan
+
+    def _is_planned(self, ref: ManifestRef) -> bool:
+        return (ref.asset, ref.partition) in self._rows
+
+
+class _RowCollector(RowWriter):
+    """Keeps the rows that a run would write."""
+
+    def flush(self) -> None:
+        """Write nothing."""
+
+    def rows(self, columns: list[str]) -> list[pa.Table]:
+        """The rows, as tables with these columns."""
+        return [table.select(columns) for table in self._tables]
+
+
+class _PlannedTable(TableRun):
+    """A table that is planned only."""
+
+    writer_class: ClassVar[type[RowWriter]] = _RowCollector
+    writer: _RowCollector
+
+    @property
+    def num_reused(self) -> int:
+        return len(self._reused)
+
+    @property
+    def changes(self) -> list[str]:
+        return self._changes
+
+    def known_rows(self, columns: list[str]) -> pa.Table:
+        """The rows of the items that need not be computed."""
+        keys: dict[str, tuple[CommittedFile, list[str]]] = {}
+        for row_key, entry in self._reused.items():
+            keys.setdefault(entry.path, (entry, []))[1].append(row_key)
+        files = [replace(entry, items=row_keys) for entry, row_keys in keys.values()]
+        layout = ASSETS[self.output.asset]
+        wanted = list(dict.fromkeys([*columns, "row_key"]))
+        stored = map_concurrently(
+            lambda entry: read_row_file(self._storage, self.output.asset, entry, wanted).select(columns), files
+        )
+        empty = layout.schema.empty_table().select(columns)
+        rows = pa.concat_tables([empty, *stored, *self.writer.rows(columns)])
+        return rows.sort_by([(name, "ascending") for name in layout.sort_by])
+
+
+class _PlannedTables(InputTables):
+    """Input tables as they would be after the phases that were planned before."""
+
+    def __init__(self, phase: Phase[Any], inputs: Inputs, rows: Mapping[Table, pa.Table]) -> None:
+        super().__init__(phase, inputs)
+        self._rows = rows
+
+    def _kept_rows(self, ref: ManifestRef) -> pa.Table:
+        planned = self._rows.get((ref.asset, ref.partition))
+        if planned is None:
+            return super()._kept_rows(ref)
+        columns = self._columns.get(ref.asset)
+        table = planned.filter(pc.field("status") == "kept")
+        return table.select([*columns, "status"]) if columns else table
+
+
+def _refs_of(refs: list[ManifestRef], output: ManifestRef) -> list[ManifestRef]:
+    """The tables among them that this output is made from."""
+    return refs if output.partition == ALL else [ref for ref in refs if ref.partition in (output.partition, ALL)]
+
+
+def _columns_of(asset: str) -> list[str]:
+    """The columns of a table that later phases read in the driver, those that order it, and the status."""
+    columns = {"status", *ASSETS[asset].sort_by}
+    for phase in PHASE_CLASSES.values():
+        if asset in phase.inputs:
+            columns.update(phase.input_columns.get(asset, ASSETS[asset].schema.names))
+    return [name for name in ASSETS[asset].schema.names if name in columns]
