@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from curator_dagster.definitions import curation_definitions, defs
     from curator_dagster.resources import RayPool, Storage
     from curator_dagster.watch.source import SourceBucket
+    from stages.dataset import ClipDataset, open_dataset
 
 __all__ = [
+    "ClipDataset",
     "Curation",
     "RayPool",
     "SourceBucket",
@@ -23,26 +25,30 @@ __all__ = [
     "VideoCurationComponent",
     "curation_definitions",
     "defs",
+    "open_dataset",
 ]
 
 import_bundled_stages()
 
 _MODULES = {
-    "Curation": "curation",
-    "RayPool": "resources",
-    "SourceBucket": "watch.source",
-    "Storage": "resources",
-    "VideoCurationComponent": "component",
-    "curation_definitions": "definitions",
-    "defs": "definitions",
+    "ClipDataset": "stages.dataset",
+    "Curation": "curator_dagster.curation",
+    "RayPool": "curator_dagster.resources",
+    "SourceBucket": "curator_dagster.watch.source",
+    "Storage": "curator_dagster.resources",
+    "VideoCurationComponent": "curator_dagster.component",
+    "curation_definitions": "curator_dagster.definitions",
+    "defs": "curator_dagster.definitions",
+    "open_dataset": "stages.dataset",
 }
+"""By name, so that no import statement leads from here to torch and FFmpeg, which reading a dataset takes."""
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name from the module that defines it."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -52,6 +52,7 @@ __all__ = [
     "frames_key",
     "open_store",
     "open_video",
+    "open_video_file",
     "probe",
     "read_clip_file",
     "select_preview_pts",
@@ -61,7 +62,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from stages.media.container import open_video, video_stream
+    from stages.media.container import open_video, open_video_file, video_stream
     from stages.media.cut import ClipFile, CutJob, NotCopyable, cut_clip, read_clip_file
     from stages.media.decode import MAX_PTS, DecodedFrame, UprightScaler, decode_frames, displayed_size
     from stages.media.encode import Encoding, check_encoder
@@ -73,7 +74,7 @@ if TYPE_CHECKING:
 else:
     __getattr__ = lazy.module_getattr(
         __name__,
-        container=("open_video", "video_stream"),
+        container=("open_video", "open_video_file", "video_stream"),
         cut=("ClipFile", "CutJob", "NotCopyable", "cut_clip", "read_clip_file"),
         decode=("MAX_PTS", "DecodedFrame", "UprightScaler", "decode_frames", "displayed_size"),
         encode=("Encoding", "check_encoder"),

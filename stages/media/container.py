@@ -51,13 +51,24 @@ def open_video(uri: str) -> Iterator[InputContainer]:
         StorageUnavailable: the disk or the store does not answer, or refuses. Raised at the end of the block too, where
             FFmpeg took the read error for the end of the file or for damage.
     """
-    with open_source(uri) as opened:
-        handle = _SourceHandle(uri, opened)
-        try:
-            with _open_container(handle) as container:
-                yield container
-        finally:
-            handle.raise_read_error()
+    with open_source(uri) as opened, open_video_file(uri, opened) as container:
+        yield container
+
+
+@contextlib.contextmanager
+def open_video_file(name: str, opened: IO[bytes]) -> Iterator[InputContainer]:
+    """Open a video that is open as a file, or lies in memory; as `open_video` does. The name is for messages.
+
+    Raises:
+        UnreadableSource: as `open_video`.
+        StorageUnavailable: as `open_video`.
+    """
+    handle = _SourceHandle(name, opened)
+    try:
+        with _open_container(handle) as container:
+            yield container
+    finally:
+        handle.raise_read_error()
 
 
 class _SourceHandle:

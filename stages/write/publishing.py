@@ -37,6 +37,7 @@ which can be moved; `uri` is the source that the clip was cut from.
     clips = ds.dataset("index", format="parquet").to_table(columns=["path", "caption", "duration_s"]).to_pylist()
 
 Every clip here belongs to the newest version. Those of older versions lie in `former/`, beside this folder.
+`curator_dagster.open_dataset`, given this folder, is a dataset of torch with decoded frames and captions.
 """
 
 
