@@ -45,7 +45,7 @@ ASSET_GRAPH: dict[str, _AssetNode] = {
     ),
     "captions": _AssetNode(
         ("filtered_clips",),
-        "A text for each window of a clip that the filters kept; the column ``model`` says what wrote it.",
+        "A text for each window of a clip that the filters kept; the column model says what wrote it.",
     ),
     "unique_clips": _AssetNode(
         ("embeddings", "filtered_clips"),

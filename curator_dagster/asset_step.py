@@ -10,6 +10,7 @@ from curator_dagster.checks import evaluate_checks
 from curator_dagster.config import params_from_config, validate_run_config
 from curator_dagster.curation import UNPARTITIONED_ASSETS, Curation
 from curator_dagster.interrupts import signals_as_keyboard_interrupt
+from curator_dagster.invented_partitions import remove_invented_partitions_of_run
 from curator_dagster.metadata import materialization_metadata
 from curator_dagster.partition_keys import fully_committed_partitions
 from curator_dagster.partitioning import TimeWindowPartitioning
@@ -59,7 +60,10 @@ def run_phase(curation: Curation, context: dg.AssetExecutionContext, config: Par
         has_failed = False
         context.log.info(summary_line(reports))
     except CurationError as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from error
+        removed = remove_invented_partitions_of_run(
+            curation, context.instance, partition_keys_of_run(context), storage.open()
+        )
+        raise dg.Failure(description=f"{error}{removed}", allow_retries=False) from error
     finally:
         if has_failed:  # for any reason, such as a full disk or a cancelled run
             for reports_of_phase in session.reports[reports_before:]:

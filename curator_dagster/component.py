@@ -122,7 +122,7 @@ class VideoCurationComponent(dg.Component, dg.Model, dg.Resolvable):
     )
     windows: WindowSettings | None = Field(default=None, description="Where paths name days or hours.")
     schedule: Text = Field(
-        default="0 * * * *", description="Cron expression at which the schedule looks for new videos, once turned on."
+        default="0 * * * *", description="Cron expression at which the schedule scans for new videos, once turned on."
     )
     automated: bool = Field(
         default=False, description="A partition that is added is made up to the dataset by automation conditions."

@@ -6,9 +6,11 @@ from typing import Any
 import dagster as dg
 
 from curator_dagster.curation import Curation
+from curator_dagster.invented_partitions import remove_partitions
 from curator_dagster.partition_contents import observations
 from curator_dagster.partition_keys import add_partitions
-from curator_dagster.resources import Storage
+from curator_dagster.printable_text import printable
+from curator_dagster.resources import Storage, known_location
 from curator_dagster.watch.cursor import SourceCursor
 from curator_dagster.watch.scan import scan_source
 from curator_dagster.watch.source import SourceBucket
@@ -26,8 +28,9 @@ def curation_job(curation: Curation, assets: Sequence[dg.AssetsDefinition]) -> A
     )
 
 
-def find_videos_job(curation: Curation) -> dg.JobDefinition:
+def find_videos_job(curation: Curation, source: SourceBucket) -> dg.JobDefinition:
     """The job that scans the source until its end and adds partitions, but launches no run."""
+    location = printable(known_location(source.location)) or "the source"
 
     @dg.op(name=curation.scoped("list_source"), required_resource_keys=curation.source_resource_keys)
     def list_source(context: dg.OpExecutionContext) -> None:
@@ -37,6 +40,7 @@ def find_videos_job(curation: Curation) -> dg.JobDefinition:
         while not is_complete:
             scan = scan_source(curation, storage, source, context.instance, cursor)
             add_partitions(context.instance, curation.scoped("sources"), scan.new_partitions)
+            remove_partitions(curation, context.instance, scan.invented_partitions)
             for event in scan.existing:
                 context.instance.report_runless_asset_event(event)
             for observation in observations(curation, scan.described):
@@ -47,7 +51,7 @@ def find_videos_job(curation: Curation) -> dg.JobDefinition:
     @dg.job(
         name=curation.scoped("find_videos"),
         executor_def=dg.in_process_executor,
-        description="Groups new videos of the source into partitions, adds those, and says what is in each. Curates "
+        description=f"Groups new videos of {location} into partitions, adds those, and says what is in each. Curates "
         "nothing.",
     )
     def find_videos() -> None:

@@ -55,6 +55,15 @@ def session_resource(ray_key: str, executor: ExecutorParams | None = None) -> dg
     return dg.ResourceDefinition(session, required_resource_keys={ray_key}, description="Workers on Ray, for one run.")
 
 
+def known_location(location: str) -> str:
+    """A location of a resource, absolute, as far as it is known when definitions are loaded.
+
+    Empty where it is an environment variable that is not set.
+    """
+    value = location.get_value() if isinstance(location, dg.EnvVar) else location
+    return stages.storage.normalize_location(value) if value else ""
+
+
 class Storage(dg.ConfigurableResource["Storage"]):
     """The root under which manifests, the frame store and the dataset lie."""
 

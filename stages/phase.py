@@ -43,6 +43,7 @@ class PhaseReport:
         seconds: wall time of the whole run of the phase.
         starting_s: the part of `seconds` before the first item was worked on: starting Ray, starting and setting up
             workers.
+        root_version: number of the version of the root that the run published; None where the phase publishes none.
     """
 
     phase: str
@@ -63,6 +64,7 @@ class PhaseReport:
     stages: dict[str, StageStats] = field(default_factory=lambda: {})
     seconds: float = 0.0
     starting_s: float = 0.0
+    root_version: int | None = None
 
 
 class Phase(ABC, Generic[P]):
@@ -129,8 +131,10 @@ class Phase(ABC, Generic[P]):
         """
         return set(stored)
 
-    def finish(self, outputs: Sequence[ManifestRef]) -> None:
+    def finish(self, outputs: Sequence[ManifestRef]) -> int | None:
         """Do what follows the commits of a run's tables, once for all of them. Must be idempotent.
+
+        Returns the number of the version of the root that holds these tables; None where the phase publishes none.
 
         Not called where the run is interrupted; the next run calls it, also where it has nothing to compute.
         """

@@ -23,18 +23,23 @@ def caption_text(checked: CheckedTable) -> CheckResult:
     text, times = texts.most_common(1)[0] if texts else ("", 0)
     share = times / captions if captions else 0.0
     is_repeated = captions >= params.captions_min and share > params.caption_repeat_max
-    description = f"{captions} captions, {len(texts)} texts; the most frequent stands in {share:.0%} of them."
+    limit = f"at most {params.caption_repeat_max:.0%}"
+    if captions < params.captions_min:
+        limit = f"not judged below {params.captions_min} captions; from then on {limit}"
+    description = f"{captions} captions, {len(texts)} texts; the most frequent stands in {share:.0%} of them ({limit})."
+    description += f" Empty: {empty} (at most 0)."
     if empty:
-        description += f" {empty} are empty. Caption them again (`curator retry`), or look at the captioner."
+        description += " Caption them again (`curator retry`), or look at the captioner."
     if is_repeated:
-        description += (
-            f" That is more than {params.caption_repeat_max:.0%}: look at the prompt and at what the model is shown."
-        )
+        description += " Too many captions are the same: look at the prompt and at what the model is shown."
     metadata = {
         "captions": captions,
+        "captions_min": params.captions_min,
         "empty": empty,
+        "empty_allowed": 0,
         "texts": len(texts),
         "largest_share": round(share, 4),
+        "caption_repeat_max": params.caption_repeat_max,
         "most_frequent": printable(text, _MAX_TEXT_CHARS),
     }
     beyond = share - params.caption_repeat_max

@@ -69,7 +69,7 @@ CHECKS = (
     Check(
         failed_share,
         tuple(ASSETS),
-        "At most checks.failed_max of the rows failed.",
+        "At most one row failed, or checks.failed_max of the rows if that is more.",
         is_blocking=False,
         reads_storage=False,
     ),

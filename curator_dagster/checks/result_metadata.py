@@ -25,7 +25,7 @@ def result_metadata(ordered: Sequence[tuple[str, CheckResult]]) -> dict[str, dg.
     return {
         "partitions": dg.MetadataValue.int(len(ordered)),
         "partitions_failed": dg.MetadataValue.int(failed),
-        "worst_partition": dg.MetadataValue.text(ordered[0][0]),
+        **({"worst_partition": dg.MetadataValue.text(ordered[0][0])} if failed else {}),
         "by_partition": _metadata_table([_partition_record(*each) for each in ordered[:MAX_TABLE_ROWS]]),
     }
 

@@ -27,25 +27,26 @@ def score_drift(checked: CheckedTable) -> CheckResult:
         return CheckResult(True, description, {"partitions_before": len(before)}, excess=-1.0)
     worst = max(details, key=_excess)
     drifted = sorted(str(each["score"]) for each in details if _excess(each) > 0)
-    description = f"Largest difference: {worst['score']}, {worst['difference']:.2f} of at most {worst['limit']:.2f}."
+    description = f"Largest difference: {worst['score']}, {worst['difference']:.2f}; {_describe_limits(worst)}."
     if drifted:
         description += (
             f" Distributed otherwise than in the {len(before)} partitions before: {', '.join(drifted)}. Look at "
             "rejected clips of this partition: its sources differ, or the filter's parameters do."
         )
-    metadata = {name: worst[name] for name in ("score", "difference", "limit", "median", "median_before", "videos")}
+    metadata = {name: worst[name] for name in worst if name not in ("clips", "clips_before")}
     metadata.update(partitions_before=len(before), scores_drifted=len(drifted))
     return CheckResult(not drifted, description, metadata, sorted(details, key=_excess, reverse=True), _excess(worst))
 
 
 def _compare_score(name: str, ours: Sketch, theirs: list[Sketch], *, least: float, significance: float) -> Record:
     videos_before = sum(sketch.videos for sketch in theirs)
-    limit = max(least, ks_critical_value(ours.videos, videos_before, significance))
+    by_chance = ks_critical_value(ours.videos, videos_before, significance)
     median_before = np.median(np.concatenate([sketch.values for sketch in theirs]))
     return {
         "score": name,
         "difference": round(ks_statistic(ours, theirs), 4),
-        "limit": round(min(limit, 1.0), 4),
+        "drift_max": least,
+        "by_chance": round(min(by_chance, 1.0), 4),
         "median": round(float(np.median(ours.values)), 4),
         "median_before": round(float(median_before), 4),
         "clips": ours.count,
@@ -55,5 +56,16 @@ def _compare_score(name: str, ours: Sketch, theirs: list[Sketch], *, least: floa
     }
 
 
+def _describe_limits(compared: Record) -> str:
+    """The limit, and what chance explains where that is more; both must be exceeded."""
+    limit, by_chance = float(compared["drift_max"]), float(compared["by_chance"])
+    text = f"at most {limit:.2f} (checks.drift_max)"
+    if by_chance <= limit:
+        return text
+    explained = "any difference" if by_chance >= 1 else f"up to {by_chance:.2f}"
+    videos = f"videos: {compared['videos']}, before: {compared['videos_before']}"
+    return f"{text}, but chance alone explains {explained} ({videos}; checks.drift_significance)"
+
+
 def _excess(compared: Record) -> float:
-    return float(compared["difference"]) - float(compared["limit"])
+    return float(compared["difference"]) - max(float(compared["drift_max"]), float(compared["by_chance"]))

@@ -37,8 +37,8 @@ def table_schema(checked: CheckedTable) -> CheckResult:
         )
     ]
     rows = sum(int(each["rows"]) for each in violations)
-    metadata = {"rows": len(table), "columns": table.num_columns, "promises_broken": len(violations)}
-    description = f"Broken promises of {asset}: 0. Rows: {len(table)}, columns: {table.num_columns}."
+    metadata = {"rows": len(table), "columns": table.num_columns, "promises_broken": len(violations), "allowed": 0}
+    description = f"Broken promises of {asset}: 0 (at most 0). Rows: {len(table)}, columns: {table.num_columns}."
     if violations:
         description = (
             f"{'; '.join(str(each['promise']) for each in violations[:3])}: not so in {rows} rows, as "

@@ -18,8 +18,8 @@ def written_clips(checked: CheckedTable) -> CheckResult:
     kept = checked.table(_COLUMNS).filter(pc.field("status") == "kept").to_pylist()
     opened = sample_clips(kept, checked.params.clips_opened)
     damage = list(_damaged_files(checked, kept, opened))
-    metadata = {"clips": len(kept), "opened": len(opened), "damaged": len(damage)}
-    description = f"Damaged clips: 0 of {len(kept)}, {len(opened)} of them opened."
+    metadata = {"clips": len(kept), "opened": len(opened), "damaged": len(damage), "allowed": 0}
+    description = f"Damaged clips: 0 of {len(kept)} (at most 0), {len(opened)} of them opened."
     if damage:
         description = (
             f"Damaged files: {len(damage)}, of clips: {len(kept)}. The first: {damage[0]} Delete what is damaged and "

@@ -4,7 +4,7 @@ import typer
 
 from curator_dagster.commands.console import stderr_console, stdout_console
 from curator_dagster.commands.exit_codes import EXIT_INTERRUPTED
-from curator_dagster.commands.report import DEFAULT_NAME
+from curator_dagster.metadata import REPORT_NAME
 from stages.maintenance import forget_source, resolve_source
 from stages.storage import Storage
 
@@ -34,8 +34,8 @@ def forget_command(root: str, name: str, *, asks: bool) -> int:
         out.print(f"{asset}: {count} rows removed")
     for kind, infos in removed.files.items():
         out.print(f"{kind}: {len(infos)} removed, {sum(info.size_bytes for info in infos) / 1e6:.1f} MB")
-    if storage.exists(DEFAULT_NAME):
-        storage.delete(DEFAULT_NAME)
-        out.print(f"{DEFAULT_NAME} removed, which may show it; `curator report` makes it again")
+    if storage.exists(REPORT_NAME):
+        storage.delete(REPORT_NAME)
+        out.print(f"{REPORT_NAME} removed, which may show it; `curator report` makes it again")
     out.print("It is not taken up again. The next `curator run` decides again about clips that were its copies.")
     return 0

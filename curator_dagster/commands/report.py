@@ -3,13 +3,13 @@
 import os
 from pathlib import Path
 
+from curator_dagster.metadata import REPORT_NAME
 from curator_dagster.report.contents import page_contents
 from curator_dagster.report.page import render_page
 from stages.errors import ParamsError
 from stages.storage import Storage, is_url, normalize_location
 
 MB = 1_000_000
-DEFAULT_NAME = "report.html"
 
 
 def write_report(root: str, output: str | None, max_mb: float) -> str:
@@ -39,7 +39,7 @@ def _output_location(root: str, output: str | None) -> str:
     if output is None:
         if is_url(normalize_location(root)):
             raise ParamsError(f"--output must name a file where ROOT is a URL, got none for {root}.")
-        return f"{normalize_location(root)}/{DEFAULT_NAME}"
+        return f"{normalize_location(root)}/{REPORT_NAME}"
     is_bucket = is_url(output) and "/" not in normalize_location(output).partition("://")[2]
     if is_bucket or os.path.isdir(normalize_location(output)):
         raise ParamsError(f"--output must be a file, got {output}. Name a file in it.")

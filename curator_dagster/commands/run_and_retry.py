@@ -133,3 +133,6 @@ def _print_summary(root: str, session: Session) -> None:
     made = {report.asset for reports in session.reports for report in reports.values()}
     place = "dataset" if "dataset" in made else "manifests"
     out.print(f"{place.capitalize()}: {root}/{place}", soft_wrap=True)
+    versions = [report.root_version for reports in session.reports for report in reports.values()]
+    if any(versions):
+        out.print(f"Version of the root: {max(filter(None, versions))}")

@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from curator_dagster.asset_specs import ASSET_GRAPH
+from curator_dagster.commands.shown_runs import attribute_runs, command_tags
 from curator_dagster.curation import UNPARTITIONED_ASSETS, Curation
 from curator_dagster.definitions import curation_definitions
 from curator_dagster.partition_keys import dynamic_partition_keys, partition_ranges, partition_tags, sync_partitions
@@ -130,13 +131,14 @@ def execute_plan(run_plan: RunPlan, session: Session, instance: dg.DagsterInstan
     storage = Storage(root=run_plan.root)
     curation = Curation(checks=run_plan.params["checks"], is_trusted=True)
     job = curation_definitions(curation, session, storage).resolve_job_def(curation.job_name)
+    attribute_runs(instance, curation.job_name)
     sync_partitions(instance, storage.open())
     ranges = partition_ranges(dynamic_partition_keys(instance), run_plan.partitions)
     for assets, keys in job_runs(run_plan.assets, ranges):
         job.execute_in_process(
             run_config={**_NO_CONSOLE_LOGS, "ops": _run_config(run_plan.params, assets)},
             instance=instance,
-            tags=partition_tags(keys),
+            tags={**partition_tags(keys), **command_tags()},
             asset_selection=[dg.AssetKey(asset) for asset in assets],
         )
 

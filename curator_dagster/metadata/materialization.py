@@ -6,18 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import dagster as dg
 
+from curator_dagster.metadata.failed_rows import failed_rows_metadata
+from curator_dagster.metadata.locations import dataset_location_metadata, location_value
 from curator_dagster.metadata.markdown import BUDGET, render_markdown
 from curator_dagster.metadata.table_statistics import TableStatistics, phase_rates, table_statistics
 from curator_dagster.metadata.table_values import reasons_table, stages_detail, stages_table
 from curator_dagster.phase_summary import causes_of
-from curator_dagster.printable_text import printable
 from curator_dagster.resources import Storage
 from stages.errors import CurationError
 from stages.manifest import ALL, ManifestRef
 from stages.pictures import exhibits as pictures_of
 from stages.run import PhaseReport
 from stages.schemas import STATUSES
-from stages.storage import is_url
 
 logger = logging.getLogger(__name__)
 
@@ -47,9 +47,14 @@ def materialization_metadata(reports: Reports, storage: Storage) -> Iterator[tup
         yield (
             partition,
             {
-                **_statistics_metadata(report, statistics.get(partition), phase),
+                **dataset_location_metadata(report, ref),
+                **_statistics_metadata(report, statistics.get(partition)),
+                **failed_rows_metadata(report, ref),
+                **_reasons_metadata(report, statistics.get(partition)),
                 **pictures,
                 **_provenance_metadata(report, ref),
+                **_float_metadata(phase),
+                **_stages_metadata(report),
             },
         )
 
@@ -85,18 +90,21 @@ def _row_counts(report: PhaseReport) -> dict[str, dg.MetadataValue]:
 
 
 def _statistics_metadata(
-    report: PhaseReport, statistics_of_table: TableStatistics | None, phase: Mapping[str, float]
+    report: PhaseReport, statistics_of_table: TableStatistics | None
 ) -> dict[str, dg.MetadataValue]:
-    """Rows by status, hours of video, rates and reasons; without hours where no table could be read."""
+    """Rows by status and hours of video; without hours where no table could be read."""
     metadata = _row_counts(report)
     if statistics_of_table is not None and statistics_of_table.kept_hours is not None:
         metadata["hours_of_video"] = dg.MetadataValue.float(round(statistics_of_table.kept_hours, 4))
     if statistics_of_table is not None and statistics_of_table.first_videos:
         metadata["first_videos"] = dg.MetadataValue.text(statistics_of_table.first_videos)
-    metadata.update(_float_metadata(phase))
-    if report.reasons:
-        metadata["reasons"] = reasons_table(report, statistics_of_table.examples if statistics_of_table else {})
     return metadata
+
+
+def _reasons_metadata(report: PhaseReport, statistics_of_table: TableStatistics | None) -> dict[str, dg.MetadataValue]:
+    if not report.reasons:
+        return {}
+    return {"reasons": reasons_table(report, statistics_of_table.examples if statistics_of_table else {})}
 
 
 def _float_metadata(values: Mapping[str, float]) -> dict[str, dg.MetadataValue]:
@@ -117,20 +125,24 @@ def _pictures_left_out(partitions: int) -> dict[str, dg.MetadataValue]:
 
 
 def _provenance_metadata(report: PhaseReport, ref: ManifestRef) -> dict[str, dg.MetadataValue]:
-    """Location and version of the table, items by reuse, and what the stages did."""
+    """Location and version of the table, and items by reuse."""
     count = dg.MetadataValue.int
-    location = f"{ref.root}/{ref.folder}"
     metadata: dict[str, dg.MetadataValue] = {
-        "manifest": dg.MetadataValue.url(printable(location)) if is_url(location) else dg.MetadataValue.path(location),
+        "manifest": location_value(f"{ref.root}/{ref.folder}"),
         "commit": dg.MetadataValue.text(str(report.commit)),  # a number would be one more plot
         "items": count(report.items),
         "items_reused": count(report.reused),
         "items_redecided": count(report.redecided),
         "items_computed": count(report.computed),
-        **_float_metadata({f"phase_{name}": value for name, value in report.counters.items()}),
     }
     if causes := causes_of(report):
         metadata["items_made_again_because"] = dg.MetadataValue.text(causes)
+    return metadata
+
+
+def _stages_metadata(report: PhaseReport) -> dict[str, dg.MetadataValue]:
+    """What the stages counted and did in the whole run."""
+    metadata = _float_metadata({f"phase_{name}": value for name, value in report.counters.items()})
     if report.stages:
         metadata["phase_stages"] = stages_table(report)
         metadata["phase_stages_detail"] = stages_detail(report)

@@ -77,15 +77,17 @@ def rewrite_sensor(curation: Curation, job: Any) -> dg.SensorDefinition:
             return dg.SensorResult(skip_reason="Dedup has not run.")
         if dedup_commit.number != cursor.version:
             # The run or backfill that ran dedup goes on to write; the daemon takes half a minute to request that.
-            skip_reason = f"Dedup has decided anew, version {dedup_commit.number}. The next look compares."
+            skip_reason = f"Dedup has decided anew, version {dedup_commit.number}. The next tick compares."
             return dg.SensorResult(skip_reason=skip_reason, cursor=RewriteCursor(dedup_commit.number).serialize())
         if _is_writing(context.instance, curation, job.name):
-            return dg.SensorResult(skip_reason="A run writes the dataset. The look waits for its end.")
+            return dg.SensorResult(skip_reason="A run writes the dataset. The next tick after its end compares.")
         stale, num_compared = _compare_partitions(storage, dedup_commit, cursor)
         requests = list(_run_requests(curation, context.instance, dedup_commit, stale))
         return dg.SensorResult(
             run_requests=requests,
-            skip_reason=None if requests else f"All {num_compared} partitions looked at stand as decided.",
+            skip_reason=None
+            if requests
+            else f"All {num_compared} compared partitions hold the clips that dedup keeps.",
             cursor=RewriteCursor(dedup_commit.number, num_compared).serialize(),
         )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from curator_dagster.curation import Curation
 from curator_dagster.partitioning import TimeWindowPartitioning
+from curator_dagster.printable_text import printable
 from curator_dagster.watch.cursor import SourceCursor
 from curator_dagster.watch.source import SourceBucket
 from stages.params import ReadParams
@@ -51,7 +52,7 @@ def list_new_sources(curation: Curation, source: SourceBucket, register: Registe
             break
     now = time.time()
     settled = settle(new, now=now, settle_s=source.settle_s, first_seen=cursor.seen)
-    summary = f"{files} files listed{', more to list' if position else ''}"
+    summary = f"{files} files listed in {printable(source.location)}{', more to list' if position else ''}"
     if others := files - videos:
         summary += f", {others} left out (read.include, exclude, limit)"
     if outside_windows:

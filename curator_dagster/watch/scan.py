@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from curator_dagster.curation import Curation
+from curator_dagster.invented_partitions import find_invented_partitions, removal_line
 from curator_dagster.partitioning import TimeWindowPartitioning
 from curator_dagster.resources import Storage
 from curator_dagster.runs_in_progress import runs_in_progress
@@ -40,6 +41,7 @@ class ScanResult:
         existing: materializations of partitions that are up to date and of which the instance knows none.
         requests: run requests.
         cursor: for the next scan.
+        invented_partitions: keys of the instance that a person typed and that no scan has made.
         is_complete: the listing is complete, and every source that has stopped changing is registered.
         scan_summary: what was listed and registered, in a sentence.
         request_summary: how many runs are requested, in a sentence.
@@ -50,6 +52,7 @@ class ScanResult:
     existing: list[dg.AssetMaterialization]
     requests: list[dg.RunRequest]
     cursor: SourceCursor
+    invented_partitions: list[str]
     is_complete: bool
     scan_summary: str
     request_summary: str
@@ -115,6 +118,8 @@ def _scan(
         CompletePartitions(register),
         max(ends_at, time.monotonic() + _MIN_REQUEST_S),
     )
+    typed = [] if has_time_windows else [key for key in known if key not in in_progress.partitions]
+    invented = find_invented_partitions(curation, instance, typed, register.member_files)
     position = cursor.position if unregistered else found.position
     registered = f"{len(found.ready) - len(unregistered)} registered"
     scan_summary = f"{found.summary} " + (
@@ -130,10 +135,12 @@ def _scan(
     next_cursor = SourceCursor(position, found.seen, requested, _registration(register, requested))
     if runs.complete:
         request_summary += f" {len(runs.complete)} partitions are made already."
+    if invented:
+        request_summary += f" {removal_line(invented)}"
     is_complete = not unregistered and not position
     next_cursor = cursor if is_preview else next_cursor
     return ScanResult(
-        missing, described, existing, runs.requests, next_cursor, is_complete, scan_summary, request_summary
+        missing, described, existing, runs.requests, next_cursor, invented, is_complete, scan_summary, request_summary
     )
 
 

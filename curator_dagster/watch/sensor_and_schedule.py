@@ -8,13 +8,19 @@ from typing import Any
 import dagster as dg
 
 from curator_dagster.curation import Curation
+from curator_dagster.invented_partitions import remove_partitions
 from curator_dagster.partition_contents import contents_line, observations
 from curator_dagster.partition_keys import add_partitions, key_chunks
+from curator_dagster.printable_text import printable
+from curator_dagster.resources import known_location
 from curator_dagster.watch.cursor import SourceCursor
 from curator_dagster.watch.scan import ScanResult, scan_source
+from curator_dagster.watch.source import SourceBucket
 from stages.retry import SHORT_BACKOFF, using
 
-_DESCRIPTION = """Finds new videos, groups them into partitions, adds those, and asks for runs that curate them.
+_DESCRIPTION = """Watches {location}.
+
+Finds new videos, groups them into partitions, adds those, and asks for runs that curate them.
 
 A video is taken up once it has stopped changing. Other content under a known name is a new video, and its clips take
 the place of the old ones. What is removed from the bucket keeps its clips. Turn on the sensor or the schedule, not
@@ -22,7 +28,13 @@ both.
 """
 
 
-def new_videos_sensor(curation: Curation, job: Any) -> dg.SensorDefinition:
+def _description(source: SourceBucket) -> str:
+    """What a scan does, with the watched folder as far as it is known."""
+    location = known_location(source.location) or "the folder that CURATOR_SOURCE names"
+    return _DESCRIPTION.format(location=printable(location))
+
+
+def new_videos_sensor(curation: Curation, job: Any, source: SourceBucket) -> dg.SensorDefinition:
     """Scans once a minute; stopped by default."""
 
     @dg.sensor(
@@ -30,7 +42,7 @@ def new_videos_sensor(curation: Curation, job: Any) -> dg.SensorDefinition:
         target=job,
         minimum_interval_seconds=60,
         required_resource_keys=curation.source_resource_keys,
-        description=_DESCRIPTION,
+        description=_description(source),
     )
     def new_videos(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         scan = _scan(curation, context, SourceCursor.parse(context.cursor))
@@ -40,6 +52,10 @@ def new_videos_sensor(curation: Curation, job: Any) -> dg.SensorDefinition:
             dynamic_partitions_requests=[
                 dg.AddDynamicPartitionsRequest(curation.scoped("sources"), keys)
                 for keys in key_chunks(scan.new_partitions)
+            ]
+            + [
+                dg.DeleteDynamicPartitionsRequest(curation.scoped("sources"), keys)
+                for keys in key_chunks(scan.invented_partitions)
             ],
             asset_events=[*scan.existing, *observations(curation, scan.described)],
             cursor=scan.cursor.serialize(),
@@ -48,7 +64,7 @@ def new_videos_sensor(curation: Curation, job: Any) -> dg.SensorDefinition:
     return new_videos
 
 
-def new_videos_schedule(curation: Curation, job: Any) -> dg.ScheduleDefinition:
+def new_videos_schedule(curation: Curation, job: Any, source: SourceBucket) -> dg.ScheduleDefinition:
     """Scans by a cron schedule; stopped by default."""
 
     @dg.schedule(
@@ -56,7 +72,7 @@ def new_videos_schedule(curation: Curation, job: Any) -> dg.ScheduleDefinition:
         target=job,
         cron_schedule=curation.look_at,
         required_resource_keys=curation.source_resource_keys,
-        description=_DESCRIPTION,
+        description=_description(source),
     )
     def new_videos_on_schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         schedule_cursor = _ScheduleCursor(context.instance, curation)
@@ -64,6 +80,7 @@ def new_videos_schedule(curation: Curation, job: Any) -> dg.ScheduleDefinition:
         scan = _scan(curation, context, start)
         if not _is_preview(context):
             add_partitions(context.instance, curation.scoped("sources"), scan.new_partitions)
+            remove_partitions(curation, context.instance, scan.invented_partitions)
             for event in [*scan.existing, *observations(curation, scan.described)]:
                 context.instance.report_runless_asset_event(event)
             schedule_cursor.write(start, scan)

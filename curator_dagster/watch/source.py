@@ -23,11 +23,11 @@ class WatchParams(BaseModel):
         default=30.0,
         gt=0,
         le=50,
-        description="One look lists and registers for so long, the next goes on from there. Dagster gives a look 60 s. "
+        description="One scan lists and registers for so long, the next goes on from there. Dagster gives a tick 60 s. "
         "[0 < number <= 50]",
     )
     partitions_per_run: int = Field(default=16, ge=1, description="New partitions of one run, at most. [1 <= integer]")
-    runs_per_tick: int = Field(default=20, ge=1, description="Runs that one look asks for, at most. [1 <= integer]")
+    runs_per_tick: int = Field(default=20, ge=1, description="Runs that one scan asks for, at most. [1 <= integer]")
 
 
 class SourceBucket(WatchParams, dg.ConfigurableResource["SourceBucket"]):

@@ -30,13 +30,18 @@ class CheckParams(BaseModel):
         "dataset: every file that a row names is there with its size, and a sample of clips opens and has its frames. "
         "As an error it stops what follows in the run.",
     )
-    failed_share: Severity = parameter("warn", "none", "At most failed_max of the rows failed.")
+    failed_share: Severity = parameter("warn", "none", "At most one row or failed_max of the rows failed.")
     score_drift: Severity = parameter(
         "warn", "none", "filtered_clips: scores are distributed as in the partitions before, see drift_max."
     )
     caption_text: Severity = parameter("warn", "none", "captions: none is empty, and none is repeated too often.")
     failed_max: float = parameter(
-        0.05, "none", "failed_share: largest share of failed rows in a partition. Lower is stricter.", ge=0, le=1
+        0.05,
+        "none",
+        "failed_share: largest share of failed rows in a partition. One row may fail in any case, unless this is 0. "
+        "Lower is stricter.",
+        ge=0,
+        le=1,
     )
     drift_max: float = parameter(
         0.2,

@@ -1,9 +1,13 @@
 """Describes the changes of code, parameters and models since the last version of a table."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from stages.params import Params
+
+_MAX_CHARS = 60
+_CHARS_BEFORE_CHANGE = 10
+"""Of two long strings, so much is shown before the first character in which they differ."""
 
 
 def describe_changes(params: Params, identity: Mapping[str, Any], before: Mapping[str, Any] | None) -> list[str]:
@@ -52,25 +56,49 @@ def _named_own_class(params: Params, before: Mapping[str, Any]) -> bool:
 
 
 def _difference(old: Any, new: Any) -> str:
-    """How a value differs, to stand behind its name; of a list of names the ones that came and went."""
-    if not (_is_list_of_names(old) and _is_list_of_names(new)):
-        return f" changed from {_short(old)} to {_short(new)}"
-    parts = [
-        f"{verb} {', '.join(names)}"
-        for verb, names in (
-            ("added", [name for name in new if name not in old]),
-            ("removed", [name for name in old if name not in new]),
-        )
-        if names
-    ]
-    return ": " + ("; ".join(parts) or f"now in the order {', '.join(new)}")
+    """How a value differs, to stand behind its name; of a list or mapping, only the entries that differ."""
+    if _is_list_of_names(old) and _is_list_of_names(new):
+        return ": " + ("; ".join(_came_and_went(old, new)) or f"now in the order {', '.join(new)}")
+    old_entries, new_entries = _entries(old), _entries(new)
+    if old_entries is not None and new_entries is not None:
+        both = [name for name in new_entries if name in old_entries and old_entries[name] != new_entries[name]]
+        changed = [f"{name}{_difference(old_entries[name], new_entries[name])}" for name in both]
+        return ": " + ("; ".join([*_came_and_went(old_entries, new_entries), *changed]) or "now in another order")
+    if isinstance(old, str) and isinstance(new, str):
+        start = max(0, _common_length(old, new) - _CHARS_BEFORE_CHANGE)
+        return f" changed from {_short(old, start)} to {_short(new, start)}"
+    return f" changed from {_short(old)} to {_short(new)}"
+
+
+def _entries(value: Any) -> dict[str, Any] | None:
+    """Entries by name of a mapping, or of a list with the arguments of one filter in each entry; else None."""
+    if isinstance(value, dict):
+        return value
+    if not isinstance(value, list) or not all(isinstance(entry, dict) and "filter" in entry for entry in value):
+        return None
+    return {str(entry["filter"]): {name: entry[name] for name in entry if name != "filter"} for entry in value}
+
+
+def _came_and_went(old: Collection[str], new: Collection[str]) -> list[str]:
+    """Names that are in only one of two collections, each group behind its verb."""
+    groups = {
+        "added": [name for name in new if name not in old],
+        "removed": [name for name in old if name not in new],
+    }
+    return [f"{verb} {', '.join(names)}" for verb, names in groups.items() if names]
+
+
+def _common_length(old: str, new: str) -> int:
+    return next((index for index, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
 
 
 def _is_list_of_names(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
-def _short(value: object) -> str:
-    """The value as text, cut to 60 characters: a prompt may be long."""
+def _short(value: object, start: int = 0) -> str:
+    """The value as text, at most 60 characters of it; of a longer string, such as a prompt, those from `start` on."""
     text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    if len(text) > _MAX_CHARS and isinstance(value, str):
+        text = ("..." if start else "") + repr(value[start:])
+    return text if len(text) <= _MAX_CHARS else f"{text[: _MAX_CHARS - 3]}..."

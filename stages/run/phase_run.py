@@ -129,7 +129,9 @@ class PhaseRun:
     def finish(self) -> None:
         """Let the phase do what follows the commits."""
         if self._committed:
-            self._phase.finish(self._committed)
+            number = self._phase.finish(self._committed)
+            for report in self.reports.values():
+                report.root_version = number
 
     def raise_planning_error(self) -> None:
         """Raise the error of a partition that could not be planned.

@@ -103,9 +103,9 @@ class WritePhase(Phase[WriteParams]):
         """As of every phase; rows from before paths were relative to ``dataset/`` have another one."""
         return digest(super().decision_key(), "paths below dataset/")
 
-    def finish(self, outputs: Sequence[ManifestRef]) -> None:
+    def finish(self, outputs: Sequence[ManifestRef]) -> int:
         """Publish the newest versions of these tables, which may be those of another run."""
-        publish(self.storage(), outputs)
+        return publish(self.storage(), outputs).number
 
 
 def _rows(task: Task) -> list[Row]:

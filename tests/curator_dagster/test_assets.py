@@ -6,10 +6,10 @@ from syrupy.assertion import SnapshotAssertion
 
 from curator_dagster.assets import curation_assets
 from curator_dagster.curation import Curation
-from curator_dagster.definitions import defs
+from curator_dagster.definitions import curation_definitions, defs
 from curator_dagster.resources import Storage
 from stages.manifest import read_manifest
-from stages.params import PHASES
+from stages.params import PHASES, CheckParams
 from stages.run import Session
 from stages.schemas import ASSETS as TABLES
 from tests.curator_dagster.conftest import QUIET
@@ -64,9 +64,22 @@ def test_everything_that_a_user_sees_is_described(asset: dg.AssetsDefinition) ->
     (spec,) = asset.specs
     assert spec.description
     assert all(check.description for check in asset.check_specs)
-    columns = spec.metadata["dagster/column_schema"].columns
+    columns = spec.metadata["columns"].columns
     assert [column.name for column in columns] == TABLES[spec.key.path[-1]].schema.names
     assert all(column.description for column in columns)
+
+
+def test_run_on_a_partition_that_a_person_typed_takes_it_off_the_list(
+    job: dg.JobDefinition, instance: dg.DagsterInstance, partitions: list[str]
+) -> None:
+    instance.add_dynamic_partitions("sources", ["0123456789ab"])
+    result = job.execute_in_process(
+        instance=instance, run_config=QUIET, partition_key="0123456789ab", raise_on_error=False
+    )
+    failure = result.failure_data_for_node("videos")
+    assert failure is not None
+    assert "Removed from the list of partitions: '0123456789ab'" in str(failure.user_failure_data)
+    assert instance.get_dynamic_partitions("sources") == partitions
 
 
 def test_job_runs_one_partition(job: dg.JobDefinition, instance: dg.DagsterInstance, partitions: list[str]) -> None:
@@ -77,8 +90,10 @@ def test_job_runs_one_partition(job: dg.JobDefinition, instance: dg.DagsterInsta
 
 
 def test_job_runs_a_range_with_one_event_a_partition(
-    job: dg.JobDefinition, instance: dg.DagsterInstance, partitions: list[str]
+    session: Session, storage: Storage, instance: dg.DagsterInstance, partitions: list[str]
 ) -> None:
+    curation = Curation(checks=CheckParams(failed_max=0.0))
+    job = curation_definitions(curation, session, storage).resolve_job_def("curate")
     result = job.execute_in_process(instance=instance, run_config=QUIET, tags=range_of(partitions))
     videos = materialized(result, "videos")
     assert set(videos) == set(partitions)

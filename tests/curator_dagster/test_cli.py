@@ -63,7 +63,7 @@ def test_run_ends_with_a_table_of_all_phases(curated: Result, root: str) -> None
     assert list(table) == ["read", "split", "filter", "embed", "caption", "dedup", "write"]
     assert table["read"][:6] == ["4", "0", "1", "0", "0", "5"]
     assert table["embed"][:3] == ["2", "0", "1"]
-    assert f"Dataset: {root}/dataset" in curated.stdout
+    assert f"Dataset: {root}/dataset\nVersion of the root: 1\n" in curated.stdout
     assert "read: 5 of 5 items, 1 failed" in curated.stderr
 
 

@@ -2,7 +2,7 @@
 
 import signal
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from stages.errors import Reason, UnreadableSource
-from stages.manifest import ManifestRef
+from stages.manifest import ManifestRef, newest_tables, publish_version
 from stages.params import Params
 from stages.phase import Phase
 from stages.pipeline import Pipeline
@@ -125,6 +125,11 @@ class Write(_Next):
 
     def pipeline(self) -> Pipeline:
         return Pipeline("write", [OutcomeByName("write")], collect=partial(written_rows, self.root))
+
+    def finish(self, outputs: Sequence[ManifestRef]) -> int:
+        return publish_version(
+            self.storage(), newest_tables(self.storage(), [output.partition for output in outputs])
+        ).number
 
 
 PHASES = {kind.__name__.lower(): kind for kind in (Read, Split, Filter, Embed, Caption, Dedup, Write)}

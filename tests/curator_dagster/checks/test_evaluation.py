@@ -38,7 +38,8 @@ def key_of(asset: str, check: str) -> dg.AssetCheckKey:
 def test_range_run_has_a_result_a_partition_and_one_that_the_worst_decides(
     session: Session, storage: StorageResource, partitions: list[str], instance: dg.DagsterInstance
 ) -> None:
-    result = run(session, storage, "videos", instance=instance, tags=range_of(partitions))
+    params = CheckParams(failed_max=0.0)
+    result = run(session, storage, "videos", params=params, instance=instance, tags=range_of(partitions))
     assert result.success
     found = results(result, "videos", "failed_share")
     assert {key: each.passed for key, each in found.items()} == {
@@ -53,6 +54,10 @@ def test_range_run_has_a_result_a_partition_and_one_that_the_worst_decides(
     assert isinstance(table, dg.TableMetadataValue)
     assert [record.data["result"] for record in table.records] == ["failed", "passed", "passed"]
     assert [record.data["share"] for record in table.records] == [0.5, 0.0, 0.0]
+    assert [record.data["failed_allowed"] for record in table.records] == [0, 0, 0]
+    assert whole.metadata["worst_partition"].value == partitions[0]
+    passed = results(result, "videos", "no_row_lost")[None]
+    assert (passed.passed, "worst_partition" in passed.metadata) == (True, False)
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -69,7 +74,8 @@ def test_every_partition_of_a_run_has_a_result_that_dagster_takes_for_current(
 def test_run_of_one_partition_has_one_result_with_its_figures(
     session: Session, storage: StorageResource, partitions: list[str], instance: dg.DagsterInstance
 ) -> None:
-    result = run(session, storage, "videos", instance=instance, partition_key=partitions[0])
+    params = CheckParams(failed_max=0.0)
+    result = run(session, storage, "videos", params=params, instance=instance, partition_key=partitions[0])
     (only,) = results(result, "videos", "failed_share").values()
     assert (only.partition, only.passed, only.metadata["share"].value) == (partitions[0], False, 0.5)
 

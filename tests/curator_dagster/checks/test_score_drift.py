@@ -52,6 +52,27 @@ def test_score_drift_fails_where_scores_differ_by_more_than_chance(
     assert not passed or result.excess <= 0
 
 
+@pytest.mark.parametrize(
+    ("tables", "limits"),
+    [
+        (
+            [spread(0), spread(0.3)],
+            "0.30; at most 0.20 (checks.drift_max), but chance alone explains up to 0.37 (videos: 60, before: 60;",
+        ),
+        (
+            [spread(0, 3), spread(5, 3)],
+            "1.00; at most 0.20 (checks.drift_max), but chance alone explains any difference (videos: 3, before: 3;",
+        ),
+    ],
+)
+def test_score_drift_names_its_limit_beside_what_chance_explains(
+    tmp_path: Path, partitions: list[str], tables: list[list[float]], limits: str
+) -> None:
+    result = drift(tmp_path, partitions, *tables)
+    assert limits in result.description
+    assert (result.metadata["drift_max"], float(result.metadata["by_chance"]) > 0.2) == (0.2, True)
+
+
 def test_score_drift_looks_back_as_far_as_it_is_told(tmp_path: Path, partitions: list[str]) -> None:
     tables = spread(0), spread(5), spread(5)
     assert drift(tmp_path, partitions, *tables, drift_partitions=1).passed

@@ -18,7 +18,7 @@ def written(root: Path, count: int) -> PhaseReport:
 
 def test_written_clips_passes_files_as_the_rows_say(tmp_path: Path) -> None:
     result = written_clips(checked_table(tmp_path, written(tmp_path, 3), clips_opened=2))
-    assert (result.passed, dict(result.metadata)) == (True, {"clips": 3, "opened": 2, "damaged": 0})
+    assert (result.passed, dict(result.metadata)) == (True, {"clips": 3, "opened": 2, "damaged": 0, "allowed": 0})
 
 
 def test_written_clips_rejects_one_missing_file_and_another_whose_bytes_are_no_video(tmp_path: Path) -> None:

@@ -112,6 +112,20 @@ def test_ranges_of_partitions_end_in_one_dataset(
     assert len(read_manifest(storage.root, "dataset")) == 2
 
 
+def test_runs_belong_to_the_job_of_the_code_location_and_name_their_command(
+    source_folder: Path, session: Session, storage: Storage, params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["/bin/curator", "run", "s3://me:secret@bucket/my videos", "--root", "r"])
+    with dg.DagsterInstance.ephemeral() as instance:
+        execute_plan(plan_run(str(source_folder), storage.root, params, until="videos"), session, instance)
+        (made,) = instance.get_runs()
+    origin = made.remote_job_origin
+    assert origin is not None
+    assert (origin.location_name, origin.job_name, made.job_name) == ("curator_dagster", "curate", "curate")
+    assert made.tags["curator/command"] == "curator run 's3://bucket/my videos' --root r"
+    assert made.tags["dagster/max_retries"] == "0"
+
+
 def test_second_run_computes_nothing(
     source_folder: Path, session: Session, storage: Storage, params: dict[str, Any]
 ) -> None:

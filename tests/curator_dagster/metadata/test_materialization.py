@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from curator_dagster.metadata import Metadata, materialization_metadata
+from curator_dagster.metadata import Metadata, definition_location, materialization_metadata
 from curator_dagster.metadata.materialization import MAX_PARTITIONS_WITH_PICTURES, evenly_spaced
 from curator_dagster.resources import Storage
 from stages.errors import Reason
@@ -60,6 +60,58 @@ def test_metadata_counts_rows_and_measures_video(session: Session, storage: Stor
     assert (reason["reason"], reason["rows"], reason["percent"]) == (Reason.UNREADABLE, 1, 50.0)
     assert "Replace the file" in reason["example"]
     assert [record["stage"] for record in found["phase_stages"]] == ["outcome_by_name"]
+
+
+def test_metadata_names_the_videos_that_failed(session: Session, storage: Storage, partitions: list[str]) -> None:
+    reports = session.run_phase(ReadParams(), {}, [storage.ref("videos", partitions[0])])
+    (failed,) = metadata_by_partition(reports, storage)[partitions[0]]["failed_videos"]
+    assert (failed["video"], failed["reason"]) == ("b unreadable-read.mp4", Reason.UNREADABLE)
+    assert failed["error"].endswith("The header is damaged. Replace the file.")
+
+
+def test_metadata_names_some_of_many_failed_clips_and_the_command_for_all(storage: Storage) -> None:
+    rows = [
+        clip_row("v", start, start + 1, status="failed", reason="stalled", error="1 s\u202e of /videos/v.mp4")
+        for start in range(25)
+    ]
+    commit(Path(storage.root), "embeddings", rows)
+    made = report("embeddings", rows=25, counts={"failed": 25}, reasons={"stalled": 25})
+    found = metadata_by_partition({PARTITION: made}, storage)[PARTITION]
+    assert [len(found["failed_clips"]), found["failed_clips"][0]["clip_id"]] == [20, "v-0"]
+    assert found["failed_clips"][0]["error"] == "1 s⟨U+202E⟩ of v.mp4"
+    assert found["failed_clips_not_shown"] == f"5 more: curator show {storage.root} embeddings --status failed"
+
+
+def test_metadata_of_the_dataset_begins_with_its_version_and_where_its_files_lie(storage: Storage) -> None:
+    root = Path(storage.root)
+    commit(root, "dataset", [clip_row("v", 0, 600)])
+    found = metadata_by_partition({PARTITION: report("dataset", root_version=7)}, storage)[PARTITION]
+    assert list(found)[:5] == ["version", "dagster/uri", "folder", "index", "report"]
+    assert found["version"] == "7"
+    assert (found["dagster/uri"], found["folder"]) == (f"{root}/dataset/p", f"{root}/dataset/p")
+    assert found["index"] == f"{root}/dataset/index/p.parquet"
+    assert found["report"] == f"written by: curator report {root}"
+    (root / "report.html").touch()
+    found = metadata_by_partition({PARTITION: report("dataset")}, storage)[PARTITION]
+    assert (found["report"], "version" in found) == (f"{root}/report.html", False)
+
+
+def test_metadata_of_the_dataset_links_its_files_in_a_bucket() -> None:
+    bucket = Storage(root="memory://me:secret@bucket")
+    ((_, found),) = materialization_metadata({PARTITION: report("dataset")}, bucket)
+    assert found["index"] == dg.MetadataValue.url(f"memory://bucket/dataset/index/{PARTITION}.parquet")
+    assert found["report"].value == "written by: curator report memory://bucket --output FILE"
+
+
+@pytest.mark.parametrize(
+    ("root", "expected"),
+    [
+        ("memory://me:secret@bucket", dg.MetadataValue.url("memory://bucket/dataset")),
+        ("/videos/curated", dg.MetadataValue.text("/videos/curated/dataset")),
+    ],
+)
+def test_definition_says_where_the_files_lie(root: str, expected: dg.MetadataValue) -> None:
+    assert definition_location("dataset", root) == {"dagster/uri": expected}
 
 
 def test_metadata_tells_rates_and_decodes_of_a_split(videos_and_clips: Storage) -> None:

@@ -99,9 +99,9 @@ def test_tick_waits_for_a_run_that_writes_and_leaves_alone_what_was_never_writte
     run(partitions, ["videos", "clips", "filtered_clips", "embeddings", "unique_clips"])
     tick()
     writing = instance.create_run_for_job(tick.job(), status=dg.DagsterRunStatus.STARTED)
-    assert "The look waits for its end" in tick().skip_message
+    assert "The next tick after its end compares" in tick().skip_message
     instance.delete_run(writing.run_id)
-    assert "3 partitions looked at stand as decided" in tick().skip_message
+    assert "All 3 compared partitions hold the clips that dedup keeps" in tick().skip_message
 
 
 def test_tick_before_any_dedup_requests_nothing(tick: SensorTicks) -> None:

@@ -53,8 +53,12 @@ class WatchedFolder:
             return sensor.evaluate_tick(context)
 
     def apply(self, result: Any) -> str:
-        """Add its partitions, as the daemon does; what the next tick begins with."""
+        """Add and remove its partitions, as the daemon does; what the next tick begins with."""
         for request in result.dynamic_partitions_requests or []:
+            if isinstance(request, dg.DeleteDynamicPartitionsRequest):
+                for key in request.partition_keys:
+                    self.instance.delete_dynamic_partition(request.partitions_def_name, key)
+                continue
             self.instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
         return result.cursor or ""
 
@@ -89,13 +93,14 @@ def test_a_tick_adds_partitions_and_asks_for_one_run_of_them(watched: WatchedFol
     cursor = watched.apply(result)
     again = watched.tick(cursor)
     assert (run_keys(again), added_partitions(again)) == ([], [])
-    assert skip_message(again) == "3 files listed; 0 new. 0 registered. 0 runs asked for."
+    listed = f"3 files listed in {watched.folder}; 0 new."
+    assert skip_message(again) == f"{listed} 0 registered. 0 runs asked for."
 
 
 def test_a_tick_tells_of_files_that_it_leaves_out(watched: WatchedFolder) -> None:
     put(watched.folder, "notes.txt")
     cursor = watched.apply(watched.tick())
-    expected = "4 files listed, 1 left out (read.include, exclude, limit); 0 new."
+    expected = f"4 files listed in {watched.folder}, 1 left out (read.include, exclude, limit); 0 new."
     assert skip_message(watched.tick(cursor)).startswith(expected)
 
 
@@ -107,6 +112,26 @@ def test_what_the_sensor_asks_for_makes_a_dataset(watched: WatchedFolder) -> Non
     assert job.execute_in_process(instance=watched.instance, run_config=QUIET, tags=request.tags).success
     assert len(read_manifest(watched.storage.root, "dataset")) == 3
     assert watched.instance.get_materialized_partitions(dg.AssetKey("dataset")) == set(added_partitions(result))
+
+
+def test_a_tick_removes_partitions_that_a_person_typed(watched: WatchedFolder) -> None:
+    cursor = watched.apply(watched.tick())
+    made = watched.instance.get_dynamic_partitions("sources")
+    of_another_root, of_a_former_root = "2026-01-31-0123abcd", "day 1"
+    watched.instance.add_dynamic_partitions("sources", ["my videos", of_another_root, of_a_former_root])
+    event = dg.AssetMaterialization("videos", partition=of_a_former_root)
+    watched.instance.report_runless_asset_event(event)
+    result = watched.tick(cursor)
+    assert "Removed from the list of partitions: 'my videos'; typed by a person" in skip_message(result)
+    watched.apply(result)
+    assert watched.instance.get_dynamic_partitions("sources") == [*made, of_another_root, of_a_former_root]
+
+
+def test_sensor_schedule_and_job_name_the_watched_folder(watched: WatchedFolder) -> None:
+    defs = watched.defs
+    for each in (defs.resolve_sensor_def("new_videos"), defs.resolve_schedule_def("new_videos_on_schedule")):
+        assert (each.description or "").startswith(f"Watches {watched.folder}.")
+    assert f"new videos of {watched.folder} into" in (defs.resolve_job_def("find_videos").description or "")
 
 
 def test_a_tick_that_was_cut_off_is_made_up_for(watched: WatchedFolder) -> None:
@@ -268,7 +293,8 @@ def test_what_names_no_day_that_is_over_is_told_and_left(watched: WatchedFolder)
     shutil.rmtree(dated.folder)
     put(dated.folder, "2999/01/01/never.mp4", "undated.mp4")
     assert skip_message(dated.tick()) == (
-        "2 files listed, 2 whose path names no window that is over; 0 new. 0 registered. 0 runs asked for."
+        f"2 files listed in {watched.folder}, 2 whose path names no window that is over; 0 new. 0 registered. "
+        "0 runs asked for."
     )
 
 

@@ -31,12 +31,22 @@ def made_with(params: Params, **more: Any) -> dict[str, Any]:
             FilterParams(filters=["size", "black"]),
             ["filter.filters: now in the order black, size"],
         ),
+        (
+            FilterParams(custom=[{"filter": "a:B", "area_max": 0.1}, {"filter": "c:D"}]),
+            FilterParams(custom=[{"filter": "a:B", "area_max": 0.2, "size": 3}, {"filter": "e:F"}]),
+            ["filter.custom: added c:D; removed e:F; a:B: removed size; area_max changed from 0.2 to 0.1"],
+        ),
         (SplitParams(max_failed_fraction=0.1), SplitParams(), []),
         (SplitParams(clip_length_s=5), SplitParams(), []),  # not read by the method that is chosen
         (
             CaptionParams(prompt="x" * 99),
             CaptionParams(prompt="?"),
             [f"caption.prompt changed from '?' to '{'x' * 56}..."],
+        ),
+        (
+            CaptionParams(prompt="Describe the video in one sentence, as plainly as can be. Name no colours."),
+            CaptionParams(prompt="Describe the video in one sentence, as plainly as can be. Name colours."),
+            ["caption.prompt changed from ...' be. Name colours.' to ...' be. Name no colours.'"],
         ),
     ],
 )

@@ -185,11 +185,14 @@ def test_finish_follows_the_newest_table(tmp_path: Path, source: Path) -> None:
     write(tmp_path, [(row, ["A door."])], quality=30)
     second = last_commit(storage, output)
     assert second is not None
-    write(tmp_path, [(row, ["A gate."])], quality=31)
+    third = write(tmp_path, [(row, ["A gate."])], quality=31)
     (newest,) = table(tmp_path)
     phase.finish([output])  # the run that made it is late
     assert index_of(tmp_path)["caption"].to_pylist() == ["A gate."]
     assert files(tmp_path) == named([newest])
+    version = newest_version(storage)
+    assert version is not None
+    assert (third.root_version, phase.finish([output])) == (version.number, version.number)
     before = read_commit(storage, output, second).to_pylist()
     assert named(before) - named([newest]) <= files(tmp_path, "former")
 
