@@ -57,7 +57,7 @@ def test_launchpad_says_meaning_bounds_and_default_of_every_parameter(phase: str
     fields = fields_of(config_class(params).to_config_schema())  # type: ignore[attr-defined]
     assert set(fields) == set(type(params).model_fields)
     for name, declared in type(params).model_fields.items():
-        assert fields[name].description.startswith(declared.description)
+        assert fields[name].description.startswith(f"{phase}.{name}: {declared.description}")
         assert describe_bounds(rules[name]) in fields[name].description
         value = getattr(params, name)
         assert fields[name].default_value == value
