@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import random
 import signal
 import socket
 import subprocess
@@ -91,13 +92,16 @@ def running_server(folder: Path) -> Iterator[ObjectStore]:
 
 
 def free_port() -> int:
-    """A free port, with a free port 10,000 above it, which the server uses for gRPC."""
+    """A free port, with a free port 10,000 above it, which the server uses for gRPC.
+
+    Both are below those that Linux gives to connections: while the server is stopped, none of these may take its port.
+    """
     while True:
-        with socket.socket() as probe, socket.socket() as above:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-            if port < 50_000 and above.connect_ex(("127.0.0.1", port + 10_000)) != 0:
-                return port
+        port = random.randrange(10_000, 22_000)
+        with contextlib.suppress(OSError), socket.socket() as probe, socket.socket() as above:
+            probe.bind(("127.0.0.1", port))
+            above.bind(("127.0.0.1", port + 10_000))
+            return port
 
 
 def _ports(number: int) -> list[int]:
