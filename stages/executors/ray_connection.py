@@ -5,6 +5,7 @@ Ray has no option for some of what is set here, hence the private modules of it.
 
 import logging
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -90,7 +91,7 @@ def connect(address: str, **start_options: Any) -> None:
                 address=address,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
-                runtime_env=_job_environment(),
+                runtime_env=_job_environment(is_private=bool(start_options)),
                 **start_options,
             )
         except Exception as error:  # a node that is late is a bare Exception
@@ -121,12 +122,21 @@ def _keep_sigterm_handler() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _job_environment() -> dict[str, Any] | None:
+def _job_environment(*, is_private: bool) -> dict[str, Any] | None:
+    """What workers need that is not to be had by default; None, hence faster, where that is nothing."""
+    environment = _stages_hook()
+    executable = shlex.quote(sys.executable)
+    if is_private and executable != sys.executable:  # Ray hands it to a shell as it is; elsewhere it is another
+        environment["py_executable"] = executable
+    return environment or None
+
+
+def _stages_hook() -> dict[str, Any]:
     """A hook that imports this `stages` first, if a worker might find another `stages` in a folder searched before."""
     ours = Path(__file__).resolve().parent.parent
     # The folder of the script and the current one come first in a worker; an empty entry is the current one.
     searched = [Path.cwd(), Path(sys.argv[0]).resolve().parent, *map(Path, sys.path)]
     others = [folder / "stages" for folder in searched if (folder / "stages").is_dir()]
     if all(other.samefile(ours) for other in others):
-        return None
+        return {}
     return {"worker_process_setup_hook": "curator_dagster.bundled_stages.import_bundled_stages"}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from stages import lazy
 from stages.models.captioner import Caption, Captioner, CaptionInput, replace_surrogates
-from stages.models.embedder import Embedder, ModelIdentity, check_same_model
+from stages.models.embedder import Embedder, ModelIdentity, check_same_model, mean_pool
 from stages.models.weights import file_hash, package_file
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "ModelIdentity",
     "check_same_model",
     "file_hash",
+    "mean_pool",
     "nemo_detector_factory",
     "package_file",
     "padded_detector_factory",

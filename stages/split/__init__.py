@@ -5,7 +5,7 @@ In: kept rows of `videos`. Out: rows of `clips`, and the frame store of each vid
 """
 
 from stages.split.phase import SplitPhase
-from stages.split.spans import Piece, Timeline
+from stages.split.spans import Piece, Shot, Timeline
 from stages.split.splitter import Splitter
 
-__all__ = ["Piece", "SplitPhase", "Splitter", "Timeline"]
+__all__ = ["Piece", "Shot", "SplitPhase", "Splitter", "Timeline"]

@@ -1,5 +1,6 @@
 """A virtual environment that holds the project as people install it."""
 
+import importlib.metadata
 import shutil
 import sys
 import venv
@@ -14,26 +15,56 @@ for name in sys.argv[1:]:
     print(spec and spec.origin)
 """
 
+_COMMAND = """#!/bin/sh
+'''exec' "{python}" "$0" "$@"
+' '''
+import sys
+from {module} import {name}
+sys.exit({call}())
+"""
+"""A shell finds Python in a folder with a space too, Python reads a string; as pip writes it."""
+
 
 class FreshVenv:
-    """A new virtual environment without any package, and a working folder beside it that is outside of the checkout."""
+    """A new virtual environment without any package, and a working folder beside it that is outside of the checkout.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder / "venv"
-        self.work = folder / "work"
-        self.work.mkdir()
+    Args:
+        folder: an empty folder for both.
+        name: name of the environment's folder.
+        work: name of the working folder; it may hold the environment.
+    """
+
+    def __init__(self, folder: Path, name: str = "venv", work: str = "work") -> None:
+        self.folder = folder / name
+        self.work = folder / work
+        self.work.mkdir(exist_ok=True)
         venv.create(self.folder, symlinks=True)
 
     def add_dependencies_of_this_environment(self) -> None:
-        """Packages of the environment that runs the tests can be imported, all but those it has in editable mode.
+        """Packages of the environment that runs the tests are there with their commands, all but this project itself.
 
-        A line of a .pth file adds a folder to sys.path without reading the .pth files in that folder, by which editable
-        installs work. pip is one of those packages.
+        They lie behind links, in a folder outside of the environment: pip takes them for installed, and replaces or
+        removes none. It compares the beginnings of paths, so that the folder's name begins otherwise. pip is one of
+        them.
         """
-        folders = [folder for folder in sys.path if Path(folder).name in ("site-packages", "dist-packages")]
-        assert folders
+        linked = self.folder.parent / f"packages-of-{self.folder.name}"
+        linked.mkdir()
+        for folder in (Path(folder) for folder in sys.path if Path(folder).name in ("site-packages", "dist-packages")):
+            for entry in folder.iterdir():
+                if "curator_dagster" not in entry.name and not entry.name.endswith(".pth"):
+                    (linked / entry.name).symlink_to(entry)
         [site_packages] = self.folder.glob("lib/python*/site-packages")
-        (site_packages / "dependencies.pth").write_text("\n".join(folders) + "\n")
+        (site_packages / "dependencies.pth").write_text(f"{linked}\n")
+        for distribution in importlib.metadata.distributions(path=[str(linked)]):
+            for command in distribution.entry_points.select(group="console_scripts"):
+                self._add_command(command)
+
+    def _add_command(self, command: importlib.metadata.EntryPoint) -> None:
+        file, name = self.folder / "bin" / command.name, command.attr.partition(".")[0]
+        file.write_text(
+            _COMMAND.format(python=self.folder / "bin" / "python", module=command.module, name=name, call=command.attr)
+        )
+        file.chmod(0o755)
 
     def python(self, *arguments: str | Path) -> str:
         """What its Python printed."""

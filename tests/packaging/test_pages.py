@@ -1,0 +1,64 @@
+"""Which test runs which commands of README.md and docs/, and that each can be parsed."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer.main
+from typer.core import TyperGroup
+
+from curator_dagster.cli import app
+from tests.packaging.distributions import PROJECT
+from tests.packaging.page_commands import Block, block, blocks, inline_commands
+from tests.packaging.test_commands import RUN
+
+NOT_RUN = {
+    block("README.md", "pip uninstall --yes faiss-cpu"): "needs CUDA; replaces a package of a gigabyte",
+    block("docs/deploy.md", "ray start --head"): "needs a second machine; tests/deploy/test_ray_nodes.py has two nodes",
+}
+"""Commands that no test runs as they stand, and why."""
+
+
+def test_every_command_of_the_pages_is_run_by_a_test_or_says_why_not() -> None:
+    assert set(RUN) | set(NOT_RUN) == set(blocks())
+    assert not set(RUN) & set(NOT_RUN)
+
+
+def curator_commands() -> list[str]:
+    lines = [line for each in blocks() for line in each.lines]
+    return [line.removeprefix(".venv/bin/") for line in lines if re.match(r"(\.venv/bin/)?curator ", line)] + [
+        command for command in inline_commands("curator") if not re.search(r" --(?!help)[a-z]+$", command)
+    ]
+
+
+@pytest.mark.parametrize("line", dict.fromkeys(curator_commands()))
+def test_curator_takes_the_arguments_of_the_pages(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are parsed, and nothing is done."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "curate.yaml").touch()
+    monkeypatch.setenv("CURATOR_ROOT", "curated")
+    _, name, *arguments = shlex.split(line, comments=True)
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    command = group.commands[name]
+    if "--help" not in arguments and arguments:
+        command.make_context(name, arguments)
+
+
+@pytest.mark.parametrize("target", sorted({command.split()[1] for command in inline_commands("make")}))
+def test_make_has_the_targets_of_the_pages(target: str) -> None:
+    assert re.search(rf"^{target}:", (PROJECT / "Makefile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", [*inline_commands("python"), *inline_commands("PYTHONPATH=. python")])
+def test_scripts_of_the_pages_are_there(line: str) -> None:
+    [script] = [word for word in line.split() if word.endswith(".py")]
+    assert (PROJECT / script).is_file()
+
+
+def test_a_word_to_be_replaced_must_stand_in_the_commands() -> None:
+    given = Block("page.md", ("curator show ROOT", 'cp a "$ROOT"'))
+    assert given.script({"ROOT": "./a"}) == 'curator show ./a\ncp a "$ROOT"'
+    with pytest.raises(AssertionError, match="SOURCE stands in no command"):
+        given.script({"SOURCE": "b"})
