@@ -32,6 +32,7 @@ LAUNCH = block("docs/dagster.md", "export PATH")
 LIMIT = block("docs/dagster.md", "dagster instance concurrency")
 RETRY = block("docs/reliability.md", "curator show ROOT")
 VERSIONS = block("docs/versions.md", "curator tag ROOT")
+FORGET = block("docs/versions.md", "curator forget")
 PROJECT = block("docs/component.md", "pip install create-dagster")
 SERVE = block("docs/component.md", "export DAGSTER_HOME")
 POSTGRES = block("docs/deploy.md", "pip install 'curator-dagster[postgres]'")
@@ -41,7 +42,7 @@ KUBERAY = block("docs/deploy.md", "pip install 'curator-dagster[kuberay]'")
 UNITS = block("docs/deploy.md", "python benchmarks/units.py")
 PACKAGE = block("docs/extending.md", "pip install --editable .")
 
-RUN = (DEMO, VIDEOS, OWN_ROOT, LAUNCH, LIMIT, RETRY, VERSIONS, PROJECT, SERVE, POSTGRES, BUCKET, LOGS, KUBERAY)
+RUN = (DEMO, VIDEOS, OWN_ROOT, LAUNCH, LIMIT, RETRY, VERSIONS, FORGET, PROJECT, SERVE, POSTGRES, BUCKET, LOGS, KUBERAY)
 RUN += (UNITS, PACKAGE)
 """The blocks that are run below."""
 
@@ -123,6 +124,8 @@ def test_own_videos(reader: ReaderShell, clone: Path, bucket: dict[str, str], s3
     own = [line.replace("curator ", ".venv/bin/curator ", 1) for line in (*RETRY.lines, *VERSIONS.lines)]
     reader.type("\n".join(own).replace("ROOT", "./curated"))
     assert read_manifest(str(clone / "curated"), "dataset", version="paper").num_rows
+    source = {"ROOT": "./curated", "s3://bucket/talk.mp4": "./videos/three.mp4"}
+    assert "videos: 1 rows removed" in reader.type(f".venv/bin/{FORGET.script(source)}")
 
 
 def test_own_root_in_the_ui(reader: ReaderShell, clone: Path, tmp_path: Path) -> None:
