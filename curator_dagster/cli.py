@@ -255,7 +255,8 @@ def forget(
 ) -> None:
     """Take a source and everything made of it out of a root: rows of all versions, frames, clips.
 
-    It is not taken up again, not even with other content. No run should be at work meanwhile.
+    It is not taken up again, not even with other content. No run should be at work meanwhile. On a terminal it asks
+    first; where it was killed, the same command ends it.
     """
     from curator_dagster.commands.forget import forget_command
 

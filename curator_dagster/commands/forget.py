@@ -29,10 +29,15 @@ def forget_command(root: str, name: str, *, asks: bool) -> int:
         return EXIT_INTERRUPTED
     removed = forget_source(storage, uri)
     out = stdout_console()
-    out.print(f"{uri}: {removed.num_versions} registered", soft_wrap=True)
+    if not removed.num_versions:
+        out.print(f"{uri} was taken out before; nothing of it was left.", soft_wrap=True)
+        return 0
+    out.print(f"{uri}: {removed.num_versions} of its contents taken out", soft_wrap=True)
     for asset, count in removed.rows.items():
         out.print(f"{asset}: {count} rows removed")
     for kind, infos in removed.files.items():
+        if not infos:
+            continue
         out.print(f"{kind}: {len(infos)} removed, {sum(info.size_bytes for info in infos) / 1e6:.1f} MB")
     if storage.exists(REPORT_NAME):
         storage.delete(REPORT_NAME)

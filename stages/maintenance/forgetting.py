@@ -3,31 +3,35 @@
 First the register forgets the source, so that nothing is made of it again. Then the commits of all versions stop naming
 its rows, and only then its clips, frames and old row files go: at no moment does a version name a file that is gone.
 Members files go last. Until then they tell whose frames to remove, so that a forgetting that was killed is ended by the
-next one.
+next one. Files that a killed writer left unfinished go too, since they may hold parts of it.
 """
 
+import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
-from itertools import chain
 
 from stages.errors import ParamsError
 from stages.manifest import (
     ALL,
     ManifestRef,
-    SourceRows,
     find_source_rows,
     last_commit,
     load_commit,
     newest_version,
     read_commit,
-    remove_from_commits,
+    replace_in_commits,
+    write_without_source,
 )
 from stages.schemas import ASSETS
 from stages.sources import Register, erase_source, members_files_of
-from stages.storage import FileInfo, Storage, exclusive, map_concurrently
+from stages.storage import FileInfo, Lease, Storage, exclusive, is_url, map_concurrently, normalize_location
 from stages.write import DATASET_FOLDER, FORMER_FOLDER, LEASE_FOLDER, index_path, write_index
+
+_MAX_COMPARED = 5_000
+"""Names that a wrong name is compared with, at most."""
+_FOLDERS_BY_PARTITION = (DATASET_FOLDER, FORMER_FOLDER, "frames")
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,8 @@ class ForgottenSource:
     Attributes:
         uri: of the source.
         num_versions: contents that were registered of it.
-        rows: number of its rows by asset, in all versions of the table together.
-        files: by kind ("clip files", "frame stores"), the files that were removed.
+        rows: number of its rows by asset, in all row files together.
+        files: by kind ("clip files", "frame stores", "score sketches", "unfinished files"), what was removed.
     """
 
     uri: str
@@ -54,19 +58,27 @@ def resolve_source(storage: Storage, name: str) -> str:
         ParamsError: the root has no such source.
     """
     register = Register(storage)
-    paths = [] if "://" in name else [os.path.abspath(name), os.path.realpath(name)]
-    for uri in (name, *paths):
+    location = normalize_location(name)
+    for uri in (name, location, *([] if is_url(location) else [os.path.realpath(location)])):
         if uri in register.newest_version or register.is_forgotten(uri):
             return uri
-    near = get_close_matches(name, register.newest_version, n=2, cutoff=0.5)
+    near = list(itertools.islice(_similar_uris(name, register.newest_version), 2))
     hint = f"Did you mean {' or '.join(near)}?" if near else "`curator show ROOT videos` lists them."
     raise ParamsError(f"URI must be a source of {storage.root}, got {name!r}. {hint}")
+
+
+def _similar_uris(name: str, uris: Collection[str]) -> Iterator[str]:
+    """Those whose last part is the name's, or resembles it; among very many, resemblance would take minutes."""
+    last_part = name.rpartition("/")[2]
+    by_last_part = {uri.rpartition("/")[2]: uri for uri in uris}
+    close = get_close_matches(last_part, by_last_part) if len(by_last_part) <= _MAX_COMPARED else [last_part]
+    return (by_last_part[each] for each in close if each in by_last_part)
 
 
 def forget_source(storage: Storage, uri: str) -> ForgottenSource:
     """Remove a source, and let it not be registered again.
 
-    No run should be at work on its partition: what a run commits of it later stays until this is called again.
+    No run should be at work: what a run commits of it later stays until this is called again.
 
     Args:
         storage: of the root.
@@ -80,11 +92,13 @@ def forget_source(storage: Storage, uri: str) -> ForgottenSource:
         Register(storage).forget(uri)
         members = members_files_of(storage, uri)
         found = [rows for ref in _tables(storage) if (rows := find_source_rows(storage, ref, uri)).files]
-        for rows in found:
+        replacements = {rows.ref: write_without_source(storage, rows, uri) for rows in found}
+        for ref, replaced in replacements.items():
             lease.check()
-            remove_from_commits(storage, rows, uri)
+            replace_in_commits(storage, ref, replaced, uri)
         partitions = sorted({rows.ref.partition for rows in found} - {ALL})
         for partition in partitions:
+            lease.check()
             _write_index_again(storage, partition)
         video_ids = {
             row["video_id"] for table in members.values() for row in table.to_pylist() if row["uri"] == uri
@@ -92,19 +106,23 @@ def forget_source(storage: Storage, uri: str) -> ForgottenSource:
         files = {
             "clip files": _clip_files(storage, partitions, set().union(*(rows.clip_ids for rows in found))),
             "frame stores": _frame_stores(storage, video_ids),
+            "score sketches": _score_sketches(storage, partitions),
+            "unfinished files": _unfinished_files(storage, [rows.ref for rows in found], partitions),
         }
-        for info in chain.from_iterable(files.values()):
-            lease.check()
-            storage.delete(info.path)
-        _delete_row_files(storage, found)
+        _delete(storage, lease, [info.path for info in itertools.chain.from_iterable(files.values())])
+        for rows in found:
+            replace_in_commits(storage, rows.ref, replacements[rows.ref], uri)
+            _delete(storage, lease, [entry.path for entry in rows.files])
+        lease.check()
         erase_source(storage, uri, members)
     rows_by_asset = {asset: sum(each.num_rows for each in found if each.ref.asset == asset) for asset in ASSETS}
     return ForgottenSource(uri, len(video_ids), rows_by_asset, files)
 
 
 def _tables(storage: Storage) -> list[ManifestRef]:
-    parts = {tuple(info.path.split("/")[1:3]) for info in storage.list("manifests")}
-    return [ManifestRef(storage.root, asset, partition) for asset, partition in sorted(parts) if asset in ASSETS]
+    paths = [info.path.split("/") for info in storage.list("manifests")]
+    tables = sorted({(parts[1], parts[2]) for parts in paths if len(parts) > 3 and parts[1] in ASSETS})
+    return [ManifestRef(storage.root, asset, partition) for asset, partition in tables]
 
 
 def _write_index_again(storage: Storage, partition: str) -> None:
@@ -135,5 +153,22 @@ def _frame_stores(storage: Storage, video_ids: set[str]) -> list[FileInfo]:
     return [info for info in stores if info.path.rpartition("/")[2].removesuffix(".parquet") in video_ids]
 
 
-def _delete_row_files(storage: Storage, found: Iterable[SourceRows]) -> None:
-    map_concurrently(storage.delete, [entry.path for rows in found for entry in rows.files])
+def _score_sketches(storage: Storage, partitions: Iterable[str]) -> list[FileInfo]:
+    """What checks keep of the scores of a table's clips; made again by the next run."""
+    names = {f"{partition}.json" for partition in partitions}
+    return [info for info in storage.list("checks") if info.path.rpartition("/")[2] in names]
+
+
+def _unfinished_files(storage: Storage, refs: Iterable[ManifestRef], partitions: Iterable[str]) -> list[FileInfo]:
+    """Files that killed writers left in the folders that held the source."""
+    folders = [f"{folder}/{partition}" for folder in _FOLDERS_BY_PARTITION for partition in partitions]
+    folders += [*(ref.folder for ref in refs), "partitions"]
+    return [info for folder in folders for info in storage.list_unfinished(folder)]
+
+
+def _delete(storage: Storage, lease: Lease, paths: list[str]) -> None:
+    def delete(path: str) -> None:
+        lease.check()
+        storage.delete(path)
+
+    map_concurrently(delete, paths)

@@ -34,7 +34,7 @@ from stages.manifest.row_files import (
     read_items,
     read_row_file,
 )
-from stages.manifest.row_removal import SourceRows, find_source_rows, remove_from_commits
+from stages.manifest.row_removal import SourceRows, find_source_rows, replace_in_commits, write_without_source
 from stages.manifest.row_writer import RowWriter
 
 __all__ = [
@@ -62,8 +62,9 @@ __all__ = [
     "read_manifest",
     "read_row_file",
     "read_tags",
-    "remove_from_commits",
+    "replace_in_commits",
     "reusable_items",
     "tag_version",
     "version_numbers",
+    "write_without_source",
 ]

@@ -5,13 +5,13 @@ name it are replaced, each in one step, and only then may the old file go. Kille
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.manifest.commits import Commit, count_rows, load_commit, read_commit, table_digest
+from stages.manifest.commits import Commit, count_rows, load_commit, table_digest
 from stages.manifest.row_files import CommittedFile, ManifestRef, read_footer, read_row_file
 from stages.manifest.row_writer import RowWriter
 from stages.manifest.stored_items import describe_row_file
@@ -58,13 +58,31 @@ def find_source_rows(storage: Storage, ref: ManifestRef, uri: str) -> SourceRows
     )
 
 
-def remove_from_commits(storage: Storage, rows: SourceRows, uri: str) -> None:
-    """Write the row files again without the source, and let all commits name these; the old files stay."""
-    replacements = {entry.path: _write_without(storage, rows.ref, entry, uri) for entry in rows.files}
-    for number in file_numbers(storage.list(f"{rows.ref.folder}/_commits")):
-        commit = load_commit(storage, rows.ref, number)
-        if any(entry.path in replacements for entry in commit.files):
-            _replace_commit(storage, rows.ref, commit, replacements)
+def write_without_source(storage: Storage, rows: SourceRows, uri: str) -> dict[str, list[CommittedFile]]:
+    """Write the row files that hold a source again without it; the old ones stay.
+
+    Returns:
+        What stands in the place of each file, by its path: nothing for one that held no others.
+    """
+    return {entry.path: _write_without(storage, rows.ref, entry, uri) for entry in rows.files}
+
+
+def replace_in_commits(
+    storage: Storage, ref: ManifestRef, replacements: Mapping[str, Sequence[CommittedFile]], uri: str
+) -> None:
+    """Let no commit of a table name a replaced file, not even one that a run made meanwhile from what it had read."""
+    while changed := [commit for commit in _commits(storage, ref) if _names(commit, replacements)]:
+        for commit in changed:
+            _replace_commit(storage, ref, commit, replacements, uri)
+
+
+def _commits(storage: Storage, ref: ManifestRef) -> list[Commit]:
+    numbers = file_numbers(storage.list(f"{ref.folder}/_commits"))
+    return map_concurrently(lambda number: load_commit(storage, ref, number), numbers)
+
+
+def _names(commit: Commit, paths: Container[str]) -> bool:
+    return any(entry.path in paths for entry in commit.files)
 
 
 def _rows_of(table: pa.Table, uri: str) -> pa.Table:
@@ -86,13 +104,33 @@ def _write_without(storage: Storage, ref: ManifestRef, entry: CommittedFile, uri
 
 
 def _replace_commit(
-    storage: Storage, ref: ManifestRef, commit: Commit, replacements: Mapping[str, Sequence[CommittedFile]]
+    storage: Storage,
+    ref: ManifestRef,
+    commit: Commit,
+    replacements: Mapping[str, Sequence[CommittedFile]],
+    uri: str,
 ) -> None:
+    """Replace a commit in one step. Only replaced files are read: of an old commit, others may be gone."""
+    columns = ["row_key", "uri", "status", "reason"]
+    replaced = [entry for entry in commit.files if entry.path in replacements]
+    gone = [_rows_of(read_row_file(storage, ref.asset, entry, columns), uri) for entry in replaced]
+    gone_counts, gone_reasons = count_rows(pa.concat_tables(gone))
     files = [part for entry in commit.files for part in _parts(entry, replacements.get(entry.path))]
-    changed = replace(commit, digest=table_digest(files), files=files)
-    counts, reasons = count_rows(read_commit(storage, ref, changed, ["status", "reason"]))
-    data = json.dumps(asdict(replace(changed, counts=counts, reasons=reasons)), indent=1, ensure_ascii=False).encode()
+    changed = replace(
+        commit,
+        digest=table_digest(files),
+        files=files,
+        counts={status: count - gone_counts.get(status, 0) for status, count in commit.counts.items()},
+        reasons=_less(commit.reasons, gone_reasons),
+    )
+    data = json.dumps(asdict(changed), indent=1, ensure_ascii=False).encode()
     storage.write_bytes(f"{ref.folder}/_commits/{commit.number}.json", data)
+
+
+def _less(reasons: Mapping[str, int], gone: Mapping[str, int]) -> dict[str, int]:
+    """Rows by reason without those that are gone, largest count first, as `count_rows` has them."""
+    left = {reason: count - gone.get(reason, 0) for reason, count in reasons.items()}
+    return {reason: count for reason, count in sorted(left.items(), key=lambda each: (-each[1], each[0])) if count}
 
 
 def _parts(entry: CommittedFile, written: Iterable[CommittedFile] | None) -> list[CommittedFile]:

@@ -78,10 +78,11 @@ def describe_row_file(storage: Storage, info: FileInfo) -> CommittedFile:
     """The file with all its items, by its footer; without its SHA-256.
 
     Raises:
-        ManifestError: it is missing or damaged.
-        KeyError: its footer lacks an entry.
+        ManifestError: it is missing or damaged, or its footer lacks an entry.
     """
     footer = read_footer(storage, info.path)
+    if missing := {"decision_key", "items", "transient"} - footer.keys():
+        raise ManifestError(f"The footer of {storage.location(info.path)} must have {sorted(missing)}, and has not.")
     return CommittedFile(
         info.path,
         "",
@@ -98,6 +99,6 @@ def _read_items(storage: Storage, info: FileInfo) -> CommittedFile | None:
     """The file with all its items; None where it is damaged."""
     try:
         return describe_row_file(storage, info)
-    except (ManifestError, KeyError) as error:
+    except ManifestError as error:
         logger.warning("Rows of %s are computed again, it cannot be read: %s", info.path, error)
         return None

@@ -5,6 +5,7 @@ store does not guarantee this, the partition registered first holds the video.
 """
 
 import json
+import secrets
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class RegisterEntry:
         registration: token that all entries of one call share.
         affected_partitions: other partitions that hold another version of the entry's sources; for an entry that
             relists versions, all partitions that hold a version of their sources; for one that forgets a source, those
-            that held it.
+            that held it, as long as members files say so.
     """
 
     number: int
@@ -118,7 +119,8 @@ class Register:
 
         The log keeps a hash of its uri. Members files and snapshots still hold it, see `erase_source`.
         """
-        while not self.is_forgotten(uri) and not self.append({"forgotten": digest(uri)}):
+        entry = {"forgotten": digest(uri), "registration": secrets.token_hex(6)}
+        while not self.is_forgotten(uri) and not self.append(entry):
             pass
 
     def read_members(self, partition: str) -> pa.Table:
@@ -217,7 +219,9 @@ class Register:
         headers = rows.select(["number", "registration", "partition", "added"]).take(pa.array(changed)).to_pylist()
         uris, video_ids, starts = rows["uri"].to_pylist(), rows["video_id"].to_pylist(), changed.tolist()
         for header, start, end in zip(headers, starts, [*starts, len(rows)][1:], strict=True):
-            sources = list(zip(uris[start:end], video_ids[start:end], strict=True))
+            listed = zip(uris[start:end], video_ids[start:end], strict=True)
+            # A process that did not know yet that a source was forgotten may have registered it.
+            sources = [(uri, name) for uri, name in listed if uri is None or not self.is_forgotten(uri)]
             self._apply(header, sources)
 
     def _apply(self, header: Mapping[str, Any], sources: list[tuple[str | None, str | None]]) -> None:

@@ -141,10 +141,15 @@ class Storage:
         base = self._full_path(prefix).rstrip("/") if prefix else self._base
         start = len(self._base) + 1
         if self.is_local:
-            return sorted(_walk_finished_files(base, start), key=lambda info: info.path)
+            return sorted(_walk_files(base, start, finished=True), key=lambda info: info.path)
         found = self._call_store(f"listing {prefix or 'the root'}", lambda: find_files(self._fs, base))
         # A store may list a folder that was emptied as an object of its name.
         return [remote_file_info(name[start:], info) for name, info in sorted(found.items()) if name != base]
+
+    def list_unfinished(self, prefix: str) -> list[FileInfo]:
+        """Files below a folder that a killed process did not finish, of which `list` says nothing; none on a bucket."""
+        start = len(self._base) + 1
+        return list(_walk_files(self._full_path(prefix), start, finished=False)) if self.is_local else []
 
     def write_bytes(self, path: str, data: bytes) -> None:
         """Write the file so that it appears whole, replacing an existing one."""
@@ -267,12 +272,12 @@ def file_numbers(files: Iterable[FileInfo]) -> list[int]:
     return [int(found[1]) for name in names if (found := _NUMBERED.fullmatch(name))]
 
 
-def _walk_finished_files(base: str, start: int) -> Iterator[FileInfo]:
-    """Files below a folder, without unfinished ones and those that are removed meanwhile."""
+def _walk_files(base: str, start: int, *, finished: bool) -> Iterator[FileInfo]:
+    """Files below a folder, the finished or the other ones, without those that are removed meanwhile."""
     for folder, _, names in os.walk(base):
         for name in names:
             full = os.path.join(folder, name)
-            if not name.startswith(_TEMPORARY_PREFIX):
+            if name.startswith(_TEMPORARY_PREFIX) != finished:
                 with contextlib.suppress(FileNotFoundError):
                     yield local_file_info(full, full[start:])
 

@@ -11,13 +11,16 @@ from stages.errors import ParamsError
 from stages.maintenance import forget_source, resolve_source
 from stages.manifest import (
     ManifestRef,
+    commit_table,
     find_source_rows,
     last_commit,
+    load_commit,
     newest_version,
     read_manifest,
-    remove_from_commits,
+    replace_in_commits,
     reusable_items,
     tag_version,
+    write_without_source,
 )
 from stages.params import ReadParams
 from stages.sources import Register, Source, read_members, register_batches, register_sources, registered_partitions
@@ -142,7 +145,7 @@ def test_forgetting_that_was_killed_is_ended_by_the_next(storage: Storage, steps
     rows = [found for ref in set(refs) if (found := find_source_rows(storage, ref, GONE.uri)).files]
     Register(storage).forget(GONE.uri)
     for found in rows[: (0, 1, len(rows))[steps - 1]]:
-        remove_from_commits(storage, found, GONE.uri)
+        replace_in_commits(storage, found.ref, write_without_source(storage, found, GONE.uri), GONE.uri)
     for version in ("first", 2):
         for each in everything(storage, version)["dataset"]:
             assert read_dataset_file(storage, each["path"], each["partition"]) == each["uri"].encode()
@@ -198,3 +201,43 @@ def test_source_is_found_by_its_path_and_a_wrong_one_is_told(
         resolve_source(storage, "/videos/gon.mp4")
     forget_source(storage, GONE.uri)
     assert resolve_source(storage, GONE.uri) == GONE.uri
+
+
+def test_old_commit_whose_other_row_file_is_gone_stays_no_obstacle(storage: Storage) -> None:
+    """A damaged row file is deleted as its error says; older commits go on naming it."""
+    partition = Register(storage).partition_by_video_id[GONE.video_id]
+    ref = ManifestRef(storage.root, "videos", partition)
+    lost = commit_items(ref, [("of another", [row(OTHER, partition)])])
+    both = [*load_commit(storage, ref, 1).files, *lost.files]
+    commit_table(storage, ref, both, {})
+    commit_items(ref, [(f"{OTHER.uri} 3", [row(OTHER, partition)])])
+    storage.delete(lost.files[0].path)
+    forget_source(storage, GONE.uri)
+    assert traces(storage, GONE) == []
+    assert load_commit(storage, ref, lost.number + 1).counts == {"kept": 2, "rejected": 0, "failed": 0}
+
+
+def test_commit_that_a_run_made_meanwhile_names_no_removed_file(storage: Storage) -> None:
+    partition = Register(storage).partition_by_video_id[GONE.video_id]
+    ref = ManifestRef(storage.root, "videos", partition)
+    files = load_commit(storage, ref, 1).files
+    found = find_source_rows(storage, ref, GONE.uri)
+    replaced = write_without_source(storage, found, GONE.uri)
+    replace_in_commits(storage, ref, replaced, GONE.uri)
+    made = commit_table(storage, ref, files, {"made": "from what was read before"})
+    replace_in_commits(storage, ref, replaced, GONE.uri)
+    old = {entry.path for entry in found.files}
+    assert not old & {entry.path for entry in load_commit(storage, ref, made.number).files}
+
+
+def test_files_of_killed_writers_and_of_file_managers(storage: Storage) -> None:
+    partition = Register(storage).partition_by_video_id[GONE.video_id]
+    for path in ("manifests/.DS_Store", "notes.txt"):
+        storage.write_bytes(path, b"of a person")
+    unfinished = [f"{folder}/{partition}/.tmp-1" for folder in ("frames", "former", "manifests/videos")]
+    for path in unfinished if storage.is_local else []:
+        Path(storage.location(path)).write_bytes(GONE.uri.encode())
+    removed = forget_source(storage, GONE.uri)
+    assert len(removed.files["unfinished files"]) == (3 if storage.is_local else 0)
+    assert storage.exists("notes.txt")
+    assert storage.list_unfinished("frames") == []
