@@ -48,7 +48,7 @@ def remove_invented_partitions_of_run(
         return ""
     try:
         registered = set(registered_partitions(storage))
-    except CurationError:  # the run has failed for the same reason, and says so
+    except (CurationError, OSError):  # the run has failed for the same reason, and says so
         return ""
     listed = set(instance.get_dynamic_partitions(curation.scoped("sources")))
     unknown = [key for key in keys if key in listed and key not in registered]

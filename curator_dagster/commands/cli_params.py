@@ -86,7 +86,7 @@ def read_config_file(file: Path) -> ParamValues:
         data = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ParamsError(f"--config, or CURATOR_CONFIG, must name a file that can be read, got {error}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # not UTF-8; what looks like a date and is none
         raise ParamsError(f"--config must be a YAML file, got {str(file)!r}: {error}.") from error
     data = {} if data is None else data
     if not isinstance(data, dict) or not all(isinstance(values, dict | None) for values in data.values()):
@@ -142,7 +142,7 @@ def _parse_value(group: str, parameter: str, text: str) -> Any:
     schema = _field_schemas(group).get(parameter, {})
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):  # a ValueError of what looks like a date and is none
         # YAML takes the asterisk of [*.mp4,*.mov] for a reference.
         is_list = schema.get("type") == "array" and text.startswith("[") and text.endswith("]")
         return [part.strip().strip("'\"") for part in text[1:-1].split(",")] if is_list else text
@@ -160,8 +160,8 @@ def _hints(config: ParamValues) -> list[str]:
     for group, values in config.items():
         for name, value in values.items():
             if _field_schemas(group).get(name, {}).get("type") == "array" and not isinstance(value, list):
-                items = str(value).replace(" ", "")
-                added = items.partition(",")[0]
+                items = "" if value is None else str(value).replace(" ", "")
+                added = items.partition(",")[0] or "VALUE"
                 return [
                     f"Write a list as --set '{group}.{name}=[{items}]', or add to it: --set {group}.{name}+={added}"
                 ]

@@ -52,10 +52,17 @@ def run_command(source: str, root: str, params: dict[str, Any], *, until: str, a
         err.print(f"videos: {run_plan.num_sources}, partitions: {len(run_plan.partitions)}, root: {run_plan.root}")
         for change in changes:
             err.print(f"made with other parameters than before: {change}", soft_wrap=True)
-        if changes and asks and not typer.confirm("Go on?", err=True):
+        if changes and asks and not _confirms("Go on?"):
             err.print("Nothing was curated; new videos are registered.")
             return EXIT_INTERRUPTED
         return _execute_plans([run_plan], params["executor"])
+
+
+def _confirms(question: str) -> bool:
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort:  # Ctrl-C, or the end of the input
+        return False
 
 
 def retry_command(root: str, overrides: ParamValues, *, assets: list[str], reasons: list[str]) -> int:

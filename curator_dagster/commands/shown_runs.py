@@ -1,5 +1,6 @@
 """Runs of the command line as the Dagster UI shows them: with their job, and with the command in their tags."""
 
+import re
 import shlex
 import sys
 from functools import partial
@@ -11,6 +12,11 @@ import dagster as dg
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from curator_dagster.printable_text import printable
+
+_USER = re.compile(r"(://)[^\s'\"]*@")
+_QUERY = re.compile(r"(?<=://)([^\s'\"?]*)\?[^\s'\"]*")
+
+MAX_COMMAND_CHARS = 1_000
 
 COMMAND_TAG = "curator/command"
 """Tag of the runs of a command: the command as it was typed."""
@@ -34,5 +40,11 @@ def command_tags() -> dict[str, str]:
 
     The daemon would retry a run in the code location, with that location's root.
     """
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    return {COMMAND_TAG: printable(command), "dagster/max_retries": "0"}
+    command = [Path(sys.argv[0]).name, *map(_without_secrets, sys.argv[1:])]
+    # PostgreSQL refuses an index entry of more than 2.7 kB; the run config has every value anyway.
+    return {COMMAND_TAG: printable(shlex.join(command), MAX_COMMAND_CHARS), "dagster/max_retries": "0"}
+
+
+def _without_secrets(argument: str) -> str:
+    """An argument without what URLs carry for one reader: user and password, up to the last "@", and the query."""
+    return _QUERY.sub(r"\1?…", _USER.sub(r"\1", argument))

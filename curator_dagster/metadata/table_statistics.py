@@ -92,7 +92,7 @@ def table_statistics(report: PhaseReport, ref: ManifestRef) -> TableStatistics:
 
 
 def phase_rates(reports: Mapping[str, PhaseReport], statistics: Collection[TableStatistics]) -> dict[str, float]:
-    """Rates of the phase over all partitions of the run; without rates where nothing was computed."""
+    """Rates of the phase over all partitions of the run, from its first item on; none where nothing was computed."""
     computed = sum(report.computed for report in reports.values())
     first = next(iter(reports.values()))
     decoded = first.counters.get("decoded_frames", 0.0)
@@ -100,14 +100,15 @@ def phase_rates(reports: Mapping[str, PhaseReport], statistics: Collection[Table
     found = {"phase_seconds": first.seconds, "phase_starting_seconds": first.starting_s}
     if first.asset in _READS_FRAMES:
         found["phase_decodes_per_frame"] = decoded / frames if frames else 0.0
-    if computed and first.seconds:
+    working_s = first.seconds - first.starting_s
+    if computed and working_s > 0:
         # dedup has one item for all clips
         done = first.rows if ALL in reports else computed
-        found["phase_rows_per_s" if ALL in reports else "phase_items_per_s"] = done / first.seconds
+        found["phase_rows_per_s" if ALL in reports else "phase_items_per_s"] = done / working_s
         if hours := sum(each.worked_hours for each in statistics):
-            found["phase_video_hours_per_hour"] = hours * 3600 / first.seconds
+            found["phase_video_hours_per_hour"] = hours * 3600 / working_s
         if decoded:
-            found["phase_decoded_frames_per_s"] = decoded / first.seconds
+            found["phase_decoded_frames_per_s"] = decoded / working_s
     return found
 
 

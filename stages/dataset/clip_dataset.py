@@ -3,7 +3,7 @@
 import json
 import operator
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any, Literal, SupportsIndex
 
@@ -178,14 +178,22 @@ def open_dataset(
         ManifestError: there is no dataset or no such version, or a file of a table is missing or damaged.
         StorageError: the store does not answer.
     """
-    height, width = (size, size) if isinstance(size, int) else size or (None, None)
-    wanted = None if height is None or width is None else Size(width, height)
-    sampling = FrameSampling(num_frames, fps, wanted)
+    sampling = FrameSampling(num_frames, fps, _frame_size(size))
     chosen = _choose_decoder(decoder)
     clips = find_clips(root, version)
     if split is not None:
         clips = clips.with_rows(select_side(clips.rows, split, share=validation_share, seed=seed))
     return ClipDataset(clips, sampling, chosen)
+
+
+def _frame_size(size: int | tuple[int, int] | None) -> Size | None:
+    if size is None:
+        return None
+    sides = size if isinstance(size, Sequence) else (size, size)
+    if len(sides) != 2 or not all(isinstance(side, SupportsIndex) for side in sides):
+        raise ParamsError(f"size must be a whole number of pixels, or (height, width), got {size!r}.")
+    height, width = map(operator.index, sides)
+    return Size(width, height)
 
 
 def _choose_decoder(name: Decoder | None) -> Decoder:

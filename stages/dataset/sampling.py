@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Real
+from typing import SupportsIndex
 
 from stages.errors import ParamsError
 from stages.tasks import Size, exact_fraction
@@ -30,10 +32,10 @@ class FrameSampling:
             raise ParamsError(
                 f"num_frames or fps can be given, got both: {self.num_frames} and {self.fps}. Leave one out."
             )
-        if self.num_frames is not None and self.num_frames < 1:
-            raise ParamsError(f"num_frames must be at least 1, got {self.num_frames}.")
-        if self.fps is not None and not 0 < self.fps < math.inf:
-            raise ParamsError(f"fps must be above 0 and finite, got {self.fps}.")
+        if self.num_frames is not None and not (isinstance(self.num_frames, SupportsIndex) and self.num_frames >= 1):
+            raise ParamsError(f"num_frames must be a whole number of at least 1, got {self.num_frames!r}.")
+        if self.fps is not None and not (isinstance(self.fps, Real) and 0 < self.fps < math.inf):
+            raise ParamsError(f"fps must be above 0 and finite, got {self.fps!r}.")
         if self.size is not None and min(self.size.width, self.size.height) < 1:
             raise ParamsError(f"size must be at least 1 pixel high and wide, got {self.size.height, self.size.width}.")
 

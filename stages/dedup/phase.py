@@ -168,14 +168,20 @@ def _check_one_model(embedded: pa.Table) -> None:
         )
 
 
-def check_rank_by(rank_by: Iterable[str], scores: Collection[str]) -> None:
+def check_rank_by(rank_by: Iterable[str], scores: Collection[str], beginnings: tuple[str, ...] = ()) -> None:
     """Check the names of `rank_by` before there is a table, against the schema of `filtered_clips` and these scores.
+
+    Args:
+        rank_by: names, each with "-" before it for the lowest first.
+        scores: names that are known.
+        beginnings: of names of further scores, of which no more is known.
 
     Raises:
         ParamsError: a name is neither a column of numbers nor one of the scores.
     """
     numbers = _number_columns(ASSETS["filtered_clips"].schema)
-    unknown = [name for entry in rank_by if (name := entry.removeprefix("-")) not in {*numbers, *scores}]
+    names = [entry.removeprefix("-") for entry in rank_by]
+    unknown = [name for name in names if name not in {*numbers, *scores} and not name.startswith(beginnings)]
     if unknown:
         raise ParamsError("\n".join(_unknown_ranking(name, numbers, scores) for name in unknown))
 

@@ -60,14 +60,15 @@ def check_phases(params: Iterable[Params], root: str) -> None:
 def check_ranking(filter_params: FilterParams, dedup_params: DedupParams) -> None:
     """Check that dedup can rank by what these filters score, before either runs.
 
-    Where a filter is a user's own class, which may give any scores, dedup itself checks the names.
+    A user's own filter may give any scores whose names begin with its own.
 
     Raises:
         ParamsError: `dedup.rank_by` names neither a column of numbers nor a score.
     """
-    if not any(":" in name for name in filter_params.filters):
-        scores = {limit.score for each in build_filters(filter_params) for limit in each.limits}
-        check_rank_by(dedup_params.rank_by, scores)
+    filters = build_filters(filter_params)
+    scores = {limit.score for each in filters for limit in each.limits}
+    own = zip(filter_params.filters, filters, strict=True)
+    check_rank_by(dedup_params.rank_by, scores, tuple(each.name for name, each in own if ":" in name))
 
 
 def check_reachable(location: str, executor: ExecutorParams) -> None:

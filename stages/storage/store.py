@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, TypeVar
 
 from fsspec.callbacks import Callback
@@ -146,7 +146,7 @@ class Storage:
         # A store may list a folder that was emptied as an object of its name.
         return [remote_file_info(name[start:], info) for name, info in sorted(found.items()) if name != base]
 
-    def list_unfinished(self, prefix: str) -> list[FileInfo]:
+    def list_unfinished(self, prefix: str) -> Sequence[FileInfo]:
         """Files below a folder that a killed process did not finish, of which `list` says nothing; none on a bucket."""
         start = len(self._base) + 1
         return list(_walk_files(self._full_path(prefix), start, finished=False)) if self.is_local else []

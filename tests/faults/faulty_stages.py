@@ -23,6 +23,7 @@ from stages.pipeline import AnyStage, Collect, ItemResult, Pipeline, RunStats
 from stages.stage import ProcessingStage, WorkerMetadata
 from stages.tasks import Failed, Rejected, Row, Task
 from tests.faults.session_ray import wait_for_free_cpus
+from tests.faults.waiting import wait_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +85,16 @@ class FaultyStage(Step):
 
 
 class FaultySetup(Step):
-    """Has the fault `kind`, if there is one of this name, in `setup`; logs the calls of its set-up and teardown."""
+    """Has the fault `kind`, if there is one of this name, in `setup`; logs the calls of its set-up and teardown.
 
-    def __init__(self, kind: str, log: Path, *, name: str = "setup", seconds: float = 0.0) -> None:
-        super().__init__(name, seconds=seconds)
+    Its tasks wait until `num_workers` workers have set it up, so that none of these comes too late for work.
+    """
+
+    def __init__(self, kind: str, log: Path, *, name: str = "setup", num_workers: int = 0) -> None:
+        super().__init__(name)
         self.kind = kind
         self.log = log
+        self.num_workers = num_workers
 
     def setup_on_node(self, node: Any, worker_metadata: WorkerMetadata) -> None:
         self._write_log("node")
@@ -99,8 +104,19 @@ class FaultySetup(Step):
         if self.kind in FAULTS:
             FAULTS[self.kind]()
 
+    def process(self, task: PayloadTask) -> PayloadTask | list[PayloadTask] | Rejected | Failed:
+        wait_until(self._is_set_up, describe=self._num_set_up)
+        return super().process(task)
+
     def teardown(self) -> None:
         self._write_log("teardown")
+
+    def _is_set_up(self) -> bool:
+        heartbeat.beat()
+        return self._num_set_up() >= self.num_workers
+
+    def _num_set_up(self) -> int:
+        return self.log.read_text().count(f" {self.name} setup ")
 
     def _write_log(self, event: str) -> None:
         with self.log.open("a") as handle:

@@ -150,3 +150,10 @@ def test_parameter_lines_name_every_parameter() -> None:
     for group, model in GROUPS.items():
         for name in model.model_fields:
             assert f"  {group}.{name}: " in text
+
+
+def test_what_looks_like_a_date_and_is_none_is_a_text(tmp_path: Path) -> None:
+    assert parse_assignments(["caption.prompt=2026-02-30"]) == {"caption": {"prompt": "2026-02-30"}}
+    (tmp_path / "c.yaml").write_text("caption: {prompt: 2026-02-30}")
+    with pytest.raises(ParamsError, match="must be a YAML file"):
+        read_config_file(tmp_path / "c.yaml")

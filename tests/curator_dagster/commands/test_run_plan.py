@@ -5,6 +5,7 @@ import dagster as dg
 import pytest
 
 from curator_dagster.commands.run_plan import RunPlan, assets_up_to, dagster_instance, execute_plan, job_runs, plan_run
+from curator_dagster.commands.shown_runs import MAX_COMMAND_CHARS, command_tags
 from curator_dagster.partition_keys import dynamic_partition_keys
 from curator_dagster.resources import Storage
 from stages.errors import ParamsError
@@ -183,3 +184,22 @@ def test_plan_run_leaves_out_what_lies_in_a_root_inside_the_source(source_folder
     assert plan_run(str(source_folder), str(root), params, until="clips").num_sources == 5
     limited = {**params, "read": params["read"].model_copy(update={"limit": 5})}
     assert plan_run(str(source_folder), str(root), limited, until="clips").num_sources == 5
+
+
+@pytest.mark.parametrize(
+    ("argument", "shown"),
+    [
+        ("s3://KEY:se/cret@bucket/v", "s3://bucket/v"),
+        ("ftp://u:p@ss@host/v", "ftp://host/v"),
+        ("https://h/v.mp4?X-Amz-Signature=abc", "'https://h/v.mp4?…'"),
+        ("caption.base_url=https://h/v1?api-key=abc", "'caption.base_url=https://h/v1?…'"),
+    ],
+)
+def test_command_in_a_tag_holds_no_secret(argument: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["curator", "run", argument])
+    assert command_tags()["curator/command"] == f"curator run {shown}"
+
+
+def test_command_in_a_tag_fits_into_an_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["curator", "run", "v", "--set", f"caption.prompt={'x' * 4000}"])
+    assert len(command_tags()["curator/command"]) == MAX_COMMAND_CHARS

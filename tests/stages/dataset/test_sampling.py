@@ -1,6 +1,7 @@
 """Which frames are read, in exact arithmetic."""
 
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -32,13 +33,15 @@ def test_covering_size_covers_and_touches(width: int, height: int, wanted_width:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_frames": 0}, "num_frames must be at least 1, got 0"),
+        ({"num_frames": 0}, "num_frames must be a whole number of at least 1, got 0"),
+        ({"num_frames": 8.0}, r"num_frames must be a whole number of at least 1, got 8\.0"),
+        ({"fps": "2"}, "fps must be above 0 and finite, got '2'"),
         ({"num_frames": 8, "fps": 2.0}, "got both: 8 and 2.0"),
         ({"fps": 0.0}, "fps must be above 0 and finite, got 0.0"),
         ({"fps": float("nan")}, "fps must be above 0 and finite, got nan"),
         ({"size": Size(0, 4)}, r"size must be at least 1 pixel high and wide, got \(4, 0\)"),
     ],
 )
-def test_sampling_rejects_what_selects_nothing(arguments: dict[str, float], message: str) -> None:
+def test_sampling_rejects_what_selects_nothing(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ParamsError, match=message):
         FrameSampling(**arguments)  # type: ignore[arg-type]

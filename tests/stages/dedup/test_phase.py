@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stages.dedup import check_rank_by
 from stages.errors import ParamsError, PhaseError
 from stages.manifest import ALL, ManifestRef, last_commit
 from stages.storage import Storage
@@ -190,3 +191,12 @@ def test_dedup_never_unkeeps_as_partitions_come(batches: list[list[int]]) -> Non
             assert kept <= library.kept()
             kept = library.kept()
         assert len(library.rows()) == sum(map(len, batches))
+
+
+def test_ranking_is_checked_before_there_are_clips() -> None:
+    """A user's own filter may give any score whose name begins with its own."""
+    check_rank_by(["-width", "motion", "light_jump"], {"motion"}, ("light",))
+    with pytest.raises(ParamsError, match=r"got 'motoin'\. Did you mean motion\?"):
+        check_rank_by(["motoin"], {"motion"}, ("light",))
+    with pytest.raises(ParamsError, match="got 'foo'"):
+        check_rank_by(["foo"], {"motion"})

@@ -67,8 +67,8 @@ def test_workers_outlive_a_run_and_tear_its_stages_down(tmp_path: Path) -> None:
     log = tmp_path / "log"
     tasks = make_tasks(*map(str, range(6)))
     with executor() as ready:
-        run(ready, [FaultySetup("none", log, name="first", seconds=0.2)], tasks)
-        run(ready, [FaultySetup("none", log, name="second", seconds=0.2)], tasks)
+        run(ready, [FaultySetup("none", log, name="first", num_workers=2)], tasks)
+        run(ready, [FaultySetup("none", log, name="second", num_workers=2)], tasks)
     lines = [line.split(maxsplit=2) for line in log.read_text().splitlines()]
     pids = {pid for pid, _, _ in lines}
     assert len(pids) == 2

@@ -121,7 +121,8 @@ def test_forgotten_source_leaves_no_trace_and_others_stay_whole(storage: Storage
         "unique_clips": 2,
         "dataset": 2,
     }
-    assert {kind: len(infos) for kind, infos in removed.files.items()} == {"clip files": 4, "frame stores": 1}
+    counts = {kind: len(infos) for kind, infos in removed.files.items() if infos}
+    assert counts == {"clip files": 4, "frame stores": 1}
 
 
 def test_commits_stay_as_they_would_have_been_made(storage: Storage) -> None:
