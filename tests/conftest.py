@@ -34,8 +34,17 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that take longest come first, lest one process of two is left with them at the end."""
-    items.sort(key=lambda item: not item.nodeid.startswith("tests/faults/"))
+    """The files that take longest come first, lest one process is left with them at the end."""
+    longest = (
+        "tests/packaging/",
+        "tests/test_contributing",
+        "tests/faults/",
+        "tests/stages/split/",
+        "tests/curator_dagster/",
+    )
+    items.sort(
+        key=lambda item: next((n for n, start in enumerate(longest) if item.nodeid.startswith(start)), len(longest))
+    )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
