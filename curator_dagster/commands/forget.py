@@ -32,9 +32,10 @@ def forget_command(root: str, name: str, *, asks: bool) -> int:
     if not removed.num_versions:
         out.print(f"{uri} was taken out before; nothing of it was left.", soft_wrap=True)
         return 0
-    out.print(f"{uri}: {removed.num_versions} of its contents taken out", soft_wrap=True)
+    out.print(f"{uri} is taken out; versions of its content: {removed.num_versions}", soft_wrap=True)
     for asset, count in removed.rows.items():
-        out.print(f"{asset}: {count} rows removed")
+        if count:
+            out.print(f"{asset}: {count} rows removed")
     for kind, infos in removed.files.items():
         if not infos:
             continue
