@@ -140,6 +140,7 @@ def test_file_size_limit_stops_with_a_clear_error(tmp_path: Path) -> None:
     three_shots(sources / "a.mp4")
     code, output = run_process(
         arguments(sources, tmp_path / "root", {"executor.mode": "local"}, until="videos"),
+        env={"PYTHONDONTWRITEBYTECODE": "1"},  # cut off at the limit, files of bytecode would break every later import
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
     )
     assert code == 1, output
