@@ -1,7 +1,9 @@
 """Which test runs which commands of README.md and docs/, and that each can be parsed."""
 
+import os
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,9 @@ from typer.core import TyperGroup
 from curator_dagster.cli import app
 from tests.packaging.distributions import PROJECT
 from tests.packaging.page_commands import Block, block, blocks, inline_commands
+from tests.packaging.reader_shell import ReaderShell
 from tests.packaging.test_commands import RUN
+from tests.videos import three_shots
 
 NOT_RUN = {
     block("README.md", "pip uninstall --yes faiss-cpu"): "needs CUDA; replaces a package of a gigabyte",
@@ -62,3 +66,26 @@ def test_a_word_to_be_replaced_must_stand_in_the_commands() -> None:
     assert given.script({"ROOT": "./a"}) == 'curator show ./a\ncp a "$ROOT"'
     with pytest.raises(AssertionError, match="SOURCE stands in no command"):
         given.script({"SOURCE": "b"})
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    ("folder", "command", "given"),
+    [
+        ("docs/example", "dg utils inspect-component", {}),
+        (".", "PYTHONPATH=. python benchmarks/ticks.py", {"100000": "200"}),
+        (".", "python benchmarks/shots.py", {"FOLDER": "{videos}", "OUT.json": "{work}/out.json"}),
+    ],
+)
+def test_command_in_a_sentence_goes_through(folder: str, command: str, given: dict[str, str], tmp_path: Path) -> None:
+    """Words that stand for something of the reader's are replaced; 200 objects stand for 100,000."""
+    program = command.split(maxsplit=1)[0] if not command.startswith("PYTHONPATH") else "PYTHONPATH=. python"
+    [line] = [each for each in inline_commands(program) if each.startswith(command)]
+    (tmp_path / "videos").mkdir()
+    three_shots(tmp_path / "videos" / "three.mp4")
+    for word, value in given.items():
+        assert word in line
+        line = line.replace(word, value.format(videos=tmp_path / "videos", work=tmp_path))
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    assert ReaderShell(PROJECT / folder, tmp_path / "home", PATH=path).type(line)
