@@ -4,6 +4,8 @@ Commands import what they need when they are called: `curator --help` takes a fr
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
@@ -169,7 +171,7 @@ def show(
     from curator_dagster.commands.show import print_lineage, print_reasons, print_rows
     from curator_dagster.commands.show_partitions import print_partitions
 
-    try:
+    with _errors_as_messages():
         if partitions and (asset or status or lineage):
             raise ParamsError("--partitions must stand without ASSET, --status and --lineage. Leave those out.")
         if partitions:
@@ -180,10 +182,6 @@ def show(
             print_lineage(root, asset, output_format.value, clip_id=str(lineage))
         else:
             print_rows(root, asset, output_format.value, status=status and status.value, limit=limit)
-    except (StorageError, OSError) as error:
-        raise _exit_with_message(error, EXIT_FAILED) from error
-    except CurationError as error:
-        raise _exit_with_message(error) from error
 
 
 @app.command()
@@ -200,12 +198,8 @@ def report(
     """Write one HTML page about a root for people without Dagster: what was kept and why not, and clips to look at."""
     from curator_dagster.commands.report import write_report
 
-    try:
+    with _errors_as_messages():
         typer.echo(f"Report: {write_report(root, output_file, max_mb)}")
-    except (StorageError, OSError) as error:
-        raise _exit_with_message(error, EXIT_FAILED) from error
-    except CurationError as error:
-        raise _exit_with_message(error) from error
 
 
 @app.command()
@@ -218,12 +212,8 @@ def tag(
     from stages.manifest import tag_version
     from stages.storage import Storage
 
-    try:
+    with _errors_as_messages():
         number = tag_version(Storage(root), name, version)
-    except (StorageError, OSError) as error:
-        raise _exit_with_message(error, EXIT_FAILED) from error
-    except CurationError as error:
-        raise _exit_with_message(error) from error
     typer.echo(f"{name}: version {number} of {root}")
 
 
@@ -239,12 +229,8 @@ def vacuum(
     """Count, or remove, what no kept version of a root names: versions, rows, clips, frames."""
     from curator_dagster.commands.vacuum import vacuum_command
 
-    try:
+    with _errors_as_messages():
         vacuum_command(root, keep=keep, min_age_s=min_age_h * 3600, deletes=delete)
-    except (StorageError, OSError) as error:
-        raise _exit_with_message(error, EXIT_FAILED) from error
-    except CurationError as error:
-        raise _exit_with_message(error) from error
 
 
 @app.command()
@@ -260,12 +246,8 @@ def forget(
     """
     from curator_dagster.commands.forget import forget_command
 
-    try:
+    with _errors_as_messages():
         code = forget_command(root, uri, asks=not yes and sys.stdin.isatty())
-    except (StorageError, OSError) as error:
-        raise _exit_with_message(error, EXIT_FAILED) from error
-    except CurationError as error:
-        raise _exit_with_message(error) from error
     raise typer.Exit(code)
 
 
@@ -273,6 +255,17 @@ def _is_of_environment(context: typer.Context) -> bool:
     """True where no --config is given, so that CURATOR_CONFIG counts."""
     source = context.get_parameter_source("config")
     return source is not None and source.name == "ENVIRONMENT"
+
+
+@contextmanager
+def _errors_as_messages() -> Iterator[None]:
+    """End the command with a line that says what is wrong: the request, or what it needs."""
+    try:
+        yield
+    except (StorageError, OSError) as error:
+        raise _exit_with_message(error, EXIT_FAILED) from error
+    except CurationError as error:
+        raise _exit_with_message(error) from error
 
 
 def _exit_with_message(error: Exception, code: int = EXIT_WRONG_REQUEST) -> typer.Exit:
