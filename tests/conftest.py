@@ -36,8 +36,6 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that take longest come first, lest one process is left with them at the end."""
     longest = (
-        "tests/packaging/",
-        "tests/test_contributing",
         "tests/faults/",
         "tests/stages/split/",
         "tests/curator_dagster/",

@@ -19,6 +19,7 @@ from tests.videos import three_shots
 
 PROJECT = Path(__file__).parents[1]
 COPIED = ("stages", "curator_dagster", "docs", "tests", "pyproject.toml", "CHANGELOG.md")
+pytestmark = pytest.mark.packaging
 BLOCK = re.compile(r"^ *```python\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 

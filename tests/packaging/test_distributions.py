@@ -19,6 +19,7 @@ from tests.packaging.distributions import (
 )
 from tests.packaging.fresh_venv import FreshVenv
 
+pytestmark = pytest.mark.packaging
 DEMO = {
     "read": [4, 0, 0, 0, 0, 4],
     "split": [8, 0, 0, 0, 0, 4],
