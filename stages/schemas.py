@@ -165,6 +165,9 @@ ASSETS: dict[str, AssetSchema] = {
                 *_FRAMES,
                 *_MOTION,
                 _column("video_frames", _INT, "Frames that the whole video decoded to, counted exactly."),
+                _column(
+                    "signals_key", _TEXT, "Hash of the decode that measured the clip; part of its signals' file name."
+                ),
             ],
             "partition",
             "video_id",

@@ -25,13 +25,14 @@ from stages.manifest import (
     write_without_source,
 )
 from stages.schemas import ASSETS
+from stages.signals import SIGNALS_FOLDER
 from stages.sources import Register, erase_source, members_files_of
 from stages.storage import FileInfo, Lease, Storage, exclusive, is_url, map_concurrently, normalize_location
 from stages.write import DATASET_FOLDER, FORMER_FOLDER, LEASE_FOLDER, index_path, write_index
 
 _MAX_COMPARED = 5_000
 """Names that a wrong name is compared with, at most."""
-_FOLDERS_BY_PARTITION = (DATASET_FOLDER, FORMER_FOLDER, "frames")
+_FOLDERS_BY_PARTITION = (DATASET_FOLDER, FORMER_FOLDER, "frames", SIGNALS_FOLDER)
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class ForgottenSource:
         uri: of the source.
         num_versions: contents that were registered of it.
         rows: number of its rows by asset, in all row files together.
-        files: by kind ("clip files", "frame stores", "score sketches", "unfinished files"), what was removed.
+        files: what was removed, by kind ("clip files", "frame stores", "signals", "score sketches",
+            "unfinished files").
     """
 
     uri: str
@@ -105,7 +107,8 @@ def forget_source(storage: Storage, uri: str) -> ForgottenSource:
         }.union(*(rows.video_ids for rows in found))
         files = {
             "clip files": _clip_files(storage, partitions, set().union(*(rows.clip_ids for rows in found))),
-            "frame stores": _frame_stores(storage, video_ids),
+            "frame stores": _files_of_videos(storage, "frames", video_ids),
+            "signals": _files_of_videos(storage, SIGNALS_FOLDER, video_ids),
             "score sketches": _score_sketches(storage, partitions),
             "unfinished files": _unfinished_files(storage, [rows.ref for rows in found], partitions),
         }
@@ -148,9 +151,10 @@ def _clip_files(storage: Storage, partitions: Iterable[str], clip_ids: set[str])
     ]
 
 
-def _frame_stores(storage: Storage, video_ids: set[str]) -> list[FileInfo]:
-    stores = [info for info in storage.list("frames") if info.path.endswith(".parquet")]
-    return [info for info in stores if info.path.rpartition("/")[2].removesuffix(".parquet") in video_ids]
+def _files_of_videos(storage: Storage, folder: str, video_ids: set[str]) -> list[FileInfo]:
+    """The files of a folder whose name begins with one of these ids."""
+    found = [info for info in storage.list(folder) if info.path.endswith(".parquet")]
+    return [info for info in found if info.path.rpartition("/")[2].partition(".")[0] in video_ids]
 
 
 def _score_sketches(storage: Storage, partitions: Iterable[str]) -> list[FileInfo]:

@@ -1,4 +1,4 @@
-"""Removes what no kept version of a root names: versions, commits, row files, clips of former versions, frame stores.
+"""Removes what no kept version of a root names: versions, commits, row files, signals, former clips, frame stores.
 
 Kept are the newest versions, as many as are asked for, the tagged ones, and the newest commit of every table, which a
 run may have made and not published yet. A file that is younger than `min_age_s` is kept too: a run may be writing it.
@@ -21,6 +21,7 @@ from stages.manifest import (
     read_tags,
     version_numbers,
 )
+from stages.signals import SIGNALS_FOLDER, signals_path
 from stages.storage import FileInfo, Storage, exclusive, file_numbers, map_concurrently
 from stages.write import FORMER_FOLDER, LEASE_FOLDER, PATH_COLUMNS, named_files
 
@@ -37,7 +38,7 @@ class VacuumPlan:
         kept: numbers of the versions that stay.
         versions: files of versions that go.
         commits: commits that only these versions name.
-        files: by kind ("row files", "clips", "frame stores"), the files that go.
+        files: by kind ("row files", "signals", "clips", "frame stores"), the files that go.
     """
 
     kept: list[int]
@@ -95,8 +96,12 @@ def plan_vacuum(storage: Storage, *, versions_kept: int = VERSIONS_KEPT, min_age
             "row files": [
                 info
                 for info in manifests
-                if info.path.endswith(".parquet") and info.path not in row_files and old_enough(info)
+                if info.path.endswith(".parquet")
+                and not info.path.startswith(f"{SIGNALS_FOLDER}/")
+                and info.path not in row_files
+                and old_enough(info)
             ],
+            "signals": _signals(storage, loaded, manifests, old_enough),
             "clips": _former_files(storage, loaded, old_enough),
             "frame stores": _frame_stores(storage, loaded, old_enough),
         },
@@ -177,3 +182,22 @@ def _frame_stores(
             video_ids = read_commit(storage, ref, commit, ["video_id"])["video_id"].unique().to_pylist()
             used |= {f"frames/{ref.partition}/{video_id}.parquet" for video_id in video_ids}
     return [info for info in storage.list("frames") if info.path not in used and old_enough(info)]
+
+
+def _signals(
+    storage: Storage,
+    commits: Iterable[tuple[ManifestRef, Commit]],
+    manifests: Iterable[FileInfo],
+    old_enough: Callable[[FileInfo], bool],
+) -> list[FileInfo]:
+    """Signals that no row in these commits of ``clips`` is made of."""
+    used: set[str] = set()
+    for ref, commit in commits:
+        if ref.asset == "clips":
+            rows = read_commit(storage, ref, commit, ["video_id", "signals_key"]).group_by(["video_id", "signals_key"])
+            used |= {
+                signals_path(ref.partition, row["video_id"], row["signals_key"])
+                for row in rows.aggregate([]).to_pylist()
+            }
+    start = f"{SIGNALS_FOLDER}/"
+    return [info for info in manifests if info.path.startswith(start) and info.path not in used and old_enough(info)]

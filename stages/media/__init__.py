@@ -1,4 +1,4 @@
-"""Video files: probing, decoding, the frame store, motion, cutting clips, encoding, previews.
+"""Video files: probing, decoding, the frame store, cutting clips, encoding, previews.
 
 In: the URI of a source, or a clip's row. Out: facts of the source, frames with PTS, frame stores, files of clips.
 `clip_tasks`, `frame_store`, `load_frames` and `sampling` are light to import. Names that need av, cv2 or PIL are
@@ -30,7 +30,6 @@ __all__ = [
     "CutJob",
     "DecodedFrame",
     "Encoding",
-    "FlowRecorder",
     "FrameLoader",
     "FrameStore",
     "LoadFramesStage",
@@ -40,7 +39,6 @@ __all__ = [
     "StoreReplaced",
     "StoreWriter",
     "UprightScaler",
-    "VectorRecorder",
     "check_encoder",
     "clip_length",
     "clip_task",
@@ -49,6 +47,7 @@ __all__ = [
     "displayed_size",
     "encode_preview",
     "evenly_spaced_indices",
+    "fit",
     "frames_key",
     "open_store",
     "open_video",
@@ -64,11 +63,10 @@ __all__ = [
 if TYPE_CHECKING:
     from stages.media.container import open_video, open_video_file, video_stream
     from stages.media.cut import ClipFile, CutJob, NotCopyable, cut_clip, read_clip_file
-    from stages.media.decode import MAX_PTS, DecodedFrame, UprightScaler, decode_frames, displayed_size
+    from stages.media.decode import MAX_PTS, DecodedFrame, UprightScaler, decode_frames, displayed_size, fit
     from stages.media.encode import Encoding, check_encoder
     from stages.media.frame_loader import FrameLoader
     from stages.media.frames import StoreWriter
-    from stages.media.motion import FlowRecorder, VectorRecorder
     from stages.media.preview import encode_preview, select_preview_pts
     from stages.media.probing import probe
 else:
@@ -76,11 +74,10 @@ else:
         __name__,
         container=("open_video", "open_video_file", "video_stream"),
         cut=("ClipFile", "CutJob", "NotCopyable", "cut_clip", "read_clip_file"),
-        decode=("MAX_PTS", "DecodedFrame", "UprightScaler", "decode_frames", "displayed_size"),
+        decode=("MAX_PTS", "DecodedFrame", "UprightScaler", "decode_frames", "displayed_size", "fit"),
         encode=("Encoding", "check_encoder"),
         frame_loader=("FrameLoader",),
         frames=("StoreWriter",),
-        motion=("FlowRecorder", "VectorRecorder"),
         preview=("encode_preview", "select_preview_pts"),
         probing=("probe",),
     )

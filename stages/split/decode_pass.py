@@ -1,46 +1,39 @@
-"""The one decode of a video, which gives its clips, frame store and motion."""
+"""The one decode of a video, which fills its frame store and its signals."""
 
 import itertools
 from array import array
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from fractions import Fraction
 from types import TracebackType
 from typing import Any, Self
 
-import cv2
 import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from stages import heartbeat, registry
+from stages import heartbeat
 from stages.errors import CorruptStream, Reason
 from stages.media import (
     MAX_PTS,
     DecodedFrame,
-    FlowRecorder,
     NearestSampler,
     StoreWriter,
     UprightScaler,
-    VectorRecorder,
     decode_frames,
     displayed_size,
     frames_key,
-    open_video,
     store_path,
     video_stream,
 )
 from stages.params import SplitParams
+from stages.signals import FrameScaler, Samples, Signals, create_recorders
 from stages.split import heap
-from stages.split.rows import make_clip, shared_columns
-from stages.split.spans import Piece, Timeline
 from stages.split.splitter import Splitter
-from stages.stage import WorkerMetadata
-from stages.storage import Storage, stat_source
-from stages.tasks import Clip, Rejected, Row, Size, Span, Video
+from stages.storage import Storage
+from stages.tasks import Rejected, Size, Video
 
 MIN_SIDE_PX = 16
 """Lower limit of both sides: a smaller video has no visible content and is smaller than a codec's block."""
@@ -49,40 +42,30 @@ HEAP_TRIM_INTERVAL_FRAMES = 1500
 """The heap is trimmed after so many frames, and after each video: some 0.4 % of the time."""
 MAX_PENDING_BATCHES = 2
 """Batches that the decoder may be ahead of the splitter; limits the pictures of one video in memory."""
+SPLITTER_MEASURE = "splitter"
+"""Name among the signals of what the splitter measured."""
 
 
 class DecodePass:
-    """Splits videos, one after another, each by one decode.
+    """Decodes videos, one after another, each once.
 
     Args:
         params: of the phase.
-        root: the root that holds the frame store.
-        worker: device and threads for the splitter.
+        storage: of the root that holds the frame store.
+        splitter: set up; it gets its pictures.
     """
 
-    def __init__(self, params: SplitParams, root: str, worker: WorkerMetadata) -> None:
+    def __init__(self, params: SplitParams, storage: Storage, splitter: Splitter) -> None:
         self._params = params
-        self._storage = Storage(root)
-        self._splitter: Splitter = registry.load("splitter", params.method)(params)
-        self._splitter.setup(worker)
-        cv2.setNumThreads(worker.num_threads)
+        self._storage = storage
+        self._splitter = splitter
 
-    def run(self, video: Video) -> Video | Rejected:
-        """The video with its clips, or the reason why it has none. The frame store is written before this returns.
+    def run(self, video: Video, container: InputContainer) -> Signals | Rejected:
+        """The signals of the video, or the reason why it has none. The frame store is written before this returns.
 
         Raises:
-            SourceError: the source is gone, cannot be opened, or nothing of it decodes.
+            SourceError: nothing of the source decodes.
         """
-        if video.columns.get("etag") not in (None, stat_source(video.uri).etag):
-            detail = f"The source is no longer the one that was listed: {video.uri}. List it again."
-            return Rejected(Reason.SUPERSEDED, detail, is_transient=True)
-        try:
-            with open_video(video.uri) as container:
-                return self._run(video, container)
-        finally:
-            heap.trim()  # the next video's frames have other sizes
-
-    def _run(self, video: Video, container: InputContainer) -> Video | Rejected:
         stream = video_stream(container)
         frames = decode_frames(container, export_vectors="vectors" in self._params.signals)
         first = next(frames)
@@ -91,15 +74,9 @@ class DecodePass:
             return _too_small(size)
         with self._store_writer(video, stream) as writer, _SplitterThread(self._splitter) as splitter_thread:
             collector = _FrameCollector(self._params, stream, writer, splitter_thread)
-            stream_error = collector.consume(itertools.chain([first], frames))
+            error = collector.consume(itertools.chain([first], frames))
             writer.close()
-        timeline = collector.timeline()
-        pieces = self._splitter.pieces(timeline)
-        clips = [collector.with_motion(make_clip(video, piece, timeline)) for piece in self._limited(pieces)]
-        shared = shared_columns(video, self._params, len(timeline))
-        if not clips:
-            return self._rejected_without_clips(timeline, shared, stream_error)
-        return replace(video, clips=tuple(_with_columns(clip, shared) for clip in clips), error=stream_error)
+        return collector.signals(self._splitter, error)
 
     def _store_writer(self, video: Video, stream: VideoStream) -> StoreWriter:
         params = self._params
@@ -111,34 +88,14 @@ class DecodePass:
             pixel_aspect=stream.sample_aspect_ratio,
         )
 
-    def _limited(self, pieces: list[Piece]) -> list[Piece]:
-        return pieces[: self._params.max_clips] if self._params.max_clips else pieces
-
-    def _rejected_without_clips(self, timeline: Timeline, shared: Row, stream_error: str | None) -> Rejected:
-        shortest = self._params.min_length_s
-        length_s = timeline.span(0, len(timeline)).duration_s
-        if length_s < shortest:
-            reason, detail = Reason.TOO_SHORT, f"The video lasts {length_s:.3f} s, split.min_length_s is {shortest} s."
-        else:
-            reason = Reason.NO_CLIPS
-            detail = (
-                f"No part of the video makes a clip of at least split.min_length_s = {shortest} s between shot changes"
-                f"{' and keyframes' if self._params.snap_to_keyframes else ''}."
-            )
-        return Rejected(reason, f"{detail} {stream_error}" if stream_error else detail, shared)
-
 
 def _too_small(size: Size) -> Rejected:
     detail = f"The picture is {size.width}x{size.height} pixels, both sides must be at least {MIN_SIDE_PX}."
     return Rejected(Reason.TOO_SMALL, detail)
 
 
-def _with_columns(clip: Clip, shared: Row) -> Clip:
-    return replace(clip, columns={**shared, **clip.columns})
-
-
 class _FrameCollector:
-    """Collects PTS, keyframes, sampled frames and motion in one pass. Its memory grows by some 20 bytes per frame."""
+    """Hands each frame to the frame store, the recorders and the splitter. Its memory grows by some bytes a frame."""
 
     def __init__(
         self, params: SplitParams, stream: VideoStream, writer: StoreWriter, splitter_thread: "_SplitterThread"
@@ -148,74 +105,63 @@ class _FrameCollector:
         self._writer = writer
         self._splitter_thread = splitter_thread
         self._sampler = NearestSampler(params.frames_fps, self._time_base)
-        aspect = stream.sample_aspect_ratio
-        self._flow = FlowRecorder(self._time_base, aspect) if "flow" in params.signals else None
-        self._vectors = VectorRecorder(self._rate) if "vectors" in params.signals else None
+        self._frame_scaler = FrameScaler(stream.sample_aspect_ratio)
+        self._recorders = create_recorders(
+            params.signals, fps=params.frames_fps, time_base=self._time_base, rate=self._rate
+        )
         self._previous: DecodedFrame | None = None
-        self._previous_sampled = False
-        self.pts = array("q")
+        self._pts = array("q")
         self._keyframes = array("q")
 
     def consume(self, frames: Iterator[DecodedFrame]) -> str | None:
         """Process all frames. Returns the stream's decoding error, or None."""
-        stream_error: str | None = None
+        error: str | None = None
         try:
             for decoded in frames:
                 self._push(decoded)
-        except CorruptStream as error:
-            stream_error = f"{type(error).__name__}: {error}"
+        except CorruptStream as fault:
+            error = f"{type(fault).__name__}: {fault}"
         if self._previous is not None and self._sampler.finish():
             self._writer.add(self._previous)
         self._splitter_thread.finish()
-        return stream_error
+        return error
+
+    def signals(self, splitter: Splitter, error: str | None) -> Signals:
+        """What was measured of the consumed frames."""
+        samples = {each.name: each.samples() for each in self._recorders}
+        measured = splitter.measured()
+        if measured is not None:
+            samples[SPLITTER_MEASURE] = Samples(np.arange(len(self._pts)), dict(measured))
+        pts, keyframes = (np.frombuffer(each, np.int64) for each in (self._pts, self._keyframes))
+        return Signals(pts, keyframes, self._end_pts(), self._time_base, error, samples)
 
     def _push(self, current: DecodedFrame) -> None:
         heartbeat.count("decoded_frames")
-        self.pts.append(current.pts)
+        self._pts.append(current.pts)
         if current.is_keyframe:
             self._keyframes.append(current.index)
-        previous = self._previous
         selection = self._sampler.push(current.pts)
-        if selection.previous and previous is not None:
-            self._writer.add(previous)
+        if selection.previous and self._previous is not None:
+            self._writer.add(self._previous)
         if selection.current:
             self._writer.add(current)
-        if self._flow is not None and previous is not None and (selection.previous or self._previous_sampled):
-            self._flow.measure(previous, current)
-        if self._vectors is not None:
-            self._vectors.push(current)
+        pictures = self._frame_scaler(current)
+        for recorder in self._recorders:
+            recorder.push(pictures)
         self._splitter_thread.push(current)
-        self._previous, self._previous_sampled = current, selection.current
-        if len(self.pts) % HEAP_TRIM_INTERVAL_FRAMES == 0:
+        self._previous = current
+        if len(self._pts) % HEAP_TRIM_INTERVAL_FRAMES == 0:
             heap.trim()
-
-    def timeline(self) -> Timeline:
-        """The timeline of the decoded frames."""
-        return Timeline(self.pts, self._end_pts(), self._time_base, self._keyframes)
 
     def _end_pts(self) -> int:
         """End of the last frame, by its own duration, else the previous frame's, else the frame rate."""
         last = self._previous
         duration = last.frame.duration if last is not None else 0
-        if duration <= 0 and len(self.pts) > 1:
-            duration = self.pts[-1] - self.pts[-2]
+        if duration <= 0 and len(self._pts) > 1:
+            duration = self._pts[-1] - self._pts[-2]
         if duration <= 0 and self._rate:
             duration = round(1 / (self._rate * self._time_base))
-        return min(MAX_PTS, self.pts[-1] + max(1, duration))
-
-    def with_motion(self, clip: Clip) -> Clip:
-        """The clip with columns for its motion."""
-        return replace(clip, columns={**clip.columns, **self._motion_columns(clip.span)})
-
-    def _motion_columns(self, span: Span) -> Row:
-        flow = self._flow.statistics(span) if self._flow is not None else None
-        vectors = self._vectors.statistics(span) if self._vectors is not None else None
-        return {
-            "flow_mean": flow.mean if flow else None,
-            "flow_p95": flow.p95 if flow else None,
-            "vectors_mean": vectors.mean if vectors else None,
-            "vectors_patch_min": vectors.patch_min if vectors else None,
-        }
+        return min(MAX_PTS, self._pts[-1] + max(1, duration))
 
 
 class _SplitterThread:

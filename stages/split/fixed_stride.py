@@ -1,11 +1,23 @@
 """Splits a video into clips at a fixed stride, independent of its content."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
 from stages.split.spans import Piece, Shot, Timeline, fixed_stride, snap_inward
 from stages.split.splitter import Splitter
 
 
 class FixedStrideSplitter(Splitter):
     """Makes clips of ``clip_length_s`` every ``stride_s``; the last may be shorter, down to ``min_length_s``."""
+
+    def measured(self) -> Mapping[str, NDArray[Any]]:
+        """Nothing."""
+        return {}
+
+    def restore(self, measured: Mapping[str, NDArray[Any]]) -> None:
+        """Take nothing back."""
 
     def pieces(self, timeline: Timeline) -> list[Piece]:
         """The clips. The whole video counts as one shot."""

@@ -1,5 +1,6 @@
 """Splits a video at shot changes, found by TransNetV2 and, between static images, by pixel differences."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from stages.split.spans import (
     split_shot,
 )
 from stages.split.splitter import Splitter
-from stages.split.static_cuts import StaticCutDetector
+from stages.split.static_cuts import StaticCutDetector, static_cuts
 from stages.stage import WorkerMetadata
 from stages.tasks import Size, exact_fraction
 
@@ -42,6 +43,7 @@ class ShotSplitter(Splitter):
         self._create_detector: Any = None
         self._detector: Any = None
         self._static_detector = StaticCutDetector()
+        self._measured: Mapping[str, NDArray[Any]] = {}
 
     def identity(self) -> dict[str, Any]:
         """The network's name and the hash of its weights."""
@@ -57,29 +59,45 @@ class ShotSplitter(Splitter):
         """Start a new video."""
         self._detector = self._create_detector()
         self._static_detector = StaticCutDetector()
+        self._measured = {}
 
     def push(self, pictures: NDArray[np.uint8]) -> None:
         """Add the next frames."""
         self._detector.push(pictures)
         self._static_detector.push(pictures)
 
+    def measured(self) -> Mapping[str, NDArray[Any]]:
+        """``shot_probability``, and ``still_change``, the mean change against the frame before in grey levels."""
+        if not self._measured:
+            changes = self._static_detector.changes()
+            self._measured = {"shot_probability": self._detector.finish(), "still_change": changes}
+        return self._measured
+
+    def restore(self, measured: Mapping[str, NDArray[Any]]) -> None:
+        """Take back both."""
+        self._measured = measured
+
+    def measure_identity(self) -> dict[str, Any]:
+        """The network, and its padding at the ends of a stream, which ``compat=nemo`` changes."""
+        return {**self.identity(), "compat": self.params.compat}
+
     def pieces(self, timeline: Timeline) -> list[Piece]:
         """The pieces that become clips; with ``compat=nemo`` by NeMo Curator's rules."""
         params = self.params
         if params.compat == "nemo":
-            return self._nemo_pieces(self._detector.finish().tolist(), timeline)
+            return self._nemo_pieces(self.measured()["shot_probability"].tolist(), timeline)
         rules = LengthRules(params.min_length_s, params.max_length_s, params.crop_s, params.max_length_mode)
         allowed = self.boundaries(timeline)
         return [piece for shot in self.shots(timeline) for piece in split_shot(shot, timeline, rules, allowed)]
 
     def shots(self, timeline: Timeline) -> list[Shot]:
         """The shots of the pushed video; each shot change has the network's probability."""
-        probabilities: list[float] = self._detector.finish().tolist()
+        probabilities: list[float] = self.measured()["shot_probability"].tolist()
         cuts = find_cuts(probabilities, self.params.threshold)
         if self.params.static_threshold:
-            frames = self._static_detector.cuts(timeline, self.params.static_threshold)
-            static_cuts = [(frame, probabilities[frame - 1]) for frame in frames]
-            cuts = merge_cuts(cuts, static_cuts, distance=SAME_CUT_FRAMES)
+            still = static_cuts(self.measured()["still_change"], timeline, self.params.static_threshold)
+            still_cuts = [(frame, probabilities[frame - 1]) for frame in still]
+            cuts = merge_cuts(cuts, still_cuts, distance=SAME_CUT_FRAMES)
         return shots_between(cuts, len(timeline))
 
     def _nemo_pieces(self, probabilities: list[float], timeline: Timeline) -> list[Piece]:

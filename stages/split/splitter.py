@@ -1,7 +1,7 @@
 """The interface of splitters, which divide a video into clips. Users implement it for their own splitters."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +15,8 @@ from stages.tasks import Size
 
 class Splitter(ABC):
     """Divides videos into pieces, one after another: `begin`, `push` while the video is decoded, `pieces` at its end.
+
+    `measured` and `restore` are optional: where they are defined, cutting by other parameters decodes nothing.
 
     Its module must be light to import, since the driver calls `identity`; models are loaded in `setup`, in the worker.
 
@@ -42,6 +44,22 @@ class Splitter(ABC):
 
     def push(self, pictures: NDArray[np.uint8]) -> None:  # noqa: B027 - optional
         """Add the next frames, uint8 ``[N, H, W, 3]``, RGB. Called from one thread, which is not the decoder's."""
+
+    def measured(self) -> Mapping[str, NDArray[Any]] | None:
+        """What `pieces` takes from the pushed pictures: by column, one value a frame. Called after the last push.
+
+        It is stored, so that a video is cut anew, by other parameters, without being decoded: `restore` takes it back.
+        None, the default, has the video decoded each time.
+        """
+        return None
+
+    def restore(self, measured: Mapping[str, NDArray[Any]]) -> None:
+        """Take what `measured` gave of a video, in place of `begin` and its pictures."""
+        raise NotImplementedError(f"{type(self).__name__} must define restore, since it defines measured.")
+
+    def measure_identity(self) -> dict[str, Any]:
+        """What `measured` depends on beside the pictures."""
+        return self.identity()
 
     @abstractmethod
     def pieces(self, timeline: Timeline) -> list[Piece]:

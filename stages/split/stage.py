@@ -11,7 +11,7 @@ from stages.tasks import Rejected, VideoTask
 
 
 class SplitStage(ProcessingStage[VideoTask, VideoTask]):
-    """Decodes a video once: finds its clips, measures motion, fills the frame store.
+    """Decodes a video once, which fills its frame store and signals; finds its clips.
 
     Args:
         params: of the phase.
@@ -24,7 +24,7 @@ class SplitStage(ProcessingStage[VideoTask, VideoTask]):
     def __init__(self, params: SplitParams, root: str) -> None:
         self.params = params
         self.root = root
-        self._decode_pass: Any = None
+        self._cutter: Any = None
 
     def outputs(self) -> Fields:
         """Adds clips with their columns."""
@@ -32,7 +32,7 @@ class SplitStage(ProcessingStage[VideoTask, VideoTask]):
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         """Load the splitter and its model."""
-        self._decode_pass = lazy.load("stages.split.decode_pass:DecodePass")(self.params, self.root, worker_metadata)
+        self._cutter = lazy.load("stages.split.video_cutter:VideoCutter")(self.params, self.root, worker_metadata)
 
     def process(self, task: VideoTask) -> VideoTask | Rejected:
         """The task with the video's clips; rejected where the video has none.
@@ -40,9 +40,9 @@ class SplitStage(ProcessingStage[VideoTask, VideoTask]):
         Raises:
             SourceError: the source is gone, cannot be opened, or nothing of it decodes.
         """
-        result: Any = self._decode_pass.run(task.data)
+        result: Any = self._cutter.run(task.data)
         return result if isinstance(result, Rejected) else replace(task, data=result)
 
     def teardown(self) -> None:
         """Release the model."""
-        self._decode_pass = None
+        self._cutter = None

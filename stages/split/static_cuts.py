@@ -16,7 +16,7 @@ MAX_STATIC_RATIO = 0.1
 
 
 class StaticCutDetector:
-    """Measures the difference between successive frames, and finds isolated changes among static frames."""
+    """Measures the difference between successive frames."""
 
     def __init__(self) -> None:
         self._changes = array("f")
@@ -32,15 +32,22 @@ class StaticCutDetector:
         self._changes.extend(steps.mean(axis=(1, 2, 3)).tolist())
         self._last = current[-1]
 
-    def cuts(self, timeline: Timeline, threshold: float) -> list[int]:
-        """First frames of static images that differ from the static image before by at least `threshold` grey levels.
+    def changes(self) -> NDArray[np.float32]:
+        """For each pushed frame the mean change against the one before, in grey levels of 255; 0 for the first."""
+        return np.array(self._changes, np.float32)
 
-        Frames are static for a second before and after a cut, so none is found within a second of the stream's ends.
-        """
-        changes = np.frombuffer(self._changes, np.float32)
-        return [
-            frame for frame in np.flatnonzero(changes >= threshold).tolist() if _is_isolated(frame, changes, timeline)
-        ]
+
+def static_cuts(changes: NDArray[np.float32], timeline: Timeline, threshold: float) -> list[int]:
+    """First frames of static images that differ from the static image before by at least `threshold` grey levels.
+
+    Frames are static for a second before and after a cut, so none is found within a second of the stream's ends.
+
+    Args:
+        changes: from `StaticCutDetector.changes`.
+        timeline: of the same stream.
+        threshold: in grey levels of 255.
+    """
+    return [frame for frame in np.flatnonzero(changes >= threshold).tolist() if _is_isolated(frame, changes, timeline)]
 
 
 def _is_isolated(frame: int, changes: NDArray[np.float32], timeline: Timeline) -> bool:

@@ -9,6 +9,7 @@ from stages.errors import TRANSIENT_REASONS
 from stages.manifest import Commit, ManifestRef, committed_partitions, last_commit, load_commit, read_manifest
 from stages.manifest.row_files import read_footer
 from stages.schemas import ASSETS
+from stages.signals import SIGNALS_FOLDER
 from stages.storage import Storage
 from stages.tasks import Row
 
@@ -45,7 +46,8 @@ def check_files_whole(storage: Storage, ref: ManifestRef, commit: Commit) -> Non
 
 def row_files(root: Path | str) -> set[str]:
     """Paths of all row files below the root, committed or not."""
-    return {info.path for info in Storage(root).list("manifests") if info.path.endswith(".parquet")}
+    found = {info.path for info in Storage(root).list("manifests") if info.path.endswith(".parquet")}
+    return {path for path in found if not path.startswith(f"{SIGNALS_FOLDER}/")}
 
 
 def lasting_rows(root: Path | str) -> Counter[str]:

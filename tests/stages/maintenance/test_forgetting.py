@@ -23,6 +23,7 @@ from stages.manifest import (
     write_without_source,
 )
 from stages.params import ReadParams
+from stages.signals import signals_path
 from stages.sources import Register, Source, read_members, register_batches, register_sources, registered_partitions
 from stages.storage import Storage
 from stages.tasks import Row
@@ -57,6 +58,7 @@ def make_version(storage: Storage, variant: int) -> None:
             for ending in ("mp4", "json"):
                 storage.write_bytes(f"former/{name}.{ending}", source.uri.encode())
             storage.write_bytes(f"frames/{partition}/{source.video_id}.parquet", source.uri.encode())
+            storage.write_bytes(signals_path(partition, source.video_id, f"key{variant}"), source.uri.encode())
             paths = {"path": f"{name}.mp4", "metadata_path": f"{name}.json"}
             rows.append(row(source, partition, clip_id=clip_id(source), **paths))
         commit_items(ManifestRef(storage.root, "dataset", partition), [(f"{each['path']}", [each]) for each in rows])
@@ -122,7 +124,7 @@ def test_forgotten_source_leaves_no_trace_and_others_stay_whole(storage: Storage
         "dataset": 2,
     }
     counts = {kind: len(infos) for kind, infos in removed.files.items() if infos}
-    assert counts == {"clip files": 4, "frame stores": 1}
+    assert counts == {"clip files": 4, "frame stores": 1, "signals": 2}
 
 
 def test_commits_stay_as_they_would_have_been_made(storage: Storage) -> None:
@@ -142,7 +144,11 @@ def test_commits_stay_as_they_would_have_been_made(storage: Storage) -> None:
 @pytest.mark.parametrize("steps", [1, 2, 3])
 def test_forgetting_that_was_killed_is_ended_by_the_next(storage: Storage, steps: int) -> None:
     """After each of its first steps, versions still name files that are there."""
-    refs = [ManifestRef(storage.root, *info.path.split("/")[1:3]) for info in storage.list("manifests")]
+    refs = [
+        ManifestRef(storage.root, *info.path.split("/")[1:3])
+        for info in storage.list("manifests")
+        if "/_commits/" in info.path
+    ]
     rows = [found for ref in set(refs) if (found := find_source_rows(storage, ref, GONE.uri)).files]
     Register(storage).forget(GONE.uri)
     for found in rows[: (0, 1, len(rows))[steps - 1]]:

@@ -9,6 +9,7 @@ import pytest
 from stages.errors import ManifestError
 from stages.maintenance import plan_vacuum, vacuum
 from stages.manifest import ManifestRef, last_commit, read_manifest, tag_version, version_numbers
+from stages.signals import signals_path
 from stages.storage import Storage
 from stages.tasks import Row
 from stages.write.publishing import publish, read_dataset_file
@@ -20,7 +21,8 @@ PARTITION = "p"
 def row(number: int, variant: int) -> Row:
     name = f"{PARTITION}/{number:020x}-{variant:08x}"
     ids = {"partition": PARTITION, "video_id": f"v{number}", "clip_id": f"{number:020x}"}
-    return {**ids, "path": f"{name}.mp4", "metadata_path": f"{name}.json", "status": "kept"}
+    decode = {"signals_key": f"key{variant % 2}"}
+    return {**ids, **decode, "path": f"{name}.mp4", "metadata_path": f"{name}.json", "status": "kept"}
 
 
 def make_version(storage: Storage, rows: list[Row]) -> None:
@@ -30,6 +32,7 @@ def make_version(storage: Storage, rows: list[Row]) -> None:
             if not storage.exists(f"dataset/{path}") and not storage.exists(f"former/{path}"):
                 storage.write_bytes(f"former/{path}", path.encode())
         storage.write_bytes(f"frames/{PARTITION}/{each['video_id']}.parquet", b"frames")
+        storage.write_bytes(signals_path(PARTITION, each["video_id"], each["signals_key"]), b"signals")
     for asset in ("clips", "dataset"):
         commit_items(
             ManifestRef(storage.root, asset, PARTITION), [(f"{each['path']} {asset}", [each]) for each in rows]
@@ -71,6 +74,7 @@ def test_plan_removes_nothing_and_names_what_a_vacuum_removes(storage: Storage) 
         "commits": 2 * 2,
         "row files": 2 * 2,
         "clips": 2 * 2 * 2,
+        "signals": 2,
         "frame stores": 2,
     }
     vacuum(storage, versions_kept=2)
@@ -90,6 +94,8 @@ def test_vacuum_leaves_kept_and_tagged_versions_whole(storage: Storage) -> None:
         for each in rows:
             assert read_dataset_file(storage, each["path"], PARTITION) == each["path"].encode()
             assert storage.exists(f"frames/{PARTITION}/{each['video_id']}.parquet")
+    for each in read_manifest(storage.root, "clips", version=4).to_pylist():
+        assert storage.exists(signals_path(PARTITION, each["video_id"], each["signals_key"]))
     with pytest.raises(ManifestError, match="Version must be one of those"):
         read_manifest(storage.root, "dataset", version=3)
 
@@ -100,7 +106,7 @@ def test_vacuum_leaves_young_files(storage: Storage) -> None:
     assert {kind: count for kind, (count, _) in plan.counts().items() if count} == {"versions": 3, "commits": 6}
     age(storage, 48 * 3600)
     counts = {kind: count for kind, (count, _) in vacuum(storage, versions_kept=1).counts().items() if count}
-    assert counts == {"row files": 6, "clips": 12, "frame stores": 3}
+    assert counts == {"row files": 6, "signals": 3, "clips": 12, "frame stores": 3}
 
 
 def test_vacuum_leaves_a_commit_that_is_not_published_yet(storage: Storage) -> None:

@@ -16,6 +16,7 @@ from stages.media import frames_key, open_store
 from stages.params import ExecutorParams, SplitParams
 from stages.phase import PhaseReport
 from stages.run import open_session
+from stages.signals import signals_path
 from stages.storage import Storage, digest, stat_source
 from stages.tasks import Row
 from tests.made_tables import commit_items
@@ -97,6 +98,46 @@ def test_split_again_computes_nothing(tmp_path: Path) -> None:
     report = run(tmp_path, method="fixed_stride")
     assert (report.items, report.reused, report.computed) == (2, 2, 0)
     assert run(tmp_path, method="fixed_stride", min_length_s=3).computed == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "changed"),
+    [
+        ("shots", {"threshold": 0.9, "static_threshold": 0, "min_length_s": 0.5, "max_length_s": 1.5, "crop_s": 0.04}),
+        ("shots", {"max_length_mode": "truncate", "max_clips": 2, "snap_to_keyframes": True, "max_length_s": 4}),
+        ("fixed_stride", {"clip_length_s": 1.5, "stride_s": 0.5, "min_length_s": 0}),
+    ],
+)
+def test_video_is_cut_anew_without_being_decoded(tmp_path: Path, method: str, changed: dict[str, Any]) -> None:
+    path = three_shots(tmp_path / "a.mp4")
+    before = {"min_length_s": 1, "crop_s": 0.2} if method == "shots" else {"clip_length_s": 3, "min_length_s": 1}
+    split(tmp_path / "root", [path], method=method, **before)
+    report = run(tmp_path / "root", method=method, **{**before, **changed})
+    fresh = split(tmp_path / "fresh", [path], method=method, **{**before, **changed})
+    assert (report.computed, report.counters.get("decoded_frames"), report.counters["recut_videos"]) == (1, None, 1)
+    assert fresh.counters["decoded_frames"] == 225
+    assert clips(tmp_path / "root") == clips(tmp_path / "fresh")
+
+
+@pytest.mark.parametrize("changed", [{"frames_fps": 4}, {"signals": ["vectors"]}, {"compat": "nemo"}])
+def test_what_a_decode_depends_on_decodes_again(tmp_path: Path, changed: dict[str, Any]) -> None:
+    split(tmp_path, [three_shots(tmp_path / "a.mp4")])
+    assert run(tmp_path, **changed).counters["decoded_frames"] == 225
+    assert run(tmp_path, **changed, crop_s=0.1).counters["recut_videos"] == 1
+
+
+def test_video_whose_signals_are_gone_is_decoded_again(tmp_path: Path) -> None:
+    split(tmp_path, [three_shots(tmp_path / "a.mp4")])
+    [row] = {(row["video_id"], row["signals_key"]) for row in clips(tmp_path)}
+    os.remove(tmp_path / signals_path("p", *row))
+    assert run(tmp_path, crop_s=0.1).counters["decoded_frames"] == 225
+    assert (tmp_path / signals_path("p", *row)).exists()
+
+
+def test_splitter_that_stores_nothing_decodes_each_time(tmp_path: Path) -> None:
+    method = "tests.stages.split.counting_splitter:CountingSplitter"
+    split(tmp_path, [three_shots(tmp_path / "a.mp4")], method=method)
+    assert run(tmp_path, method=method, crop_s=0.1).counters["decoded_frames"] == 225
 
 
 def tiny(path: Path) -> Path:

@@ -12,7 +12,7 @@ from stages.params import SplitParams
 from stages.split.fixed_stride import FixedStrideSplitter
 from stages.split.shots import PICTURE_SIZE, ShotSplitter
 from stages.split.spans import Timeline
-from stages.split.static_cuts import StaticCutDetector
+from stages.split.static_cuts import StaticCutDetector, static_cuts
 from stages.stage import NodeInfo, WorkerMetadata
 from tests.videos import Picture, noise_shot, slides, three_shots
 
@@ -97,7 +97,7 @@ def still_cuts(pictures: list[Picture], threshold: float = 3, rate: int = 25) ->
     detector = StaticCutDetector()
     for start in range(0, len(pictures), 20):
         detector.push(np.stack(pictures[start : start + 20]))
-    return detector.cuts(steady(len(pictures), rate), threshold)
+    return static_cuts(detector.changes(), steady(len(pictures), rate), threshold)
 
 
 def flat(grey: int, num_frames: int) -> list[Picture]:

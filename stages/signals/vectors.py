@@ -1,115 +1,46 @@
-"""Motion of a video: optical flow and codec motion vectors, recorded while it is decoded, with statistics by span."""
+"""Motion vectors of the codec, two samples a second; NeMo Curator's motion score, for any span."""
 
-import math
 from array import array
-from bisect import bisect_left
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
-import av
-import cv2
 import numpy as np
 from av.sidedata.sidedata import SideDataContainer, Type
 from numpy.typing import NDArray
 
-from stages.media.decode import DecodedFrame, UprightScaler, displayed_size, fit
-from stages.tasks import Size, Span
-
-FLOW_LONG_SIDE_PX = 160
-FLOW_SHORT_SIDE_PX = 32
-"""OpenCV's DIS flow crashes the process on images that are wide and lower than this (160x28 does, 160x32 does not)."""
+from stages.signals.frame_pictures import FramePictures
+from stages.signals.recorder import Recorder
+from stages.signals.samples import Samples
+from stages.tasks import Row, Size
 
 PATCH_PX = 256
 BLOCKS = ((8, 8), (16, 16), (16, 8), (8, 16))
 VECTOR_SAMPLES_PER_S = 2
 
 
-class FlowStatistics(NamedTuple):
-    """Optical flow of one span, in frame diagonals per second.
+class VectorRecorder(Recorder):
+    """Records the mean length of the motion vectors, as a fraction of height plus width, and that of each patch.
 
-    Attributes:
-        mean: over the span's samples.
-        p95: 95th percentile over the span's samples.
-    """
-
-    mean: float
-    p95: float
-
-
-class FlowRecorder:
-    """Records the mean optical flow between each sampled frame and the frame after it.
-
-    Args:
-        time_base: seconds per unit of PTS.
-        pixel_aspect: of the stream; None for square pixels.
-    """
-
-    def __init__(self, time_base: Fraction, pixel_aspect: Fraction | None) -> None:
-        self._time_base = time_base
-        self._pixel_aspect = pixel_aspect
-        self._method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        self._scaler: UprightScaler | None = None
-        self._diagonals_per_px = np.ones(2, np.float32)
-        self._starts, self._ends, self._values = array("q"), array("q"), array("d")
-
-    def measure(self, sampled: DecodedFrame, following: DecodedFrame) -> None:
-        """Record one sample; PTS must rise."""
-        scaler = self._scaler or self._create_scaler(sampled.frame)
-        flow = self._method.calc(scaler(sampled.frame), scaler(following.frame), None)  # type: ignore[call-overload]
-        seconds = float((following.pts - sampled.pts) * self._time_base)
-        length = float(np.linalg.norm(flow * self._diagonals_per_px, axis=2).mean()) / seconds
-        self._starts.append(sampled.pts)
-        self._ends.append(following.pts)
-        self._values.append(length)
-
-    def statistics(self, span: Span) -> FlowStatistics | None:
-        """Flow inside a span; None where the span holds no sampled frame together with the frame after it."""
-        first, last = bisect_left(self._starts, span.start_pts), bisect_left(self._ends, span.end_pts)
-        if first >= last:
-            return None
-        values = np.frombuffer(self._values, np.float64)[first:last]
-        return FlowStatistics(float(values.mean()), float(np.percentile(values, 95)))
-
-    def _create_scaler(self, frame: av.VideoFrame) -> UprightScaler:
-        displayed = displayed_size(frame, self._pixel_aspect)
-        small = fit(displayed, FLOW_LONG_SIDE_PX)
-        small = Size(max(FLOW_SHORT_SIDE_PX, small.width), max(FLOW_SHORT_SIDE_PX, small.height))
-        scale = np.array([displayed.width / small.width, displayed.height / small.height], np.float32)
-        self._diagonals_per_px = scale / math.hypot(displayed.width, displayed.height)
-        self._scaler = UprightScaler(small, pixel_format="gray")
-        return self._scaler
-
-
-class VectorStatistics(NamedTuple):
-    """Length of one span's motion vectors, as a fraction of height plus width.
-
-    Attributes:
-        mean: over pixels and samples.
-        patch_min: of the 256x256 patch with the least motion.
-    """
-
-    mean: float
-    patch_min: float
-
-
-class VectorRecorder:
-    """Records the codec's motion vectors, two samples per second; NeMo Curator's motion score, for any span.
-
-    A sample is the first frame with vectors at or after its sampling position: keyframes carry none.
+    A sample is the first frame with vectors at or after its sampling position: keyframes carry none. A frame with a
+    side below 256 pixels has none.
 
     Args:
         rate: the stream's average frames per second; None samples every frame.
     """
 
+    name = "vectors"
+    clip_columns = ("vectors_mean", "vectors_patch_min")
+
     def __init__(self, rate: Fraction | None) -> None:
         self._step = max(1, round((rate or 0) / VECTOR_SAMPLES_PER_S))
         self._next = 0
         self._size: tuple[int, int] | None = None
-        self._pts, self._means = array("q"), array("d")
+        self._frames, self._means = array("q"), array("d")
         self._patches: list[NDArray[np.float32]] = []
 
-    def push(self, decoded: DecodedFrame) -> None:
-        """Add the next frame; PTS must rise."""
+    def push(self, pictures: FramePictures) -> None:
+        """Add the next frame."""
+        decoded = pictures.decoded
         frame = decoded.frame
         if decoded.index < self._next or min(frame.width, frame.height) < PATCH_PX:
             return
@@ -120,17 +51,25 @@ class VectorRecorder:
         self._size = (frame.width, frame.height)
         self._next = (decoded.index // self._step + 1) * self._step
         mean, patches = vector_lengths(side_data.to_ndarray(), Size(*self._size))
-        self._pts.append(decoded.pts)
+        self._frames.append(decoded.index)
         self._means.append(mean)
-        self._patches.append(patches)
+        self._patches.append(patches.ravel())
 
-    def statistics(self, span: Span) -> VectorStatistics | None:
-        """Statistics of a span; None where no frame in it carries vectors, or a side is below 256 pixels."""
-        first, last = bisect_left(self._pts, span.start_pts), bisect_left(self._pts, span.end_pts)
-        if first >= last:
-            return None
-        patches = np.mean(self._patches[first:last], axis=0)
-        return VectorStatistics(sum(self._means[first:last]) / (last - first), float(patches.min()))
+    def samples(self) -> Samples:
+        """``vectors`` ``[N]`` and ``vectors_patches`` ``[N, patches]``."""
+        patches = np.stack(self._patches) if self._patches else np.zeros((0, 1), np.float32)
+        frames = np.frombuffer(self._frames, np.int64) if self._frames else np.zeros(0, np.int64)
+        return Samples(frames, {"vectors": np.array(self._means, np.float64), "vectors_patches": patches})
+
+    @classmethod
+    def reduce(cls, samples: Samples, start: int, end: int) -> Row:
+        """Mean over the samples, and of the patch with the least motion; None where no frame carries vectors."""
+        inside = samples.within(start, end)
+        if not len(inside):
+            return dict.fromkeys(cls.clip_columns)
+        means: list[float] = inside["vectors"].tolist()
+        patches = np.mean(inside["vectors_patches"], axis=0)
+        return {"vectors_mean": sum(means) / len(means), "vectors_patch_min": float(patches.min())}
 
 
 def vector_lengths(vectors: NDArray[np.void], size: Size) -> tuple[float, NDArray[np.float32]]:

@@ -2,7 +2,6 @@
 
 import gc
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -11,10 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stages.media.container import open_video, video_stream
-from stages.media.decode import decode_frames
-from stages.media.motion import FlowRecorder, FlowStatistics, VectorRecorder, vector_lengths
-from stages.tasks import Size, Span
+from stages.media import decode_frames, open_video
+from stages.signals import FrameScaler, Recorder, Samples
+from stages.signals.flow import FlowRecorder
+from stages.signals.vectors import VectorRecorder, vector_lengths
+from stages.tasks import Size
 from tests.videos import noise_shot, write_video
 
 KIND = np.dtype(
@@ -69,73 +69,64 @@ def test_vector_lengths_read_patches_as_bilinear_shrinking(offset: int) -> None:
     np.testing.assert_allclose(patches, cv2.resize(painted, None, fx=1 / 256, fy=1 / 256), rtol=1e-5)
 
 
-def measure_flow(path: Path) -> tuple[FlowRecorder, Span]:
+def record(recorder: Recorder, path: Path, *, export_vectors: bool = False) -> Samples:
+    """What a recorder measures of a video."""
     with open_video(str(path)) as container:
-        time_base = video_stream(container).time_base or Fraction(1)
-        recorder = FlowRecorder(time_base, None)
-        frames = list(decode_frames(container))
-    for before, after in pairwise(frames):
-        recorder.measure(before, after)
-    return recorder, Span(0, frames[-1].pts + 1, time_base)
+        scaler = FrameScaler(None)
+        for decoded in decode_frames(container, export_vectors=export_vectors):
+            recorder.push(scaler(decoded))
+    return recorder.samples()
+
+
+def every_frame() -> FlowRecorder:
+    return FlowRecorder(Fraction(1, 12800), fps=25)
 
 
 @pytest.mark.parametrize("width", [96, 320])
 def test_flow_is_speed_in_diagonals_a_second(tmp_path: Path, width: int) -> None:
     height = width * 2 // 3
     path = write_video(tmp_path / "a.mp4", noise_shot(1, 12, width=width, height=height, speed=width // 48))
-    recorder, whole = measure_flow(path)
     expected = 25 * (width // 48) / np.hypot(width, height)
-    assert recorder.statistics(whole) == pytest.approx(FlowStatistics(expected, expected), rel=0.25)
+    columns = FlowRecorder.reduce(record(every_frame(), path), 0, 12)
+    assert columns == pytest.approx({"flow_mean": expected, "flow_p95": expected}, rel=0.25)
 
 
 @pytest.mark.parametrize("size", [(128, 16), (16, 16), (16, 128)])
 def test_flow_survives_flat_pictures(tmp_path: Path, size: tuple[int, int]) -> None:
     width, height = size
-    recorder, whole = measure_flow(write_video(tmp_path / "a.mp4", noise_shot(1, 3, width=width, height=height)))
-    assert recorder.statistics(whole) is not None
+    path = write_video(tmp_path / "a.mp4", noise_shot(1, 3, width=width, height=height))
+    assert FlowRecorder.reduce(record(every_frame(), path), 0, 3)["flow_mean"] is not None
 
 
 def test_flow_counts_only_pairs_inside_the_span(tmp_path: Path) -> None:
     still, moving = noise_shot(1, 1) * 6, noise_shot(2, 6, speed=2)
-    recorder, _ = measure_flow(write_video(tmp_path / "a.mp4", still + moving))
-    before, after = (
-        recorder.statistics(Span(512 * first, 512 * last, Fraction(1, 12800))) for first, last in ((0, 6), (6, 12))
-    )
-    assert before is not None
-    assert after is not None
-    assert before.mean < 0.02 < 0.3 < after.mean
-    assert recorder.statistics(Span(0, 512, Fraction(1, 12800))) is None
+    samples = record(every_frame(), write_video(tmp_path / "a.mp4", still + moving))
+    before, after = (FlowRecorder.reduce(samples, first, last) for first, last in ((0, 6), (6, 12)))
+    assert before["flow_mean"] < 0.02 < 0.3 < after["flow_mean"]
+    assert FlowRecorder.reduce(samples, 0, 1) == {"flow_mean": None, "flow_p95": None}
 
 
 def test_vector_recorder_takes_two_samples_a_second(tmp_path: Path) -> None:
     pictures = noise_shot(1, 50, width=256, height=256, speed=4)
     path = write_video(tmp_path / "a.mp4", pictures, options={"g": "12", "bf": "0"})
-    recorder = VectorRecorder(Fraction(25))
-    with open_video(str(path)) as container:
-        for decoded in decode_frames(container, export_vectors=True):
-            recorder.push(decoded)
-    score = recorder.statistics(Span(0, 512 * 50, Fraction(1, 12800)))
-    assert score is not None
-    assert score.mean == pytest.approx(4 / 512, rel=0.3)
-    assert recorder.statistics(Span(-10, 0, Fraction(1, 12800))) is None
+    samples = record(VectorRecorder(Fraction(25)), path, export_vectors=True)
+    assert VectorRecorder.reduce(samples, 0, 50)["vectors_mean"] == pytest.approx(4 / 512, rel=0.3)
+    assert VectorRecorder.reduce(samples, 0, 0)["vectors_mean"] is None
 
 
 def test_vector_recorder_measures_nothing_on_small_pictures(tmp_path: Path) -> None:
-    recorder = VectorRecorder(Fraction(25))
-    with open_video(str(write_video(tmp_path / "a.mp4", noise_shot(1, 5, speed=4)))) as container:
-        for decoded in decode_frames(container, export_vectors=True):
-            recorder.push(decoded)
-    assert recorder.statistics(Span(0, 10**6, Fraction(1, 12800))) is None
+    path = write_video(tmp_path / "a.mp4", noise_shot(1, 5, speed=4))
+    assert len(record(VectorRecorder(Fraction(25)), path, export_vectors=True)) == 0
 
 
 def test_vector_recorder_lets_go_of_frames_without_the_garbage_collector(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", noise_shot(1, 40, width=256, height=256, speed=4), options={"bf": "0"})
-    recorder, alive = VectorRecorder(Fraction(2)), 0
+    recorder, scaler, alive = VectorRecorder(Fraction(2)), FrameScaler(None), 0
     gc.disable()
     try:
         with open_video(str(path)) as container:
             for decoded in decode_frames(container, export_vectors=True):
-                recorder.push(decoded)
+                recorder.push(scaler(decoded))
         alive = sum(type(thing) is av.VideoFrame for thing in gc.get_objects())
     finally:
         gc.enable()

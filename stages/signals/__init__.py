@@ -1,0 +1,37 @@
+"""The measures of the one decode: frames in, values a frame or sample out; of values and a clip's frames, its columns.
+
+All values of a video stand in one file, `signals_path`, so that cutting it anew and judging its clips anew decode
+nothing. `stored_signals` is light to import. Names that need av or cv2 are imported on first access, in a worker.
+"""
+
+from typing import TYPE_CHECKING
+
+from stages import lazy
+from stages.signals.samples import Samples
+from stages.signals.stored_signals import SIGNALS_FOLDER, Signals, read_signals, signals_path, write_signals
+
+__all__ = [
+    "SIGNALS_FOLDER",
+    "FrameScaler",
+    "Recorder",
+    "Samples",
+    "Signals",
+    "create_recorders",
+    "read_signals",
+    "recorder_versions",
+    "reduce_samples",
+    "signals_path",
+    "write_signals",
+]
+
+if TYPE_CHECKING:
+    from stages.signals.frame_pictures import FrameScaler
+    from stages.signals.recorder import Recorder
+    from stages.signals.recorders import create_recorders, recorder_versions, reduce_samples
+else:
+    __getattr__ = lazy.module_getattr(
+        __name__,
+        frame_pictures=("FrameScaler",),
+        recorder=("Recorder",),
+        recorders=("create_recorders", "recorder_versions", "reduce_samples"),
+    )

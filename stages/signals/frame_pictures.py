@@ -1,0 +1,59 @@
+"""Small pictures of a frame, each made once, whichever measures look at it."""
+
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.media import DecodedFrame, UprightScaler, displayed_size, fit
+from stages.tasks import Size
+
+
+class FrameScaler:
+    """Makes `FramePictures` of a video's frames. Keeps the scaler of each size; not thread-safe.
+
+    Args:
+        pixel_aspect: of the stream, width by height; None for square pixels.
+    """
+
+    def __init__(self, pixel_aspect: Fraction | None) -> None:
+        self._pixel_aspect = pixel_aspect
+        self._scalers: dict[tuple[Size, str], UprightScaler] = {}
+
+    def __call__(self, decoded: DecodedFrame) -> "FramePictures":
+        """The pictures of a frame; nothing is scaled before it is asked for."""
+        return FramePictures(decoded, self)
+
+    def displayed_size(self, decoded: DecodedFrame) -> Size:
+        """Width and height of a frame as displayed."""
+        return displayed_size(decoded.frame, self._pixel_aspect)
+
+    def scale(self, decoded: DecodedFrame, size: Size, pixel_format: str) -> NDArray[np.uint8]:
+        """The frame upright, in this size and format."""
+        scaler = self._scalers.get((size, pixel_format))
+        if scaler is None:
+            scaler = self._scalers[size, pixel_format] = UprightScaler(size, pixel_format=pixel_format)
+        return scaler(decoded.frame)
+
+
+class FramePictures:
+    """A frame at small sizes, upright. It holds the decoded frame: keep it no longer than the next few frames.
+
+    Attributes:
+        decoded: the frame.
+        displayed_size: its width and height as displayed.
+    """
+
+    def __init__(self, decoded: DecodedFrame, scaler: FrameScaler) -> None:
+        self.decoded = decoded
+        self.displayed_size = scaler.displayed_size(decoded)
+        self._scaler = scaler
+        self._luma: dict[Size, NDArray[np.uint8]] = {}
+
+    def luma(self, max_px: int, *, min_px: int = 1) -> NDArray[np.uint8]:
+        """Luma, uint8 ``[H, W]``: scaled down to at most `max_px` on the longest side, then up to at least `min_px`."""
+        small = fit(self.displayed_size, max_px)
+        size = Size(max(min_px, small.width), max(min_px, small.height))
+        if size not in self._luma:
+            self._luma[size] = self._scaler.scale(self.decoded, size, "gray")
+        return self._luma[size]

@@ -1,0 +1,43 @@
+"""The recorders of a decode, by the names in ``split.signals``."""
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+
+from stages.signals.flow import FlowRecorder
+from stages.signals.recorder import Recorder
+from stages.signals.samples import Samples
+from stages.signals.vectors import VectorRecorder
+from stages.tasks import Row
+
+RECORDERS: tuple[type[Recorder], ...] = (FlowRecorder, VectorRecorder)
+
+
+def create_recorders(names: Sequence[str], *, fps: float, time_base: Fraction, rate: Fraction | None) -> list[Recorder]:
+    """A recorder for each named measure.
+
+    Args:
+        names: entries of ``split.signals``.
+        fps: samples a second of the frame store, at which flow is measured.
+        time_base: seconds per unit of PTS.
+        rate: the stream's average frames per second; None where it is unknown.
+    """
+    recorders: list[Recorder] = []
+    if FlowRecorder.name in names:
+        recorders.append(FlowRecorder(time_base, fps))
+    if VectorRecorder.name in names:
+        recorders.append(VectorRecorder(rate))
+    return recorders
+
+
+def recorder_versions(names: Sequence[str]) -> dict[str, str]:
+    """The version of each named measure."""
+    return {each.name: each.version for each in RECORDERS if each.name in names}
+
+
+def reduce_samples(samples: Mapping[str, Samples], start: int, end: int) -> Row:
+    """Columns of all measures for a clip of frames [start, end); those of a measure that was not taken are None."""
+    columns: Row = {}
+    for each in RECORDERS:
+        taken = samples.get(each.name)
+        columns |= each.reduce(taken, start, end) if taken is not None else dict.fromkeys(each.clip_columns)
+    return columns

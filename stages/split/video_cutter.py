@@ -1,0 +1,122 @@
+"""Videos in, clips out: each is decoded once, and cut from its signals however often the parameters change."""
+
+import json
+from array import array
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from stages import heartbeat, registry
+from stages.errors import Reason
+from stages.media import frames_key, open_video
+from stages.params import SplitParams
+from stages.signals import Signals, read_signals, recorder_versions, reduce_samples, signals_path, write_signals
+from stages.split import heap
+from stages.split.decode_pass import SPLITTER_MEASURE, DecodePass
+from stages.split.rows import make_clip, shared_columns
+from stages.split.spans import Piece, Timeline
+from stages.split.splitter import Splitter
+from stages.stage import WorkerMetadata
+from stages.storage import Storage, digest, stat_source
+from stages.tasks import Clip, Rejected, Row, Video
+
+
+class VideoCutter:
+    """Splits videos, one after another.
+
+    Args:
+        params: of the phase.
+        root: the root that holds the frame store and the signals.
+        worker: device and threads for the splitter.
+    """
+
+    def __init__(self, params: SplitParams, root: str, worker: WorkerMetadata) -> None:
+        self._params = params
+        self._storage = Storage(root)
+        self._splitter: Splitter = registry.load("splitter", params.method)(params)
+        self._splitter.setup(worker)
+        self._decode_pass = DecodePass(params, self._storage, self._splitter)
+        cv2.setNumThreads(worker.num_threads)
+
+    def run(self, video: Video) -> Video | Rejected:
+        """The video with its clips, or the reason why it has none.
+
+        Its frame store and signals are written before this returns. Where the signals are there already, they are read
+        instead, and nothing is decoded; ``recut_videos`` counts that.
+
+        Raises:
+            SourceError: the source is gone, cannot be opened, or nothing of it decodes.
+        """
+        if video.columns.get("etag") not in (None, stat_source(video.uri).etag):
+            detail = f"The source is no longer the one that was listed: {video.uri}. List it again."
+            return Rejected(Reason.SUPERSEDED, detail, is_transient=True)
+        key = signals_key(video.video_id, self._params, self._splitter)
+        path = signals_path(video.partition, video.video_id, key)
+        signals = self._stored_signals(path) or self._decode(video, path)
+        return signals if isinstance(signals, Rejected) else self._cut(video, signals, key)
+
+    def _stored_signals(self, path: str) -> Signals | None:
+        """The signals of an earlier decode, given to the splitter; None where there are none that it can use."""
+        signals = read_signals(self._storage, path)
+        measured = signals.samples.get(SPLITTER_MEASURE) if signals else None
+        if measured is None:
+            return None
+        self._splitter.restore(measured.values)
+        heartbeat.count("recut_videos")
+        return signals
+
+    def _decode(self, video: Video, path: str) -> Signals | Rejected:
+        try:
+            with open_video(video.uri) as container:
+                signals = self._decode_pass.run(video, container)
+        finally:
+            heap.trim()  # the next video's frames have other sizes
+        if isinstance(signals, Signals):
+            write_signals(self._storage, path, signals)
+        return signals
+
+    def _cut(self, video: Video, signals: Signals, key: str) -> Video | Rejected:
+        # Of Python's integers, which a Fraction takes, at 8 bytes each.
+        pts, keyframes = (array("q", each.astype(np.int64).tobytes()) for each in (signals.pts, signals.keyframes))
+        timeline = Timeline(pts, signals.end_pts, signals.time_base, keyframes)
+        pieces = self._splitter.pieces(timeline)
+        shared = {**shared_columns(video, self._params, len(timeline)), "signals_key": key}
+        clips = [_clip(video, piece, timeline, signals, shared) for piece in self._limited(pieces)]
+        if not clips:
+            return self._rejected_without_clips(timeline, shared, signals.error)
+        return replace(video, clips=tuple(clips), error=signals.error)
+
+    def _limited(self, pieces: list[Piece]) -> list[Piece]:
+        return pieces[: self._params.max_clips] if self._params.max_clips else pieces
+
+    def _rejected_without_clips(self, timeline: Timeline, shared: Row, stream_error: str | None) -> Rejected:
+        shortest = self._params.min_length_s
+        length_s = timeline.span(0, len(timeline)).duration_s
+        if length_s < shortest:
+            reason, detail = Reason.TOO_SHORT, f"The video lasts {length_s:.3f} s, split.min_length_s is {shortest} s."
+        else:
+            reason = Reason.NO_CLIPS
+            detail = (
+                f"No part of the video makes a clip of at least split.min_length_s = {shortest} s between shot changes"
+                f"{' and keyframes' if self._params.snap_to_keyframes else ''}."
+            )
+        return Rejected(reason, f"{detail} {stream_error}" if stream_error else detail, shared)
+
+
+def signals_key(video_id: str, params: SplitParams, splitter: Splitter) -> str:
+    """Hash of all that a decode of the video depends on; cutting its clips depends on more."""
+    decoding = {
+        "frames": frames_key(video_id, params.frames_fps, params.frames_max_px),
+        "method": params.method,
+        "splitter": splitter.measure_identity(),
+        "code": registry.code_identity("splitter", params.method),
+        "recorders": recorder_versions(params.signals),
+    }
+    return digest(json.dumps(decoding, sort_keys=True), length=12)
+
+
+def _clip(video: Video, piece: Piece, timeline: Timeline, signals: Signals, shared: Row) -> Clip:
+    clip = make_clip(video, piece, timeline)
+    reduced = reduce_samples(signals.samples, piece.start, piece.end)
+    return replace(clip, columns={**shared, **clip.columns, **reduced})
