@@ -2,7 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
@@ -120,6 +120,20 @@ class Phase(ABC, Generic[P]):
         """What the processing depends on beside parameters and columns: the model and the hash of its weights."""
         return {}
 
+    def rows_without_work(
+        self, output: ManifestRef, files: Collection[CommittedFile], items: Iterable[tuple[str, Row]]
+    ) -> Mapping[str, list[Row]]:
+        """By row key, the rows of items that follow from rows which the table holds for other keys; none by default.
+
+        They count as redecided. Called once for a table, before `task`.
+
+        Args:
+            output: the table.
+            files: row files with reusable items, in versions of the table or not.
+            items: the items that have no rows, with their row keys.
+        """
+        return {}
+
     def decide(self, row: Row) -> Row:
         """Set status and reason from the scores in the row. Called for rows that did not fail."""
         return row
@@ -141,16 +155,16 @@ class Phase(ABC, Generic[P]):
 
     def row_key(self, item: Row) -> str:
         """Hash of the code version, the work parameters, the identity and the item's key columns."""
-        return digest(self._row_key_base, _canonical([item.get(name) for name in self.key_columns]))
+        return digest(self._row_key_base, canonical([item.get(name) for name in self.key_columns]))
 
     def decision_key(self) -> str:
         """Hash of the code version and the decision parameters."""
-        return digest(self.params.phase, self.params.code_version, _canonical(self.params.affecting("decision")))
+        return digest(self.params.phase, self.params.code_version, canonical(self.params.affecting("decision")))
 
     @cached_property
     def _row_key_base(self) -> str:
-        work = _canonical(self.params.affecting("work"))
-        return digest(self.params.phase, self.params.code_version, work, _canonical(self.identity()))
+        work = canonical(self.params.affecting("work"))
+        return digest(self.params.phase, self.params.code_version, work, canonical(self.identity()))
 
     def outcome_row(self, item: Row, outcome: Rejected | Failed) -> Row:
         """The row of an item that was rejected or failed: the item's own columns, as far as the table has them."""
@@ -172,6 +186,6 @@ class Phase(ABC, Generic[P]):
         return Storage(self.root)
 
 
-def _canonical(value: Any) -> str:
+def canonical(value: Any) -> str:
     """JSON that is equal for equal values, whatever the order of keys; floats in their shortest form."""
     return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str)

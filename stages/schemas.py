@@ -81,6 +81,15 @@ _SCORES = [
     _column("thresholds", pa.map_(pa.string(), pa.float64()), "Threshold by parameter name, as it was in force."),
 ]
 
+_MEASURED = [
+    _column("score_keys", pa.map_(pa.string(), pa.string()), "By filter, hash of all that its scores depend on."),
+    _column(
+        "picture_scores",
+        pa.map_(pa.string(), pa.list_(pa.float32())),
+        "By score, one value a picture of the frame store; filter.reduce makes the score of them.",
+    ),
+]
+
 _PARTITION = [
     _column("uri", _TEXT, "Absolute path, or URL with its protocol."),
     _column("video_id", _TEXT, "Hash of uri and etag."),
@@ -177,7 +186,7 @@ ASSETS: dict[str, AssetSchema] = {
         _asset(
             "filtered_clips",
             "a clip",
-            [*_SOURCE, *_SPAN, *_OUTCOME, *_SOURCE_FACTS, *_CUT, *_FRAMES, *_MOTION, *_SCORES],
+            [*_SOURCE, *_SPAN, *_OUTCOME, *_SOURCE_FACTS, *_CUT, *_FRAMES, *_MOTION, *_SCORES, *_MEASURED],
             "partition",
             "video_id",
             "start_pts",

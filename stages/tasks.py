@@ -119,7 +119,9 @@ class Clip:
         end_frame: one past the last frame.
         columns: the other columns of its row in the manifest, by name.
         frames: sampled frames, once a stage has loaded them.
-        scores: by filter name; None where it could not be measured.
+        scores: by name; None where it could not be measured.
+        picture_scores: by name, one value a picture; a score is made of them when the clip is judged.
+        scored_by: names of the filters whose scores it has.
         embeddings: float32 ``[D]``, unit length, by model name.
         windows: the windows for captions, with their captions once there are some.
     """
@@ -131,6 +133,8 @@ class Clip:
     columns: Mapping[str, Any] = field(default_factory=lambda: {})
     frames: Frames | None = None
     scores: Mapping[str, float | None] = field(default_factory=lambda: {})
+    picture_scores: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: {})
+    scored_by: frozenset[str] = frozenset()
     embeddings: Mapping[str, NDArray[np.float32]] = field(default_factory=lambda: {})
     windows: tuple[Window, ...] = ()
 

@@ -5,12 +5,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from numpy.typing import NDArray
+
 from stages.errors import ParamsError
 from stages.stage import WorkerMetadata
 from stages.tasks import Clip
 
-Scores = Mapping[str, float | None]
-"""Scores by name. None means that the score could not be measured; then no limit applies to it."""
+Score = float | NDArray[Any] | None
+"""One number, or one a picture, of which `filter.reduce` makes one number when the clip is judged. None or NaN: it
+could not be measured; then no limit applies to it."""
+Scores = Mapping[str, Score]
+"""Scores by name; each name begins with the filter's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,8 @@ class Filter(ABC):
     """Scores clips. It is built from its thresholds and is cheap to pickle; `setup` loads models in the worker.
 
     A built-in filter is a dataclass; each field takes the value of the parameter of the same name. A user's own filter
-    takes the values of its entry in ``filter.custom``.
+    takes the values of its entry in ``filter.custom``. `score` must not read thresholds: a clip is scored once, and
+    judged again whenever they change.
 
     Attributes:
         name: the value of ``reason`` in rows that it rejects; for a filter with one score also the score's name.
@@ -49,12 +55,18 @@ class Filter(ABC):
             version are made again. Where it is None, a hash of the source takes its place.
         limits: bounds on its scores; empty for a filter that only scores.
         needs_frames: `score` reads ``clip.frames``.
+        columns: columns of ``clip.columns`` that `score` reads; a clip is scored again where one of them differs. None,
+            the default, for all.
+        reductions: by score with one value a picture, how one number is made of them; ``"mean"`` where none is given.
+            See `reduced`.
     """
 
     name: ClassVar[str]
     version: ClassVar[str | int | None] = None
     limits: ClassVar[tuple[Limit, ...]] = ()
     needs_frames: ClassVar[bool] = False
+    columns: ClassVar[tuple[str, ...] | None] = None
+    reductions: ClassVar[Mapping[str, str]] = {}
 
     def identity(self) -> dict[str, Any]:
         """Further values that the score depends on, such as the hash of a model's weights. Part of each ``row_key``."""
@@ -64,14 +76,14 @@ class Filter(ABC):
         """Load models in the worker, before `score` is called."""
 
     @abstractmethod
-    def score(self, clip: Clip) -> float | Scores | None:
-        """The clip's score, or several scores by name."""
+    def score(self, clip: Clip) -> Score | Scores:
+        """The clip's score, or several scores by name. A score may be an array, one value a picture."""
 
     def thresholds(self) -> dict[str, float]:
         """The values of the thresholds, by name."""
         return {limit.threshold: float(getattr(self, limit.threshold)) for limit in self.limits}
 
-    def violation(self, scores: Scores) -> str | None:
+    def violation(self, scores: Mapping[str, float | None]) -> str | None:
         """The message of the first limit that the scores violate, or None. A score that is None is skipped.
 
         Raises:
@@ -104,7 +116,9 @@ class Violation:
     detail: str
 
 
-def first_violation(filters: Iterable[Filter], scores: Scores, score_only: Iterable[str] = ()) -> Violation | None:
+def first_violation(
+    filters: Iterable[Filter], scores: Mapping[str, float | None], score_only: Iterable[str] = ()
+) -> Violation | None:
     """The violation of the first filter, in order, whose limits the scores violate.
 
     Filters named in `score_only` are skipped; 'all' skips every filter.

@@ -14,6 +14,7 @@ class SizeFilter(Filter):
     height_min_px: float
 
     name = "size"
+    columns = ("width", "height")
     limits = (Limit("size_width_px", "width_min_px", "min"), Limit("size_height_px", "height_min_px", "min"))
 
     def score(self, clip: Clip) -> Scores:
@@ -29,6 +30,7 @@ class DurationFilter(Filter):
     duration_max_s: float
 
     name = "duration"
+    columns = ("start_pts", "end_pts", "time_base")
     limits = (Limit("duration", "duration_min_s", "min"), Limit("duration", "duration_max_s", "max"))
 
     def score(self, clip: Clip) -> float:
@@ -44,6 +46,7 @@ class MotionFilter(Filter):
     motion_max: float
 
     name = "motion"
+    columns = ("flow_mean",)
     limits = (Limit("motion", "motion_min", "min"), Limit("motion", "motion_max", "max"))
 
     def score(self, clip: Clip) -> float | None:
@@ -62,6 +65,7 @@ class MotionVectorFilter(Filter):
     motion_vectors_patch_min: float
 
     name = "motion_vectors"
+    columns = ("vectors_mean", "vectors_patch_min")
     limits = (
         Limit("motion_vectors_mean", "motion_vectors_mean_min", "min"),
         Limit("motion_vectors_patch", "motion_vectors_patch_min", "min"),

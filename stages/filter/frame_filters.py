@@ -3,14 +3,16 @@
 All read luma, uint8 ``[N, H, W]`` of full range. The module imports numpy only, so that the driver can import it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.errors import StageError
 from stages.filter.base import Filter, Limit
+from stages.media import FRAME_KEY_COLUMNS
 from stages.tasks import Clip
 
 Luma = NDArray[np.uint8]
@@ -112,10 +114,12 @@ class BlackFilter(Filter):
     name = "black"
     limits = (Limit("black", "black_max", "max"),)
     needs_frames = True
+    columns = FRAME_KEY_COLUMNS
+    reductions: ClassVar[Mapping[str, str]] = {"black": "mean"}
 
-    def score(self, clip: Clip) -> float:
-        """Black frames over frames, 0 to 1."""
-        return float(black_frames(clip_luma(clip)).mean())
+    def score(self, clip: Clip) -> NDArray[np.float32]:
+        """1.0 for a black frame, else 0.0; the mean is black frames over frames."""
+        return black_frames(clip_luma(clip)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -127,11 +131,12 @@ class FrozenFilter(Filter):
     name = "frozen"
     limits = (Limit("frozen", "frozen_max", "max"),)
     needs_frames = True
+    columns = FRAME_KEY_COLUMNS
+    reductions: ClassVar[Mapping[str, str]] = {"frozen": "mean"}
 
-    def score(self, clip: Clip) -> float | None:
-        """Equal pairs over pairs of consecutive frames, 0 to 1; None for a single frame."""
-        changes = largest_block_changes(clip_luma(clip))
-        return float((changes <= FROZEN_CHANGE).mean()) if len(changes) else None
+    def score(self, clip: Clip) -> NDArray[np.float32]:
+        """1.0 for a frame equal to the one before, else 0.0, from the second frame on."""
+        return (largest_block_changes(clip_luma(clip)) <= FROZEN_CHANGE).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -143,6 +148,7 @@ class LetterboxFilter(Filter):
     name = "letterbox"
     limits = (Limit("letterbox", "letterbox_max", "max"),)
     needs_frames = True
+    columns = FRAME_KEY_COLUMNS
 
     def score(self, clip: Clip) -> float:
         """Area of the bars over area of the frame, 0 to 1."""
@@ -161,6 +167,7 @@ class SharpnessFilter(Filter):
     name = "sharpness"
     limits = (Limit("sharpness", "sharpness_min", "min"),)
     needs_frames = True
+    columns = FRAME_KEY_COLUMNS
 
     def score(self, clip: Clip) -> float | None:
         """Mean over the sharper half of the frames, inside the bars; None below 3 x 3 pixels."""
@@ -189,10 +196,13 @@ class ExposureFilter(Filter):
     name = "exposure"
     limits = (Limit("exposure", "exposure_max", "max"),)
     needs_frames = True
+    columns = FRAME_KEY_COLUMNS
+    reductions: ClassVar[Mapping[str, str]] = {"exposure": "mean"}
 
-    def score(self, clip: Clip) -> float:
-        """Clipped pixels over pixels, 0 to 1."""
+    def score(self, clip: Clip) -> NDArray[np.float32]:
+        """Clipped pixels over pixels of each frame, 0 to 1."""
         luma = clip_luma(clip)
         area = detect_active_area(luma)
         inside = luma[:, area.top : area.bottom, area.left : area.right]
-        return float(((inside <= CLIPPED_BLACK_LUMA) | (inside >= CLIPPED_WHITE_LUMA)).mean())
+        clipped = (inside <= CLIPPED_BLACK_LUMA) | (inside >= CLIPPED_WHITE_LUMA)
+        return clipped.mean(axis=(1, 2), dtype=np.float32)

@@ -1,22 +1,29 @@
 """The filter phase: scores every clip once, and decides again whenever a threshold changes."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, ClassVar, cast
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, ClassVar, TypeVar, cast
 
 import pyarrow as pa
 
 from stages import registry
-from stages.errors import ParamsError
+from stages.errors import ParamsError, did_you_mean
 from stages.filter.base import Filter, first_violation
+from stages.filter.reductions import parse_reductions, reduced
 from stages.filter.stage import MAX_FRAMES, FilterStage
-from stages.manifest import ManifestRef
-from stages.media import CLIP_TASK_FIELDS, clip_length, clip_task
+from stages.filter.stored_scores import FilterScores, read_stored_scores, score_columns
+from stages.manifest import CommittedFile, ManifestRef
+from stages.media import CLIP_TASK_FIELDS, clip_length, clip_task, with_clip
 from stages.params import FilterParams
-from stages.phase import Phase
+from stages.phase import Phase, canonical
 from stages.pipeline import Pipeline
 from stages.schemas import ASSETS
+from stages.storage import digest
 from stages.tasks import Row, Task, VideoLength, VideoTask
+
+T = TypeVar("T")
 
 _OUTCOME_COLUMNS = ("status", "reason", "error", "row_key", "decision_key")
 COPIED_COLUMNS = tuple(
@@ -37,14 +44,26 @@ class FilterPhase(Phase[FilterParams]):
     def __init__(self, params: FilterParams, root: str) -> None:
         super().__init__(params, root)
         self.filters = build_filters(params)
+        self.reductions = _reductions(params, self.filters)
+        arguments = _custom_arguments(params)
+        self._entries = [arguments.get(name, {}) for name in params.filters]
+        self._partly_scored: dict[str, dict[str, FilterScores]] = {}
 
     def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
         """One item per kept clip."""
         return inputs["clips"].select(COPIED_COLUMNS)
 
     def task(self, item: Row, task_id: str) -> Task:
-        """A task with one video and one clip."""
-        return clip_task(item, task_id)
+        """A task with one video and one clip, which has the scores that are known already."""
+        item = {**item, "score_keys": self.score_keys(item)}
+        task = clip_task(item, task_id)
+        known = self._partly_scored.pop(task_id.split("/", 1)[1], None)
+        if known is None:
+            return task
+        scores = {name: value for each in known.values() for name, value in each.scores.items()}
+        pictures = {name: values for each in known.values() for name, values in each.pictures.items()}
+        clip = replace(task.data.clip, scores=scores, picture_scores=pictures, scored_by=frozenset(known))
+        return with_clip(task, clip)
 
     def cost(self, item: Row) -> float:
         """Pictures that are read and scored."""
@@ -65,21 +84,92 @@ class FilterPhase(Phase[FilterParams]):
             identity |= registry.code_identity("filter", name)
         return identity
 
+    def row_key(self, item: Row) -> str:
+        """Hash of the filters' score keys, whatever their order, and of the columns that the row repeats."""
+        copied = canonical([item.get(name) for name in COPIED_COLUMNS])
+        return digest(self.params.phase, self.params.code_version, canonical(self.score_keys(item)), copied)
+
+    def score_keys(self, item: Row) -> dict[str, str]:
+        """By filter, a hash of all that its scores of the item's clip depend on; thresholds do not belong to it."""
+        return {
+            name: digest(base, canonical([item.get(column) for column in columns]))
+            for name, (base, columns) in self._score_key_parts.items()
+        }
+
+    @cached_property
+    def _score_key_parts(self) -> dict[str, tuple[str, tuple[str, ...]]]:
+        """By filter, the hash of its arguments, models and code, and the columns of the clip's row that it reads."""
+        return {
+            each.name: (
+                digest(
+                    self.params.code_version,
+                    each.name,
+                    canonical([_arguments(each, entry), each.identity(), registry.code_identity("filter", dotted)]),
+                ),
+                COPIED_COLUMNS if each.columns is None else each.columns,
+            )
+            for dotted, each, entry in zip(self.params.filters, self.filters, self._entries, strict=True)
+        }
+
+    def rows_without_work(
+        self, output: ManifestRef, files: Collection[CommittedFile], items: Iterable[tuple[str, Row]]
+    ) -> dict[str, list[Row]]:
+        """The rows of clips whose scores all stand in some row of the table, made with other filters.
+
+        What is known of the others is kept for their tasks, so that only missing filters score them.
+        """
+        stored = read_stored_scores(self.storage(), output, files) if files else {}
+        rows: dict[str, list[Row]] = {}
+        for row_key, item in items if stored else ():
+            keys = self.score_keys(item)
+            found = {name: stored[key] for name, key in keys.items() if key in stored}
+            if len(found) == len(keys):
+                rows[row_key] = [{**item, "status": "kept", "score_keys": keys, **score_columns(found.values())}]
+            elif found:
+                self._partly_scored[row_key] = found
+        return rows
+
     def decide(self, row: Row) -> Row:
-        """The row with status, reason, error and thresholds set from its scores; a row without scores is unchanged."""
+        """The row with status, reason, error, scores and thresholds set from what was measured.
+
+        A row without scores is unchanged.
+        """
         if row.get("scores") is None:
             return row
+        pictures = dict(row.get("picture_scores") or {})
+        scores = self._in_order({**dict(row["scores"]), **self._reduced(pictures)})
         thresholds = {name: value for each in self.filters for name, value in each.thresholds().items()}
-        row = {**row, "thresholds": thresholds}
-        violation = first_violation(self.filters, dict(row["scores"]), self.params.score_only)
+        keys = self._in_order(dict(row["score_keys"]))
+        row = {**row, "scores": scores, "thresholds": thresholds, "score_keys": keys}
+        row["picture_scores"] = self._in_order(pictures)
+        violation = first_violation(self.filters, scores, self.params.score_only)
         if violation is None:
             return {**row, "status": "kept", "reason": None, "error": None}
         return {**row, "status": "rejected", "reason": violation.filter, "error": violation.detail}
 
+    def _in_order(self, by_name: Mapping[str, T]) -> dict[str, T]:
+        """The entries in the order of the filters that their names begin with, whichever scored first."""
+        names = [name for each in self.filters for name in by_name if _names(each, name)]
+        return {name: by_name[name] for name in dict.fromkeys([*names, *by_name])}
+
+    def _reduced(self, pictures: Mapping[str, Sequence[float]]) -> dict[str, float | None]:
+        return {name: reduced(values, self.reductions.get(name, "mean")) for name, values in pictures.items()}
+
+
+def _names(each: Filter, score: str) -> bool:
+    return score == each.name or score.startswith(f"{each.name}_")
+
+
+def _arguments(each: Filter, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What the filter is built with, thresholds left out."""
+    thresholds = {limit.threshold for limit in each.limits}
+    return {name: value for name, value in entry.items() if name not in thresholds}
+
 
 def _rows(task: Task) -> list[Row]:
     clip = cast(VideoTask, task).data.clip
-    return [{**clip.columns, "status": "kept", "scores": dict(clip.scores)}]
+    pictures = {name: list(values) for name, values in clip.picture_scores.items()}
+    return [{**clip.columns, "status": "kept", "scores": dict(clip.scores), "picture_scores": pictures}]
 
 
 def build_filters(params: FilterParams) -> list[Filter]:
@@ -122,3 +212,21 @@ def _build(name: str, arguments: dict[str, Any] | None, params: FilterParams) ->
         return loaded(**(arguments or {}))
     except (TypeError, ValueError) as error:
         raise ParamsError(f"filter.custom for {name} must fit its constructor: {error}.") from error
+
+
+def _reductions(params: FilterParams, filters: Sequence[Filter]) -> dict[str, str]:
+    """By score, the reduction that `filter.reduce` names, else the filter's own.
+
+    Raises:
+        ParamsError: `filter.reduce` names a score that no filter gives one value a picture of.
+    """
+    chosen = parse_reductions(params.reduce)
+    own = {name: reduction for each in filters for name, reduction in each.reductions.items()}
+    users = [each for dotted, each in zip(params.filters, filters, strict=True) if ":" in dotted]
+    unknown = [name for name in chosen if name not in own and not any(_names(each, name) for each in users)]
+    if unknown:
+        raise ParamsError(
+            f"filter.reduce must name scores that filter.filters measures picture by picture, {sorted(own)}, got "
+            f"{unknown[0]!r}.{did_you_mean(unknown[0], own)}"
+        )
+    return {**own, **chosen}

@@ -1,13 +1,16 @@
 """The stages of the filter phase. Frames are loaded only where a filter reads them."""
 
 import math
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from stages.filter.base import Filter, Scores
+import numpy as np
+
+from stages.filter.base import Filter, Score, Scores
 from stages.media import LoadFramesStage, with_clip
 from stages.stage import CompositeStage, Fields, ProcessingStage, WorkerMetadata
-from stages.tasks import VideoTask
+from stages.tasks import Clip, VideoTask
 
 BATCH_CLIPS = 16
 MAX_FRAMES = 256
@@ -27,12 +30,25 @@ class FilterStage(CompositeStage):
         """`LoadFramesStage` where a filter needs frames, then `ScoreStage`."""
         loading: list[Any] = []
         if any(each.needs_frames for each in self.filters):
-            loading.append(LoadFramesStage(self.root, max_frames=MAX_FRAMES, batch_size=BATCH_CLIPS))
+            wanted_by = _FramesWanted(frozenset(each.name for each in self.filters if each.needs_frames))
+            loading.append(
+                LoadFramesStage(self.root, max_frames=MAX_FRAMES, batch_size=BATCH_CLIPS, wanted_by=wanted_by)
+            )
         return [*loading, ScoreStage(self.filters)]
 
 
+@dataclass(frozen=True)
+class _FramesWanted:
+    """True for clips that one of these filters has not scored yet."""
+
+    filters: frozenset[str]
+
+    def __call__(self, clip: Clip) -> bool:
+        return not self.filters <= clip.scored_by
+
+
 class ScoreStage(ProcessingStage[VideoTask, VideoTask]):
-    """Sets ``clip.scores``. It decides nothing: the driver decides from the scores."""
+    """Sets the scores of the filters that have not scored the clip yet. It decides nothing: the driver does."""
 
     name = "score"
     batch_size = BATCH_CLIPS
@@ -55,17 +71,22 @@ class ScoreStage(ProcessingStage[VideoTask, VideoTask]):
             each.setup(worker_metadata)
 
     def process(self, task: VideoTask) -> VideoTask:
-        """The task with scores and without frames, which no later stage reads."""
+        """The task with all scores and without frames, which no later stage reads."""
         clip = task.data.clip
-        scores: dict[str, float | None] = {}
+        scores, pictures = dict(clip.scores), dict(clip.picture_scores)
         for each in self.filters:
-            scores.update(_scores_by_name(each, each.score(clip)))
-        return with_clip(task, replace(clip, scores=scores, frames=None))
+            if each.name in clip.scored_by:
+                continue
+            for name, value in _scores_by_name(each, each.score(clip)).items():
+                if isinstance(value, np.ndarray):
+                    pictures[name] = tuple(value[np.isfinite(value)].tolist())
+                else:
+                    scores[name] = _none_if_nan(value)
+        return with_clip(task, replace(clip, scores=scores, picture_scores=pictures, frames=None))
 
 
-def _scores_by_name(each: Filter, score: float | Scores | None) -> dict[str, float | None]:
-    scores = {each.name: score} if score is None or isinstance(score, int | float) else score
-    return {name: _none_if_nan(value) for name, value in scores.items()}
+def _scores_by_name(each: Filter, score: Score | Scores) -> Scores:
+    return score if isinstance(score, Mapping) else {each.name: score}
 
 
 def _none_if_nan(value: float | None) -> float | None:

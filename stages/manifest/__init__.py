@@ -36,6 +36,7 @@ from stages.manifest.row_files import (
 )
 from stages.manifest.row_removal import SourceRows, find_source_rows, replace_in_commits, write_without_source
 from stages.manifest.row_writer import RowWriter
+from stages.manifest.stored_items import StoredItems
 
 __all__ = [
     "ALL",
@@ -46,6 +47,7 @@ __all__ = [
     "RootVersion",
     "RowWriter",
     "SourceRows",
+    "StoredItems",
     "commit_table",
     "committed_partitions",
     "find_source_rows",

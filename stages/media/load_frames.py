@@ -28,17 +28,25 @@ class LoadFramesStage(ProcessingStage[VideoTask, VideoTask]):
         max_frames: upper limit of frames per clip, evenly spaced over the clip; None for no limit.
         select: selects the frames that are needed; only these are decoded. None for all.
         batch_size: largest number of clips in a batch; all are of one video.
+        wanted_by: tells of a clip whether a later stage reads its frames; others pass without. None for all.
     """
 
     name = "load_frames"
 
     def __init__(
-        self, root: str, *, max_frames: int | None = None, select: FrameSelector | None = None, batch_size: int = 16
+        self,
+        root: str,
+        *,
+        max_frames: int | None = None,
+        select: FrameSelector | None = None,
+        batch_size: int = 16,
+        wanted_by: Callable[[Clip], bool] | None = None,
     ) -> None:
         self.root = root
         self.max_frames = max_frames
         self.select = select
         self.batch_size = batch_size
+        self.wanted_by = wanted_by
         self._loader: Any = None
 
     def inputs(self) -> Fields:
@@ -56,12 +64,14 @@ class LoadFramesStage(ProcessingStage[VideoTask, VideoTask]):
         )
 
     def process(self, task: VideoTask) -> VideoTask:
-        """The task with its clip's frames.
+        """The task with its clip's frames, where they are wanted.
 
         Raises:
             SourceError: the frame store had to be rebuilt and the source cannot be decoded.
             StageError: the store holds no frame of the clip's shot, or another version made the clip's ``frames_key``.
         """
+        if self.wanted_by is not None and not self.wanted_by(task.data.clip):
+            return task
         return with_frames(task, self._loader.load(task.data))
 
     def process_batch(self, tasks: list[VideoTask]) -> list[Outcome]:

@@ -12,19 +12,27 @@ class FilterParams(Params):
 
     phase: ClassVar[str] = "filter"
     asset: ClassVar[str] = "filtered_clips"
-    code_version: ClassVar[str] = "1"
+    code_version: ClassVar[str] = "2"
 
     filters: list[str] = parameter(
         ["size", "duration", "motion", "black", "frozen", "letterbox", "sharpness", "exposure"],
-        "work",
-        "Filters that score each clip, in this order; the first that a clip fails is its reason. Also "
+        "decision",
+        "Filters that score each clip, in this order; the first that a clip fails is its reason. A filter that is new "
+        "scores all clips, those that were there before keep their scores. Also "
         "'motion_vectors', or classes of your own as 'package.module:Class'. Of a clip with more than 256 pictures "
         "in the frame store they see 256, spread evenly.",
     )
     custom: list[dict[str, Any]] = parameter(
         [],
-        "work",
-        "Arguments of your own filters: {'filter': 'package.module:Class', ...}, passed to its constructor.",
+        "decision",
+        "Arguments of your own filters: {'filter': 'package.module:Class', ...}, passed to its constructor. Where one "
+        "that is no threshold of a limit changes, the filter scores again.",
+    )
+    reduce: list[str] = parameter(
+        [],
+        "decision",
+        "How the scores of a clip's pictures become one, as 'exposure=p90': mean, min, max, median, or p0 to p100, a "
+        "percentile. The others keep their filter's own.",
     )
     score_only: list[str] = parameter([], "decision", "Filters that score but never reject; 'all' for every one.")
     width_min_px: int = parameter(64, "decision", "size: least displayed width.", ge=1)

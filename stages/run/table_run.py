@@ -14,6 +14,7 @@ from stages.manifest import (
     CommittedFile,
     ManifestRef,
     RowWriter,
+    StoredItems,
     commit_table,
     last_commit,
     read_commit,
@@ -74,7 +75,9 @@ class TableRun:
             file = files[row_key]
             (self._reused if file.decision_key == self._decision_key else redecide)[row_key] = file
         self._redecide(redecide)
-        self._pending = [key for key in self._index if key not in self._reused and key not in redecide]
+        pending = [key for key in self._index if key not in self._reused and key not in redecide]
+        followed = self._rows_without_work(pending, stored)
+        self._pending = [key for key in pending if key not in followed]
         self.to_compute = len(self._pending)
         indexes = [self._index[key] for key in self._pending]
         self.work = ItemWork(phase, _iter_rows(self._items) if indexes else (), indexes)
@@ -175,7 +178,17 @@ class TableRun:
                 rows[row["row_key"]].append(row)
             for row_key, stored in rows.items():
                 self.writer.append(row_key, [self._decide(row, row_key) for row in stored])
-        self.redecided = len(redecide)
+        self.redecided += len(redecide)
+
+    def _rows_without_work(self, pending: Collection[str], stored: StoredItems) -> Collection[str]:
+        """Append the rows that follow from stored rows of other keys; returns the row keys of their items."""
+        files = list({file.path: file for file in stored.by_row_key.values()}.values()) if pending else []
+        items = ((row_key, self._item(row_key)) for row_key in pending)
+        followed = self._phase.rows_without_work(self.output, files, items)
+        for row_key, rows in followed.items():
+            self.writer.append(row_key, self._to_table([self._decide(row, row_key) for row in rows]))
+        self.redecided += len(followed)
+        return followed.keys()
 
     def _decide(self, row: Row, row_key: str) -> Row:
         row = {**row, "row_key": row_key, "decision_key": self._decision_key}

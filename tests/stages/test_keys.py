@@ -83,7 +83,7 @@ def keys(phase: str, values: dict[str, Any]) -> tuple[str, str]:
 EXPECTED: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "read": (("824f15ac4ddb75ecca46", "0aac79cebe5c7a3fefbe"), ("824f15ac4ddb75ecca46", "0aac79cebe5c7a3fefbe")),
     "split": (("c39a10efafdaef93e01c", "686fb5b8cfe4a4c4eda1"), ("6bf78f99c935f58877b6", "686fb5b8cfe4a4c4eda1")),
-    "filter": (("6b880efbc2beca839e28", "5d9f0fe55597ef69639a"), ("b9d3003a0e9a588531fd", "ca6c73e95490b56aeb8d")),
+    "filter": (("ed9ab952e43acd886f7c", "94ce09378ffc03eea557"), ("427f2a4a3b612d7b3346", "5994e6dd8bfb3f35d71b")),
     "embed": (("358505ca9f6791dedcd6", "d2f2f2c1ac796c91f379"), ("b5b4022ffd99dcae6057", "d2f2f2c1ac796c91f379")),
     "caption": (("d903d8db44fb2f6503ee", "54508d74b4e8e388bb32"), ("e42b999ebb904cec7970", "54508d74b4e8e388bb32")),
     "dedup": (("c6a4abf798ace40a83eb-0", "784b82ffdc60feebc995"), ("c47c3ff4a3a2727ade78-0", "784b82ffdc60feebc995")),

@@ -20,7 +20,9 @@ FRAME_FILTERS = FilterParams(filters=["black", "frozen", "letterbox", "sharpness
 
 def scores_of(name: str) -> dict[str, float | None]:
     task = VideoTask("t", data=Video("v", "/v.mp4", "p", clips=(clip_of(CLIPS[name]()),)))
-    return dict(ScoreStage(build_filters(FRAME_FILTERS)).process(task).data.clip.scores)
+    scored = ScoreStage(build_filters(FRAME_FILTERS)).process(task).data.clip
+    pictures = {name: float(np.mean(values)) if values else None for name, values in scored.picture_scores.items()}
+    return {**scored.scores, **pictures}
 
 
 def reason_of(scores: dict[str, float | None]) -> str | None:
