@@ -1,4 +1,4 @@
-"""The command line `curator run | retry | show | report`: runs the same assets without a Dagster server.
+"""The command line `curator run | retry | show | what-if | report`: runs the same assets without a Dagster server.
 
 Commands import what they need when they are called: `curator --help` takes a fraction of a second, Dagster two.
 """
@@ -215,6 +215,30 @@ def tag(
     with _errors_as_messages():
         number = tag_version(Storage(root), name, version)
     typer.echo(f"{name}: version {number} of {root}")
+
+
+@app.command(name="what-if")
+def what_if(
+    root: Annotated[str, typer.Argument(help="Where `curator run` wrote to.")],
+    config: Annotated[
+        Path | None, typer.Option("--config", help="YAML with parameters to try, in place of those last used.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option("--against", help="YAML with parameters to compare with, in place of what is now.")
+    ] = None,
+    assignments: Set = [],  # noqa: B006 - typer copies it
+    keep: Annotated[
+        float | None, typer.Option("--keep", help="Propose thresholds that keep this share of the clips, as 0.7.")
+    ] = None,
+) -> None:
+    """Show what other parameters of filter would keep and reject, with hours of video, from stored scores.
+
+    Nothing is measured or written. `curator run` with the same parameters then does it.
+    """
+    from curator_dagster.commands.what_if import what_if_command
+
+    with _errors_as_messages():
+        what_if_command(root, config=config, against=against, assignments=assignments, keep=keep)
 
 
 @app.command()

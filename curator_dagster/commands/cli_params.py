@@ -96,9 +96,9 @@ def read_config_file(file: Path) -> ParamValues:
     return {str(group): {str(name): value for name, value in (values or {}).items()} for group, values in data.items()}
 
 
-def parse_assignments(assignments: Iterable[str]) -> ParamValues:
-    """Values of ``phase.param=value``, see `_assign`."""
-    return _assign({}, assignments)
+def parse_assignments(assignments: Iterable[str], base: ParamValues | None = None) -> ParamValues:
+    """Values of ``phase.param=value``, see `_assign`, on top of others."""
+    return _assign(base or {}, assignments)
 
 
 def _assign(config: ParamValues, assignments: Iterable[str]) -> ParamValues:

@@ -15,10 +15,13 @@ from stages.run.params_comparison import changed_params
 from stages.run.phases import check_phases, check_ranking, check_reachable
 from stages.run.progress import Progress
 from stages.run.session import Session, open_session
+from stages.run.what_if import KEPT, Comparison, compare, last_filter_params, propose_thresholds
 
 __all__ = [
     "CAPTION_HOSTS_VARIABLE",
+    "KEPT",
     "PLUGINS_VARIABLE",
+    "Comparison",
     "DryRun",
     "Inputs",
     "LaunchPolicy",
@@ -30,6 +33,9 @@ __all__ = [
     "check_phases",
     "check_ranking",
     "check_reachable",
+    "compare",
     "host_and_port",
+    "last_filter_params",
     "open_session",
+    "propose_thresholds",
 ]
