@@ -91,6 +91,7 @@ class RunStats:
         activity: what the executor does before the first task is worked on, such as "starting Ray"; empty from then on.
         work_began_at: when the first task was given to a stage, by the monotonic clock; None before.
         running: batches in work that have counted anything.
+        on_running: called in place of yielding None by an executor that works in the thread of its caller.
     """
 
     stages: dict[str, StageStats] = field(default_factory=lambda: {})
@@ -98,6 +99,7 @@ class RunStats:
     activity: str = ""
     work_began_at: float | None = None
     running: list[RunningBatch] = field(default_factory=lambda: [])
+    on_running: Callable[[], object] = lambda: None
 
     def begin_work(self) -> None:
         """Note that a task is worked on. Only the first call has an effect."""
@@ -114,6 +116,8 @@ class Executor(Protocol):
 
     def run(self, pipeline: "Pipeline", tasks: Iterable[Task], stats: RunStats) -> Iterator[ItemResult | None]:
         """Yield one result per finished task, in any order, and None at the beginning and at least once a second.
+
+        One that works in the thread of its caller calls `stats.on_running` instead of yielding None inside a batch.
 
         `stats` is kept up to date meanwhile. `tasks` is consumed as capacity becomes free. Closing the iterator stops
         the work.

@@ -1,9 +1,15 @@
-"""The local executor: runs a pipeline in this process, one batch after another, for debugging and unit tests."""
+"""The local executor: runs a pipeline in this process, one batch after another, for debugging and unit tests.
+
+A batch runs in the caller's thread, where a debugger stops and an interrupt ends it. So nothing can be yielded
+meanwhile; the beats of the work tell its progress.
+"""
 
 import os
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
+from stages import heartbeat
 from stages.errors import PhaseError
 from stages.executors.batch_runner import (
     RetryPolicy,
@@ -14,9 +20,15 @@ from stages.executors.batch_runner import (
     split_into_batches,
 )
 from stages.params import ExecutorParams
-from stages.pipeline import AnyStage, ItemResult, Pipeline, Rows, RunStats, StageStats
+from stages.pipeline import AnyStage, ItemResult, Pipeline, Rows, RunningBatch, RunStats
 from stages.stage import NodeInfo, WorkerMetadata
 from stages.tasks import Failed, Rejected, Task
+
+MAX_SILENCE_S = 0.4
+"""Longest time without a call of `RunStats.on_running` while work that beats is going on."""
+
+_Value = tuple[Task, Task | Rejected | Failed]
+"""A task that was given to the executor, and a task that stages made of it, or its outcome."""
 
 
 class LocalExecutor:
@@ -40,8 +52,9 @@ class LocalExecutor:
                     raise PhaseError(f"Stage {stage.name} cannot be set up: {error}") from error
                 ready.append(stage)
             stats.begin_work()
+            run = _PipelineRun(pipeline, stats, RetryPolicy.from_params(self.params))
             for batch in split_into_batches(tasks, pipeline.stages[0].batch_size):
-                yield from _run_pipeline(pipeline, batch, stats, RetryPolicy.from_params(self.params))
+                yield from run.results(batch)
                 yield None
         finally:
             for stage in ready:
@@ -52,57 +65,64 @@ class LocalExecutor:
         """Do nothing: no resources are held between runs."""
 
 
-def _run_pipeline(
-    pipeline: Pipeline, batch: list[Task], stats: RunStats, retry_policy: RetryPolicy
-) -> Iterator[ItemResult]:
-    """Run one batch through all stages, and keep the order of children."""
-    values: list[tuple[int, Task | Rejected | Failed]] = list(enumerate(batch))
-    for stage in pipeline.stages:
-        values = _run_stage(stage, values, stats, retry_policy)
-    for index, task in enumerate(batch):
-        outcomes: list[Rows | Rejected | Failed] = [
-            value if isinstance(value, Rejected | Failed) else collect_rows(pipeline.collect, [value])
-            for owner, value in values
-            if owner == index
-        ]
-        yield ItemResult(task.task_id, tuple(outcomes))
+@dataclass(frozen=True)
+class _PipelineRun:
+    pipeline: Pipeline
+    stats: RunStats
+    retry_policy: RetryPolicy
 
+    def results(self, batch: list[Task]) -> Iterator[ItemResult]:
+        """Run one batch through all stages, and keep the order of children."""
+        values: list[_Value] = [(task, task) for task in batch]
+        for stage in self.pipeline.stages:
+            values = self._run_stage(stage, values)
+        for item in batch:
+            outcomes: list[Rows | Rejected | Failed] = [
+                value if isinstance(value, Rejected | Failed) else collect_rows(self.pipeline.collect, [value])
+                for owner, value in values
+                if owner is item
+            ]
+            yield ItemResult(item.task_id, tuple(outcomes))
 
-def _run_stage(
-    stage: AnyStage, values: list[tuple[int, Task | Rejected | Failed]], stats: RunStats, retry_policy: RetryPolicy
-) -> list[tuple[int, Task | Rejected | Failed]]:
-    """Replace each task by its children or outcome; values carry the index of the first stage's task they come from."""
-    results: dict[int, list[Task] | Rejected | Failed] = {}
-    positions = {id(value): position for position, (_, value) in enumerate(values)}
-    tasks = [value for _, value in values if isinstance(value, Task)]
-    for batch in split_into_batches(tasks, stage.batch_size):
-        stage_results = _run_with_retries(stage, batch, stats.stage(stage.name), retry_policy)
-        for task, result in zip(batch, stage_results, strict=True):
-            results[positions[id(task)]] = result
-    following: list[tuple[int, Task | Rejected | Failed]] = []
-    for position, (owner, value) in enumerate(values):
-        result = results.get(position, value)
-        children = result if isinstance(result, list) else [result]
-        following.extend((owner, child) for child in children)
-    return following
+    def _run_stage(self, stage: AnyStage, values: list[_Value]) -> list[_Value]:
+        """Replace each task by its children or outcome."""
+        results: dict[int, list[Task] | Rejected | Failed] = {}
+        owners = {id(value): owner for owner, value in values}
+        tasks = [value for _, value in values if isinstance(value, Task)]
+        for batch in split_into_batches(tasks, stage.batch_size):
+            item_ids = tuple(owners[id(task)].task_id for task in batch)
+            for task, result in zip(batch, self._run_with_retries(stage, batch, item_ids), strict=True):
+                results[id(task)] = result
+        following: list[_Value] = []
+        for owner, value in values:
+            result = results.get(id(value), value)
+            children = result if isinstance(result, list) else [result]
+            following.extend((owner, child) for child in children)
+        return following
 
+    def _run_with_retries(self, stage: AnyStage, batch: list[Task], item_ids: tuple[str, ...]) -> list[StageResult]:
+        """Results of one batch; a task that fails for a transient reason is retried alone after a wait."""
+        results = self._run_once(stage, batch, item_ids)
+        for index, (task, item_id) in enumerate(zip(batch, item_ids, strict=True)):
+            num_failures = 0
+            while self.retry_policy.should_retry(results[index], num_failures):
+                num_failures += 1
+                self.stats.stage(stage.name).retries += 1
+                time.sleep(self.retry_policy.backoff.wait_s(num_failures))
+                (results[index],) = self._run_once(stage, [task], (item_id,))
+        return results
 
-def _run_with_retries(
-    stage: AnyStage, batch: list[Task], stats: StageStats, retry_policy: RetryPolicy
-) -> list[StageResult]:
-    """Results of one batch; a task that fails for a transient reason is retried alone after a wait."""
-    results = _run_once(stage, batch, stats)
-    for index, task in enumerate(batch):
-        num_failures = 0
-        while retry_policy.should_retry(results[index], num_failures):
-            num_failures += 1
-            stats.retries += 1
-            time.sleep(retry_policy.backoff.wait_s(num_failures))
-            (results[index],) = _run_once(stage, [task], stats)
-    return results
+    def _run_once(self, stage: AnyStage, batch: list[Task], item_ids: tuple[str, ...]) -> list[StageResult]:
+        started = time.monotonic()
 
+        def tell_progress() -> None:
+            self.stats.running = [RunningBatch(item_ids, heartbeat.counts(), time.monotonic() - started)]
+            self.stats.on_running()
 
-def _run_once(stage: AnyStage, batch: list[Task], stats: StageStats) -> list[StageResult]:
-    done = run_batch(stage, batch)
-    stats.add_batch(len(batch), done.seconds, done.counters)
-    return done.results
+        try:
+            with heartbeat.listening(tell_progress, MAX_SILENCE_S):
+                done = run_batch(stage, batch)
+        finally:
+            self.stats.running = []
+        self.stats.stage(stage.name).add_batch(len(batch), done.seconds, done.counters)
+        return done.results

@@ -5,6 +5,7 @@ import logging
 import uuid
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from stages import executors, retry
@@ -61,12 +62,17 @@ class Session:
         phase = build_phase(params, outputs[0].root)
         tables = InputTables(phase, inputs, self._committed_versions)
         run = PhaseRun(phase, tables, run_id=self.run_id, transient=self.executor_params.transient)
+
+        def on_result(result: ItemResult | None) -> None:
+            run.add_result(result)
+            if self.on_progress is not None:
+                self.on_progress(run.progress())
+
+        run.stats.on_running = partial(on_result, None)
         results = self._results(phase, run.tasks(outputs), run.stats)
         try:
             for result in results:
-                run.add_result(result)
-                if self.on_progress is not None:
-                    self.on_progress(run.progress())
+                on_result(result)
         except PhaseError as error:
             error.reports = run.reports
             raise
