@@ -1,13 +1,11 @@
 """Finds the rows of a version of a root, and reads the files that they name."""
 
-import io
 import os
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from stages.errors import ManifestError
 from stages.manifest import (
@@ -15,14 +13,18 @@ from stages.manifest import (
     committed_partitions,
     find_version,
     newest_version,
+    read_columns,
     read_manifest,
 )
 from stages.schemas import ASSETS
 from stages.storage import Storage, map_concurrently, normalize_location
 from stages.tasks import Row
-from stages.write import read_dataset_file
+from stages.write import read_dataset_file, relative_path
 
 INDEX_FOLDER = "index"
+
+_NEVER_NULL = ("partition", "clip_id", "uri", "status", "path", "start_pts", "end_pts", "time_base", "num_frames")
+"""Columns that every release wrote, and without which no clip can be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ class StoredClips:
 
     def location_of(self, row: Row, column: str) -> str:
         """Where the file that a row names in a column lies while the newest version names it too."""
-        return f"{self.location}/dataset/{row[column]}" if self.is_root else f"{self.location}/{row[column]}"
+        path = relative_path(row[column], row["partition"])
+        return f"{self.location}/dataset/{path}" if self.is_root else f"{self.location}/{path}"
 
     def read_file(self, row: Row, column: str) -> bytes:
         """The file that a row names in a column.
@@ -103,7 +106,7 @@ def _storage_of_process(location: str, process_id: int) -> Storage:
 
 def _read(storage: Storage, path: str, partition: str, *, is_root: bool) -> bytes:
     if not is_root:
-        return storage.read_bytes(path)
+        return storage.read_bytes(relative_path(path, partition))
     try:
         return read_dataset_file(storage, path, partition)
     except FileNotFoundError:
@@ -116,10 +119,17 @@ def _kept(rows: pa.Table) -> pa.Table:
 
 
 def _read_index(storage: Storage, path: str) -> pa.Table:
+    """The rows of one partition; columns that a former release did not write are null."""
     data = storage.read_bytes(path)
     try:
-        return pq.read_table(io.BytesIO(data), columns=ASSETS["dataset"].schema.names)
+        rows = read_columns(data, ASSETS["dataset"].schema)
     except DAMAGED_FILE_ERRORS as error:
         raise ManifestError(
             f"{storage.location(path)} must be a whole index, got damage: {error}. Copy the folder again."
         ) from error
+    if lacking := [name for name in _NEVER_NULL if rows[name].null_count]:
+        raise ManifestError(
+            f"{storage.location(path)} must be an index of clips, got a table without {', '.join(lacking)}. "
+            "Copy the folder again, and keep other Parquet files out of its index/."
+        )
+    return rows

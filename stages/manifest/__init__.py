@@ -31,6 +31,7 @@ from stages.manifest.row_files import (
     DAMAGED_FILE_ERRORS,
     CommittedFile,
     ManifestRef,
+    read_columns,
     read_items,
     read_row_file,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "newest_tables",
     "newest_version",
     "publish_version",
+    "read_columns",
     "read_commit",
     "read_items",
     "read_manifest",

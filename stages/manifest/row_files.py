@@ -87,15 +87,24 @@ def read_row_file(storage: Storage, asset: str, entry: CommittedFile, columns: l
     requested = pa.schema([schema.field(name) for name in columns or schema.names])
     data = _read_file(storage, entry.path)
     try:
-        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-        present = [name for name in requested.names if name in file.schema_arrow.names]
-        table = file.read(present, use_threads=False)  # files are read concurrently, not columns
-        for column in requested:
-            if column.name not in present:  # the file was written before the column existed
-                table = table.append_column(column, pa.nulls(len(table), column.type))
-        return table.select(requested.names).cast(requested).filter(pc.field("row_key").isin(entry.items))
+        return read_columns(data, requested).filter(pc.field("row_key").isin(entry.items))
     except DAMAGED_FILE_ERRORS as error:
         raise _damaged_file_error(storage, entry.path, error) from error
+
+
+def read_columns(data: bytes, schema: pa.Schema) -> pa.Table:
+    """The columns of a schema from a Parquet file; null where the file was written before the column existed.
+
+    Raises:
+        DAMAGED_FILE_ERRORS: one of them, where the bytes are no such file.
+    """
+    file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+    present = [name for name in schema.names if name in file.schema_arrow.names]
+    table = file.read(present, use_threads=False)  # files are read concurrently, not columns
+    for column in schema:
+        if column.name not in present:
+            table = table.append_column(column, pa.nulls(len(table), column.type))
+    return table.select(schema.names).cast(schema)
 
 
 def read_items(storage: Storage, ref: ManifestRef, entry: CommittedFile, row_keys: Iterable[str]) -> list[Row]:

@@ -9,6 +9,8 @@ from typing import Any
 
 import av
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from av.filter import Graph
@@ -199,6 +201,29 @@ def test_a_copy_of_the_folder_is_a_dataset_too(root: Path, tmp_path: Path) -> No
     (tmp_path / "copied" / copied.row(2)["path"]).unlink()
     with pytest.raises(ManifestError, match=r"copied/p/.*\.mp4 must be there, .* Copy the folder again, whole"):
         copied[2]
+
+
+def test_a_copy_that_a_former_release_wrote_is_read_with_nulls(root: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copied"
+    shutil.copytree(root / "dataset", copy)
+    whole, index = open_dataset(copy), copy / "index" / "p.parquet"
+    rows = pq.read_table(index).drop_columns(["rotation", "scores", "caption_model"])
+    of_the_root = pa.array([f"dataset/{path}" for path in rows["path"].to_pylist()])
+    pq.write_table(rows.set_column(rows.schema.get_field_index("path"), "path", of_the_root), index)
+    former = open_dataset(copy)
+    assert former.rows.schema.equals(whole.rows.schema)
+    assert former.row(3) == {
+        **whole.row(3),
+        **dict.fromkeys(["rotation", "scores", "caption_model"]),
+        "path": f"dataset/{whole.row(3)['path']}",
+    }
+    assert torch.equal(former[3]["frames"], whole[3]["frames"])
+    (copy / whole.row(3)["path"]).unlink()
+    with pytest.raises(ManifestError, match=rf"{copy}/p/[^/]*\.mp4 must be there"):
+        former[3]
+    pq.write_table(rows.drop_columns(["status", "num_frames"]), index)
+    with pytest.raises(ManifestError, match=r"must be an index of clips, got a table without status, num_frames\."):
+        open_dataset(copy)
 
 
 @pytest.fixture
