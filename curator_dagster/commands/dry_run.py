@@ -16,7 +16,7 @@ from stages.run import DryRun, Inputs, PhasePlan
 from stages.sources import copy_register, registered_partitions
 from stages.storage import Storage
 
-_COLUMNS = ("phase", "reused", "redecided", "computed", "and", "because")
+_COLUMNS = ("phase", "reused", "redecided", "computed", "because")
 
 
 def dry_run_command(source: str, root: str, params: dict[str, Any], *, until: str) -> int:
@@ -44,13 +44,22 @@ def dry_run_command(source: str, root: str, params: dict[str, Any], *, until: st
     )
     out = stdout_console()
     out.print(build_table(_COLUMNS, [_cells(plan) for plan in plans], numbers=_COLUMNS[1:4]))
+    if any(plan.is_open for plan in plans):
+        out.print("What follows from items that have to be computed is not known before the phases above ran.")
     out.print("Nothing was written, and no video was registered.")
     return 0
 
 
 def _cells(plan: PhasePlan) -> list[object]:
-    follows = "what follows from the above" if plan.is_open else ""
-    return [plan.phase, plan.reused, plan.redecided, plan.computed, follows, "; ".join(plan.changes)]
+    numbers = [_number(each, is_open=plan.is_open) for each in (plan.reused, plan.redecided, plan.computed)]
+    return [plan.phase, *numbers, "; ".join(plan.changes)]
+
+
+def _number(known: int, *, is_open: bool) -> str:
+    """A number of items, of which more may follow from earlier phases."""
+    if not is_open:
+        return str(known)
+    return f"{known} or more" if known else "unknown"
 
 
 def plan_phases(run_plan: RunPlan, register_root: str) -> list[PhasePlan]:

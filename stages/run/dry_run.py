@@ -77,10 +77,13 @@ class DryRun:
             has_open_input = any((ref.asset, ref.partition) in self._open for ref in refs)
             if output.partition == ALL:  # dedup reads versions, which rows of a run that was killed do not have
                 has_open_input |= any(self._is_planned(ref) and last_commit(storage, ref) is None for ref in refs)
+            if has_open_input and output.partition == ALL:  # one item over all clips, and these change
+                self._open.add((output.asset, output.partition))
+                plan.computed += 1
+                continue
             plan.is_open |= has_open_input
             if has_open_input and len(phase.inputs) > 1:  # what does not depend on them cannot be told apart
                 self._open.add((output.asset, output.partition))
-                plan.computed += output.partition == ALL  # one item over all clips, and these change
                 continue
             run = _PlannedTable(phase, output, tables, "", self._transient)
             plan.reused += run.num_reused

@@ -20,7 +20,7 @@ from stages.sources.batch_keys import batch_keys
 from stages.sources.grouping import TIME_WINDOW_KEY_FORMATS, group_sources
 from stages.sources.members import create_members_file, members_path
 from stages.sources.register import Register
-from stages.sources.register_log import list_log, read_entries
+from stages.sources.register_log import LOG_FOLDER, entry_path, list_log, read_entries
 from stages.sources.snapshot import read_newest_snapshot
 from stages.sources.source_listing import Source
 from stages.storage import MAX_CONCURRENT, Storage, digest, map_concurrently
@@ -40,9 +40,14 @@ def registered_partitions(storage: Storage) -> list[str]:
 
 
 def copy_register(source: Storage, target: Storage) -> None:
-    """Copy the register, with the members of all partitions, to a root that has none."""
-    files = [info.path for info in source.list("partitions")]
-    map_concurrently(lambda path: target.write_bytes(path, source.read_bytes(path)), files)
+    """Copy the register, with the members of all partitions, to a root that has none. Others may be registering.
+
+    Members are written before their entry and stay, so those that are listed after the entries are all of them.
+    Snapshots, which come and go, are left out: one names the log by content tags, which are others in a copy.
+    """
+    entries = [entry_path(number) for number in list_log(source).etags]
+    members = [info.path for info in source.list("partitions") if not info.path.startswith(f"{LOG_FOLDER}/")]
+    map_concurrently(lambda path: target.write_bytes(path, source.read_bytes(path)), [*entries, *members])
 
 
 def read_members(storage: Storage, partition: str) -> pa.Table:

@@ -1,11 +1,22 @@
+import itertools
 import logging
+import threading
 from pathlib import Path
 
 import pytest
 
 from stages.params import ReadParams
-from stages.sources import Register, Source, register_sources, register_time_windows, registered_partitions
+from stages.sources import (
+    Register,
+    Source,
+    copy_register,
+    register_batches,
+    register_sources,
+    register_time_windows,
+    registered_partitions,
+)
 from stages.storage import Storage
+from tests.faults.waiting import STALL_TIMEOUT_S
 from tests.stages.sources.test_registering import are_equal
 
 ONE = ReadParams(partition_size=1)
@@ -75,6 +86,39 @@ def test_only_the_last_two_snapshots_stay(storage: Storage) -> None:
     for start in range(0, 16, 4):
         register_sources(storage, sources(*range(start, start + 4)), ONE)
     assert [path.split("upto-")[1].split(".")[0] for path in snapshots(storage)] == ["12", "16"]
+
+
+def test_a_register_is_copied_while_others_register(storage: Storage, tmp_path: Path) -> None:
+    """Each copy holds all that was registered before it began, in order, whichever snapshots came and went."""
+    stop, grown, registered, found = threading.Event(), threading.Condition(), list[str](), list[str]()
+
+    def register() -> None:
+        own = Register(storage)
+        for number in itertools.count():
+            if stop.is_set():
+                return
+            register_batches(own, sources(number), ONE)
+            with grown:
+                registered[:] = own.member_files
+                grown.notify()
+
+    others = threading.Thread(target=register)
+    others.start()
+    try:
+        for number in range(10):
+            copy = Storage(tmp_path / f"copy-{number}")
+            with grown:
+                assert grown.wait_for(lambda least=5 * (number + 1): len(registered) > least, timeout=STALL_TIMEOUT_S)
+                before = list(registered)
+            copy_register(storage, copy)
+            found = list(Register(copy).member_files)
+            assert found[: len(before)] == before
+            assert found == registered_partitions(copy)
+    finally:
+        stop.set()
+        others.join()
+    assert len(snapshots(storage)) == 2
+    assert found == registered_partitions(storage)[: len(found)]
 
 
 @pytest.mark.parametrize("damage", [b"", b"torn", None])
