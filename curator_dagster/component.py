@@ -9,7 +9,7 @@ from dagster.components import ComponentTypeSpec
 from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, create_model, field_validator
 
 from curator_dagster.asset_specs import asset_spec
-from curator_dagster.component_errors import check_curation, check_param_groups, position
+from curator_dagster.component_errors import check_curation, check_param_groups, position_of
 from curator_dagster.component_schema import AttributesSchema
 from curator_dagster.curation import Curation
 from curator_dagster.definitions import curation_definitions
@@ -173,7 +173,7 @@ class VideoCurationComponent(dg.Component, dg.Model, dg.Resolvable):
         try:
             curation = component.curation
         except ParamsError as error:
-            raise ParamsError(f"{position(context, str(error).split('=')[0].split()[0])}: {error}") from None
+            raise ParamsError(f"{position_of(context, error)}: {error}", error.param) from None
         check_curation(context, curation, component.root)
         return component
 
@@ -213,7 +213,8 @@ class VideoCurationComponent(dg.Component, dg.Model, dg.Resolvable):
         if self.windows is None:
             raise ParamsError(
                 f"partitioning={self.partitioning} requires windows, which say where paths name them, got none. "
-                "Add {start: 2026-01-01, pattern: '%Y/%m/%d/'}."
+                "Add {start: 2026-01-01, pattern: '%Y/%m/%d/'}.",
+                "partitioning",
             )
         return TimeWindowPartitioning(self.partitioning, **self.windows.model_dump())
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from curator_dagster.curation import Curation
 from stages.errors import ParamsError
-from stages.params import PARAM_NAMES, PHASES, DedupParams, FilterParams, Params, describe_error
+from stages.params import PARAM_NAMES, PHASES, DedupParams, FilterParams, describe_error
 from stages.run import check_phases, check_ranking
 
 
@@ -59,25 +59,22 @@ def check_curation(context: dg.ResolutionContext, curation: Curation, root: str)
         try:
             check_phases([curation.params[phase]], root)
         except ParamsError as error:
-            keys = _keys_of_plugin(curation.params[phase], str(error))
-            problems += [f"{position(context, phase, *keys)}: {line}" for line in str(error).splitlines()]
+            place = position_of(context, error, otherwise=phase)
+            problems += [f"{place}: {line}" for line in str(error).splitlines()]
     scored, ranked = curation.params["filter"], curation.params["dedup"]
     if not problems and isinstance(scored, FilterParams) and isinstance(ranked, DedupParams):
         try:
             check_ranking(scored, ranked)
         except ParamsError as error:
-            problems += [f"{position(context, 'dedup', 'rank_by')}: {line}" for line in str(error).splitlines()]
+            problems += [f"{position_of(context, error)}: {line}" for line in str(error).splitlines()]
     if problems:
         raise ParamsError("\n".join(["The parameters are wrong.", *problems]))
 
 
-def _keys_of_plugin(params: Params, message: str) -> list[str | int]:
-    """The keys below which the plug-in stands that a message names; none where it names none."""
-    for name, value in params:
-        for index, each in enumerate(value if isinstance(value, list) else [value]):
-            if isinstance(each, str) and f"{each!r}" in message:
-                return [name, index] if isinstance(value, list) else [name]
-    return []
+def position_of(context: dg.ResolutionContext, error: ParamsError, otherwise: str = "") -> str:
+    """File and line of the parameter that an error is about, or of another where it names none."""
+    keys = (error.param or otherwise).split(".")
+    return position(context, *(int(key) if key.isdecimal() else key for key in keys))
 
 
 def position(context: dg.ResolutionContext, *keys: str | int) -> str:

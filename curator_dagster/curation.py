@@ -67,7 +67,8 @@ class Curation:
         )
         for asset, hours in self.fresh_within_hours.items():
             if hours < 1 / 60:
-                raise ParamsError(f"fresh_within_hours of {asset} must be a minute (0.0167) or more, got {hours}.")
+                text = f"fresh_within_hours of {asset} must be a minute (0.0167) or more, got {hours}."
+                raise ParamsError(text, f"fresh_within_hours.{asset}")
 
     def scoped(self, name: str) -> str:
         """The name of a job, sensor or resource, prefixed by the namespace."""
@@ -125,4 +126,5 @@ class Curation:
 def _reject_unknown_names(field_name: str, given: Iterable[str], known: Collection[str]) -> None:
     unknown = sorted(set(given) - set(known))
     if unknown:
-        raise ParamsError(f"{field_name} must be for some of {', '.join(known)}, got {', '.join(unknown)}.")
+        text = f"{field_name} must be for some of {', '.join(known)}, got {', '.join(unknown)}."
+        raise ParamsError(text, f"{field_name}.{unknown[0]}")

@@ -17,7 +17,8 @@ CurationError
 """
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Generator
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any
 
@@ -81,7 +82,26 @@ class CurationError(Exception):
 
 
 class ParamsError(CurationError, ValueError):
-    """A parameter is unknown, of the wrong type or out of bounds."""
+    """A parameter is unknown, of the wrong type or out of bounds.
+
+    Attributes:
+        param: its dotted name, below which an index or key may stand: ``split.threshold``, ``filter.filters.1``. Empty
+            where the error is of several, or of none.
+    """
+
+    def __init__(self, message: str, param: str = "") -> None:
+        super().__init__(message)
+        self.param = param
+
+
+@contextmanager
+def concerning(param: str) -> Generator[None, None, None]:
+    """A `ParamsError` that is raised in the block is about this parameter, unless it names one itself."""
+    try:
+        yield
+    except ParamsError as error:
+        error.param = error.param or param
+        raise
 
 
 class SourceError(CurationError):

@@ -10,7 +10,7 @@ import pyarrow as pa
 from stages import registry
 from stages.caption.stage import CaptionStage, no_windows, sample_clip
 from stages.caption.windows import window_ranges
-from stages.errors import ParamsError
+from stages.errors import ParamsError, concerning
 from stages.manifest import ManifestRef
 from stages.media import CLIP_TASK_FIELDS, FRAME_COLUMNS, FRAME_KEY_COLUMNS, LoadFramesStage, clip_length, clip_task
 from stages.models import Captioner
@@ -40,7 +40,8 @@ class CaptionPhase(Phase[CaptionParams]):
         if unknown:
             raise ParamsError(
                 f"Captioner {self.params.captioner!r} must read columns of filtered_clips, got {sorted(unknown)}. "
-                f"There are {clips.column_names}."
+                f"There are {clips.column_names}.",
+                "caption.captioner",
             )
         values = [json.dumps(row, sort_keys=True, default=str) for row in clips.select(captioner_columns).to_pylist()]
         columns = [*FRAME_COLUMNS, *(name for name in captioner_columns if name not in FRAME_COLUMNS)]
@@ -77,7 +78,9 @@ class CaptionPhase(Phase[CaptionParams]):
 
     def identity(self) -> dict[str, Any]:
         """The captioner's model and the hash of its weights; of a user's own captioner the version of its code too."""
-        return {**self._captioner.identity().as_dict(), **registry.code_identity("captioner", self.params.captioner)}
+        with concerning("caption.captioner"):
+            identity = self._captioner.identity().as_dict()
+            return {**identity, **registry.code_identity("captioner", self.params.captioner)}
 
     def outcome_row(self, item: Row, outcome: Rejected | Failed) -> Row:
         """The row of a clip without windows: rejected if the clip is too short, even if loading its frames failed."""
@@ -88,7 +91,8 @@ class CaptionPhase(Phase[CaptionParams]):
 
     @cached_property
     def _captioner(self) -> Captioner:
-        return registry.load("captioner", self.params.captioner)(self.params)
+        with concerning("caption.captioner"):
+            return registry.load("captioner", self.params.captioner)(self.params)
 
 
 def _rows(model_columns: Row, task: Task) -> list[Row]:

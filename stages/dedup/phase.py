@@ -183,7 +183,7 @@ def check_rank_by(rank_by: Iterable[str], scores: Collection[str], beginnings: t
     names = [entry.removeprefix("-") for entry in rank_by]
     unknown = [name for name in names if name not in {*numbers, *scores} and not name.startswith(beginnings)]
     if unknown:
-        raise ParamsError("\n".join(_unknown_ranking(name, numbers, scores) for name in unknown))
+        raise ParamsError("\n".join(_unknown_ranking(name, numbers, scores) for name in unknown), "dedup.rank_by")
 
 
 def _number_columns(schema: pa.Schema) -> list[str]:
@@ -215,7 +215,7 @@ def _ranking_values(clips: pa.Table, rank_by: list[str]) -> dict[str, list[float
     for entry in rank_by:
         name = entry.removeprefix("-")
         if name not in scored and name not in numbers:
-            raise ParamsError(_unknown_ranking(name, numbers, scored))
+            raise ParamsError(_unknown_ranking(name, numbers, scored), "dedup.rank_by")
         values = [row.get(name) for row in scores] if name in scored else clips[name].to_pylist()
         sign = 1.0 if entry.startswith("-") else -1.0
         columns.append([None if value is None else sign * value for value in values])

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from stages import registry
 from stages.embed.stage import EmbedStage
+from stages.errors import concerning
 from stages.manifest import ManifestRef
 from stages.media import CLIP_TASK_FIELDS, FRAME_COLUMNS, FRAME_KEY_COLUMNS, LoadFramesStage, clip_length, clip_task
 from stages.models import ModelIdentity
@@ -52,10 +53,12 @@ class EmbedPhase(Phase[EmbedParams]):
 
     def identity(self) -> dict[str, Any]:
         """The model and the hash of its weights; of a user's own embedder the version of its code too."""
-        return {**self._identity().as_dict(), **registry.code_identity("embedder", self.params.embedder)}
+        with concerning("embed.embedder"):
+            return {**self._identity().as_dict(), **registry.code_identity("embedder", self.params.embedder)}
 
     def _identity(self) -> ModelIdentity:
-        return registry.load("embedder", self.params.embedder)(self.params).identity()
+        with concerning("embed.embedder"):
+            return registry.load("embedder", self.params.embedder)(self.params).identity()
 
 
 def _rows(identity: dict[str, Any], task: Task) -> list[Row]:

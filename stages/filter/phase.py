@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar, cast
 import pyarrow as pa
 
 from stages import registry
-from stages.errors import ParamsError, did_you_mean
+from stages.errors import ParamsError, concerning, did_you_mean
 from stages.filter.base import Filter, first_violation
 from stages.filter.reductions import parse_reductions, reduced
 from stages.filter.stage import MAX_FRAMES, FilterStage
@@ -80,8 +80,9 @@ class FilterPhase(Phase[FilterParams]):
     def identity(self) -> dict[str, Any]:
         """Identities of the filters that have one: their models and weights, and of users' own filters their code."""
         identity = {each.name: identity for each in self.filters if (identity := each.identity())}
-        for name in self.params.filters:
-            identity |= registry.code_identity("filter", name)
+        for index, name in enumerate(self.params.filters):
+            with concerning(f"filter.filters.{index}"):
+                identity |= registry.code_identity("filter", name)
         return identity
 
     def row_key(self, item: Row) -> str:
@@ -180,25 +181,29 @@ def build_filters(params: FilterParams) -> list[Filter]:
             `score_only` names a filter that `filters` does not.
     """
     arguments = _custom_arguments(params)
-    filters = [_build(name, arguments.get(name), params) for name in params.filters]
+    filters: list[Filter] = []
+    for index, name in enumerate(params.filters):
+        with concerning(f"filter.filters.{index}"):
+            filters.append(_build(name, arguments.get(name), params))
     names = [each.name for each in filters]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise ParamsError(f"filter.filters must name each filter once, got {repeated} twice.")
+        raise ParamsError(f"filter.filters must name each filter once, got {repeated} twice.", "filter.filters")
     unknown = sorted(set(params.score_only) - {"all", *names})
     if unknown:
-        raise ParamsError(f"filter.score_only must be among {['all', *names]}, got {unknown}.")
+        raise ParamsError(f"filter.score_only must be among {['all', *names]}, got {unknown}.", "filter.score_only")
     return filters
 
 
 def _custom_arguments(params: FilterParams) -> dict[str, dict[str, Any]]:
     arguments: dict[str, dict[str, Any]] = {}
-    for entry in params.custom:
+    for index, entry in enumerate(params.custom):
         name = entry.get("filter")
         if name not in params.filters or ":" not in str(name):
             raise ParamsError(
                 "filter.custom must hold 'filter': a 'package.module:Class' that filter.filters names too, "
-                f"got {name!r}. Add it to filter.filters."
+                f"got {name!r}. Add it to filter.filters.",
+                f"filter.custom.{index}",
             )
         arguments[str(name)] = {key: value for key, value in entry.items() if key != "filter"}
     return arguments

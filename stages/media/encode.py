@@ -79,7 +79,8 @@ def check_encoder(encoding: Encoding) -> None:
     except FFmpegError as error:
         raise ParamsError(
             f"write.encoder {encoding.name} requires {name}, which does not work here: {error.strerror or error}. "
-            "Set write.encoder to h264, or run where it works."
+            "Set write.encoder to h264, or run where it works.",
+            "write.encoder",
         ) from error
 
 

@@ -49,7 +49,9 @@ class OpenAICaptioner:
 
     def __init__(self, params: CaptionParams) -> None:
         if not params.model:
-            raise ParamsError("caption.model must be the name of a model on the server, got ''. Ask BASE_URL/models.")
+            raise ParamsError(
+                "caption.model must be the name of a model on the server, got ''. Ask BASE_URL/models.", "caption.model"
+            )
         self._params = params
         self._headers = {"Content-Type": "application/json"}
 

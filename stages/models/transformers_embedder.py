@@ -35,7 +35,8 @@ class TransformersEmbedder:
         if not params.model:
             raise ParamsError(
                 "embed.model must name a checkpoint where embed.embedder is 'transformers', got ''. "
-                "Give a folder, or a name on the hub such as 'openai/clip-vit-base-patch32'."
+                "Give a folder, or a name on the hub such as 'openai/clip-vit-base-patch32'.",
+                "embed.model",
             )
         self._model = params.model
         self._revision = params.revision
@@ -80,7 +81,8 @@ def checkpoint_hash(folder: Path) -> str:
     if not weights:
         raise ParamsError(
             f"embed.model must be a folder with *.safetensors, got {folder}. Pickled weights can run code when they "
-            "are loaded and are not read: save the checkpoint with safe_serialization=True."
+            "are loaded and are not read: save the checkpoint with safe_serialization=True.",
+            "embed.model",
         )
     files = [*weights, *sorted(folder.glob("*config.json"))]
     return digest(*(f"{path.name} {file_hash(path)}" for path in files), length=16)
@@ -100,7 +102,8 @@ def cached_commit(model: str, revision: str) -> str:
         raise ParamsError(
             f"embed.revision must be a commit of {model!r}, or a name whose commit is in the local cache, got "
             f"{revision!r}, and no commit in {path}. Give 40 hex digits, or a folder as embed.model, or run: "
-            f"hf download {model} --revision {revision}"
+            f"hf download {model} --revision {revision}",
+            "embed.revision",
         )
     return commit
 

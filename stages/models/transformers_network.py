@@ -25,7 +25,8 @@ class Encoder:
         except (OSError, ValueError) as error:
             raise ParamsError(
                 f"embed.model must be an image encoder that transformers can load with safetensors, got {model!r} "
-                f"(revision {revision}): {error}"
+                f"(revision {revision}): {error}",
+                "embed.model",
             ) from error
 
     def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -43,18 +43,21 @@ def check_phases(params: Iterable[Params], root: str) -> None:
         ParamsError: names the mistakes in all phases at once: a class that does not exist, arguments that it does not
             take, a stage with an input that no stage makes.
     """
-    problems: list[str] = []
+    problems: list[ParamsError] = []
     for each in params:
         try:
             phase = build_phase(each, root)
             phase.pipeline().build()
             phase.identity()  # loads the splitter or model that the parameters name
         except ParamsError as error:
-            problems.append(str(error))
+            problems.append(error)
         except (AttributeError, TypeError) as error:  # a user's own class without the expected interface
-            problems.append(f"{each.phase}: the class named in its parameters must fit its place: {error}.")
+            text = f"{each.phase}: the class named in its parameters must fit its place: {error}."
+            problems.append(ParamsError(text, each.phase))
+    if len(problems) == 1:
+        raise problems[0]
     if problems:
-        raise ParamsError("\n".join(problems))
+        raise ParamsError("\n".join(map(str, problems)))
 
 
 def check_ranking(filter_params: FilterParams, dedup_params: DedupParams) -> None:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from stages import registry
+from stages.errors import concerning
 from stages.manifest import ManifestRef
 from stages.params import SplitParams
 from stages.phase import Phase
@@ -56,5 +57,6 @@ class SplitPhase(Phase[SplitParams]):
 
     def identity(self) -> dict[str, Any]:
         """The splitter's model and the hash of its weights; of a user's own splitter the version of its code too."""
-        identity = registry.load("splitter", self.params.method)(self.params).identity()
-        return {**identity, **registry.code_identity("splitter", self.params.method)}
+        with concerning("split.method"):
+            identity = registry.load("splitter", self.params.method)(self.params).identity()
+            return {**identity, **registry.code_identity("splitter", self.params.method)}

@@ -167,9 +167,22 @@ def test_schema_admits_every_parameter_and_a_template() -> None:
         ),
         ({"split": 3}, [("  split: 3", "split: Input should be a valid dictionary")]),
         ({"partitioning": "daily"}, [("  partitioning: daily", "partitioning=daily requires windows")]),
-        ({"pools": {"embd": "gpu"}}, [("  pools:", "pools must be for some of read")]),
+        ({"pools": {"embd": "gpu"}}, [("    embd: gpu", "pools must be for some of read")]),
+        ({"fresh_within_hours": {"clips": 0.001}}, [("    clips: 0.001", "fresh_within_hours of clips must be")]),
         ({"filter": {"filters": ["size", "motoin"]}}, [("    - motoin", "got 'motoin'. Did you mean motion?")]),
         ({"split": {"method": "nowhere:Cutter"}}, [("    method: nowhere:Cutter", "on PYTHONPATH.")]),
+        (
+            {"filter": {"filters": ["size"], "custom": [{"filter": "my.one:Filter"}]}},
+            [("    - filter: my.one:Filter", "filter.custom must hold 'filter'")],
+        ),
+        (
+            {"embed": {"embedder": "transformers", "model": "no/model", "revision": "draft"}},
+            [("    revision: draft", "embed.revision must be a commit of 'no/model'")],
+        ),
+        (
+            {"caption": {"captioner": "openai", "prompt": "Tell 'openai'."}},
+            [("  caption:", "caption.model must be the name of a model")],
+        ),
         ({"dedup": {"rank_by": ["foo"]}}, [("    rank_by:", "got 'foo'.")]),
     ],
 )
