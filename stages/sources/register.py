@@ -41,7 +41,8 @@ class RegisterEntry:
         registration: token that all entries of one call share.
         affected_partitions: other partitions that hold another version of the entry's sources; for an entry that
             relists versions, all partitions that hold a version of their sources; for one that forgets a source, those
-            that held it, as long as members files say so.
+            that held it, where this register knew it: a new one cannot, since its members are erased. They need no
+            run, since forgetting removes the source's rows and files itself.
     """
 
     number: int

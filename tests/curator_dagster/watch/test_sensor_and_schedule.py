@@ -15,8 +15,10 @@ from curator_dagster.definitions import curation_definitions
 from curator_dagster.partition_keys import partition_tags, sync_partitions
 from curator_dagster.partitioning import TimeWindowPartitioning
 from curator_dagster.resources import Storage
+from curator_dagster.watch import scan
 from curator_dagster.watch.source import SourceBucket
 from stages.errors import ParamsError
+from stages.maintenance import forget_source
 from stages.manifest import last_commit, read_manifest
 from stages.params import ReadParams
 from stages.run import Session
@@ -415,6 +417,21 @@ def test_a_new_version_of_a_source_is_asked_for_with_the_partition_of_the_old_on
     (new,) = added_partitions(result)
     (old,) = [key for key in partitions if "a.mp4" in str(read_members(watched.storage.open(), key)["uri"].to_pylist())]
     assert {key for request in result.run_requests for key in request.tags.values()} >= {old, new}
+
+
+def test_a_forgotten_source_asks_for_nothing(watched: WatchedFolder) -> None:
+    """Neither in a daemon that knew the source nor in one that never did: forgetting has removed all that it would."""
+    partitions = curate_elsewhere(watched)
+    cursor = watched.apply(watched.tick())
+    for name in ("a.mp4", "c.mp4"):
+        forget_source(watched.storage.open(), str(watched.folder / name))
+    for affected in ([(key,) for key in partitions], [(), ()]):
+        entries = scan._refreshed_register(watched.storage).entries_after(2)
+        assert [entry.affected_partitions for entry in entries] == affected
+        result = watched.tick(cursor)
+        assert (run_keys(result), added_partitions(result)) == ([], [])
+        scan._REGISTERS_BY_ROOT.clear()  # as in a new process
+    assert [Path(row["uri"]).name for row in read_manifest(watched.storage.root, "dataset").to_pylist()] == ["b.mp4"]
 
 
 def test_a_partition_that_the_command_line_made_is_not_missing_for_automation(watched: WatchedFolder) -> None:
