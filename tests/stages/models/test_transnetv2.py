@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from stages.models.transnetv2 import (
     SlidingWindows,
-    load_transnetv2,
     no_end_padding,
     padded_detector_factory,
     published_end_padding,
 )
+from stages.models.transnetv2_network import load_transnetv2
 from stages.models.weights import package_file
 from stages.stage import NodeInfo, WorkerMetadata
 

@@ -11,7 +11,7 @@ import torch
 
 from stages.errors import ParamsError
 from stages.models.efficientnet_network import Network
-from stages.models.transnetv2 import load_transnetv2
+from stages.models.transnetv2_network import load_transnetv2
 from stages.params import EmbedParams
 from tests.clips import WORKER
 
