@@ -4,9 +4,11 @@ In: paths below a root, URIs of sources. Out: bytes, listings, open files. A cal
 the current `stages.retry.Backoff`; lasting errors are raised.
 """
 
+from stages.storage.hashing import digest
 from stages.storage.lease import Lease, exclusive
 from stages.storage.locations import (
     FileInfo,
+    file_numbers,
     is_in_memory,
     is_url,
     local_file_info,
@@ -17,7 +19,7 @@ from stages.storage.locations import (
 from stages.storage.parallel import MAX_CONCURRENT, map_concurrently
 from stages.storage.retried_calls import STORE_CLIENTS, call_with_retries, is_lasting
 from stages.storage.source_files import open_source, stat_source
-from stages.storage.store import FileReplaced, Storage, digest, file_numbers
+from stages.storage.store import FileReplaced, Storage
 
 __all__ = [
     "MAX_CONCURRENT",

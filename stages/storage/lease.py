@@ -19,7 +19,8 @@ from dataclasses import asdict, dataclass, replace
 
 from stages import retry
 from stages.errors import StorageError
-from stages.storage.store import Storage, file_numbers
+from stages.storage.locations import file_numbers
+from stages.storage.store import Storage
 
 LEASE_S = 60.0
 """A lease whose counter stands still for so long is free to take."""

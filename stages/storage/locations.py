@@ -4,6 +4,8 @@ Local paths never go through URL parsing, so that names with ``%``, ``#``, ``::`
 """
 
 import os
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +19,7 @@ from stages.storage.retried_calls import client_options
 
 _LOCAL_SCHEMES = ("file://", "local://")
 _MEMORY_SCHEME = "memory://"
+_NUMBERED = re.compile(r"([1-9][0-9]*)\.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +118,9 @@ def find_files(filesystem: Any, base: str) -> dict[str, Any]:
         return filesystem.find(base, detail=True)
     except FileNotFoundError:
         return {}
+
+
+def file_numbers(files: Iterable[FileInfo]) -> list[int]:
+    """The numbers n of all files named ``{n}.json``; other files (of a file manager, a sync tool) are ignored."""
+    names = (info.path.rsplit("/", 1)[-1] for info in files)
+    return [int(found[1]) for name in names if (found := _NUMBERED.fullmatch(name))]

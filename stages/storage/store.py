@@ -1,15 +1,12 @@
 """The root of manifests, frame stores and the dataset: files are listed, read, and written whole or not at all.
 
-On an object store each operation is retried after transient errors, see `stages.storage.retried_calls`; on a local disk
-the first error is raised.
+On an object store each operation is retried after transient errors, see `stages.storage.retried_calls`. On a local
+disk, see `stages.storage.local_files`, the first error is raised.
 """
 
 import contextlib
-import hashlib
 import os
-import re
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO, TypeVar
 
 from fsspec.callbacks import Callback
@@ -17,14 +14,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 from stages import heartbeat
 from stages.errors import ParamsError
-from stages.storage.locations import (
-    FileInfo,
-    find_files,
-    local_file_info,
-    normalize_location,
-    open_filesystem,
-    remote_file_info,
-)
+from stages.storage import local_files
+from stages.storage.locations import FileInfo, find_files, normalize_location, open_filesystem, remote_file_info
 from stages.storage.ranged_file import RangedFile
 from stages.storage.retried_calls import call_with_retries, is_transient, upload_options
 from stages.storage.source_files import read_range
@@ -34,12 +25,6 @@ T = TypeVar("T")
 
 class FileReplaced(OSError):
     """The file is no longer the one that was opened."""
-
-
-_TEMPORARY_PREFIX = ".tmp-"
-"""Prefix of the names of unfinished files, which no listing contains."""
-
-_NUMBERED = re.compile(r"([1-9][0-9]*)\.json")
 
 
 class Storage:
@@ -141,7 +126,7 @@ class Storage:
         base = self._full_path(prefix).rstrip("/") if prefix else self._base
         start = len(self._base) + 1
         if self.is_local:
-            return sorted(_walk_files(base, start, finished=True), key=lambda info: info.path)
+            return sorted(local_files.walk(base, start, finished=True), key=lambda info: info.path)
         found = self._call_store(f"listing {prefix or 'the root'}", lambda: find_files(self._fs, base))
         # A store may list a folder that was emptied as an object of its name.
         return [remote_file_info(name[start:], info) for name, info in sorted(found.items()) if name != base]
@@ -149,18 +134,15 @@ class Storage:
     def list_unfinished(self, prefix: str) -> Sequence[FileInfo]:
         """Files below a folder that a killed process did not finish, of which `list` says nothing; none on a bucket."""
         start = len(self._base) + 1
-        return list(_walk_files(self._full_path(prefix), start, finished=False)) if self.is_local else []
+        return list(local_files.walk(self._full_path(prefix), start, finished=False)) if self.is_local else []
 
     def write_bytes(self, path: str, data: bytes) -> None:
         """Write the file so that it appears whole, replacing an existing one."""
         full = self._full_path(path)
-        if not self.is_local:
+        if self.is_local:
+            local_files.write(full, data)
+        else:
             self._call_store(f"writing {path}", lambda: self._fs.pipe_file(full, data))
-            return
-        with self._temporary_file(full) as temporary:
-            _write_and_sync(temporary, data)
-            os.replace(temporary, full)
-        _sync_folder(full)
 
     def create_bytes(self, path: str, data: bytes) -> bool:
         """Write the file unless it exists; False where another writer's exists. Exclusive between processes.
@@ -171,18 +153,8 @@ class Storage:
         """
         full = self._full_path(path)
         if self.is_local:
-            return self._create_local(full, data)
+            return local_files.create(full, data)
         return self._call_store(f"creating {path}", lambda: self._create_object(full, data))
-
-    def _create_local(self, full: str, data: bytes) -> bool:
-        try:
-            with self._temporary_file(full) as temporary:
-                _write_and_sync(temporary, data)
-                os.link(temporary, full)
-        except FileExistsError:
-            return False
-        _sync_folder(full)
-        return True
 
     def _create_object(self, full: str, data: bytes) -> bool:
         try:
@@ -200,21 +172,13 @@ class Storage:
     def put_file(self, path: str, local: str | os.PathLike[str]) -> None:
         """Copy a finished local file to `path` so that it appears whole. Sends a heartbeat with each uploaded part."""
         full = self._full_path(path)
-        if not self.is_local:
-            options = upload_options(self._fs.protocol, os.path.getsize(local))
-            beats = Callback(hooks={"beat": _on_upload_progress})
-            put = self._fs.put_file
-            self._call_store(f"writing {path}", lambda: put(os.fspath(local), full, callback=beats, **options))
+        if self.is_local:
+            local_files.copy(local, full)
             return
-        with self._temporary_file(full) as temporary:
-            with open(local, "rb") as source, open(temporary, "wb") as target:
-                while chunk := source.read(1 << 20):
-                    target.write(chunk)
-                    heartbeat.beat()
-                target.flush()
-                os.fsync(target.fileno())
-            os.replace(temporary, full)
-        _sync_folder(full)
+        options = upload_options(self._fs.protocol, os.path.getsize(local))
+        beats = Callback(hooks={"beat": _on_upload_progress})
+        put = self._fs.put_file
+        self._call_store(f"writing {path}", lambda: put(os.fspath(local), full, callback=beats, **options))
 
     def move(self, source: str, target: str) -> None:
         """Move a file below the root, replacing an existing one; on a local disk in one step.
@@ -225,15 +189,12 @@ class Storage:
             FileNotFoundError: it is not there.
         """
         source_full, target_full = self._full_path(source), self._full_path(target)
-        if not self.is_local:
-            # `copy` also accepts folders and hides errors; `cp_file` is what it calls for one file.
-            self._call_store(f"copying {source}", lambda: self._fs.cp_file(source_full, target_full))
-            self.delete(source)
+        if self.is_local:
+            local_files.move(source_full, target_full)
             return
-        os.makedirs(os.path.dirname(target_full), exist_ok=True)
-        os.replace(source_full, target_full)
-        _sync_folder(target_full)
-        _sync_folder(source_full)
+        # `copy` also accepts folders and hides errors; `cp_file` is what it calls for one file.
+        self._call_store(f"copying {source}", lambda: self._fs.cp_file(source_full, target_full))
+        self.delete(source)
 
     def delete(self, path: str) -> None:
         """Remove the file if it exists."""
@@ -241,63 +202,7 @@ class Storage:
         with contextlib.suppress(FileNotFoundError):
             self._call_store(f"deleting {path}", lambda: self._fs.rm_file(full))
 
-    @contextlib.contextmanager
-    def _temporary_file(self, full: str) -> Iterator[str]:
-        """Name of an empty temporary file beside `full`, removed at the end of the block."""
-        folder = os.path.dirname(full)
-        os.makedirs(folder, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=_TEMPORARY_PREFIX, dir=folder)
-        os.close(handle)
-        os.chmod(temporary, 0o644)
-        try:
-            yield temporary
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-
-
-def digest(*parts: str, length: int = 20) -> str:
-    """First `length` hex digits of the SHA-256 of the parts, each with its length, so that no two lists collide."""
-    hasher = hashlib.sha256()
-    for part in parts:
-        encoded = part.encode("utf-8", "surrogateescape")
-        hasher.update(len(encoded).to_bytes(8, "big"))
-        hasher.update(encoded)
-    return hasher.hexdigest()[:length]
-
-
-def file_numbers(files: Iterable[FileInfo]) -> list[int]:
-    """The numbers n of all files named ``{n}.json``; other files (of a file manager, a sync tool) are ignored."""
-    names = (info.path.rsplit("/", 1)[-1] for info in files)
-    return [int(found[1]) for name in names if (found := _NUMBERED.fullmatch(name))]
-
-
-def _walk_files(base: str, start: int, *, finished: bool) -> Iterator[FileInfo]:
-    """Files below a folder, the finished or the other ones, without those that are removed meanwhile."""
-    for folder, _, names in os.walk(base):
-        for name in names:
-            full = os.path.join(folder, name)
-            if name.startswith(_TEMPORARY_PREFIX) != finished:
-                with contextlib.suppress(FileNotFoundError):
-                    yield local_file_info(full, full[start:])
-
 
 def _on_upload_progress(size: int | None, value: int) -> None:
     """Called by a client with the total and the uploaded bytes of an upload."""
     heartbeat.beat()
-
-
-def _write_and_sync(path: str, data: bytes) -> None:
-    with open(path, "wb") as handle:
-        handle.write(data)
-        handle.flush()
-        os.fsync(handle.fileno())
-
-
-def _sync_folder(full: str) -> None:
-    """Make the rename itself survive a power cut."""
-    folder = os.open(os.path.dirname(full), os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

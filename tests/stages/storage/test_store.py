@@ -7,9 +7,9 @@ import pytest
 
 from stages import heartbeat
 from stages.errors import ParamsError, SourceGone, StorageUnavailable
+from stages.storage import Storage, digest, file_numbers
 from stages.storage.locations import is_url, local_path, normalize_location
 from stages.storage.source_files import open_source, stat_source
-from stages.storage.store import Storage, digest, file_numbers
 
 
 @pytest.fixture(params=["local", "memory"])
