@@ -19,7 +19,7 @@ from curator_dagster.runs_in_progress import runs_in_progress
 from curator_dagster.watch.complete_partitions import CompletePartitions
 from curator_dagster.watch.cursor import SourceCursor
 from curator_dagster.watch.existing_tables import existing_materializations
-from curator_dagster.watch.new_sources import list_new_sources, register_new_sources
+from curator_dagster.watch.new_sources import NewSources, list_new_sources, register_new_sources
 from curator_dagster.watch.run_requests import RunRequests, build_run_requests
 from curator_dagster.watch.source import SourceBucket
 from stages.sources import PartitionContents, Register, read_contents
@@ -103,45 +103,54 @@ def _scan(
     known = curation.partitions_def.get_partition_keys(dynamic_partitions_store=instance)
     known_keys = set(known)
     missing = [] if has_time_windows else [key for key in register.member_files if key not in known_keys]
-    # Another root, or one made anew, has had no runs.
-    is_of_this_root = cursor.registration and cursor.registration == _registration(register, cursor.requested)
-    last_requested = cursor.requested if is_of_this_root else 0
+    last_requested = _last_requested(register, cursor)
     entries = register.entries_after(last_requested)
     keys = [*known, *missing]
     in_progress = runs_in_progress(curation, instance, keys)
-    runs = build_run_requests(
-        curation,
-        source,
-        entries,
-        keys,
-        in_progress,
-        CompletePartitions(register),
-        max(ends_at, time.monotonic() + _MIN_REQUEST_S),
-    )
+    until = max(ends_at, time.monotonic() + _MIN_REQUEST_S)
+    runs = build_run_requests(curation, source, entries, keys, in_progress, CompletePartitions(register), until)
     typed = [] if has_time_windows else [key for key in known if key not in in_progress.partitions]
     invented = find_invented_partitions(curation, instance, typed, register.member_files)
     position = cursor.position if unregistered else found.position
-    registered = f"{len(found.ready) - len(unregistered)} registered"
-    scan_summary = f"{found.summary} " + (
-        f"{len(found.ready)} to register, none of it in this preview." if is_preview else f"{registered}."
-    )
-    request_summary = f"{len(runs.requests)} runs asked for."
-    if entries and not runs.last_entry:
-        request_summary += " The next wait for a run that works on the same partitions."
     requested = runs.last_entry or last_requested
     existing = existing_materializations(curation, storage, instance, runs.complete)
     changed = [entry.partition for entry in register.entries_after(last_entry) if entry.partition]
     described = read_contents(register, _not_complete([*missing, *changed], runs)[:_MAX_DESCRIBED])
     next_cursor = SourceCursor(position, found.seen, requested, _registration(register, requested))
-    if runs.complete:
-        request_summary += f" {len(runs.complete)} partitions are made already."
-    if invented:
-        request_summary += f" {removal_line(invented)}"
-    is_complete = not unregistered and not position
-    next_cursor = cursor if is_preview else next_cursor
     return ScanResult(
-        missing, described, existing, runs.requests, next_cursor, invented, is_complete, scan_summary, request_summary
+        new_partitions=missing,
+        described=described,
+        existing=existing,
+        requests=runs.requests,
+        cursor=cursor if is_preview else next_cursor,
+        invented_partitions=invented,
+        is_complete=not unregistered and not position,
+        scan_summary=_scan_summary(found, len(unregistered), is_preview=is_preview),
+        request_summary=_request_summary(runs, invented, are_all_waiting=bool(entries) and not runs.last_entry),
     )
+
+
+def _last_requested(register: Register, cursor: SourceCursor) -> int:
+    """The last entry that is dealt with; 0 in another root than the cursor's, or one made anew, which had no runs."""
+    is_of_this_root = cursor.registration and cursor.registration == _registration(register, cursor.requested)
+    return cursor.requested if is_of_this_root else 0
+
+
+def _scan_summary(found: NewSources, num_unregistered: int, *, is_preview: bool) -> str:
+    if is_preview:
+        return f"{found.summary} {len(found.ready)} to register, none of it in this preview."
+    return f"{found.summary} {len(found.ready) - num_unregistered} registered."
+
+
+def _request_summary(runs: RunRequests, invented: list[str], *, are_all_waiting: bool) -> str:
+    sentences = [f"{len(runs.requests)} runs asked for."]
+    if are_all_waiting:
+        sentences.append("The next wait for a run that works on the same partitions.")
+    if runs.complete:
+        sentences.append(f"{len(runs.complete)} partitions are made already.")
+    if invented:
+        sentences.append(removal_line(invented))
+    return " ".join(sentences)
 
 
 def _not_complete(partitions: list[str], runs: RunRequests) -> list[str]:

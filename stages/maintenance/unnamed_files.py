@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+
 from stages.errors import ManifestError
 from stages.manifest import (
     Commit,
@@ -23,7 +25,7 @@ from stages.manifest import (
 )
 from stages.signals import SIGNALS_FOLDER, signals_path
 from stages.storage import FileInfo, Storage, exclusive, file_numbers, map_concurrently
-from stages.write import FORMER_FOLDER, LEASE_FOLDER, PATH_COLUMNS, named_files
+from stages.write import FORMER_FOLDER, LEASE_FOLDER, PATH_COLUMNS, former_location, named_files
 
 VERSIONS_KEPT = 10
 """Number of newest versions that are kept by default."""
@@ -163,24 +165,23 @@ def _former_files(
     storage: Storage, commits: Iterable[tuple[ManifestRef, Commit]], old_enough: Callable[[FileInfo], bool]
 ) -> list[FileInfo]:
     """Files of ``former/`` that no row of these commits names."""
-    named: set[str] = set()
-    for ref, commit in commits:
-        if ref.asset == "dataset":
-            named |= named_files(read_commit(storage, ref, commit, list(PATH_COLUMNS)), ref.partition)
-    start = f"{FORMER_FOLDER}/"
-    found = storage.list(FORMER_FOLDER)
-    return [info for info in found if info.path.removeprefix(start) not in named and old_enough(info)]
+    named = {
+        former_location(path)
+        for ref, rows in _rows_of(storage, "dataset", commits, list(PATH_COLUMNS))
+        for path in named_files(rows, ref.partition)
+    }
+    return [info for info in storage.list(FORMER_FOLDER) if info.path not in named and old_enough(info)]
 
 
 def _frame_stores(
     storage: Storage, commits: Iterable[tuple[ManifestRef, Commit]], old_enough: Callable[[FileInfo], bool]
 ) -> list[FileInfo]:
     """Frame stores of videos that have no row in these commits of ``clips``."""
-    used: set[str] = set()
-    for ref, commit in commits:
-        if ref.asset == "clips":
-            video_ids = read_commit(storage, ref, commit, ["video_id"])["video_id"].unique().to_pylist()
-            used |= {f"frames/{ref.partition}/{video_id}.parquet" for video_id in video_ids}
+    used = {
+        f"frames/{ref.partition}/{video_id}.parquet"
+        for ref, rows in _rows_of(storage, "clips", commits, ["video_id"])
+        for video_id in rows["video_id"].unique().to_pylist()
+    }
     return [info for info in storage.list("frames") if info.path not in used and old_enough(info)]
 
 
@@ -192,12 +193,16 @@ def _signals(
 ) -> list[FileInfo]:
     """Signals that no row in these commits of ``clips`` is made of."""
     used: set[str] = set()
-    for ref, commit in commits:
-        if ref.asset == "clips":
-            rows = read_commit(storage, ref, commit, ["video_id", "signals_key"]).group_by(["video_id", "signals_key"])
-            used |= {
-                signals_path(ref.partition, row["video_id"], row["signals_key"])
-                for row in rows.aggregate([]).to_pylist()
-            }
+    names = ["video_id", "signals_key"]
+    for ref, rows in _rows_of(storage, "clips", commits, names):
+        for row in rows.group_by(names).aggregate([]).to_pylist():
+            used.add(signals_path(ref.partition, row["video_id"], row["signals_key"]))
     start = f"{SIGNALS_FOLDER}/"
     return [info for info in manifests if info.path.startswith(start) and info.path not in used and old_enough(info)]
+
+
+def _rows_of(
+    storage: Storage, asset: str, commits: Iterable[tuple[ManifestRef, Commit]], columns: list[str]
+) -> Iterator[tuple[ManifestRef, pa.Table]]:
+    """Those of the commits that are of an asset, with some columns of their rows."""
+    return ((ref, read_commit(storage, ref, commit, columns)) for ref, commit in commits if ref.asset == asset)

@@ -5,7 +5,7 @@ published as a version of the root, and the verification of these files. FFmpeg 
 """
 
 from stages.write.index import write_index
-from stages.write.paths import DATASET_FOLDER, FORMER_FOLDER, PATH_COLUMNS, index_path, relative_path
+from stages.write.paths import DATASET_FOLDER, FORMER_FOLDER, PATH_COLUMNS, former_location, index_path, relative_path
 from stages.write.phase import WritePhase
 from stages.write.publishing import LEASE_FOLDER, named_files, read_dataset_file
 from stages.write.verification import missing_files, sample_clips, unreadable_clips
@@ -16,6 +16,7 @@ __all__ = [
     "LEASE_FOLDER",
     "PATH_COLUMNS",
     "WritePhase",
+    "former_location",
     "index_path",
     "missing_files",
     "named_files",
