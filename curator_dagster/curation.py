@@ -3,12 +3,13 @@
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import cast
 
 import dagster as dg
 
 from curator_dagster.partitioning import BatchPartitioning, Partitioning, TimeWindowPartitioning
 from stages.errors import ParamsError
-from stages.params import PHASES, CheckParams, ExecutorParams, Params
+from stages.params import PHASES, CheckParams, ExecutorParams, Params, ReadParams
 
 UNPARTITIONED_ASSETS = frozenset({"unique_clips"})
 """Assets that read all partitions and have no partitions in Dagster."""
@@ -73,6 +74,11 @@ class Curation:
     def scoped(self, name: str) -> str:
         """The name of a job, sensor or resource, prefixed by the namespace."""
         return f"{self.namespace}_{name}" if self.namespace else name
+
+    @property
+    def read_params(self) -> ReadParams:
+        """Parameters of `read`, by which a scan lists and groups sources too."""
+        return cast(ReadParams, self.params["read"])  # a mapping has one type for the parameters of all phases
 
     @property
     def ray_pool_key(self) -> str:

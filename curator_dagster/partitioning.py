@@ -59,7 +59,7 @@ class TimeWindowPartitioning(Partitioning):
     pattern: str
     timezone: str = "UTC"
 
-    def partitions_def(self, name: str) -> dg.PartitionsDefinition:
+    def partitions_def(self, name: str) -> dg.TimeWindowPartitionsDefinition:
         """Every time window from the start until now."""
         if self.every == "daily":
             return dg.DailyPartitionsDefinition(start_date=self.start, timezone=self.timezone)
@@ -71,7 +71,7 @@ class TimeWindowPartitioning(Partitioning):
 
     @property
     def _window_partitions(self) -> dg.TimeWindowPartitionsDefinition:
-        return self.partitions_def("")  # type: ignore[return-value]
+        return self.partitions_def("")
 
     def closed_window_key(self, path: str) -> str | None:
         """Key of the time window that a path names; None where it names none, or the window has not ended."""

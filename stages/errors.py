@@ -118,7 +118,7 @@ class SourceError(CurationError):
         super().__init__(message)
         self.uri = uri
 
-    def __reduce__(self) -> tuple[type["SourceError"], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type["SourceError"], tuple[object, ...]]:
         """Errors are pickled from worker to driver; the default rebuilds them from ``args`` alone."""
         return type(self), (self.uri, str(self))
 
@@ -164,7 +164,7 @@ class CorruptStream(SourceError):
         super().__init__(uri, message)
         self.pts = pts
 
-    def __reduce__(self) -> tuple[type["CorruptStream"], tuple[str, str, int | None]]:  # type: ignore[override]
+    def __reduce__(self) -> tuple[type["CorruptStream"], tuple[object, ...]]:
         """Carry the PTS across processes too."""
         return type(self), (self.uri, str(self), self.pts)
 

@@ -35,7 +35,7 @@ class NewSources:
 
 def list_new_sources(curation: Curation, source: SourceBucket, register: Register, cursor: SourceCursor) -> NewSources:
     """List new videos from the cursor on, for half of the scan's time or until there are enough."""
-    read: ReadParams = curation.params["read"]  # type: ignore[assignment]
+    read = curation.read_params
     max_new = _MAX_PARTITIONS_PER_SCAN * read.partition_size
     stops_at = time.monotonic() + source.tick_s / 2
     new: list[Source] = []
@@ -78,7 +78,7 @@ def _should_register(ready: Sequence[Source], read: ReadParams, source: SourceBu
 
 def register_new_sources(curation: Curation, register: Register, ready: list[Source], ends_at: float) -> list[Source]:
     """Register sources in partitions; returns those that were left when the time was over."""
-    read: ReadParams = curation.params["read"]  # type: ignore[assignment]
+    read = curation.read_params
     partitioning = curation.partitioning
     if not isinstance(partitioning, TimeWindowPartitioning):
         return register_batches(register, ready, read, deadline=ends_at)

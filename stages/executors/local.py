@@ -48,7 +48,7 @@ class LocalExecutor:
             for stage in pipeline.stages:
                 try:
                     set_up(stage, WorkerMetadata("local", node), node)
-                except Exception as error:
+                except Exception as error:  # a user's stage may raise anything
                     raise PhaseError(f"Stage {stage.name} cannot be set up: {error}") from error
                 ready.append(stage)
             stats.begin_work()

@@ -123,7 +123,7 @@ def _raw_frames(container: InputContainer, stream: VideoStream) -> Iterator[av.V
             yield from frames
     except FFmpegError as error:
         fault, is_truncated = error.strerror or str(error), True
-    with contextlib.suppress(FFmpegError):
+    with contextlib.suppress(FFmpegError):  # frames that the decoder still holds; behind a fault it may hold none
         frames = context.decode(None)
         started = started or bool(frames)
         yield from frames

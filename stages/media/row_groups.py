@@ -54,7 +54,7 @@ class _FileRange(io.RawIOBase):
         self._position = base + offset
         return self._position
 
-    def readinto(self, buffer: memoryview | bytearray, /) -> int:  # type: ignore[override]
+    def readinto(self, buffer: memoryview | bytearray, /) -> int:  # type: ignore[override]  # typeshed's Buffer is of Python 3.12
         if self._position < self._start:
             raise OSError(f"the pages must begin at {self._start} or behind it, got {self._position}")
         found = self._data[self._position - self._start :][: len(buffer)]

@@ -7,7 +7,7 @@ import socket
 import time
 import urllib.request
 from collections.abc import Mapping
-from typing import IO, Any, cast
+from typing import IO, Any
 
 
 class _DeadlineReader(io.RawIOBase):
@@ -62,12 +62,12 @@ class _DeadlineHTTPSConnection(http.client.HTTPSConnection):
 
 class _DeadlineHTTPHandler(urllib.request.HTTPHandler):
     def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(cast(Any, _DeadlineHTTPConnection), req)
+        return self.do_open(_DeadlineHTTPConnection, req)
 
 
 class _DeadlineHTTPSHandler(urllib.request.HTTPSHandler):
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(cast(Any, _DeadlineHTTPSConnection), req)
+        return self.do_open(_DeadlineHTTPSConnection, req)
 
 
 class _NoRedirectHandler(urllib.request.HTTPRedirectHandler):

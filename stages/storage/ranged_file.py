@@ -66,7 +66,7 @@ class RangedFile(io.RawIOBase):
         self._position = base + offset
         return self._position
 
-    def readinto(self, buffer: memoryview | bytearray, /) -> int:  # type: ignore[override]
+    def readinto(self, buffer: memoryview | bytearray, /) -> int:  # type: ignore[override]  # typeshed's Buffer is of Python 3.12
         """Fill the buffer; less than its length only at the end of the file."""
         view, filled = memoryview(buffer), 0
         while filled < len(view) and self._position < self._size:
@@ -88,7 +88,7 @@ class RangedFile(io.RawIOBase):
             raise self.failure
         try:
             found = _Range(position, self._fetch(position, min(self._size, position + length)))
-        except Exception as error:
+        except Exception as error:  # whatever the store raised, a reader such as FFmpeg may hide it
             self.failure = error
             raise
         self._ranges = [*self._ranges[-MAX_CACHED_RANGES + 1 :], found]

@@ -50,7 +50,7 @@ def open_source(uri: str) -> Iterator[IO[bytes]]:
     handle = _open_ranged_file(uri)
     try:
         yield handle  # type: ignore[misc]  # typeshed's RawIOBase is no IO
-    except Exception:
+    except Exception:  # of any library that reads; where the store failed before, that is the cause
         if handle.failure is None:
             raise
     if handle.failure is not None:
@@ -101,7 +101,7 @@ def _raising_source_errors(uri: str) -> Iterator[None]:
         ) from error
     except StorageError as error:
         raise StorageUnavailable(uri, str(error)) from error
-    except Exception as error:
+    except Exception as error:  # each client has error classes of its own, which need not be installed
         if type(error).__name__ == "FileExpired":  # of s3fs, which need not be installed
             raise SourceChanged(uri, f"The source was replaced while it was read: {uri}. List it again.") from error
         is_client_error = type(error).__module__.partition(".")[0] in STORE_CLIENTS
