@@ -11,7 +11,7 @@ from curator_dagster.asset_step import run_phase
 from curator_dagster.checks import check_specs
 from curator_dagster.config import config_class
 from curator_dagster.curation import Curation
-from curator_dagster.project_executor import PHASE_TAG
+from curator_dagster.phase_process import PHASE_TAG
 from curator_dagster.resources import session_resource
 from stages.params import Params
 
