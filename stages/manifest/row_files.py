@@ -1,5 +1,6 @@
 """Reading row files: Parquet files that hold all rows of some items, with a footer that lists these items."""
 
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -80,12 +81,17 @@ class CommittedFile:
 def read_row_file(storage: Storage, asset: str, entry: CommittedFile, columns: list[str] | None = None) -> pa.Table:
     """Read the rows of `entry.items` from one row file; columns that the file lacks are null.
 
+    The bytes are compared with the entry's SHA-256, where it has one. Parquet's checksums cover pages, and not the
+    footer: with one damaged letter there, a column would go by another name and be read as null.
+
     Raises:
         ManifestError: the file is missing or damaged.
     """
     schema = ASSETS[asset].schema
     requested = pa.schema([schema.field(name) for name in columns or schema.names])
     data = _read_file(storage, entry.path)
+    if entry.sha256 and hashlib.sha256(data).hexdigest() != entry.sha256:
+        raise _damaged_file_error(storage, entry.path, "its SHA-256 is not the committed one")
     try:
         return read_columns(data, requested).filter(pc.field("row_key").isin(entry.items))
     except DAMAGED_FILE_ERRORS as error:
@@ -136,7 +142,7 @@ def _read_file(storage: Storage, path: str) -> bytes:
         ) from error
 
 
-def _damaged_file_error(storage: Storage, path: str, error: Exception) -> ManifestError:
+def _damaged_file_error(storage: Storage, path: str, error: Exception | str) -> ManifestError:
     return ManifestError(
         f"{storage.location(path)} must be a whole row file, got damage: {error}. Delete it and run the phase again: "
         "what it held is computed again."

@@ -61,7 +61,7 @@ class FlowRecorder(Recorder):
 
     def _measure(self, sampled: FramePictures, following: FramePictures) -> None:
         before, after = (each.luma(FLOW_LONG_SIDE_PX, min_px=FLOW_SHORT_SIDE_PX) for each in (sampled, following))
-        flow = self._method.calc(before, after, None)  # type: ignore[call-overload]
+        flow = self._method.calc(before, after, None)  # type: ignore[call-overload] - the stub demands a flow
         size = sampled.displayed_size
         scale = np.array([size.width / before.shape[1], size.height / before.shape[0]], np.float32)
         seconds = float((following.decoded.pts - sampled.decoded.pts) * self._time_base)

@@ -1,5 +1,6 @@
 """Row files, commits and what readers see."""
 
+import hashlib
 import json
 import threading
 from dataclasses import replace
@@ -100,10 +101,11 @@ def test_read_manifest_rejects_a_torn_commit(tmp_path: Path) -> None:
 
 
 def test_read_manifest_fills_columns_added_later(tmp_path: Path) -> None:
-    files = write_items(tmp_path, {"a": [clip("a", 1)]})
-    path = tmp_path / files[0].path
+    (file,) = write_items(tmp_path, {"a": [clip("a", 1)]})
+    path = tmp_path / file.path
     pq.write_table(pq.read_table(path).drop_columns(["flow_mean"]), path)
-    commit_table(Storage(tmp_path), reference(tmp_path), files, {})
+    older = replace(file, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    commit_table(Storage(tmp_path), reference(tmp_path), [older], {})
     assert read_manifest(str(tmp_path), "clips")["flow_mean"].to_pylist() == [None]
 
 
@@ -194,6 +196,12 @@ VALUES = {
     pa.float64(): st.none() | st.floats(allow_nan=False),
     pa.bool_(): st.none() | st.booleans(),
     pa.list_(pa.float32()): st.none() | st.lists(st.floats(width=32, allow_nan=False), max_size=4),
+    pa.map_(pa.string(), pa.string()): st.none()
+    | st.dictionaries(st.text("abc", min_size=1), st.text("def"), max_size=3).map(lambda d: list(d.items())),
+    pa.map_(pa.string(), pa.list_(pa.float32())): st.none()
+    | st.dictionaries(
+        st.text("abc", min_size=1), st.lists(st.floats(width=32, allow_nan=False), max_size=4), max_size=3
+    ).map(lambda d: list(d.items())),
     pa.map_(pa.string(), pa.float64()): st.none()
     | st.dictionaries(st.text("abc", min_size=1), st.floats(allow_nan=False), max_size=3).map(
         lambda d: list(d.items())
