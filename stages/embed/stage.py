@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from stages import registry
 from stages.errors import StageError
+from stages.failures import failure_of
 from stages.media import with_clip
 from stages.models import ModelIdentity, check_same_model
 from stages.params import EmbedParams
@@ -53,19 +54,32 @@ class EmbedStage(ProcessingStage[VideoTask, VideoTask]):
         self._embedder = embedder
 
     def process(self, task: VideoTask) -> VideoTask:
-        """The task with its vector and without its frames."""
-        return self._embed([task])[0]
+        """The task with its vector and without its frames.
+
+        Raises:
+            StageError: the embedder gave no usable vector.
+        """
+        outcome = self._embed([task])[0]
+        if isinstance(outcome, Failed):
+            raise StageError(outcome.error)
+        return outcome
 
     def process_batch(self, tasks: list[VideoTask]) -> list[VideoTask | list[VideoTask] | Rejected | Failed]:
         """The tasks with their vectors and without their frames; the number of frames is kept as a column."""
         return [*self._embed(tasks)]
 
-    def _embed(self, tasks: list[VideoTask]) -> list[VideoTask]:
+    def _embed(self, tasks: list[VideoTask]) -> list[VideoTask | Failed]:
         vectors = self._embedder.embed([_frames(task) for task in tasks])
-        return [self._with_vector(task, vector) for task, vector in zip(tasks, vectors, strict=True)]
+        return [self._with_vector(task, np.asarray(vector)) for task, vector in zip(tasks, vectors, strict=True)]
 
-    def _with_vector(self, task: VideoTask, vector: NDArray[np.float32]) -> VideoTask:
+    def _with_vector(self, task: VideoTask, vector: NDArray[np.float32]) -> VideoTask | Failed:
         clip = task.data.clip
+        if fault := _fault(vector):
+            error = StageError(
+                f"The vector of clip {clip.clip_id} must have finite numbers, not all of them 0, got {fault} from "
+                f"{self.expected.model}. Change embed.embedder, or leave the clip out by a filter."
+            )
+            return failure_of(error)
         columns = {**clip.columns, "num_embedded_frames": len(_frames(task))}
         embeddings = {self.expected.model: vector}
         return with_clip(task, replace(clip, frames=None, columns=columns, embeddings=embeddings))
@@ -73,6 +87,16 @@ class EmbedStage(ProcessingStage[VideoTask, VideoTask]):
     def teardown(self) -> None:
         """Release the embedder. The network stays in memory for the next stage of this process."""
         self._embedder = None
+
+
+def _fault(vector: NDArray[np.float32]) -> str | None:
+    """What makes a vector useless: no distance to it can be told, and one such row would stop dedup for all."""
+    if vector.ndim != 1 or not vector.size:
+        return f"the shape {vector.shape}"
+    num_invalid = int(np.count_nonzero(~np.isfinite(vector)))
+    if num_invalid:
+        return f"{num_invalid} of {vector.size} that are NaN or infinite"
+    return None if vector.any() else "zeros only"
 
 
 def _frames(task: VideoTask) -> Frames:

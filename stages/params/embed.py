@@ -10,7 +10,7 @@ class EmbedParams(Params):
 
     phase: ClassVar[str] = "embed"
     asset: ClassVar[str] = "embeddings"
-    code_version: ClassVar[str] = "1"
+    code_version: ClassVar[str] = "2"
 
     embedder: str = parameter(
         "efficientnet-lite0",

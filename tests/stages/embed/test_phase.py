@@ -1,9 +1,11 @@
 import math
 import shutil
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from stages.embed.phase import EmbedPhase
 from stages.embed.stage import EmbedStage
@@ -15,7 +17,8 @@ from stages.models.efficientnet import EfficientNetLite0Embedder
 from stages.params import EmbedParams, ExecutorParams
 from stages.phase import PhaseReport
 from stages.run import open_session
-from stages.tasks import Row
+from stages.stage import WorkerMetadata
+from stages.tasks import Frames, Row
 from tests.clips import PARTITION, WORKER, clip_row, commit_rows, video_task
 from tests.videos import three_shots
 
@@ -112,3 +115,40 @@ def test_embed_stage_rejects_a_clip_without_frames(tmp_path: Path, video: Path) 
 def test_embed_phase_rejects_an_unknown_embedder(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match=r"embedder must be one of .*got 'efficient'"):
         EmbedPhase(EmbedParams(embedder="efficient"), str(tmp_path)).pipeline()
+
+
+class FaultyEmbedder:
+    """Gives the vectors of a list, one after another."""
+
+    vectors: ClassVar[list[list[float]]] = []
+
+    def __init__(self, params: EmbedParams) -> None:
+        self._vectors = iter(self.vectors)
+
+    def identity(self) -> ModelIdentity:
+        return ModelIdentity("faulty", "1")
+
+    def setup(self, worker_metadata: WorkerMetadata) -> None:
+        """Nothing to load."""
+
+    def embed(self, clips: list[Frames]) -> list[NDArray[np.float32]]:
+        return [np.array(next(self._vectors), np.float32) for _ in clips]
+
+
+@pytest.mark.parametrize(
+    "fault", [[math.nan, 1.0], [math.inf, 0.0], [0.0, 0.0], []], ids=["nan", "inf", "zero", "empty"]
+)
+def test_embed_fails_only_the_clip_whose_vector_is_useless(
+    tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch, fault: list[float]
+) -> None:
+    monkeypatch.setattr(FaultyEmbedder, "vectors", [[0.6, 0.8], fault, [1.0, 0.0]])
+    rows = [clip_row(video, start, start + 75) for start in (0, 75, 150)]
+    run(tmp_path, rows, EmbedParams(embedder=f"{__name__}:FaultyEmbedder", max_failed_fraction=1))
+    stored = read_manifest(str(tmp_path), "embeddings").to_pylist()
+    assert sorted((row["status"], row["reason"]) for row in stored) == [
+        ("failed", "stage_error"),
+        ("kept", None),
+        ("kept", None),
+    ]
+    (failed,) = (row for row in stored if row["status"] == "failed")
+    assert "must have finite numbers" in failed["error"]
