@@ -1,8 +1,8 @@
 """Listing of files below a folder, a bucket or any other fsspec URL by pages, each with the path where the next begins.
 
 On S3 the pages are those of ``ListObjectsV2``. Everything else is walked folder by folder in the order of the paths, as
-if each folder's name ended in "/". A file that is added, replaced or removed meanwhile does no harm: it is listed, or
-not, depending on whether the listing has passed its path.
+if each folder's name ended in "/"; links to folders are followed, see `FolderLinks`. A file that is added, replaced or
+removed meanwhile does no harm: it is listed, or not, depending on whether the listing has passed its path.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from stages.errors import ParamsError
+from stages.sources.folder_links import FolderLinks
 from stages.storage import FileInfo, call_with_retries, is_url, local_file_info, open_filesystem, remote_file_info
 
 logger = logging.getLogger(__name__)
@@ -210,10 +211,10 @@ def _local_pages(location: str, scope: ListingScope) -> Iterator[FilePage]:
         return _single_page(ListedFile(name, location, partial(_local_file_info, location, name)), scope)
     if not os.path.isdir(location):
         raise ParamsError(f"SOURCE must be a folder, a file or an fsspec URL, got {location!r}: it does not exist.")
-    return _walk_pages(partial(_scan_local, location), scope)
+    return _walk_pages(partial(_scan_local, location, FolderLinks(location, scope.excluded_folder)), scope)
 
 
-def _scan_local(location: str, folder: str) -> Iterator["_FolderEntry"]:
+def _scan_local(location: str, links: FolderLinks, folder: str) -> Iterator["_FolderEntry"]:
     try:
         with os.scandir(os.path.join(location, folder)) as found:
             entries = list(found)
@@ -222,10 +223,11 @@ def _scan_local(location: str, folder: str) -> Iterator["_FolderEntry"]:
     except OSError as error:
         logger.warning("Sources below %s are left out: %s.", error.filename, error.strerror)
         return
-    for entry in entries:
+    for entry in sorted(entries, key=lambda entry: entry.name):
         path = folder + entry.name
-        if entry.is_dir(follow_symlinks=False):
-            yield _FolderEntry(f"{path}/", None)
+        if links.is_folder(entry):
+            if links.is_listed_here(entry, path):
+                yield _FolderEntry(f"{path}/", None)
         else:
             full = os.path.join(location, path)
             yield _FolderEntry(path, ListedFile(path, full, partial(_local_file_info, full, path)))

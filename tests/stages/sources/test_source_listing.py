@@ -77,6 +77,38 @@ def test_list_sources_follows_links_to_files_and_leaves_out_what_is_none(tmp_pat
     assert stat_source(source.uri).etag == source.etag
 
 
+def test_list_sources_follows_links_to_folders_and_lists_each_file_once(tmp_path: Path) -> None:
+    touch(tmp_path, "videos/a.mp4", "videos/sub/b.mp4", "other/c.mp4", "other/deep/d.mp4", "root/dataset/x.mp4")
+    links = {
+        "videos/linked": "other",
+        "videos/of_linked": "other/deep",
+        "videos/sub/linked_again": "other",
+        "videos/own": "videos/sub",
+        "videos/loop": "videos",
+        "videos/up": ".",
+        "videos/root": "root",
+        "other/back": "videos",
+        "other/deep/loop": "other",
+        "videos/itself": "videos/itself",
+        "videos/broken": "nowhere",
+    }
+    for link, target in links.items():
+        (tmp_path / link).symlink_to(tmp_path / target)
+    found = list_sources(str(tmp_path / "videos"), ReadParams(), excluded_folder=str(tmp_path / "root"))
+    expected = ["a.mp4", "linked/c.mp4", "linked/deep/d.mp4", "sub/b.mp4"]
+    assert [source.path for source in found] == expected
+    assert [source.uri for source in found] == [str(tmp_path / "videos" / path) for path in expected]
+
+
+def test_list_source_pages_goes_on_inside_a_linked_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "videos/a.mp4", "other/b.mp4", "other/c.mp4", "videos/z.mp4")
+    for link in ("linked", "twice"):
+        (tmp_path / "videos" / link).symlink_to(tmp_path / "other")
+    location, params = str(tmp_path / "videos"), ReadParams()
+    pages = list_source_pages(location, params, after="2:linked/b.mp4")
+    assert [source.path for page in pages for source in page.sources] == ["linked/c.mp4", "z.mp4"]
+
+
 def test_list_sources_applies_patterns_to_names_and_paths(tmp_path: Path) -> None:
     touch(tmp_path, "a/one.MP4", "a/two.mov", "a/notes.txt", "raw/three.mpg", "raw/four.ogv")
     assert [Path(uri).name for uri in uris(str(tmp_path))] == ["one.MP4", "two.mov", "four.ogv", "three.mpg"]
