@@ -48,6 +48,7 @@ __all__ = [
     "encode_preview",
     "evenly_spaced_indices",
     "fit",
+    "frame_rate",
     "frames_key",
     "open_store",
     "open_video",
@@ -63,21 +64,25 @@ __all__ = [
 if TYPE_CHECKING:
     from stages.media.container import open_video, open_video_file, video_stream
     from stages.media.cut import ClipFile, CutJob, NotCopyable, cut_clip, read_clip_file
-    from stages.media.decode import MAX_PTS, DecodedFrame, UprightScaler, decode_frames, displayed_size, fit
+    from stages.media.decode import DecodedFrame, UprightScaler, decode_frames, displayed_size, fit
     from stages.media.encode import Encoding, check_encoder
     from stages.media.frame_loader import FrameLoader
+    from stages.media.frame_times import MAX_PTS
     from stages.media.frames import StoreWriter
     from stages.media.preview import encode_preview, select_preview_pts
     from stages.media.probing import probe
+    from stages.media.stream_choice import frame_rate
 else:
     __getattr__ = lazy.module_getattr(
         __name__,
         container=("open_video", "open_video_file", "video_stream"),
         cut=("ClipFile", "CutJob", "NotCopyable", "cut_clip", "read_clip_file"),
-        decode=("MAX_PTS", "DecodedFrame", "UprightScaler", "decode_frames", "displayed_size", "fit"),
+        decode=("DecodedFrame", "UprightScaler", "decode_frames", "displayed_size", "fit"),
         encode=("Encoding", "check_encoder"),
         frame_loader=("FrameLoader",),
+        frame_times=("MAX_PTS",),
         frames=("StoreWriter",),
         preview=("encode_preview", "select_preview_pts"),
         probing=("probe",),
+        stream_choice=("frame_rate",),
     )

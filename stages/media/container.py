@@ -8,10 +8,10 @@ from typing import IO
 import av
 from av.container import InputContainer
 from av.error import FFmpegError
-from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from stages.errors import NoVideoStream, StorageUnavailable, UnreadableSource
+from stages.media.stream_choice import best_video_stream
 from stages.storage import open_source
 
 MAX_PIXELS = 1 << 27
@@ -123,21 +123,20 @@ def _open_container(handle: _SourceHandle) -> InputContainer:
 
 
 def video_stream(container: InputContainer) -> VideoStream:
-    """The first video stream that is not cover art or thumbnails.
+    """The video stream that a player shows, see `best_video_stream`; never cover art or thumbnails.
 
     Raises:
         NoVideoStream: the container has no such stream.
         UnreadableSource: FFmpeg has no decoder for the stream, or its frames are larger than `MAX_PIXELS`.
     """
-    stills = Disposition.attached_pic | Disposition.timed_thumbnails
-    for stream in container.streams.video:
-        if not stream.disposition & stills:
-            _check_decodable(container.name, stream)
-            return stream
-    raise NoVideoStream(
-        container.name,
-        f"The source must hold a video stream, got none: {container.name}. Leave it out with read.exclude.",
-    )
+    stream = best_video_stream(container)
+    if stream is None:
+        raise NoVideoStream(
+            container.name,
+            f"The source must hold a video stream, got none: {container.name}. Leave it out with read.exclude.",
+        )
+    _check_decodable(container.name, stream)
+    return stream
 
 
 def _check_decodable(uri: str, stream: VideoStream) -> None:

@@ -5,20 +5,31 @@ import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from typing import Literal
 
 import av
-from av.container import InputContainer, OutputContainer
+from av.container import OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
+from av.video.stream import VideoStream
 
 from stages.errors import CorruptStream, StageError, StorageUnavailable
-from stages.media.audio import add_audio, add_encoded_audio
+from stages.media.audio import SoundNotCopyable, add_audio, add_encoded_audio, add_no_audio
 from stages.media.container import open_video, video_stream
 from stages.media.decode import DecodedFrame, decode_frames
 from stages.media.encode import Encoder, Encoding
-from stages.media.stream_copy import SEEK_BACK_S, NotCopyable, copy_packets, rebase_packets, seek_to_keyframe
+from stages.media.sound_source import SoundSource
+from stages.media.stream_choice import frame_rate
+from stages.media.stream_copy import (
+    SEEK_BACK_S,
+    NotCopyable,
+    beginning,
+    copy_packets,
+    decodes_from_keyframes,
+    rebase_packets,
+    seek_to_keyframe,
+)
 from stages.tasks import Span
 
 _CLIP_ERRNOS = frozenset(
@@ -28,8 +39,8 @@ _CLIP_ERRNOS = frozenset(
 ENOMEM. Other numbers mean that the system failed."""
 
 
-AddAudio = Callable[[InputContainer, OutputContainer, Span], Iterator[Packet]]
-"""`add_audio` or `add_encoded_audio`."""
+AddAudio = Callable[[SoundSource, OutputContainer], Iterator[Packet]]
+"""`add_audio`, `add_encoded_audio` or `add_no_audio`."""
 
 
 class _SpanNotReached(Exception):
@@ -42,11 +53,13 @@ class CutJob:
 
     Attributes:
         uri: the source.
-        span: in PTS of the source's first video stream.
+        span: in PTS of the source's video stream, with times that go on where the file's begin again.
         num_frames: frames in the span, as counted by split.
         at_keyframes: true if the span begins at a keyframe and ends at a keyframe or at the end of the stream.
         mode: as ``write.mode``.
         encoding: encoder settings where packets are not copied.
+        may_seek: false where the source begins anew somewhere: a time then names no place in the file, or the decoder
+            needs a header that came before.
     """
 
     uri: str
@@ -55,6 +68,7 @@ class CutJob:
     at_keyframes: bool
     mode: Literal["auto", "copy", "encode"]
     encoding: Encoding
+    may_seek: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +79,13 @@ class ClipFile:
         method: copy or encode.
         codec: of the video stream.
         num_frames: of the video stream.
+        sound: copy or encode; none where the span has none; lost where it can be neither copied nor encoded.
     """
 
     method: str
     codec: str
     num_frames: int
+    sound: str = "none"
 
 
 def cut_clip(job: CutJob, target: str) -> ClipFile:
@@ -105,8 +121,9 @@ def read_clip_file(location: str) -> ClipFile:
     """
     with open_video(location) as container:
         stream = video_stream(container)
-        method = container.metadata.get("comment", "").removeprefix("cut=")
-        return ClipFile(method, stream.codec_context.codec.canonical_name, stream.frames)
+        told = dict(part.split("=", 1) for part in container.metadata.get("comment", "").split() if "=" in part)
+        codec = stream.codec_context.codec.canonical_name
+        return ClipFile(told.get("cut", ""), codec, stream.frames, told.get("sound", "none"))
 
 
 def _open_output(path: str) -> OutputContainer:
@@ -114,9 +131,9 @@ def _open_output(path: str) -> OutputContainer:
     return av.open(f"file:{path}", "w", format="mp4", container_options={"movflags": "faststart"})
 
 
-def _mux(output: OutputContainer, method: str, *streams: Iterator[Packet]) -> None:
+def _mux(output: OutputContainer, method: str, sound: str, *streams: Iterator[Packet]) -> None:
     """Mux the packets of all streams in the order of their DTS."""
-    output.metadata["comment"] = f"cut={method}"
+    output.metadata["comment"] = f"cut={method} sound={sound}"
     for packet in heapq.merge(*streams, key=_packet_time):
         output.mux(packet)
 
@@ -126,43 +143,58 @@ def _packet_time(packet: Packet) -> Fraction:
 
 
 def _copy(job: CutJob, target: str) -> ClipFile:
+    """Copy the video; sound that cannot be copied with it is encoded."""
     if not job.at_keyframes:
         raise NotCopyable("A copied span must begin at a keyframe and end before one or with the stream.")
-    try:
-        with open_video(job.uri) as source, open_video(job.uri) as audio_source, _open_output(target) as output:
-            stream = video_stream(source)
-            packets = copy_packets(source, stream, job.span, job.num_frames)
-            track = output.add_stream_from_template(stream, opaque=True)
-            # Matroska stores the pixel aspect in the container, not in the codec parameters of the template.
-            track.codec_context.sample_aspect_ratio = stream.sample_aspect_ratio or Fraction(1)
-            video = rebase_packets(packets, track, job.span.start_pts)
-            _mux(output, "copy", video, add_audio(audio_source, output, job.span))
-            return ClipFile("copy", stream.codec_context.codec.canonical_name, job.num_frames)
-    except FFmpegError as error:
-        _raise_system_error(error)
-        raise NotCopyable(f"The packets of the span do not fit into MP4: {error.strerror or error}.") from error
+    failure: Exception | None = None
+    for add_audio_stream in (add_audio, add_encoded_audio):
+        try:
+            return _copy_with_audio(add_audio_stream, job, target)
+        except (SoundNotCopyable, FFmpegError) as error:
+            _raise_system_error(error)
+            failure = error
+    raise NotCopyable(f"The packets of the span do not fit into MP4: {_text(failure)}.") from failure
 
 
-def _raise_system_error(error: FFmpegError) -> None:
+def _copy_with_audio(add_audio_stream: AddAudio, job: CutJob, target: str) -> ClipFile:
+    with open_video(job.uri) as source, _sound_source(job) as sound, _open_output(target) as output:
+        stream = video_stream(source)
+        packets = copy_packets(source, stream, job.span, job.num_frames, may_seek=job.may_seek)
+        track = output.add_stream_from_template(stream, opaque=True)
+        # Matroska stores the pixel aspect in the container, not in the codec parameters of the template.
+        track.codec_context.sample_aspect_ratio = stream.sample_aspect_ratio or Fraction(1)
+        video = rebase_packets(packets, track, job.span.start_pts)
+        audio = add_audio_stream(sound, output)
+        _mux(output, "copy", sound.method, video, audio)
+        return ClipFile("copy", stream.codec_context.codec.canonical_name, job.num_frames, sound.method)
+
+
+def _sound_source(job: CutJob) -> SoundSource:
+    return SoundSource(job.uri, job.span, may_seek=job.may_seek)
+
+
+def _text(error: Exception | None) -> str:
+    return (error.strerror if isinstance(error, FFmpegError) else None) or str(error)
+
+
+def _raise_system_error(error: Exception) -> None:
     """Raise a failure of the system as an OSError; return if the error is a fault that FFmpeg found in the clip."""
-    if error.errno in errno.errorcode and error.errno not in _CLIP_ERRNOS:
+    if isinstance(error, FFmpegError) and error.errno in errno.errorcode and error.errno not in _CLIP_ERRNOS:
         raise OSError(error.errno, error.strerror) from error
 
 
 def _encode(job: CutJob, target: str) -> ClipFile:
-    """Encode the video; audio is copied, or encoded too where the MP4 does not take its packets (damage)."""
-    try:
-        return _encode_with_audio(add_audio, job, target)
-    except FFmpegError as error:
-        _raise_system_error(error)
-    try:
-        return _encode_with_audio(add_encoded_audio, job, target)
-    except FFmpegError as error:
-        _raise_system_error(error)
-        raise StageError(
-            f"The clip cannot be encoded with {job.encoding.name}: {error.strerror or error}. "
-            "Try another write.encoder."
-        ) from error
+    """Encode the video; audio is copied, or encoded too, or left out where neither can be done (damage)."""
+    failure: Exception | None = None
+    for add_audio_stream in (add_audio, add_encoded_audio, add_no_audio):
+        try:
+            return _encode_with_audio(add_audio_stream, job, target)
+        except (SoundNotCopyable, FFmpegError, ValueError) as error:  # PyAV finds some faults by ValueError
+            _raise_system_error(error)
+            failure = error
+    raise StageError(
+        f"The clip cannot be encoded with {job.encoding.name}: {_text(failure)}. Try another write.encoder."
+    ) from failure
 
 
 def _encode_with_audio(add_audio_stream: AddAudio, job: CutJob, target: str) -> ClipFile:
@@ -181,16 +213,33 @@ def _encode_with_audio(add_audio_stream: AddAudio, job: CutJob, target: str) -> 
 
 
 def _encode_from(start: int | None, add_audio_stream: AddAudio, job: CutJob, target: str) -> ClipFile:
-    with open_video(job.uri) as source, open_video(job.uri) as audio_source, _open_output(target) as output:
+    with open_video(job.uri) as source, _sound_source(job) as sound, _open_output(target) as output:
         stream = video_stream(source)
-        if start is not None:
+        if start is not None and not decodes_from_keyframes(stream):
+            raise _SpanNotReached(f"A stream of {stream.pix_fmt} decodes from its beginning only.")
+        if start is not None and job.may_seek and start > beginning(source, stream):
             seek_to_keyframe(source, stream, start)
-        frames = _span_frames(decode_frames(source), job.span, job.num_frames)
-        first = next(frames)
-        encoder = Encoder(output, stream, job.encoding, first=first.frame)
-        video = encoder.packets(chain([first], frames), job.span)
-        _mux(output, "encode", video, add_audio_stream(audio_source, output, job.span))
-        return ClipFile("encode", encoder.codec, job.num_frames)
+        # Where a seek would not do, the packets before are read and not decoded.
+        decoded_from = start if start is not None and not job.may_seek else None
+        frames = _span_frames(decode_frames(source, decoded_from=decoded_from), job.span, job.num_frames)
+        first = [next(frames), *islice(frames, 1)]
+        is_constant = _is_constant_rate(stream, job, [decoded.pts for decoded in first])
+        encoder = Encoder(output, stream, job.encoding, first=first[0], is_constant_rate=is_constant)
+        video = encoder.packets(chain(first, frames), job.span)
+        audio = add_audio_stream(sound, output)
+        _mux(output, "encode", sound.method, video, audio)
+        return ClipFile("encode", encoder.codec, job.num_frames, sound.method)
+
+
+def _is_constant_rate(stream: VideoStream, job: CutJob, first_pts: list[int]) -> bool:
+    """True if the first frame is as long as the stream's rate says, and the span holds as many frames as it gives."""
+    rate, time_base = frame_rate(stream), job.span.time_base
+    if rate is None:
+        return False
+    ends = [*first_pts[1:], job.span.end_pts]
+    is_first_even = abs((ends[0] - first_pts[0]) - 1 / (rate * time_base)) <= 1  # PTS are rounded to the time base
+    length = (job.span.end_pts - job.span.start_pts) * time_base * rate
+    return is_first_even and abs(length - job.num_frames) < Fraction(1, 2)
 
 
 def _span_frames(frames: Iterator[DecodedFrame], span: Span, num_frames: int) -> Iterator[DecodedFrame]:

@@ -1,6 +1,7 @@
 """Decodes frames in presentation order with exact PTS until the stream ends or breaks; scales and rotates them."""
 
 import contextlib
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,6 +11,7 @@ import numpy as np
 from av.codec.context import Flags2
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.packet import Packet
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -17,19 +19,14 @@ from numpy.typing import NDArray
 from stages import heartbeat
 from stages.errors import CorruptStream
 from stages.media.container import MAX_PIXELS, video_stream
+from stages.media.frame_times import FrameTimes, TimedFrame
+from stages.media.packet_times import PacketTimes, default_step
 from stages.tasks import Size
 
-MAX_STEP_BACK_S = 1
-"""A PTS that repeats or steps back by less is replaced by the last PTS plus 1; a larger step back ends the stream."""
-MAX_PTS = 1 << 62
-"""Bound of a PTS, so that PTS and differences of two fit int64 columns."""
 MAX_FILE_PASSES = 10
 """Limit of packet bytes read, in file sizes: an index of few bytes can refer to the same frames a million times."""
 TS_PACKET_BYTES = (188, 192, 204)
 """Packet lengths of MPEG transport streams: plain, with a timestamp before each packet, with a checksum after it."""
-MISSING_TAIL_S = 1
-MISSING_TAIL_SHARE = 0.01
-"""A stream that ends before its declared duration by more than both limits is truncated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +38,27 @@ class DecodedFrame:
         index: in presentation order from 0.
         pts: in the stream's time base; rises from frame to frame.
         is_keyframe: true if the frame decodes without any other.
+        num_restarts: how often the source has begun anew, a few frames after this one at the latest: times that begin
+            again, or another header for the decoder.
+        pixel_aspect: width of a pixel by its height.
     """
 
     frame: av.VideoFrame
     index: int
     pts: int
     is_keyframe: bool
+    num_restarts: int = 0
+    pixel_aspect: Fraction = Fraction(1)
 
 
 def decode_frames(
-    container: InputContainer, *, num_threads: int = 1, export_vectors: bool = False
+    container: InputContainer,
+    *,
+    num_threads: int = 1,
+    export_vectors: bool = False,
+    decoded_from: int | None = None,
 ) -> Iterator[DecodedFrame]:
-    """Decode every frame of the first video stream.
+    """Decode every frame of the video stream, see `video_stream`.
 
     Empty packets are skipped (Theora repeats a frame that way), and so are packets before the first that decodes (a
     recording may begin in the middle of a GOP). The first fault after that ends the stream.
@@ -61,6 +67,7 @@ def decode_frames(
         container: from `open_video`, not yet read from.
         num_threads: decoder threads. With 1 no thread is started; with more, a fault also loses the frames in flight.
         export_vectors: export the codec's motion vectors as frame side data, where the codec has them.
+        decoded_from: packets before the keyframe before this PTS are read and not decoded; indices count from there.
 
     Raises:
         NoVideoStream: the container has no video stream.
@@ -74,36 +81,79 @@ def decode_frames(
     context.options = {"max_pixels": str(MAX_PIXELS)}  # a later frame may be larger than the header says
     if export_vectors:
         context.flags2 |= Flags2.export_mvs
-    timestamps = _MonotonicPts(stream)
+    packets = PacketTimes(container, stream)
+    times = FrameTimes(stream, packets)
+    numbering = _Numbering(stream, packets, times)
     fault: str | None = None
-    for index, item in enumerate(_raw_frames(container, stream)):
+    read = packets.packets() if decoded_from is None else packets.packets_from(decoded_from)
+    for item in _raw_frames(container, stream, read):
         if isinstance(item, str):
             fault = item
             break
         heartbeat.beat()
-        pts = timestamps.assign(item)
-        if pts is None:
-            fault = f"time jumps from PTS {timestamps.last} to {item.pts}"
+        numbering.see(item)
+        ready = times.push(item)
+        if ready is None:
+            yield from numbering.number(times.flush())
+            fault = f"time jumps from PTS {times.last} to {item.pts}"
             break
-        yield DecodedFrame(item, index, pts, bool(item.key_frame))
-    else:
-        fault = timestamps.missing_tail() or _truncated_packet(container)
+        yield from numbering.number(ready)
+    yield from numbering.number(times.flush())
+    if fault is None:
+        fault = times.missing_tail(numbering.end_pts) or _truncated_packet(container)
     if fault is not None:
-        where = "before its first frame" if timestamps.last is None else f"after PTS {timestamps.last}"
+        where = "before its first frame" if times.last is None else f"after PTS {times.last}"
         message = f"The video stream breaks {where}: {fault}. Copy the file again or repair it."
-        raise CorruptStream(container.name, message, timestamps.last)
+        raise CorruptStream(container.name, message, times.last)
 
 
-def _raw_frames(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame | str]:
+class _Numbering:
+    """Makes `DecodedFrame`s of frames in presentation order, each with the pixel aspect that holds for it."""
+
+    def __init__(self, stream: VideoStream, packets: PacketTimes, times: FrameTimes) -> None:
+        self._context = stream.codec_context
+        self._packets = packets
+        self._times = times
+        self._step = default_step(stream)
+        self._aspect = stream.sample_aspect_ratio or Fraction(1)
+        # Where the container tells an aspect of its own, that one holds.
+        self._is_codecs = stream.sample_aspect_ratio == self._context.sample_aspect_ratio
+        self._codec_aspect = self._context.sample_aspect_ratio
+        self._num_seen = self._changes_at = 0
+        self._aspects: deque[Fraction] = deque()
+        self._index = 0
+        self.end_pts = 0
+        """End of the last frame that was numbered."""
+
+    def see(self, frame: av.VideoFrame) -> None:
+        """Note the aspect of the decoder's next frame. A decoder tells a new one with the packet, frames later."""
+        if self._is_codecs and self._codec_aspect != self._context.sample_aspect_ratio:
+            self._codec_aspect = self._context.sample_aspect_ratio
+            self._changes_at = self._packets.num_pictures - 1
+        if self._is_codecs and frame.key_frame and self._num_seen >= self._changes_at:
+            self._aspect = self._codec_aspect or Fraction(1)
+        self._num_seen += 1
+        self._aspects.append(self._aspect)
+
+    def number(self, ready: list[TimedFrame]) -> Iterator[DecodedFrame]:
+        """The frames, which are those that were seen, in the same order."""
+        for frame, pts in ready:
+            self.end_pts = pts + (frame.duration or self._step)
+            aspect = self._aspects.popleft()
+            yield DecodedFrame(frame, self._index, pts, bool(frame.key_frame), self._times.num_restarts, aspect)
+            self._index += 1
+
+
+def _raw_frames(
+    container: InputContainer, stream: VideoStream, packets: Iterator[Packet]
+) -> Iterator[av.VideoFrame | str]:
     """Frames as decoded; where the stream breaks, a last item of type str describes the fault."""
     context = stream.codec_context
     fault: str | None = None
     started = is_truncated = False
     bytes_left = MAX_FILE_PASSES * container.size
     try:
-        for packet in container.demux(stream):
-            if not packet.size:
-                continue
+        for packet in packets:
             bytes_left -= packet.size
             if bytes_left < 0:
                 yield "its index names the same bytes again and again"
@@ -136,60 +186,6 @@ def _truncated_packet(container: InputContainer) -> str | None:
     if container.format.name != "mpegts" or not all(container.size % length for length in TS_PACKET_BYTES):
         return None
     return "its last packet is cut off"
-
-
-class _MonotonicPts:
-    """Assigns each frame a PTS that is larger than the last one's."""
-
-    def __init__(self, stream: VideoStream) -> None:
-        self._time_base = stream.time_base or Fraction(1, av.time_base)
-        self._start = stream.start_time
-        self._declared = _declared_duration(stream, self._time_base)
-        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        self._step = max(1, round(1 / (rate * self._time_base)))
-        self.last: int | None = None
-        self._end = 0
-
-    def assign(self, frame: av.VideoFrame) -> int | None:
-        """The next frame's PTS; None where it steps back by `MAX_STEP_BACK_S` or more, or exceeds `MAX_PTS`."""
-        timestamp = frame.pts if frame.pts is not None else frame.dts
-        if self.last is None:
-            pts = timestamp if timestamp is not None else 0
-            self._start = pts if self._start is None else self._start
-        elif timestamp is None:
-            pts = self.last + self._step
-        elif timestamp > self.last:
-            pts = timestamp
-        elif (self.last - timestamp) * self._time_base < MAX_STEP_BACK_S:
-            pts = self.last + 1
-        else:
-            return None
-        if abs(pts) > MAX_PTS:
-            return None
-        self.last = pts
-        self._end = pts + (frame.duration or self._step)
-        return pts
-
-    def missing_tail(self) -> str | None:
-        """The fault of a stream that ended before its declared duration; None where it did not."""
-        if self._declared is None or self._start is None or self.last is None:
-            return None
-        missing_s = float((self._start + self._declared - self._end) * self._time_base)
-        if missing_s <= max(MISSING_TAIL_S, MISSING_TAIL_SHARE * float(self._declared * self._time_base)):
-            return None
-        return f"the file ends {missing_s:.1f} s before its declared end"
-
-
-def _declared_duration(stream: VideoStream, time_base: Fraction) -> int | None:
-    """The stream's own duration, in its time base. The container's is not used: it may be the audio's."""
-    if stream.duration is not None:
-        return stream.duration
-    parts = stream.metadata.get("DURATION", "").split(":")  # Matroska: "00:00:20.020000000"
-    try:
-        hours, minutes, seconds = (Fraction(part) for part in parts)
-    except ValueError:
-        return None
-    return round((hours * 3600 + minutes * 60 + seconds) / time_base)
 
 
 def displayed_size(frame: av.VideoFrame, pixel_aspect: Fraction | None) -> Size:

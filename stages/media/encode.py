@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 
 from stages.errors import ParamsError
 from stages.media.decode import DecodedFrame
+from stages.media.stream_choice import frame_rate
 from stages.tasks import Size, Span
 
 PIXEL_FORMAT = "yuv420p"
@@ -52,6 +53,11 @@ class Encoding:
             "av1": {"crf": quality, "preset": "8", "svtav1-params": "lp=1"},
             "h264_nvenc": {"rc": "constqp", "qp": quality},
         }[self.name]
+
+    @property
+    def options_without_b_frames(self) -> dict[str, str]:
+        """Further options, so that packets are in the order of the frames; VP9 and AV1 packets always are."""
+        return {"bf": "0"} if self.name.startswith("h264") else {}
 
 
 def _deterministic_x264() -> dict[str, str]:
@@ -92,22 +98,32 @@ class Encoder:
         source: the stream that the frames come from.
         encoding: encoder and quality.
         first: a frame of the span; its size is the size of all.
+        is_constant_rate: false if frames differ in length. An MP4 stores the length of the packet that comes last in
+            the file; with B-frames that is not the last frame's, which only matters where lengths differ.
     """
 
     def __init__(
-        self, output: OutputContainer, source: VideoStream, encoding: Encoding, *, first: av.VideoFrame
+        self,
+        output: OutputContainer,
+        source: VideoStream,
+        encoding: Encoding,
+        *,
+        first: DecodedFrame,
+        is_constant_rate: bool = True,
     ) -> None:
-        self._quarter_turns = round(first.rotation / 90) % 4
-        self._size = Size(_round_up_to_even(first.width), _round_up_to_even(first.height))
+        picture = first.frame
+        self._quarter_turns = round(picture.rotation / 90) % 4
+        self._size = Size(_round_up_to_even(picture.width), _round_up_to_even(picture.height))
         self._reformatter = VideoReformatter()
-        rate = source.average_rate or source.guessed_rate or DEFAULT_RATE
+        rate = frame_rate(source) or DEFAULT_RATE
         declared_rate = rate.limit_denominator(MAX_RATE_DENOMINATOR)
-        track = output.add_stream(_ENCODERS[encoding.name], rate=declared_rate, options=encoding.options)
+        options = encoding.options if is_constant_rate else {**encoding.options, **encoding.options_without_b_frames}
+        track = output.add_stream(_ENCODERS[encoding.name], rate=declared_rate, options=options)
         self._track = cast(VideoStream, track)  # add_stream's type is exact only for encoder names in its stub
         context = self._track.codec_context
         context.pix_fmt, context.time_base = PIXEL_FORMAT, source.time_base or Fraction(1, av.time_base)
         context.width, context.height = self._size.width, self._size.height
-        aspect = source.sample_aspect_ratio or Fraction(1)
+        aspect = first.pixel_aspect
         if self._quarter_turns % 2:
             context.width, context.height = context.height, context.width
             aspect = 1 / aspect
@@ -115,9 +131,9 @@ class Encoder:
         # With more threads the bytes would depend on the number of cores.
         context.thread_count = 1
         context.color_range = ColorRange.MPEG
-        if not first.format.is_rgb:
-            context.colorspace, context.color_primaries = first.colorspace, first.color_primaries
-            context.color_trc = first.color_trc
+        if not picture.format.is_rgb:
+            context.colorspace, context.color_primaries = picture.colorspace, picture.color_primaries
+            context.color_trc = picture.color_trc
 
     @property
     def codec(self) -> str:

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import av
 from av.container import InputContainer
@@ -13,11 +13,16 @@ from av.video.stream import VideoStream
 
 from stages.errors import CorruptStream
 from stages.media.container import open_video, video_stream
-from stages.media.decode import decode_frames, displayed_size
+from stages.media.decode import DecodedFrame, decode_frames, displayed_size
+from stages.media.frame_times import declared_duration
+from stages.media.stream_choice import best_audio_stream, frame_rate, is_rate_told
 from stages.tasks import Row, Size
 
 TAIL_READ_BYTES = (1 << 20, 1 << 24)
 """Bytes read from the end of the file to find the last packet, where no header gives the duration."""
+
+RATE_FRAMES = 50
+"""Frames that are decoded to measure a rate that no header tells."""
 
 _HDR = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
 
@@ -53,11 +58,11 @@ def probe(uri: str) -> Row:
     """
     with open_video(uri) as container:
         stream = video_stream(container)
-        size, rotation = _displayed_size_and_rotation(container, stream)
+        size, rotation, times = _first_frames(container, stream)
         index = read_index(stream)
-        rate = stream.average_rate or stream.guessed_rate
+        rate = (None if is_rate_told(stream) else _rate_of(times, stream.time_base)) or frame_rate(stream)
         time_base = stream.time_base or Fraction(1, av.time_base)
-        audio = container.streams.audio
+        audio = best_audio_stream(container, stream)
         return {
             "container": container.format.name,
             "codec": stream.codec_context.codec.canonical_name,
@@ -70,8 +75,9 @@ def probe(uri: str) -> Row:
             "time_base": _text(time_base),
             "average_rate": _text(rate) if rate else None,
             "display_aspect": _text(stream.sample_aspect_ratio or Fraction(1)),
-            "audio_codec": next((s.codec_context.codec.canonical_name for s in audio if s.codec_context), None),
-            "num_audio_streams": len(audio),
+            "audio_codec": audio.codec_context.codec.canonical_name if audio else None,
+            "num_audio_streams": len(container.streams.audio),
+            "num_video_streams": len(container.streams.video),
             **_count_columns(stream, index),
             "keyframe_interval_s": float(index.keyframe_interval * time_base)
             if index and index.keyframe_interval
@@ -106,24 +112,38 @@ def _count_columns(stream: VideoStream, index: StreamIndex | None) -> Row:
     return {"num_frames": None, "num_frames_source": None}
 
 
-def _displayed_size_and_rotation(container: InputContainer, stream: VideoStream) -> tuple[Size, int]:
-    """Displayed size, and the rotation that the container requests: PyAV exposes it on decoded frames only."""
+def _first_frames(container: InputContainer, stream: VideoStream) -> tuple[Size, int, list[int]]:
+    """Displayed size; the rotation that the container requests, which PyAV exposes on decoded frames only; and PTS.
+
+    One frame is decoded, and `RATE_FRAMES` where the header does not tell the frame rate.
+    """
     aspect = stream.sample_aspect_ratio
+    decoded: list[DecodedFrame] = []
     try:
-        frame = next(decode_frames(container)).frame
+        for frame in islice(decode_frames(container), 1 if is_rate_told(stream) else RATE_FRAMES):
+            decoded.append(frame)
     except CorruptStream:
-        if not stream.width * stream.height:
+        if not decoded and not stream.width * stream.height:
             raise
+    if not decoded:
         # The split phase reports the fault.
-        return Size(max(1, round(stream.width * (aspect or 1))), stream.height), 0
-    return displayed_size(frame, aspect), frame.rotation
+        return Size(max(1, round(stream.width * (aspect or 1))), stream.height), 0, []
+    picture = decoded[0].frame
+    return displayed_size(picture, aspect), picture.rotation, [frame.pts for frame in decoded]
+
+
+def _rate_of(times: list[int], time_base: Fraction | None) -> Fraction | None:
+    """Mean frame rate of the first frames."""
+    if len(times) < 2 or time_base is None:
+        return None
+    return ((len(times) - 1) / ((times[-1] - times[0]) * time_base)).limit_denominator(1001)
 
 
 def _duration_s(container: InputContainer, stream: VideoStream, time_base: Fraction) -> float | None:
-    if stream.duration:
-        return float(stream.duration * time_base)
-    if container.duration:
-        return float(Fraction(container.duration, av.time_base))
+    if duration := declared_duration(stream):
+        return float(duration * time_base)
+    if container.duration:  # Matroska counts it from time 0
+        return float(Fraction(container.duration - min(0, container.start_time or 0), av.time_base))
     end = _last_packet_end(container, stream)
     if end is None:
         return None

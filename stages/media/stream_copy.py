@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from fractions import Fraction
 
+import av
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
@@ -11,6 +13,7 @@ from av.video.stream import VideoStream
 
 from stages import heartbeat
 from stages.errors import CurationError
+from stages.media.packet_times import REORDERED_PACKETS, PacketTimes
 from stages.tasks import Span
 
 COPYABLE_VIDEO_CODECS = frozenset({"h264", "hevc", "av1", "vp9", "mpeg4"})
@@ -24,8 +27,17 @@ class NotCopyable(CurationError):
     """Copying packets would not give exactly the frames of the span."""
 
 
-def copy_packets(container: InputContainer, stream: VideoStream, span: Span, num_frames: int) -> Iterator[Packet]:
+def copy_packets(
+    container: InputContainer, stream: VideoStream, span: Span, num_frames: int, *, may_seek: bool = True
+) -> Iterator[Packet]:
     """The packets of the span's frames in file order, each with PTS and DTS.
+
+    Args:
+        container: not yet read from.
+        stream: the video.
+        span: from a keyframe to a keyframe or the end.
+        num_frames: in the span.
+        may_seek: false to read from the beginning, see `CutJob`.
 
     Raises:
         NotCopyable: at once where the codec is not copied into MP4, else while the packets are read.
@@ -33,7 +45,9 @@ def copy_packets(container: InputContainer, stream: VideoStream, span: Span, num
     codec = stream.codec_context.codec.canonical_name
     if codec not in COPYABLE_VIDEO_CODECS:
         raise NotCopyable(f"Video copied into MP4 must be one of {sorted(COPYABLE_VIDEO_CODECS)}, got {codec}.")
-    return _fill_missing_dts(_span_packets(container, stream, span, num_frames))
+    read = _packets_from_keyframe if may_seek and span.start_pts > beginning(container, stream) else _packets_from_start
+    packets = _span_packets(read(container, stream, span), stream, span, num_frames)
+    return _ending_with(span, _fill_missing_dts(packets))
 
 
 def rebase_packets(packets: Iterable[Packet], track: Stream, start_pts: int) -> Iterator[Packet]:
@@ -51,7 +65,20 @@ def seek_to_keyframe(container: InputContainer, stream: Stream, pts: int) -> Non
         container.seek(pts, stream=stream)
 
 
-def _span_packets(container: InputContainer, stream: VideoStream, span: Span, num_frames: int) -> Iterator[Packet]:
+def beginning(container: InputContainer, stream: Stream) -> int:
+    """The earliest time of container or stream, in the stream's time base. A seek to before it may lose packets."""
+    times = [stream.start_time or 0]
+    if container.start_time is not None:
+        times.append(int(Fraction(container.start_time, av.time_base) / (stream.time_base or 1)))
+    return min(times)
+
+
+def decodes_from_keyframes(stream: VideoStream) -> bool:
+    """False where the palette of 8-bit pictures comes once, with the first packet or a change."""
+    return stream.pix_fmt != "pal8"
+
+
+def _span_packets(packets: Iterator[Packet], stream: VideoStream, span: Span, num_frames: int) -> Iterator[Packet]:
     """The packets of the span's frames in file order.
 
     The leading frames of an open GOP are presented before their keyframe and stored after it:
@@ -59,7 +86,7 @@ def _span_packets(container: InputContainer, stream: VideoStream, span: Span, nu
         file:   K0 P3 B1 B2 | K6 B4 B5 P9 ...     a span that ends at 6 would need K6 for B4 and B5
     """
     count, ended = 0, False
-    for packet in _packets_from_keyframe(container, stream, span):
+    for packet in packets:
         heartbeat.beat()
         if not packet.size:
             continue
@@ -72,10 +99,35 @@ def _span_packets(container: InputContainer, stream: VideoStream, span: Span, nu
         elif packet.pts >= span.start_pts:
             if ended:
                 raise NotCopyable("The last frames of the span need the keyframe that follows it (open GOP).")
+            _check_header(packet)
+            if not count:
+                _check_size(packet, stream)
             count += 1
             yield packet
     if count != num_frames:
         raise NotCopyable(f"The span must hold {num_frames} packets, one a frame, got {count}.")
+
+
+def _check_header(packet: Packet) -> None:
+    """Check that the packet brings no other header for the decoder than the container's."""
+    if packet.has_sidedata("new_extradata"):
+        raise NotCopyable("Copied frames must have the header of the stream's first ones, got another one.")
+
+
+def _check_size(keyframe: Packet, stream: VideoStream) -> None:
+    """Decode the first packet of the span: where the size changes inside a stream, the header tells only the first.
+
+    Raises:
+        NotCopyable: its picture has another size.
+    """
+    context = stream.codec_context
+    context.thread_type, context.thread_count = "NONE", 1
+    told = (stream.width, stream.height)
+    with suppress(FFmpegError):  # a damaged packet is copied
+        for frame in (*context.decode(keyframe), *context.decode(None)):
+            found = (frame.width, frame.height)
+            if found != told:
+                raise NotCopyable(f"Copied frames must have the size that the header tells, {told}, got {found}.")
 
 
 def _packets_from_keyframe(container: InputContainer, stream: VideoStream, span: Span) -> Iterator[Packet]:
@@ -83,7 +135,7 @@ def _packets_from_keyframe(container: InputContainer, stream: VideoStream, span:
     earlier = span.start_pts - round(SEEK_BACK_S / span.time_base)
     for pts in (span.start_pts, earlier, stream.start_time or 0):
         seek_to_keyframe(container, stream, pts)
-        packets = _demux(container, stream)
+        packets = _refused(container.demux(stream))
         for packet in packets:
             heartbeat.beat()
             if packet.pts == span.start_pts and packet.is_keyframe:
@@ -94,7 +146,19 @@ def _packets_from_keyframe(container: InputContainer, stream: VideoStream, span:
                 break
 
 
-def _demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
+def _packets_from_start(container: InputContainer, stream: VideoStream, span: Span) -> Iterator[Packet]:
+    """Packets from the span's first one on, with corrected times, where the file is read from its beginning."""
+    packets = _refused(PacketTimes(container, stream).packets())
+    for packet in packets:
+        heartbeat.beat()
+        _check_header(packet)
+        if packet.pts == span.start_pts and packet.is_keyframe:
+            yield packet
+            yield from packets
+            return
+
+
+def _refused(packets: Iterator[Packet]) -> Iterator[Packet]:
     """The packets of a stream.
 
     Raises:
@@ -102,9 +166,32 @@ def _demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
             (EIO, EPERM). Real read errors are kept by the source's handle and raised by `open_video`.
     """
     try:
-        yield from container.demux(stream)
+        yield from packets
     except FFmpegError as error:
         raise NotCopyable(f"The packets of the span cannot be read: {error.strerror or error}.") from error
+
+
+def _ending_with(span: Span, packets: Iterator[Packet]) -> Iterator[Packet]:
+    """The same packets, each with DTS, whose lengths make the file as long as the span.
+
+    An MP4 plays to the latest end of its packets, and stores the distances of DTS and the length of the packet that
+    comes last. With B-frames that is another one than the last picture's, so both get their length by the span.
+    """
+    first_dts: int | None = None
+    waiting: list[Packet] = []
+    for packet in packets:
+        first_dts = packet.dts if first_dts is None else first_dts
+        waiting.append(packet)
+        if len(waiting) > REORDERED_PACKETS:
+            yield waiting.pop(0)
+    if waiting:
+        last, shown_last = waiting[-1], max(waiting, key=lambda packet: packet.pts or 0)
+        rest = span.end_pts - span.start_pts - ((last.dts or 0) - (first_dts or 0))
+        last.duration = max(1, min(rest, span.end_pts - (last.pts or 0)))
+        shown_last.duration = span.end_pts - (shown_last.pts or 0)
+    for packet in waiting:
+        packet.duration = min(packet.duration or 0, span.end_pts - (packet.pts or 0))
+    yield from waiting
 
 
 def _fill_missing_dts(packets: Iterator[Packet]) -> Iterator[Packet]:

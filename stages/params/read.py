@@ -13,7 +13,7 @@ class ReadParams(Params):
 
     phase: ClassVar[str] = "read"
     asset: ClassVar[str] = "videos"
-    code_version: ClassVar[str] = "1"
+    code_version: ClassVar[str] = "2"
 
     include: list[str] = parameter(
         VIDEO_PATTERNS,

@@ -82,6 +82,7 @@ class ClipWriter:
             "clip_codec": cut.codec,
             "cut": cut.method,
             "num_frames": cut.num_frames,
+            "sound": cut.sound,
         }
 
     def _find(self, path: str) -> str | None:
@@ -120,6 +121,7 @@ class ClipWriter:
             at_keyframes=bool(clip.columns["start_is_keyframe"] and clip.columns["end_is_keyframe"]),
             mode=self._params.mode,
             encoding=self._encoding,
+            may_seek=not clip.columns["num_restarts"],
         )
 
     def _write_preview(self, video: Video) -> str:

@@ -30,7 +30,7 @@ scores were made of stays in `filtered_clips`."""
 CLIP_MEGAPIXELS = 10.0
 """What preview, JSON and opening the source take for a clip, in millions of pixels encoded (15 ms each on a core)."""
 
-_FILE_COLUMNS = (*PATH_COLUMNS, "bytes", "clip_codec", "cut", "num_frames")
+_FILE_COLUMNS = (*PATH_COLUMNS, "bytes", "clip_codec", "cut", "num_frames", "sound")
 
 
 class WritePhase(Phase[WriteParams]):

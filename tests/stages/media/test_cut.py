@@ -13,6 +13,7 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from stages.errors import CorruptStream, ParamsError, SourceError, StageError, StorageUnavailable
 from stages.media.container import open_video, video_stream
@@ -22,6 +23,7 @@ from stages.media.encode import Encoding, check_encoder
 from stages.media.stream_copy import NotCopyable
 from stages.tasks import Size, Span
 from tests.faults.damage import DamagedCopy
+from tests.toned_media import joined, numbers_and_times, remuxed, toned_video
 from tests.videos import beeping_video, noise_shot, remux, write_video
 
 H264 = Encoding("h264", 12)
@@ -286,3 +288,83 @@ def test_read_cut_rejects_a_damaged_file(tmp_path: Path) -> None:
 def test_check_encoder_rejects_one_that_does_not_work_here() -> None:
     with pytest.raises(ParamsError, match=r"Set write\.encoder to h264"):
         check_encoder(Encoding("h264_nvenc", 20))
+
+
+@pytest.mark.parametrize("start", [0, 30])
+def test_cut_clip_keeps_a_palette_that_comes_once(tmp_path: Path, start: int) -> None:
+    """AVI hands the palette of 8-bit pictures to the decoder with the first packet only."""
+    source = tmp_path / "a.avi"
+    palette = np.zeros((256, 4), np.uint8)
+    palette[1], palette[2] = (255, 255, 0, 0), (255, 0, 255, 0)
+    indices = np.ones((46, 80), np.uint8)
+    indices[:, 40:] = 2
+    with av.open(str(source), "w") as container:
+        track = container.add_stream("rawvideo", rate=25)
+        track.width, track.height, track.pix_fmt = 80, 46, "pal8"
+        for index in range(60):
+            frame = av.VideoFrame.from_ndarray((indices, palette), format="pal8")  # type: ignore[arg-type]
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(track.encode(frame))
+    cut_clip(job_of(source, start, start + 30, mode="auto"), str(tmp_path / "clip.mp4"))
+    _, pictures = decode_upright(tmp_path / "clip.mp4")
+    assert len(pictures) == 30
+    assert np.abs(pictures[:, 23, 20].astype(int) - (255, 0, 0)).max() < 20
+    assert np.abs(pictures[:, 23, 60].astype(int) - (0, 255, 0)).max() < 20
+
+
+@pytest.mark.parametrize("encoder", ["h264", "vp9"])
+def test_cut_clip_ends_with_the_last_frame_of_a_varying_rate(tmp_path: Path, encoder: Any) -> None:
+    delays_ms = [100, 100, 500, 500, 1000, 1000, 500, 2000]
+    shown = [Image.fromarray(picture) for picture in noise_shot(1, len(delays_ms))]
+    source, clip = tmp_path / "a.gif", tmp_path / "clip.mp4"
+    shown[0].save(source, save_all=True, append_images=shown[1:], duration=delays_ms, loop=0)
+    for start, length_s in ((0, 5.7), (4, 4.5)):
+        cut_clip(job_of(source, start, 8, mode="auto", encoding=Encoding(encoder, 30)), str(clip))
+        with av.open(str(clip)) as container:
+            stream = container.streams.video[0]
+            assert float((stream.duration or 0) * (stream.time_base or 0)) == pytest.approx(length_s, abs=0.001)
+            assert (container.duration or 0) / av.time_base == pytest.approx(length_s, abs=0.001)
+
+
+def test_cut_clip_copies_no_frames_of_another_size_than_the_header_tells(tmp_path: Path) -> None:
+    pieces = [
+        toned_video(tmp_path / f"{piece}.ts", 50, first=50 * piece, size=size, audio_codec=None, starts_s=2 * piece)
+        for piece, size in enumerate(((96, 64), (64, 96)))
+    ]
+    source = joined(tmp_path / "joined.ts", pieces)
+    methods = [cut_clip(job_of(source, at, at + 50, mode="auto"), str(tmp_path / f"{at}.mp4")) for at in (0, 50)]
+    assert [file.method for file in methods] == ["copy", "encode"]
+    with av.open(str(tmp_path / "50.mp4")) as container:
+        assert {(frame.width, frame.height) for frame in container.decode(video=0)} == {(64, 96)}
+
+
+def test_cut_clip_copies_varying_times_to_the_end_of_the_span(tmp_path: Path) -> None:
+    """With B-frames the packet of the last frame is not the last in the file."""
+    steps_ms = [40, 40, 120, 40, 200, 40, 40, 500, 40, 60, 80, 400] * 3
+    times = [sum(steps_ms[:index]) // 20 for index in range(len(steps_ms))]
+    options = {"g": "12", "keyint_min": "12", "bf": "2", "x264-params": "scenecut=0:b-adapt=0"}
+    source = write_video(tmp_path / "a.mp4", noise_shot(1, len(times)), rate=50, pts=times, options=options)
+    cut = cut_clip(job_of(source, 12, 24, mode="copy"), str(tmp_path / "clip.mp4"))
+    assert cut.method == "copy"
+    with av.open(str(tmp_path / "clip.mp4")) as container:
+        assert (container.duration or 0) / av.time_base == pytest.approx(sum(steps_ms[:12]) / 1000, abs=0.001)
+
+
+@pytest.mark.parametrize("start", [50, 75])
+def test_cut_clip_decodes_by_a_header_that_came_in_the_middle(tmp_path: Path, start: int) -> None:
+    """FLV tells a changed header once, where it changes; a seek to behind that place misses it."""
+    pieces = [
+        remuxed(
+            toned_video(tmp_path / f"{piece}.mp4", 50, first=50 * piece, size=size, starts_s=2 * piece),
+            tmp_path / f"{piece}.flv",
+        )
+        for piece, size in enumerate(((96, 64), (64, 96)))
+    ]
+    source, clip = tmp_path / "joined.flv", tmp_path / "clip.mp4"
+    source.write_bytes(pieces[0].read_bytes() + pieces[1].read_bytes()[13:])  # 13: a file's header
+    with open_video(str(source)) as container:
+        assert list(decode_frames(container))[-1].num_restarts == 1
+    assert cut_clip(job_of(source, start, start + 25, mode="auto", may_seek=False), str(clip)).method == "encode"
+    assert numbers_and_times(clip)[0] == list(range(start, start + 25))
+    with av.open(str(clip)) as container:
+        assert {(frame.width, frame.height) for frame in container.decode(video=0)} == {(64, 96)}

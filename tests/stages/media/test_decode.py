@@ -14,7 +14,6 @@ from stages.errors import CorruptStream, NoVideoStream
 from stages.media.container import open_video, video_stream
 from stages.media.decode import (
     MAX_FILE_PASSES,
-    MAX_PTS,
     DecodedFrame,
     UprightScaler,
     decode_frames,
@@ -22,6 +21,7 @@ from stages.media.decode import (
     fit,
     upright,
 )
+from stages.media.frame_times import MAX_PTS
 from stages.tasks import Size
 from tests.faults.hostile_media import repeat_frame
 from tests.videos import noise_shot, remux, song_with_cover, three_shots, truncated, write_video

@@ -1,0 +1,236 @@
+"""Gives the packets of a container times that go on where the container's begin again.
+
+Recordings that were joined byte by byte, or made by an encoder that was restarted, have times that jump:
+
+    raw       0 1 2 3 4 | 0 1 2 3          corrected   0 1 2 3 4 | 5 6 7 8
+
+As the ffmpeg command does, the packets after a jump are moved by one offset for all streams, so that sound and pictures
+stay together. The video decides on the offset, so that its times are the same whether sound is read with it or not.
+"""
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.format import Flags
+from av.packet import Packet
+from av.stream import Stream
+from av.video.stream import VideoStream
+
+from stages import heartbeat
+from stages.media.stream_choice import frame_rate
+
+MIN_STEP_BACK_S = Fraction(1, 10)
+"""A decoding time that steps back by more begins again; FFmpeg has the same limit. Packets that only have a
+presentation time, which steps back at each B-frame, are not judged."""
+MAX_GAP_S = 10
+"""In a container whose clock may be set anew (MPEG), a longer gap is a jump, as for FFmpeg; elsewhere it is a gap."""
+MAX_STEP_S = 1
+"""A jump holds only where the next packet follows the first one by less; else that packet's time is damaged."""
+SOUND_WAITS_S = 3
+"""Sound whose times jump is held for so long, until those of the video jump too."""
+LEADER_BONUS_S = Fraction(1, 4)
+"""Sound after a jump of the video takes the video's offset, unless its own fits better by more."""
+MAX_UNTIMED_PACKETS = 512
+REORDERED_PACKETS = 16
+"""No codec presents a frame later than so many packets after it."""
+
+
+def default_step(stream: VideoStream) -> int:
+    """The length of a frame by the header, in the stream's time base; 1/25 s where it tells none."""
+    return max(1, round(1 / ((frame_rate(stream) or Fraction(25)) * (stream.time_base or Fraction(1, av.time_base)))))
+
+
+class _Clock:
+    """Corrects the times of one stream's packets, and holds a packet back while it is not known whether time jumps."""
+
+    def __init__(self, stream: Stream, step: int) -> None:
+        self.time_base = stream.time_base or Fraction(1, av.time_base)
+        self.offset = 0
+        self.num_jumps = 0
+        self.expected: int | None = None
+        self._last = 0
+        self._step = step
+        self._held: list[Packet] = []
+        has_settable_clock = bool(Flags(stream.container.format.flags) & Flags.ts_discont)
+        self._max_gap = self.units(MAX_GAP_S) if has_settable_clock else None
+
+    def units(self, seconds: Fraction | int) -> int:
+        return round(seconds / self.time_base)
+
+    def push(self, packet: Packet) -> list[Packet]:
+        """The packets that are ready, with corrected times: this one, those that were held, or none yet."""
+        if self._held:
+            return self._decide(packet)
+        if packet.dts is None or self.expected is None or not self._jumps(packet.dts + self.offset):
+            return [self._pass(packet)]
+        self._held = [packet]
+        return []
+
+    def flush(self) -> list[Packet]:
+        """The held packets, whose times are damaged, at the end of the stream."""
+        held, self._held = self._held, []
+        return [_untimed(packet) for packet in held]
+
+    def _decide(self, packet: Packet) -> list[Packet]:
+        """Whether the packet that is held begins a new count of time, or has a damaged time."""
+        if packet.dts is None:
+            self._held.append(packet)
+            return self.flush() if len(self._held) > REORDERED_PACKETS else []
+        first = self._held[0].dts or 0
+        if not 0 <= packet.dts - first <= self.units(MAX_STEP_S):
+            return [*self.flush(), *self.push(packet)]
+        self.jump_to((self.expected or 0) - first)
+        held, self._held = self._held, []
+        return [self._pass(waiting) for waiting in (*held, packet)]
+
+    def jump_to(self, offset: int) -> None:
+        """Move the packets from now on by this offset."""
+        self.offset = offset
+        self.num_jumps += 1
+
+    def _jumps(self, time: int) -> bool:
+        if self._last - time > self.units(MIN_STEP_BACK_S):
+            return True
+        return self._max_gap is not None and time - (self.expected or 0) > self._max_gap
+
+    def _pass(self, packet: Packet) -> Packet:
+        if self.offset:
+            packet.pts = packet.pts + self.offset if packet.pts is not None else None
+            packet.dts = packet.dts + self.offset if packet.dts is not None else None
+        if packet.dts is not None:
+            self._last = packet.dts
+            self.expected = self._last + (packet.duration or self._step)
+        return packet
+
+
+class _SoundClock(_Clock):
+    """The clock of the sound, which follows that of the video."""
+
+    def __init__(self, stream: AudioStream, leader: _Clock) -> None:
+        super().__init__(stream, step=0)
+        self._leader = leader
+        self._leader_jumps = 0
+
+    def push(self, packet: Packet) -> list[Packet]:
+        """As of every clock. After a jump of the video, its offset is taken where it fits about as well."""
+        if packet.dts is None or self.expected is None:
+            return self._hold(packet) if self._held else [self._pass(packet)]
+        if self._leader.num_jumps != self._leader_jumps:
+            return self._follow(packet)
+        if self._held or self._jumps(packet.dts + self.offset):
+            return self._hold(packet)
+        return [self._pass(packet)]
+
+    def flush(self) -> list[Packet]:
+        """The held packets, which go on where the sound before them ended."""
+        waiting, self._held = self._held, []
+        if waiting:
+            self.jump_to((self.expected or 0) - (waiting[0].dts or 0))
+        return [self._pass(each) for each in waiting]
+
+    def _follow(self, packet: Packet) -> list[Packet]:
+        """Take the leader's offset for this packet and those held, where it fits."""
+        waiting, self._held = [*self._held, packet], []
+        offset = self.units(self._leader.offset * self._leader.time_base)
+        ahead = (waiting[0].dts or 0) - (self.expected or 0)
+        if abs(ahead + offset) <= abs(ahead + self.offset) + self.units(LEADER_BONUS_S):
+            self._leader_jumps = self._leader.num_jumps
+            self.jump_to(offset)
+        return [self._pass(each) for each in waiting]
+
+    def _hold(self, packet: Packet) -> list[Packet]:
+        self._held.append(packet)
+        waited = packet.dts - (self._held[0].dts or 0) if packet.dts is not None else 0
+        if 0 <= waited < self.units(SOUND_WAITS_S):
+            return []
+        if waited > 0:
+            return self.flush()
+        (damaged, *waiting), self._held = self._held, []
+        return [_untimed(damaged), *(ready for each in waiting for ready in self.push(each))]
+
+
+class PacketTimes:
+    """Reads the packets of a video stream, and of an audio stream with it, with times that go on.
+
+    Args:
+        container: not yet read from, or after a seek.
+        video: the stream whose times decide.
+        audio: read with it; None for pictures alone.
+    """
+
+    def __init__(self, container: InputContainer, video: VideoStream, audio: AudioStream | None = None) -> None:
+        self._container = container
+        self._video = video
+        self._audio = audio
+        self._video_clock = _Clock(video, default_step(video))
+        self.num_pictures = 0
+        """Packets of the video that have been yielded."""
+        self.num_headers = 0
+        """How often one of them brought another header for the decoder."""
+        self.num_untimed = 0
+        """Packets without any time before and among the first with one: their frames come first."""
+        self.first_pts: int | None = None
+        """The least presentation time of the first packets; known where `num_untimed` is not 0."""
+
+    @property
+    def num_jumps(self) -> int:
+        """How often the video's times have begun again until now."""
+        return self._video_clock.num_jumps
+
+    def packets(self) -> Iterator[Packet]:
+        """The packets of both streams in file order, without empty ones."""
+        clocks: dict[int, _Clock] = {self._video.index: self._video_clock}
+        if self._audio is not None:
+            clocks[self._audio.index] = _SoundClock(self._audio, self._video_clock)
+        streams = (self._video, self._audio) if self._audio is not None else (self._video,)
+        source = (packet for packet in self._container.demux(*streams) if packet.size)
+        for packet in self._counted(source):
+            for ready in clocks[packet.stream_index].push(packet):
+                if ready.stream_index == self._video.index:
+                    self.num_headers += bool(self.num_pictures) and ready.has_sidedata("new_extradata")
+                    self.num_pictures += 1
+                yield ready
+        for clock in clocks.values():
+            yield from clock.flush()
+
+    def packets_from(self, pts: int) -> Iterator[Packet]:
+        """The packets of the video from the keyframe at or before this PTS on, and all that bring a header."""
+        waiting: list[Packet] = []
+        packets = self.packets()
+        for packet in packets:
+            heartbeat.beat()
+            if packet.is_keyframe and packet.pts is not None and packet.pts <= pts:
+                waiting = [each for each in waiting if each.has_sidedata("new_extradata")]
+            waiting.append(packet)
+            if packet.dts is not None and packet.dts > pts:
+                break
+        yield from waiting
+        yield from packets
+
+    def _counted(self, packets: Iterator[Packet]) -> Iterator[Packet]:
+        """The same packets; where the first ones of the video have no time, they are counted before they are yielded.
+
+        Matroska gives no times to packets before 0, which a reordered packet of a later time may precede.
+        """
+        first: list[Packet] = []
+        num_timed = 0
+        for packet in packets:
+            first.append(packet)
+            if packet.stream_index == self._video.index:
+                is_untimed = packet.dts is None and packet.pts is None
+                self.num_untimed += is_untimed
+                num_timed += not is_untimed
+            if num_timed > (REORDERED_PACKETS if self.num_untimed else 0) or len(first) > MAX_UNTIMED_PACKETS:
+                break
+        times = [packet.pts for packet in first if packet.stream_index == self._video.index and packet.pts is not None]
+        self.first_pts = min(times, default=None)
+        yield from first
+        yield from packets
+
+
+def _untimed(packet: Packet) -> Packet:
+    packet.pts = packet.dts = None
+    return packet

@@ -1,0 +1,160 @@
+"""Times that begin again, overlap, are doubled, negative, damaged or late: no frame is lost, sound stays in step."""
+
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+import av
+import pytest
+
+from stages.media.container import open_video, video_stream
+from stages.media.cut import ClipFile, CutJob, cut_clip
+from stages.media.decode import DecodedFrame, decode_frames
+from stages.media.encode import Encoding
+from stages.media.probing import probe
+from stages.tasks import Span
+from tests.toned_media import (
+    RATE,
+    joined,
+    number_of,
+    numbers_and_times,
+    remuxed,
+    sound_lag_ms,
+    toned_video,
+    with_pes_time,
+)
+
+MAX_LAG_MS = 30
+B_FRAMES = {"g": "25", "bf": "2"}
+
+
+def decode(path: Path) -> tuple[list[DecodedFrame], list[float]]:
+    """All frames, and their times in seconds. The stream must have no fault."""
+    with open_video(str(path)) as container:
+        time_base = video_stream(container).time_base or Fraction(1)
+        frames = list(decode_frames(container))
+        return frames, [float(frame.pts * time_base) for frame in frames]
+
+
+def steps_ms(times: list[float]) -> set[int]:
+    return {round(1000 * (after - before)) for before, after in pairwise(times)}
+
+
+def cut(path: Path, target: Path, start: int, end: int, *, mode: Literal["auto", "encode"] = "auto") -> ClipFile:
+    """Cut frames [start, end) as split would name them."""
+    frames, _ = decode(path)
+    with open_video(str(path)) as container:
+        time_base = video_stream(container).time_base or Fraction(1)
+    ends = [*(frame.pts for frame in frames), frames[-1].pts + frames[-1].frame.duration]
+    at_keyframes = frames[start].is_keyframe and (end == len(frames) or frames[end].is_keyframe)
+    span, may_seek = Span(ends[start], ends[end], time_base), not frames[-1].num_restarts
+    job = CutJob(str(path), span, end - start, at_keyframes, mode, Encoding("h264", 20), may_seek)
+    return cut_clip(job, str(target))
+
+
+def restarted(folder: Path, num_pieces: int = 2, *, options: dict[str, str] | None = None) -> Path:
+    """Recordings of 50 frames, each from time 0, joined byte by byte."""
+    pieces = [toned_video(folder / f"{piece}.ts", 50, first=50 * piece, options=options) for piece in range(num_pieces)]
+    return joined(folder / "joined.ts", pieces)
+
+
+@pytest.mark.parametrize("options", [None, B_FRAMES], ids=["", "b-frames"])
+def test_times_that_begin_again_go_on(tmp_path: Path, options: dict[str, str] | None) -> None:
+    frames, times = decode(restarted(tmp_path, 3, options=options))
+    assert [number_of(frame.frame) for frame in frames] == list(range(150))
+    assert steps_ms(times) == {40}
+    assert frames[-1].num_restarts == 2
+
+
+@pytest.mark.parametrize("mode", ["auto", "encode"])
+@pytest.mark.parametrize(("start", "end"), [(25, 75), (50, 100)], ids=["over-the-join", "after-it"])
+def test_clips_of_times_that_begin_again_hold_their_own_pictures_and_sound(
+    tmp_path: Path, start: int, end: int, mode: Literal["auto", "encode"]
+) -> None:
+    """A time names two places in such a file."""
+    path, clip = restarted(tmp_path), tmp_path / "clip.mp4"
+    cut(path, clip, start, end, mode=mode)
+    numbers, times = numbers_and_times(clip)
+    assert numbers == list(range(start, end))
+    assert times == pytest.approx([index / RATE for index in range(end - start)], abs=1e-3)
+    lags = sound_lag_ms(clip, start)
+    assert len(lags) == 8
+    assert max(map(abs, lags)) <= MAX_LAG_MS
+
+
+def test_a_clock_that_is_set_ahead_goes_on_too(tmp_path: Path) -> None:
+    pieces = [toned_video(tmp_path / f"{at}.ts", 50, first=at, starts_s=40 * at) for at in (0, 50)]
+    frames, times = decode(joined(tmp_path / "joined.ts", pieces))
+    assert (len(frames), frames[-1].num_restarts) == (100, 1)
+    assert steps_ms(times) == {40}
+
+
+def test_sound_that_overlaps_the_next_piece_is_written(tmp_path: Path) -> None:
+    """Each piece's sound begins by the encoder's delay before its pictures."""
+    pieces = [toned_video(tmp_path / f"{at}.ts", 50, first=at, starts_s=at / RATE) for at in (0, 50, 100)]
+    path, clip = joined(tmp_path / "joined.ts", pieces), tmp_path / "clip.mp4"
+    assert cut(path, clip, 0, 150).sound == "encode"
+    assert numbers_and_times(clip)[0] == list(range(150))
+    lags = sound_lag_ms(clip)
+    assert len(lags) == 24
+    assert max(map(abs, lags)) <= MAX_LAG_MS
+
+
+@pytest.mark.parametrize("pts", [1_000_000_000, 5_000], ids=["ahead", "back"])
+def test_one_damaged_time_moves_no_other_frame(tmp_path: Path, pts: int) -> None:
+    source = toned_video(tmp_path / "a.ts", 75, audio_codec=None)
+    expected = decode(source)[1]
+    frames, times = decode(with_pes_time(source, tmp_path / "b.ts", 40, pts))
+    assert [number_of(frame.frame) for frame in frames] == list(range(75))
+    assert times == pytest.approx(expected, abs=1e-3)
+    assert frames[-1].num_restarts == 0
+
+
+def test_doubled_times_are_spread(tmp_path: Path) -> None:
+    source, path = toned_video(tmp_path / "a.mkv", 50, audio_codec=None), tmp_path / "a.nut"
+    with av.open(str(source)) as reader, av.open(str(path), "w") as writer:
+        track = writer.add_stream_from_template(reader.streams.video[0], opaque=True)
+        for index, packet in enumerate(packet for packet in reader.demux(video=0) if packet.size):
+            packet.pts, packet.dts, packet.stream = index // 2 * 80 + 1000, index * 40, track
+            writer.mux(packet)
+    frames, times = decode(path)
+    assert [number_of(frame.frame) for frame in frames] == list(range(50))
+    assert steps_ms(times) == {40}
+
+
+@pytest.mark.parametrize("options", [None, B_FRAMES], ids=["", "b-frames"])
+def test_frames_before_time_0_keep_their_length(tmp_path: Path, options: dict[str, str] | None) -> None:
+    """FFmpeg's demuxer of Matroska gives no time to packets before 0."""
+    source = toned_video(tmp_path / "a.mp4", 75, options=options)
+    path = remuxed(source, tmp_path / "a.mkv", shift_s=-0.8, options={"avoid_negative_ts": "disabled"})
+    with av.open(str(path)) as container:
+        assert sum(packet.pts is None for packet in container.demux(video=0) if packet.size) == 20
+    frames, times = decode(path)
+    assert [number_of(frame.frame) for frame in frames] == list(range(75))
+    assert (times[0], steps_ms(times)) == (-0.8, {40})
+    cut(path, tmp_path / "clip.mp4", 0, 75)
+    assert numbers_and_times(tmp_path / "clip.mp4")[0] == list(range(75))
+    lags = sound_lag_ms(tmp_path / "clip.mp4")
+    assert len(lags) == 12
+    assert max(map(abs, lags)) <= MAX_LAG_MS
+
+
+def test_a_late_start_is_no_missing_end(tmp_path: Path) -> None:
+    """FFmpeg writes into Matroska's tag DURATION when a track ends, not how long it is."""
+    path = remuxed(toned_video(tmp_path / "a.mp4", 50, audio_codec=None, starts_s=3), tmp_path / "a.mkv")
+    with open_video(str(path)) as container:
+        assert video_stream(container).metadata["DURATION"].startswith("00:00:05.0")
+    frames, times = decode(path)  # raises where a stream has a fault
+    assert (len(frames), times[0]) == (50, 3.0)
+
+
+@pytest.mark.parametrize("written", [2_000, 2_048_000], ids=["too-short", "too-long"])
+def test_a_length_in_a_wrong_unit_is_not_believed(tmp_path: Path, written: int) -> None:
+    path = toned_video(tmp_path / "a.mp4", 50, audio_codec=None)
+    data = bytearray(path.read_bytes())
+    place = data.find(b"mdhd") + 20
+    data[place : place + 4] = written.to_bytes(4, "big")
+    path.write_bytes(data)
+    assert probe(str(path))["duration_s"] == pytest.approx(2.0)
+    assert len(decode(path)[0]) == 50
