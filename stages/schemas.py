@@ -46,7 +46,7 @@ _SOURCE_FACTS = [
     _column("height", _INT, "Pixels, as displayed."),
     _column("rotation", _INT, "Degrees counter-clockwise that the container asks the picture to be turned by."),
     _column("codec", _TEXT, "Codec of the video stream."),
-    _column("audio_codec", _TEXT, "Codec of the first audio stream; null without one."),
+    _column("audio_codec", _TEXT, "Codec of the audio stream that is written with the clips; null without one."),
 ]
 _MOTION = [
     _column("flow_mean", _REAL, "Mean optical flow of the clip, picture diagonals a second; null where not measured."),
@@ -55,6 +55,14 @@ _MOTION = [
         "vectors_mean", _REAL, "Mean length of the codec's motion vectors over height plus width; null without vectors."
     ),
     _column("vectors_patch_min", _REAL, "The same in the stillest patch of 256 pixels."),
+]
+_RESTARTS = [
+    _column(
+        "num_restarts",
+        _INT,
+        "Places in the video where its source begins anew: times that begin again (here they go on), or another header "
+        "for the decoder. Where it is not 0, clips are cut by reading the source from its beginning.",
+    ),
 ]
 _CUT = [
     _column("method", _TEXT, "The splitter that made the clip."),
@@ -158,6 +166,7 @@ ASSETS: dict[str, AssetSchema] = {
                 _column("keyframe_interval_s", _REAL, "Mean distance of keyframes; null where no index tells."),
                 _column("num_audio_streams", _INT, "Audio streams of the container."),
                 _column("display_aspect", _TEXT, 'Pixel aspect ratio, as "4/3".'),
+                _column("num_video_streams", _INT, "Video streams of the container, with covers and previews."),
             ],
             "partition",
             "uri",
@@ -177,6 +186,7 @@ ASSETS: dict[str, AssetSchema] = {
                 _column(
                     "signals_key", _TEXT, "Hash of the decode that measured the clip; part of its signals' file name."
                 ),
+                *_RESTARTS,
             ],
             "partition",
             "video_id",
@@ -186,7 +196,7 @@ ASSETS: dict[str, AssetSchema] = {
         _asset(
             "filtered_clips",
             "a clip",
-            [*_SOURCE, *_SPAN, *_OUTCOME, *_SOURCE_FACTS, *_CUT, *_FRAMES, *_MOTION, *_SCORES, *_MEASURED],
+            [*_SOURCE, *_SPAN, *_OUTCOME, *_SOURCE_FACTS, *_CUT, *_FRAMES, *_MOTION, *_SCORES, *_MEASURED, *_RESTARTS],
             "partition",
             "video_id",
             "start_pts",
@@ -277,6 +287,7 @@ ASSETS: dict[str, AssetSchema] = {
                 _column("caption", _TEXT, "Captions of all windows, joined by a space; null without one."),
                 _column("caption_model", _TEXT, "What wrote it."),
                 _column("scores", pa.map_(pa.string(), pa.float64()), "Score by filter name."),
+                _column("sound", _TEXT, "copy or encode; none where the span has none; lost where it can be neither."),
             ],
             "partition",
             "video_id",

@@ -26,6 +26,7 @@ from stages.media.frame_store import (
 from stages.media.sampling import NearestSampler
 from stages.schemas import FRAME_STORE_SCHEMA
 from stages.storage import Storage
+from stages.tasks import Size
 
 JPEG_QUALITY = 90
 ROW_GROUP = 64
@@ -40,17 +41,13 @@ class StoreWriter:
         path: path below the root, from `store_path`.
         key: key in the footer, from `frames_key`.
         max_px: largest length of a picture's longest side.
-        pixel_aspect: pixel aspect of the stream, width by height; None for square pixels.
     """
 
-    def __init__(
-        self, storage: Storage, path: str, *, key: str, max_px: int, pixel_aspect: Fraction | None = None
-    ) -> None:
+    def __init__(self, storage: Storage, path: str, *, key: str, max_px: int) -> None:
         self._storage = storage
         self._path = path
         self._max_px = max_px
-        self._pixel_aspect = pixel_aspect
-        self._scaler: UprightScaler | None = None
+        self._scalers: dict[Size, UprightScaler] = {}
         self._rows: list[dict[str, int | bytes]] = []
         handle, self._local = tempfile.mkstemp(suffix=".parquet")
         os.close(handle)
@@ -74,10 +71,10 @@ class StoreWriter:
         Raises:
             StageError: the picture cannot be encoded.
         """
-        if self._scaler is None:
-            size = fit(displayed_size(decoded.frame, self._pixel_aspect), self._max_px)
-            self._scaler = UprightScaler(size, pixel_format="bgr24")
-        done, jpeg = cv2.imencode(".jpg", self._scaler(decoded.frame), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        size = fit(displayed_size(decoded.frame, decoded.pixel_aspect), self._max_px)
+        if size not in self._scalers:
+            self._scalers[size] = UprightScaler(size, pixel_format="bgr24")
+        done, jpeg = cv2.imencode(".jpg", self._scalers[size](decoded.frame), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         if not done:
             raise StageError(f"Frame {decoded.index} must be encoded as JPEG, and OpenCV refused.")
         self._rows.append({"pts": decoded.pts, "frame": decoded.index, "jpeg": jpeg.tobytes()})
@@ -140,7 +137,7 @@ def rebuild_store(storage: Storage, uri: str, partition: str, video_id: str, *, 
     with open_video(uri) as container:
         stream = video_stream(container)
         sampler = NearestSampler(fps, stream.time_base or Fraction(1, 1))
-        with StoreWriter(storage, path, key=key, max_px=max_px, pixel_aspect=stream.sample_aspect_ratio) as writer:
+        with StoreWriter(storage, path, key=key, max_px=max_px) as writer:
             for decoded in sampled(_until_broken(decode_frames(container)), sampler):
                 writer.add(decoded)
             writer.close()

@@ -12,7 +12,7 @@ class SplitParams(Params):
 
     phase: ClassVar[str] = "split"
     asset: ClassVar[str] = "clips"
-    code_version: ClassVar[str] = "1"
+    code_version: ClassVar[str] = "2"
 
     method: str = parameter(
         "shots",

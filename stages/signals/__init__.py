@@ -13,10 +13,12 @@ from stages.signals.stored_signals import SIGNALS_FOLDER, Signals, read_signals,
 __all__ = [
     "SIGNALS_FOLDER",
     "FrameScaler",
+    "PictureFormatRecorder",
     "Recorder",
     "Samples",
     "Signals",
     "create_recorders",
+    "format_changes",
     "read_signals",
     "recorder_versions",
     "reduce_samples",
@@ -26,12 +28,14 @@ __all__ = [
 
 if TYPE_CHECKING:
     from stages.signals.frame_pictures import FrameScaler
+    from stages.signals.picture_format import PictureFormatRecorder, format_changes
     from stages.signals.recorder import Recorder
     from stages.signals.recorders import create_recorders, recorder_versions, reduce_samples
 else:
     __getattr__ = lazy.module_getattr(
         __name__,
         frame_pictures=("FrameScaler",),
+        picture_format=("PictureFormatRecorder", "format_changes"),
         recorder=("Recorder",),
         recorders=("create_recorders", "recorder_versions", "reduce_samples"),
     )

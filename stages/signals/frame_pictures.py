@@ -1,7 +1,5 @@
 """Small pictures of a frame, each made once, whichever measures look at it."""
 
-from fractions import Fraction
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,14 +8,9 @@ from stages.tasks import Size
 
 
 class FrameScaler:
-    """Makes `FramePictures` of a video's frames. Keeps the scaler of each size; not thread-safe.
+    """Makes `FramePictures` of a video's frames. Keeps the scaler of each size; not thread-safe."""
 
-    Args:
-        pixel_aspect: of the stream, width by height; None for square pixels.
-    """
-
-    def __init__(self, pixel_aspect: Fraction | None) -> None:
-        self._pixel_aspect = pixel_aspect
+    def __init__(self) -> None:
         self._scalers: dict[tuple[Size, str], UprightScaler] = {}
 
     def __call__(self, decoded: DecodedFrame) -> "FramePictures":
@@ -26,7 +19,7 @@ class FrameScaler:
 
     def displayed_size(self, decoded: DecodedFrame) -> Size:
         """Width and height of a frame as displayed."""
-        return displayed_size(decoded.frame, self._pixel_aspect)
+        return displayed_size(decoded.frame, decoded.pixel_aspect)
 
     def scale(self, decoded: DecodedFrame, size: Size, pixel_format: str) -> NDArray[np.uint8]:
         """The frame upright, in this size and format."""

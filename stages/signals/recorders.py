@@ -4,16 +4,19 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from stages.signals.flow import FlowRecorder
+from stages.signals.picture_format import PictureFormatRecorder
 from stages.signals.recorder import Recorder
 from stages.signals.samples import Samples
 from stages.signals.vectors import VectorRecorder
 from stages.tasks import Row
 
-RECORDERS: tuple[type[Recorder], ...] = (FlowRecorder, VectorRecorder)
+RECORDERS: tuple[type[Recorder], ...] = (FlowRecorder, VectorRecorder, PictureFormatRecorder)
+ALWAYS_TAKEN = (PictureFormatRecorder.name,)
+"""Measures that every decode takes, whatever ``split.signals`` names."""
 
 
 def create_recorders(names: Sequence[str], *, fps: float, time_base: Fraction, rate: Fraction | None) -> list[Recorder]:
-    """A recorder for each named measure.
+    """A recorder for each named measure, and for those that are always taken.
 
     Args:
         names: entries of ``split.signals``.
@@ -21,7 +24,7 @@ def create_recorders(names: Sequence[str], *, fps: float, time_base: Fraction, r
         time_base: seconds per unit of PTS.
         rate: the stream's average frames per second; None where it is unknown.
     """
-    recorders: list[Recorder] = []
+    recorders: list[Recorder] = [PictureFormatRecorder()]
     if FlowRecorder.name in names:
         recorders.append(FlowRecorder(time_base, fps))
     if VectorRecorder.name in names:
@@ -30,8 +33,8 @@ def create_recorders(names: Sequence[str], *, fps: float, time_base: Fraction, r
 
 
 def recorder_versions(names: Sequence[str]) -> dict[str, str]:
-    """The version of each named measure."""
-    return {each.name: each.version for each in RECORDERS if each.name in names}
+    """The version of each named measure, and of those that are always taken."""
+    return {each.name: each.version for each in RECORDERS if each.name in (*names, *ALWAYS_TAKEN)}
 
 
 def reduce_samples(samples: Mapping[str, Samples], start: int, end: int) -> Row:

@@ -24,6 +24,7 @@ from stages.media import (
     UprightScaler,
     decode_frames,
     displayed_size,
+    frame_rate,
     frames_key,
     store_path,
     video_stream,
@@ -69,23 +70,22 @@ class DecodePass:
         stream = video_stream(container)
         frames = decode_frames(container, export_vectors="vectors" in self._params.signals)
         first = next(frames)
-        size = displayed_size(first.frame, stream.sample_aspect_ratio)
+        size = displayed_size(first.frame, first.pixel_aspect)
         if min(size.width, size.height) < MIN_SIDE_PX:
             return _too_small(size)
-        with self._store_writer(video, stream) as writer, _SplitterThread(self._splitter) as splitter_thread:
+        with self._store_writer(video) as writer, _SplitterThread(self._splitter) as splitter_thread:
             collector = _FrameCollector(self._params, stream, writer, splitter_thread)
             error = collector.consume(itertools.chain([first], frames))
             writer.close()
         return collector.signals(self._splitter, error)
 
-    def _store_writer(self, video: Video, stream: VideoStream) -> StoreWriter:
+    def _store_writer(self, video: Video) -> StoreWriter:
         params = self._params
         return StoreWriter(
             self._storage,
             store_path(video.partition, video.video_id),
             key=frames_key(video.video_id, params.frames_fps, params.frames_max_px),
             max_px=params.frames_max_px,
-            pixel_aspect=stream.sample_aspect_ratio,
         )
 
 
@@ -101,11 +101,11 @@ class _FrameCollector:
         self, params: SplitParams, stream: VideoStream, writer: StoreWriter, splitter_thread: "_SplitterThread"
     ) -> None:
         self._time_base = stream.time_base or Fraction(1)
-        self._rate = stream.average_rate
+        self._rate = frame_rate(stream)
         self._writer = writer
         self._splitter_thread = splitter_thread
         self._sampler = NearestSampler(params.frames_fps, self._time_base)
-        self._frame_scaler = FrameScaler(stream.sample_aspect_ratio)
+        self._frame_scaler = FrameScaler()
         self._recorders = create_recorders(
             params.signals, fps=params.frames_fps, time_base=self._time_base, rate=self._rate
         )

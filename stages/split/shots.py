@@ -15,6 +15,7 @@ from stages.split.spans import (
     Piece,
     Shot,
     Timeline,
+    divide_shots,
     find_cuts,
     merge_cuts,
     shots_between,
@@ -98,7 +99,7 @@ class ShotSplitter(Splitter):
             still = static_cuts(self.measured()["still_change"], timeline, self.params.static_threshold)
             still_cuts = [(frame, probabilities[frame - 1]) for frame in still]
             cuts = merge_cuts(cuts, still_cuts, distance=SAME_CUT_FRAMES)
-        return shots_between(cuts, len(timeline))
+        return divide_shots(shots_between(cuts, len(timeline)), timeline.breaks)
 
     def _nemo_pieces(self, probabilities: list[float], timeline: Timeline) -> list[Piece]:
         """Pieces by NeMo Curator's rules, which count frames at the average rate and ignore single PTS."""

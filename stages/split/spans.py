@@ -31,12 +31,15 @@ class Timeline:
         end_pts: end of the last frame.
         time_base: seconds per unit of PTS.
         keyframes: indices of the keyframes, in order.
+        breaks: frames that begin with another picture size or rotation than the frame before, in order. No clip goes
+            over one.
     """
 
     pts: Sequence[int]
     end_pts: int
     time_base: Fraction
     keyframes: Sequence[int] = ()
+    breaks: Sequence[int] = ()
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -136,6 +139,41 @@ def shots_between(cuts: Sequence[tuple[int, float]], num_frames: int) -> list[Sh
     return [
         Shot(start, end, before, after) for (start, before), (end, after) in itertools.pairwise(edges) if start < end
     ]
+
+
+def divide_shots(shots: Sequence[Shot], breaks: Sequence[int]) -> list[Shot]:
+    """The shots, each ended where the timeline breaks inside it. A break is no shot change: nothing is cropped."""
+    divided: list[Shot] = []
+    for shot in shots:
+        inside = breaks[bisect_right(breaks, shot.start) : bisect_left(breaks, shot.end)]
+        edges = [(shot.start, shot.start_probability), *((frame, None) for frame in inside)]
+        ends = [*((frame, None) for frame in inside), (shot.end, shot.end_probability)]
+        divided += [Shot(start, end, before, after) for (start, before), (end, after) in zip(edges, ends, strict=True)]
+    return divided
+
+
+def divide_pieces(pieces: Sequence[Piece], timeline: Timeline, *, min_length_s: float) -> list[Piece]:
+    """The pieces, each divided where the timeline breaks inside it; parts below the minimum length are dropped."""
+    shortest = timeline.units(min_length_s)
+    divided: list[Piece] = []
+    for piece in pieces:
+        parts = [_part(piece, shot) for shot in divide_shots([piece.shot], timeline.breaks)]
+        found = [part for part in parts if part.start < part.end]
+        whole = len(found) == 1 and (found[0].start, found[0].end) == (piece.start, piece.end)
+        divided += [part for part in found if whole or timeline.at(part.end) - timeline.at(part.start) >= shortest]
+    return divided
+
+
+def _part(piece: Piece, shot: Shot) -> Piece:
+    """The part of a piece that lies in a part of its shot; empty where none does."""
+    start, end = max(piece.start, shot.start), min(piece.end, shot.end)
+    return Piece(
+        start,
+        end,
+        shot,
+        starts_at_cut=piece.starts_at_cut and start == piece.start,
+        ends_at_cut=piece.ends_at_cut and end == piece.end,
+    )
 
 
 def find_cuts(probabilities: Sequence[float], threshold: float) -> list[tuple[int, float]]:

@@ -11,11 +11,20 @@ from stages import heartbeat, registry
 from stages.errors import Reason
 from stages.media import frames_key, open_video
 from stages.params import SplitParams
-from stages.signals import Signals, read_signals, recorder_versions, reduce_samples, signals_path, write_signals
+from stages.signals import (
+    PictureFormatRecorder,
+    Signals,
+    format_changes,
+    read_signals,
+    recorder_versions,
+    reduce_samples,
+    signals_path,
+    write_signals,
+)
 from stages.split import heap
 from stages.split.decode_pass import SPLITTER_MEASURE, DecodePass
 from stages.split.rows import make_clip, shared_columns
-from stages.split.spans import Piece, Timeline
+from stages.split.spans import Piece, Timeline, divide_pieces
 from stages.split.splitter import Splitter
 from stages.stage import WorkerMetadata
 from stages.storage import Storage, digest, stat_source
@@ -79,8 +88,9 @@ class VideoCutter:
     def _cut(self, video: Video, signals: Signals, key: str) -> Video | Rejected:
         # Of Python's integers, which a Fraction takes, at 8 bytes each.
         pts, keyframes = (array("q", each.astype(np.int64).tobytes()) for each in (signals.pts, signals.keyframes))
-        timeline = Timeline(pts, signals.end_pts, signals.time_base, keyframes)
-        pieces = self._splitter.pieces(timeline)
+        breaks = format_changes(signals.samples[PictureFormatRecorder.name])
+        timeline = Timeline(pts, signals.end_pts, signals.time_base, keyframes, breaks)
+        pieces = divide_pieces(self._splitter.pieces(timeline), timeline, min_length_s=self._params.min_length_s)
         shared = {**shared_columns(video, self._params, len(timeline)), "signals_key": key}
         clips = [_clip(video, piece, timeline, signals, shared) for piece in self._limited(pieces)]
         if not clips:

@@ -13,6 +13,7 @@ from stages.params import PHASES
 from stages.run.phases import PHASE_CLASSES
 
 SPAN = {
+    "num_restarts": 0,
     "partition": "0001",
     "video_id": "5f2a",
     "uri": "/videos/a b.mp4",
@@ -81,13 +82,13 @@ def keys(phase: str, values: dict[str, Any]) -> tuple[str, str]:
 
 
 EXPECTED: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
-    "read": (("824f15ac4ddb75ecca46", "0aac79cebe5c7a3fefbe"), ("824f15ac4ddb75ecca46", "0aac79cebe5c7a3fefbe")),
-    "split": (("c39a10efafdaef93e01c", "686fb5b8cfe4a4c4eda1"), ("6bf78f99c935f58877b6", "686fb5b8cfe4a4c4eda1")),
-    "filter": (("ed9ab952e43acd886f7c", "94ce09378ffc03eea557"), ("427f2a4a3b612d7b3346", "5994e6dd8bfb3f35d71b")),
-    "embed": (("358505ca9f6791dedcd6", "d2f2f2c1ac796c91f379"), ("b5b4022ffd99dcae6057", "d2f2f2c1ac796c91f379")),
+    "read": (("e34b0f3478b23fa90dd9", "1fb204d36adbd5e99e61"), ("e34b0f3478b23fa90dd9", "1fb204d36adbd5e99e61")),
+    "split": (("fede534e4131c14b27ad", "c2d11f91f3fbfe517135"), ("d774009d73d19c39976b", "c2d11f91f3fbfe517135")),
+    "filter": (("0581e4c06818a34896ad", "94ce09378ffc03eea557"), ("074f387679075e9e5211", "5994e6dd8bfb3f35d71b")),
+    "embed": (("66ae868a2b7c49933706", "f812d6a9a232f0633d4b"), ("a28c6250d2d3e22bb031", "f812d6a9a232f0633d4b")),
     "caption": (("d903d8db44fb2f6503ee", "54508d74b4e8e388bb32"), ("e42b999ebb904cec7970", "54508d74b4e8e388bb32")),
     "dedup": (("c6a4abf798ace40a83eb-0", "784b82ffdc60feebc995"), ("c47c3ff4a3a2727ade78-0", "784b82ffdc60feebc995")),
-    "write": (("4382fdef8cfc47b4a00f", "c00fc0bb72e1f1bd8cce"), ("a887ea025e0be137b5ea", "aca424ec6af19ff90a0f")),
+    "write": (("375e65d8d435489a7757", "01969b66b84ddaeb3532"), ("41dee62b14c96cf06561", "f96485dac1643bd7c64a")),
 }
 """Row key and decision key, with the defaults and with `OTHER`.
 

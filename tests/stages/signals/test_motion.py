@@ -72,7 +72,7 @@ def test_vector_lengths_read_patches_as_bilinear_shrinking(offset: int) -> None:
 def record(recorder: Recorder, path: Path, *, export_vectors: bool = False) -> Samples:
     """What a recorder measures of a video."""
     with open_video(str(path)) as container:
-        scaler = FrameScaler(None)
+        scaler = FrameScaler()
         for decoded in decode_frames(container, export_vectors=export_vectors):
             recorder.push(scaler(decoded))
     return recorder.samples()
@@ -121,7 +121,7 @@ def test_vector_recorder_measures_nothing_on_small_pictures(tmp_path: Path) -> N
 
 def test_vector_recorder_lets_go_of_frames_without_the_garbage_collector(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", noise_shot(1, 40, width=256, height=256, speed=4), options={"bf": "0"})
-    recorder, scaler, alive = VectorRecorder(Fraction(2)), FrameScaler(None), 0
+    recorder, scaler, alive = VectorRecorder(Fraction(2)), FrameScaler(), 0
     gc.disable()
     try:
         with open_video(str(path)) as container:

@@ -1,14 +1,17 @@
 """Split end to end: rows, frame store, bad input, memory, resuming."""
 
+import io
 import os
 import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from stages.errors import ParamsError
 from stages.manifest import ManifestRef, read_manifest
@@ -18,9 +21,10 @@ from stages.phase import PhaseReport
 from stages.run import open_session
 from stages.signals import signals_path
 from stages.storage import Storage, digest, stat_source
-from stages.tasks import Row
+from stages.tasks import Row, Span
 from tests.made_tables import commit_items
 from tests.stages.split.counting_splitter import WatchingSplitter
+from tests.toned_media import joined, toned_video
 from tests.videos import noise_shot, slides, song_with_cover, three_shots, truncated, write_video
 
 
@@ -252,3 +256,40 @@ def test_split_phase_is_light_to_import() -> None:
         "sys.exit(str({'av', 'torch', 'cv2'} & set(sys.modules)) if {'av', 'torch', 'cv2'} & set(sys.modules) else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])
+
+
+def test_split_ends_a_clip_where_the_picture_changes_its_size(tmp_path: Path) -> None:
+    """Two shapes alternate, as where a phone is turned; the third piece is too short for a clip."""
+    sizes, lengths = ((160, 96), (96, 160), (160, 96), (96, 160)), (75, 75, 10, 75)
+    pieces = [
+        toned_video(tmp_path / f"{piece}.ts", length, size=size, audio_codec=None, starts_s=sum(lengths[:piece]) / 25)
+        for piece, (size, length) in enumerate(zip(sizes, lengths, strict=True))
+    ]
+    path = joined(tmp_path / "joined.ts", pieces)
+    split(tmp_path, [path], method="fixed_stride", min_length_s=1)
+    rows = clips(tmp_path)
+    assert [(row["start_frame"], row["end_frame"]) for row in rows] == [(0, 75), (75, 150), (160, 235)]
+    assert [(row["width"], row["height"]) for row in rows] == [(160, 96), (96, 160), (96, 160)]
+    assert [(row["shot_end_pts"] - row["shot_start_pts"]) / 90_000 for row in rows] == [3, 3, 3]
+    assert {row["num_restarts"] for row in rows} == {0}
+    with open_store(Storage(tmp_path), "p", rows[0]["video_id"]) as store:
+        for row in rows:
+            span = Span(row["start_pts"], row["end_pts"], Fraction(1, 90_000))
+            stored = [Image.open(io.BytesIO(jpeg)).size for jpeg in store.jpegs(store.within(span, span))]
+            assert set(stored) == {(row["width"], row["height"])}
+
+
+def test_split_ends_a_clip_where_the_pixel_aspect_changes(tmp_path: Path) -> None:
+    pieces = [
+        toned_video(
+            tmp_path / f"{piece}.ts",
+            50,
+            audio_codec=None,
+            starts_s=2 * piece,
+            options={"g": "25", "bf": "2", "x264-params": f"sar={aspect}"},
+        )
+        for piece, aspect in enumerate(("1/1", "4/3"))
+    ]
+    split(tmp_path, [joined(tmp_path / "joined.ts", pieces)], method="fixed_stride", min_length_s=1)
+    rows = clips(tmp_path)
+    assert [(row["start_frame"], row["end_frame"], row["width"]) for row in rows] == [(0, 50, 96), (50, 100, 128)]

@@ -14,6 +14,8 @@ from stages.split.spans import (
     Piece,
     Shot,
     Timeline,
+    divide_pieces,
+    divide_shots,
     find_cuts,
     fixed_stride,
     keyframe_boundaries,
@@ -229,6 +231,29 @@ def test_shots_tile_the_stream_and_ignore_cuts_at_its_ends() -> None:
 
 def test_merge_cuts_leaves_out_what_is_known() -> None:
     assert merge_cuts([(50, 0.9)], [(40, 0.0), (45, 0.0), (61, 0.1)], distance=10) == [(50, 0.9), (61, 0.1)]
+
+
+def test_divide_shots_keeps_the_changes_at_the_ends() -> None:
+    shots = [Shot(0, 50, None, 0.9), Shot(50, 100, 0.9, None)]
+    assert divide_shots(shots, [0, 20, 50, 70]) == [
+        Shot(0, 20),
+        Shot(20, 50, None, 0.9),
+        Shot(50, 70, 0.9, None),
+        Shot(70, 100),
+    ]
+
+
+def test_divide_pieces_leaves_none_over_a_break_and_drops_short_parts() -> None:
+    timeline = Timeline(range(100), 100, Fraction(1, 10), breaks=[45, 95])
+    first, second = Shot(0, 60, 0.8, 0.9), Shot(60, 100, 0.9, None)
+    pieces = [Piece(10, 60, first, starts_at_cut=True, ends_at_cut=True), Piece(60, 100, second, starts_at_cut=True)]
+    assert divide_pieces(pieces, timeline, min_length_s=1) == [
+        Piece(10, 45, Shot(0, 45, 0.8, None), starts_at_cut=True),
+        Piece(45, 60, Shot(45, 60, None, 0.9), ends_at_cut=True),
+        Piece(60, 95, Shot(60, 95, 0.9, None), starts_at_cut=True),
+    ]
+    short = [Piece(0, 5, Shot(0, 45))]  # what the splitter makes stays
+    assert divide_pieces(short, timeline, min_length_s=1) == short
 
 
 @pytest.mark.parametrize(("start", "end", "expected"), [(1, 29, (10, 20)), (0, 30, (0, 30)), (11, 19, None)])
