@@ -54,6 +54,7 @@ __all__ = [
     "open_video",
     "open_video_file",
     "probe",
+    "read_clip_facts",
     "read_clip_file",
     "select_preview_pts",
     "store_path",
@@ -62,6 +63,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from stages.media.clip_facts import read_clip_facts
     from stages.media.container import open_video, open_video_file, video_stream
     from stages.media.cut import ClipFile, CutJob, NotCopyable, cut_clip, read_clip_file
     from stages.media.decode import DecodedFrame, UprightScaler, decode_frames, displayed_size, fit
@@ -75,6 +77,7 @@ if TYPE_CHECKING:
 else:
     __getattr__ = lazy.module_getattr(
         __name__,
+        clip_facts=("read_clip_facts",),
         container=("open_video", "open_video_file", "video_stream"),
         cut=("ClipFile", "CutJob", "NotCopyable", "cut_clip", "read_clip_file"),
         decode=("DecodedFrame", "UprightScaler", "decode_frames", "displayed_size", "fit"),

@@ -161,6 +161,8 @@ def _copy_with_audio(add_audio_stream: AddAudio, job: CutJob, target: str) -> Cl
         stream = video_stream(source)
         packets = copy_packets(source, stream, job.span, job.num_frames, may_seek=job.may_seek)
         track = output.add_stream_from_template(stream, opaque=True)
+        if track.codec_context.codec.canonical_name == "hevc":
+            track.codec_context.codec_tag = "hvc1"  # with hev1, FFmpeg's default, Safari and QuickTime play nothing
         # Matroska stores the pixel aspect in the container, not in the codec parameters of the template.
         track.codec_context.sample_aspect_ratio = stream.sample_aspect_ratio or Fraction(1)
         video = rebase_packets(packets, track, job.span.start_pts)

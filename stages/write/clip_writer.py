@@ -17,12 +17,14 @@ from stages.media import (
     check_encoder,
     cut_clip,
     encode_preview,
+    read_clip_facts,
     read_clip_file,
     select_preview_pts,
 )
 from stages.params import WriteParams
 from stages.storage import Storage, stat_source
 from stages.tasks import Clip, Frames, Rejected, Row, Span, Video
+from stages.write.file_columns import KNOWN_MEDIA, MEDIA_COLUMNS, with_source_facts
 from stages.write.paths import dataset_location, former_location, media_path, metadata_path, preview_path
 
 
@@ -55,8 +57,9 @@ class ClipWriter:
             return Rejected(Reason.SPAN_NOT_COPYABLE, str(error))
         except SourceChanged as error:
             return Rejected(Reason.SUPERSEDED, str(error), is_transient=True)
-        columns["duration_s"] = video.clip.span.duration_s
-        text = json.dumps({**video.clip.columns, **columns}, ensure_ascii=False, indent=1)
+        columns = {**with_source_facts(video.clip.columns), **columns}
+        columns.pop(KNOWN_MEDIA, None)
+        text = json.dumps(columns, ensure_ascii=False, indent=1)
         columns["metadata_path"] = metadata_path(dict(video.clip.columns), text)
         if self._find(columns["metadata_path"]) is None:
             self._storage.write_bytes(former_location(columns["metadata_path"]), text.encode())
@@ -69,49 +72,51 @@ class ClipWriter:
     def _write_media(self, video: Video) -> Row:
         path = media_path(dict(video.clip.columns), self._params)
         location = self._find(path)
-        cut = self._existing_cut(location)
-        if location is None or cut is None:  # a damaged file is replaced where it is
-            location = location or former_location(path)
-            cut = self._cut(video, location)
-            heartbeat.count("copied_clips" if cut.method == "copy" else "encoded_clips")
+        facts = self._facts_of(location, video.clip.columns.get(KNOWN_MEDIA))
+        if location is None or facts is None:  # a damaged file is replaced where it is
+            facts = self._cut(video, location or former_location(path))
+            heartbeat.count("copied_clips" if facts["cut"] == "copy" else "encoded_clips")
         else:
             heartbeat.count("reused_files")
-        return {
-            "path": path,
-            "bytes": stat_source(self._storage.location(location)).size_bytes,
-            "clip_codec": cut.codec,
-            "cut": cut.method,
-            "num_frames": cut.num_frames,
-            "sound": cut.sound,
-        }
+        return {"path": path, **{name: facts[name] for name in MEDIA_COLUMNS}}
 
     def _find(self, path: str) -> str | None:
         """Where a file of an earlier run lies below the root; None where there is none."""
         found = (place for place in (dataset_location(path), former_location(path)) if self._storage.exists(place))
         return next(found, None)
 
-    def _existing_cut(self, location: str | None) -> ClipFile | None:
-        """The cut in a file of an earlier run; None where the file does not exist or is damaged.
+    def _facts_of(self, location: str | None, known: Row | None) -> Row | None:
+        """Facts of a file of an earlier run; None where it does not exist or is damaged.
+
+        A file of the size that an earlier row tells is taken for the file of that row. Any other is read whole.
 
         Raises:
             StorageUnavailable: the file exists, and cannot be read now.
         """
         if location is None:
             return None
+        uri = self._storage.location(location)
+        if known is not None and stat_source(uri).size_bytes == known["bytes"]:
+            return known
         try:
-            return read_clip_file(self._storage.location(location))
+            cut = read_clip_file(uri)
         except StorageUnavailable:
             raise
         except SourceError:
             return None
+        with tempfile.NamedTemporaryFile(prefix="curator-", suffix=".mp4") as file:
+            file.write(self._storage.read_bytes(location))
+            file.flush()
+            return _media_columns(file.name, cut)
 
-    def _cut(self, video: Video, location: str) -> ClipFile:
+    def _cut(self, video: Video, location: str) -> Row:
         _check_source_tag(video)
         with tempfile.TemporaryDirectory(prefix="curator-") as folder:
             target = str(Path(folder) / "clip.mp4")
             cut = cut_clip(self._cut_job(video.uri, video.clip), target)
+            facts = _media_columns(target, cut)
             self._storage.put_file(location, target)
-        return cut
+        return facts
 
     def _cut_job(self, uri: str, clip: Clip) -> CutJob:
         return CutJob(
@@ -138,6 +143,12 @@ class ClipWriter:
         for pts in select_preview_pts(self._loader.times(video), clip.span, fps=self._params.preview_fps):
             span = Span(pts, pts + 1, clip.span.time_base)
             yield self._loader.load(replace(video, clips=(replace(clip, span=span),)))
+
+
+def _media_columns(path: str, cut: ClipFile) -> Row:
+    """What a row tells of the clip's file, which lies at a local path."""
+    facts = read_clip_facts(path)
+    return {**facts, "clip_codec": facts["codec"], "cut": cut.method, "sound": cut.sound}
 
 
 def _check_source_tag(video: Video) -> None:

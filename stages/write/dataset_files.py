@@ -1,10 +1,11 @@
 """Finds the rows of a dataset table whose files exist."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from stages.manifest import CommittedFile, ManifestRef, read_row_file
 from stages.storage import Storage, map_concurrently
 from stages.tasks import Row
+from stages.write.file_columns import MEDIA_COLUMNS
 from stages.write.paths import DATASET_FOLDER, FORMER_FOLDER, PATH_COLUMNS
 from stages.write.publishing import present_files
 
@@ -37,6 +38,15 @@ def stored_rows_with_files(
         }
 
     return set().union(*map_concurrently(complete_rows, list(by_file.values())))
+
+
+def read_known_media(output: ManifestRef, files: Collection[CommittedFile]) -> dict[str, Row]:
+    """By path of a clip's file, what rows of the table tell of it. Rows of releases that read less tell nothing."""
+    storage = Storage(output.root)
+    columns = ["row_key", "path", *MEDIA_COLUMNS]
+    tables = map_concurrently(lambda entry: read_row_file(storage, output.asset, entry, columns), list(files))
+    rows = (row for table in tables for row in table.to_pylist())
+    return {row["path"]: {name: row[name] for name in MEDIA_COLUMNS} for row in rows if row["sha256"]}
 
 
 def _has_files(row: Row, present: set[str]) -> bool:

@@ -28,11 +28,13 @@ from stages.write.captions import CAPTION_COLUMNS, WINDOW_TYPE, windows_by_clip
 from stages.write.paths import index_path
 
 _OUTCOME_COLUMNS = ("status", "reason", "error", "row_key", "decision_key")
+_SCORE_PARTS = ("score_keys", "picture_scores")
+"""What the scores were made of; it stays in `filtered_clips`."""
 _JOINED_COLUMNS: dict[str, dict[str, str]] = {
     "filtered_clips": {
         name: name
         for name in ASSETS["filtered_clips"].schema.names
-        if name not in _OUTCOME_COLUMNS and name not in ASSETS["dataset"].schema.names
+        if name not in (*_OUTCOME_COLUMNS, *_SCORE_PARTS) and name not in ASSETS["dataset"].schema.names
     },
     "unique_clips": {name: name for name in ("group_id", "group_size", "nearest_clip_id", "similarity", "rank")},
     "embeddings": {

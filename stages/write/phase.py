@@ -1,6 +1,6 @@
 """The write phase: writes kept clips as files, and an index per partition."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 import pyarrow as pa
@@ -14,10 +14,11 @@ from stages.phase import Phase
 from stages.pipeline import Pipeline
 from stages.schemas import ASSETS
 from stages.storage import digest
-from stages.tasks import Row, Task, VideoLength, VideoTask
+from stages.tasks import Failed, Rejected, Row, Task, VideoLength, VideoTask
 from stages.write.captions import CAPTION_COLUMNS, WINDOW_TYPE, windows_by_clip
-from stages.write.dataset_files import stored_rows_with_files
-from stages.write.paths import PATH_COLUMNS
+from stages.write.dataset_files import read_known_media, stored_rows_with_files
+from stages.write.file_columns import FILE_COLUMNS, KNOWN_MEDIA, with_source_facts
+from stages.write.paths import media_path
 from stages.write.publishing import publish
 from stages.write.stage import WriteStage, missing_caption
 
@@ -30,8 +31,6 @@ scores were made of stays in `filtered_clips`."""
 CLIP_MEGAPIXELS = 10.0
 """What preview, JSON and opening the source take for a clip, in millions of pixels encoded (15 ms each on a core)."""
 
-_FILE_COLUMNS = (*PATH_COLUMNS, "bytes", "clip_codec", "cut", "num_frames", "sound")
-
 
 class WritePhase(Phase[WriteParams]):
     """Writes the clips that dedup kept, with scores and captions."""
@@ -43,6 +42,10 @@ class WritePhase(Phase[WriteParams]):
         "filtered_clips": list(CLIP_COLUMNS),
     }
     key_columns: ClassVar[tuple[str, ...]] = (*CLIP_COLUMNS, "caption", "caption_model", "windows")
+
+    def __init__(self, params: WriteParams, root: str) -> None:
+        super().__init__(params, root)
+        self._known_media: dict[str, Row] = {}
 
     def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
         """One item per kept clip of ``unique_clips``, with its row of ``filtered_clips`` and its captions.
@@ -72,8 +75,20 @@ class WritePhase(Phase[WriteParams]):
         return clips
 
     def task(self, item: Row, task_id: str) -> Task:
-        """A task with one video and one clip."""
-        return clip_task(item, task_id)
+        """A task with one video and one clip, and with what is known of its file from an earlier row."""
+        known = self._known_media.get(media_path(item, self.params))
+        return clip_task({**item, KNOWN_MEDIA: known}, task_id)
+
+    def rows_without_work(
+        self, output: ManifestRef, files: Collection[CommittedFile], items: Iterable[tuple[str, Row]]
+    ) -> dict[str, list[Row]]:
+        """None. What rows tell of files that exist is kept, so that a new caption or score reads no file again."""
+        self._known_media.update(read_known_media(output, files))
+        return {}
+
+    def outcome_row(self, item: Row, outcome: Rejected | Failed) -> Row:
+        """As of every phase, without facts of a file, which there is none of."""
+        return super().outcome_row(with_source_facts(item), outcome)
 
     def cost(self, item: Row) -> float:
         """Millions of pixels, which are encoded or copied, and what the files of any clip take."""
@@ -93,7 +108,7 @@ class WritePhase(Phase[WriteParams]):
         if row["reason"] not in (None, Reason.NO_CAPTION):
             return row
         if missing := missing_caption(row, self.params):
-            no_files: dict[str, Any] = dict.fromkeys(_FILE_COLUMNS)
+            no_files: dict[str, Any] = dict.fromkeys(FILE_COLUMNS)
             return {**row, **no_files, "status": "rejected", "reason": str(missing.reason), "error": missing.detail}
         return {**row, "status": "kept", "reason": None, "error": None}
 
@@ -112,4 +127,4 @@ class WritePhase(Phase[WriteParams]):
 
 def _rows(task: Task) -> list[Row]:
     columns = cast(VideoTask, task).data.clip.columns
-    return [{**{name: columns.get(name) for name in ASSETS["dataset"].schema.names}, "status": "kept"}]
+    return [{name: columns.get(name) for name in ASSETS["dataset"].schema.names} | {"status": "kept"}]

@@ -1,5 +1,6 @@
 """The write phase as a session runs it, from tables of clips to files that decode."""
 
+import hashlib
 import io
 import json
 import shutil
@@ -113,9 +114,54 @@ def test_write_makes_clip_preview_json_and_row(tmp_path: Path, source: Path) -> 
         assert num_frames_of(tmp_path / "dataset" / row["path"]) == row["num_frames"]
         assert (tmp_path / "dataset" / row["path"]).stat().st_size == row["bytes"]
         assert (tmp_path / "dataset" / row["preview_path"]).read_bytes()[8:12] == b"WEBP"
-        null = {name for name, value in row.items() if value is None}
-        assert null == {"reason", "error", "audio_codec"}
+        null = {name for name, value in row.items() if value is None and not name.startswith("color_")}
+        sound = {"audio_codec", "source_audio_codec", "audio_rate_hz", "audio_channels", "audio_duration_s"}
+        assert null == {"reason", "error"} | sound
     assert files(tmp_path) == named([encoded, copied])
+
+
+def test_rows_tell_of_the_file_and_of_its_source(tmp_path: Path, source: Path) -> None:
+    facts = {"width": 1234, "codec": "vp6", "rotation": 90, "audio_codec": "mp2"}
+    row = {**clip(source, 10, 40), **facts}
+    write(tmp_path, [(row, ["A door."])])
+    (written,) = table(tmp_path)
+    assert [written[f"source_{name}"] for name in ("width", "codec", "rotation", "audio_codec")] == [
+        *(1234, "vp6", 90, "mp2")
+    ]
+    file = tmp_path / "dataset" / written["path"]
+    assert written["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    with av.open(str(file)) as container:
+        stream = container.streams.video[0]
+        assert [written[name] for name in ("width", "height", "codec", "num_frames", "average_rate", "rotation")] == [
+            *(stream.width, stream.height, "h264", 30, "25", 0)
+        ]
+    metadata = json.loads((tmp_path / "dataset" / written["metadata_path"]).read_text())
+    assert {name: metadata[name] for name in ("width", "source_width", "sha256")} == {
+        name: written[name] for name in ("width", "source_width", "sha256")
+    }
+
+
+def test_new_caption_reads_no_file_again(tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = clip(source, 10, 40)
+    write(tmp_path, [(row, ["A wall."])])
+    (before,) = table(tmp_path)
+    read: list[str] = []
+    whole = Storage.read_bytes
+    monkeypatch.setattr(Storage, "read_bytes", lambda self, path: [read.append(path), whole(self, path)][1])
+    write(tmp_path, [(row, ["A door."])])
+    (after,) = table(tmp_path)
+    assert not [path for path in read if path.endswith(".mp4")]
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"caption", "metadata_path", "row_key"}
+
+
+def test_row_without_a_file_tells_of_its_source_alone(tmp_path: Path, source: Path) -> None:
+    write(tmp_path, [({**clip(source, 10, 60), "width": 1234}, [])], mode="copy")
+    (row,) = table(tmp_path)
+    assert (row["status"], row["source_width"], row["width"], row["codec"], row["sha256"]) == (
+        *("rejected", 1234),
+        *(None, None, None),
+    )
 
 
 def test_write_joins_captions_and_writes_all_columns_to_the_json(tmp_path: Path, source: Path) -> None:
@@ -158,7 +204,7 @@ def test_write_makes_one_index_of_the_kept_rows(tmp_path: Path, source: Path) ->
         (40, "It stops."),
     ]
     of_filter = set(ASSETS["filtered_clips"].schema.names)
-    assert of_filter <= set(index.column_names)
+    assert of_filter - {"score_keys", "picture_scores"} <= set(index.column_names)
 
 
 def test_write_makes_an_equal_index_again(tmp_path: Path, source: Path) -> None:
