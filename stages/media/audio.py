@@ -1,6 +1,6 @@
 """The audio of a span: packets are copied where MP4 can hold them as they are, else encoded to AAC."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
@@ -47,7 +47,9 @@ class SoundNotCopyable(CurationError):
     """Copied packets would not play as the source does."""
 
 
-def add_audio(source: SoundSource, output: OutputContainer) -> Iterator[Packet]:
+def add_audio(
+    source: SoundSource, output: OutputContainer, *, copied_codecs: Collection[str] = COPY_PREROLL_S
+) -> Iterator[Packet]:
     """Packets of the source's sound that overlap the span; their time counts from its start.
 
     Adds the stream to the output at once, unless the span has no audio. Packets are copied whole: the first ones begin
@@ -60,7 +62,7 @@ def add_audio(source: SoundSource, output: OutputContainer) -> Iterator[Packet]:
     if sound is None:
         return iter(())
     codec = sound.stream.codec_context.codec.canonical_name
-    if codec not in COPY_PREROLL_S:
+    if codec not in copied_codecs:
         return _encode(source, sound, output)
     packets = _overlapping(sound.packets, sound.start - COPY_PREROLL_S[codec], sound.end)
     return _copy(source, _checked(packets, sound.stream), sound, output)

@@ -5,6 +5,7 @@ import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from itertools import chain, islice
 from typing import Literal
 
@@ -39,6 +40,9 @@ _CLIP_ERRNOS = frozenset(
 ENOMEM. Other numbers mean that the system failed."""
 
 
+COPIED_PIXEL_FORMATS = ("yuv420p", "yuvj420p")
+"""8 bit, 4:2:0, of limited and of full range."""
+
 AddAudio = Callable[[SoundSource, OutputContainer], Iterator[Packet]]
 """`add_audio`, `add_encoded_audio` or `add_no_audio`."""
 
@@ -58,6 +62,8 @@ class CutJob:
         at_keyframes: true if the span begins at a keyframe and ends at a keyframe or at the end of the stream.
         mode: as ``write.mode``.
         encoding: encoder settings where packets are not copied.
+        copied_codecs: video codecs that are copied, of 8 bit 4:2:0 alone; None for all that MP4 takes.
+        copies_aac_only: of sound, copy no other codec.
         may_seek: false where the source begins anew somewhere: a time then names no place in the file, or the decoder
             needs a header that came before.
     """
@@ -68,6 +74,8 @@ class CutJob:
     at_keyframes: bool
     mode: Literal["auto", "copy", "encode"]
     encoding: Encoding
+    copied_codecs: frozenset[str] | None = None
+    copies_aac_only: bool = False
     may_seek: bool = True
 
 
@@ -146,14 +154,33 @@ def _copy(job: CutJob, target: str) -> ClipFile:
     """Copy the video; sound that cannot be copied with it is encoded."""
     if not job.at_keyframes:
         raise NotCopyable("A copied span must begin at a keyframe and end before one or with the stream.")
+    _check_copied_codec(job)
     failure: Exception | None = None
-    for add_audio_stream in (add_audio, add_encoded_audio):
+    for add_audio_stream in (_add_copied_audio(job), add_encoded_audio):
         try:
             return _copy_with_audio(add_audio_stream, job, target)
         except (SoundNotCopyable, FFmpegError) as error:
             _raise_system_error(error)
             failure = error
     raise NotCopyable(f"The packets of the span do not fit into MP4: {_text(failure)}.") from failure
+
+
+def _add_copied_audio(job: CutJob) -> AddAudio:
+    return partial(add_audio, copied_codecs=frozenset({"aac"})) if job.copies_aac_only else add_audio
+
+
+def _check_copied_codec(job: CutJob) -> None:
+    """Raise `NotCopyable` where clips of the source's codec or pixel format are to be encoded."""
+    if job.copied_codecs is None:
+        return
+    with open_video(job.uri) as source:
+        context = video_stream(source).codec_context
+        codec, pixel_format = context.codec.canonical_name, context.pix_fmt
+    if codec not in job.copied_codecs or pixel_format not in COPIED_PIXEL_FORMATS:
+        raise NotCopyable(
+            f"A copied clip must be {' or '.join(sorted(job.copied_codecs))} of 8 bit 4:2:0 (write.playable, "
+            f"write.uniform), got {codec} of {pixel_format}."
+        )
 
 
 def _copy_with_audio(add_audio_stream: AddAudio, job: CutJob, target: str) -> ClipFile:
@@ -188,7 +215,7 @@ def _raise_system_error(error: Exception) -> None:
 def _encode(job: CutJob, target: str) -> ClipFile:
     """Encode the video; audio is copied, or encoded too, or left out where neither can be done (damage)."""
     failure: Exception | None = None
-    for add_audio_stream in (add_audio, add_encoded_audio, add_no_audio):
+    for add_audio_stream in (_add_copied_audio(job), add_encoded_audio, add_no_audio):
         try:
             return _encode_with_audio(add_audio_stream, job, target)
         except (SoundNotCopyable, FFmpegError, ValueError) as error:  # PyAV finds some faults by ValueError

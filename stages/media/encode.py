@@ -44,6 +44,11 @@ class Encoding:
     quality: int
 
     @property
+    def codec(self) -> str:
+        """Canonical name of the codec that it makes."""
+        return self.name.partition("_")[0]
+
+    @property
     def options(self) -> dict[str, str]:
         """Options of the FFmpeg encoder."""
         quality = str(self.quality)

@@ -28,6 +28,16 @@ class WriteParams(Params):
     quality: int = parameter(
         20, "work", "Constant rate factor of the encoder. Lower is better and larger.", ge=0, le=63
     )
+    playable: Literal["any", "browser"] = parameter(
+        "any",
+        "work",
+        "'browser': every clip is an MP4 of H.264 (8 bit, 4:2:0) and AAC, which browsers play; what is not is encoded.",
+    )
+    uniform: bool = parameter(
+        False,
+        "work",
+        "Every clip has the codec and pixel format of the encoder, and AAC: only clips that have them are copied.",
+    )
     require_caption: bool = parameter(
         False, "decision", "Reject a clip without a caption instead of writing it with an empty one."
     )
@@ -40,4 +50,6 @@ class WriteParams(Params):
             raise ValueError(
                 f"quality must be at most {MAX_H264_QUALITY} with encoder={self.encoder!r}, got {self.quality}"
             )
+        if self.playable == "browser" and not self.encoder.startswith("h264"):
+            raise ValueError(f"playable='browser' takes H.264, got encoder={self.encoder!r}; set it to h264")
         return self

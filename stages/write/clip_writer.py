@@ -39,6 +39,7 @@ class ClipWriter:
         self._storage = Storage(root)
         self._params = params
         self._encoding = Encoding(params.encoder, params.quality)
+        self._is_of_one_kind = params.uniform or params.playable == "browser"
         self._loader = FrameLoader(root)
         if params.mode != "copy":
             check_encoder(self._encoding)
@@ -126,6 +127,8 @@ class ClipWriter:
             at_keyframes=bool(clip.columns["start_is_keyframe"] and clip.columns["end_is_keyframe"]),
             mode=self._params.mode,
             encoding=self._encoding,
+            copied_codecs=frozenset([self._encoding.codec]) if self._is_of_one_kind else None,
+            copies_aac_only=self._is_of_one_kind,
             may_seek=not clip.columns["num_restarts"],
         )
 

@@ -11,20 +11,10 @@ _COLUMNS = ASSETS["dataset"].schema.names
 SOURCE_FACTS = tuple(name.removeprefix(SOURCE_PREFIX) for name in _COLUMNS if name.startswith(SOURCE_PREFIX))
 """Columns of the earlier tables that tell of the source. `dataset` has them with the prefix; without it of the file."""
 MEDIA_COLUMNS = (
-    *(
-        "bytes",
-        "sha256",
-        "cut",
-        "sound",
-        "clip_codec",
-        "width",
-        "height",
-        "sample_aspect_ratio",
-        "rotation",
-        "average_rate",
-    ),
-    *("is_variable_rate", "num_frames", "duration_s", "codec", "profile", "pixel_format", "bit_depth", "color_range"),
-    *("color_space", "color_transfer", "color_primaries"),
+    *("bytes", "sha256", "cut", "sound", "clip_codec"),
+    *("width", "height", "sample_aspect_ratio", "rotation", "average_rate", "is_variable_rate", "num_frames"),
+    *("duration_s", "codec", "profile", "pixel_format", "bit_depth"),
+    *("color_range", "color_space", "color_transfer", "color_primaries"),
     *("audio_codec", "audio_rate_hz", "audio_channels", "audio_duration_s"),
 )
 """What is read from a clip's file after it was written."""

@@ -57,7 +57,8 @@ def index_path(partition: str) -> str:
 
 def media_path(item: Row, params: WriteParams) -> str:
     """Path of the clip's file. ``clip_id`` identifies the source, its tag and the span."""
-    hashed = (params.mode, params.encoder, params.quality, item["start_is_keyframe"], item["end_is_keyframe"])
+    kind = (params.mode, params.encoder, params.quality, params.playable, params.uniform)
+    hashed = (*kind, item["start_is_keyframe"], item["end_is_keyframe"])
     return _hashed_path(item, "mp4", params.code_version, *map(str, hashed))
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stages.errors import CorruptStream, ParamsError, SourceError, StageError, StorageUnavailable
+from stages.media.clip_facts import read_clip_facts
 from stages.media.container import open_video, video_stream
 from stages.media.cut import ClipFile, CutJob, cut_clip, read_clip_file
 from stages.media.decode import decode_frames, upright
@@ -368,3 +369,52 @@ def test_cut_clip_decodes_by_a_header_that_came_in_the_middle(tmp_path: Path, st
     assert numbers_and_times(clip)[0] == list(range(start, start + 25))
     with av.open(str(clip)) as container:
         assert {(frame.width, frame.height) for frame in container.decode(video=0)} == {(64, 96)}
+
+
+def coded(path: Path, codec: str, pixel_format: str = "yuv420p", *, audio: str | None = None) -> Path:
+    """Two seconds of a moving picture, with a tone where a codec for it is named."""
+    with av.open(str(path), "w") as output:
+        stream = cast(Any, output.add_stream(codec, rate=25, options={"g": "25", "bf": "0"}))
+        stream.width, stream.height, stream.pix_fmt = 64, 64, pixel_format
+        sound = cast(Any, output.add_stream(audio, rate=48000, layout="mono")) if audio else None
+        for picture in noise_shot(1, 50, width=64, height=64, speed=1):
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        output.mux(stream.encode(None))
+        if sound is not None:
+            tone = np.sin(np.arange(96_000) * 2 * np.pi * 440 / 48_000).astype(np.float32)[None] / 2
+            frame = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
+            frame.sample_rate = 48_000
+            resampler = av.AudioResampler(sound.format, sound.layout, 48_000, sound.codec_context.frame_size)
+            for part in [*resampler.resample(frame), *resampler.resample(None)]:
+                output.mux(sound.encode(part))
+            output.mux(sound.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixel_format", "audio", "expected"),
+    [
+        ("libx264", "yuv420p", "aac", ("copy", "h264", "yuv420p", "aac")),
+        ("libx264", "yuv444p", "aac", ("encode", "h264", "yuv420p", "aac")),
+        ("mpeg4", "yuv420p", "libmp3lame", ("encode", "h264", "yuv420p", "aac")),
+        ("libx264", "yuv420p", "libmp3lame", ("copy", "h264", "yuv420p", "aac")),
+        ("libx265", "yuv420p10le", None, ("encode", "h264", "yuv420p", None)),
+    ],
+)
+def test_set_of_one_kind_has_one_codec_format_and_sound(
+    tmp_path: Path, codec: str, pixel_format: str, audio: str | None, expected: tuple[str, ...]
+) -> None:
+    source, target = coded(tmp_path / "a.mkv", codec, pixel_format, audio=audio), tmp_path / "b.mp4"
+    job = replace(job_of(source, 0, 50, mode="auto"), copied_codecs=frozenset({"h264"}), copies_aac_only=True)
+    cut = cut_clip(job, str(target))
+    facts = read_clip_facts(str(target))
+    assert (cut.method, facts["codec"], facts["pixel_format"], facts["audio_codec"]) == expected
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
+def test_copied_hevc_has_the_tag_that_safari_plays(tmp_path: Path, name: str) -> None:
+    source = coded(tmp_path / name, "libx265")
+    assert cut_clip(job_of(source, 0, 50, mode="copy"), str(tmp_path / "b.mp4")).method == "copy"
+    with av.open(str(tmp_path / "b.mp4")) as container:
+        assert container.streams.video[0].codec_context.codec_tag == "hvc1"
+        assert sum(1 for _ in container.decode(video=0)) == 50
