@@ -26,16 +26,21 @@ __all__ = [
     "FRAME_COLUMNS",
     "FRAME_KEY_COLUMNS",
     "MAX_PTS",
+    "USUAL_PEAK_NITS",
     "ClipFile",
+    "Colour",
     "CutJob",
     "DecodedFrame",
     "Encoding",
+    "Fields",
+    "FieldsMeter",
     "FrameLoader",
     "FrameStore",
     "LoadFramesStage",
     "NearestSampler",
     "NotCopyable",
     "StoreDamaged",
+    "StoreFiller",
     "StoreReplaced",
     "StoreWriter",
     "UprightScaler",
@@ -53,39 +58,51 @@ __all__ = [
     "open_store",
     "open_video",
     "open_video_file",
+    "peak_of",
     "probe",
     "read_clip_facts",
     "read_clip_file",
     "select_preview_pts",
     "store_path",
+    "to_deinterlace",
     "video_stream",
     "with_clip",
 ]
 
 if TYPE_CHECKING:
     from stages.media.clip_facts import read_clip_facts
+    from stages.media.colour import Colour
     from stages.media.container import open_video, open_video_file, video_stream
     from stages.media.cut import ClipFile, CutJob, NotCopyable, cut_clip, read_clip_file
-    from stages.media.decode import DecodedFrame, UprightScaler, decode_frames, displayed_size, fit
+    from stages.media.decode import DecodedFrame, decode_frames
     from stages.media.encode import Encoding, check_encoder
     from stages.media.frame_loader import FrameLoader
     from stages.media.frame_times import MAX_PTS
     from stages.media.frames import StoreWriter
+    from stages.media.interlace import Fields, FieldsMeter, to_deinterlace
     from stages.media.preview import encode_preview, select_preview_pts
     from stages.media.probing import probe
+    from stages.media.store_filler import StoreFiller
     from stages.media.stream_choice import frame_rate
+    from stages.media.tone_mapping import USUAL_PEAK_NITS, peak_of
+    from stages.media.upright import UprightScaler, displayed_size, fit
 else:
     __getattr__ = lazy.module_getattr(
         __name__,
         clip_facts=("read_clip_facts",),
+        colour=("Colour",),
         container=("open_video", "open_video_file", "video_stream"),
         cut=("ClipFile", "CutJob", "NotCopyable", "cut_clip", "read_clip_file"),
-        decode=("DecodedFrame", "UprightScaler", "decode_frames", "displayed_size", "fit"),
+        decode=("DecodedFrame", "decode_frames"),
         encode=("Encoding", "check_encoder"),
         frame_loader=("FrameLoader",),
         frame_times=("MAX_PTS",),
         frames=("StoreWriter",),
+        interlace=("Fields", "FieldsMeter", "to_deinterlace"),
         preview=("encode_preview", "select_preview_pts"),
         probing=("probe",),
+        store_filler=("StoreFiller",),
         stream_choice=("frame_rate",),
+        tone_mapping=("USUAL_PEAK_NITS", "peak_of"),
+        upright=("UprightScaler", "displayed_size", "fit"),
     )

@@ -17,9 +17,12 @@ from av.video.stream import VideoStream
 
 from stages.errors import CorruptStream, StageError, StorageUnavailable
 from stages.media.audio import SoundNotCopyable, add_audio, add_encoded_audio, add_no_audio
+from stages.media.colour import HDR_TRANSFERS
 from stages.media.container import open_video, video_stream
 from stages.media.decode import DecodedFrame, decode_frames
+from stages.media.deinterlacing import deinterlaced
 from stages.media.encode import Encoder, Encoding
+from stages.media.interlace import Fields
 from stages.media.sound_source import SoundSource
 from stages.media.stream_choice import frame_rate
 from stages.media.stream_copy import (
@@ -66,6 +69,7 @@ class CutJob:
         copies_aac_only: of sound, copy no other codec.
         may_seek: false where the source begins anew somewhere: a time then names no place in the file, or the decoder
             needs a header that came before.
+        deinterlace: which field is first in frames to deinterlace; None for frames to take as they are.
     """
 
     uri: str
@@ -77,6 +81,7 @@ class CutJob:
     copied_codecs: frozenset[str] | None = None
     copies_aac_only: bool = False
     may_seek: bool = True
+    deinterlace: Fields | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +159,8 @@ def _copy(job: CutJob, target: str) -> ClipFile:
     """Copy the video; sound that cannot be copied with it is encoded."""
     if not job.at_keyframes:
         raise NotCopyable("A copied span must begin at a keyframe and end before one or with the stream.")
+    if job.deinterlace is not None:
+        raise NotCopyable("A copied clip must be progressive, and this one is interlaced. Set write.deinterlace=never.")
     _check_copied_codec(job)
     failure: Exception | None = None
     for add_audio_stream in (_add_copied_audio(job), add_encoded_audio):
@@ -186,6 +193,8 @@ def _check_copied_codec(job: CutJob) -> None:
 def _copy_with_audio(add_audio_stream: AddAudio, job: CutJob, target: str) -> ClipFile:
     with open_video(job.uri) as source, _sound_source(job) as sound, _open_output(target) as output:
         stream = video_stream(source)
+        if stream.color_trc in HDR_TRANSFERS and not job.encoding.keeps_hdr:
+            raise NotCopyable("A copied clip must be SDR, and this one is HDR. Set write.hdr=keep.")
         packets = copy_packets(source, stream, job.span, job.num_frames, may_seek=job.may_seek)
         track = output.add_stream_from_template(stream, opaque=True)
         if track.codec_context.codec.canonical_name == "hevc":
@@ -251,9 +260,13 @@ def _encode_from(start: int | None, add_audio_stream: AddAudio, job: CutJob, tar
         # Where a seek would not do, the packets before are read and not decoded.
         decoded_from = start if start is not None and not job.may_seek else None
         frames = _span_frames(decode_frames(source, decoded_from=decoded_from), job.span, job.num_frames)
-        first = [next(frames), *islice(frames, 1)]
+        if job.deinterlace is not None:
+            frames = deinterlaced(frames, job.deinterlace)
+        first = list(islice(frames, 2))
         is_constant = _is_constant_rate(stream, job, [decoded.pts for decoded in first])
-        encoder = Encoder(output, stream, job.encoding, first=first[0], is_constant_rate=is_constant)
+        encoder = Encoder(
+            output, stream, job.encoding, first=first[0], num_frames=job.num_frames, is_constant_rate=is_constant
+        )
         video = encoder.packets(chain(first, frames), job.span)
         audio = add_audio_stream(sound, output)
         _mux(output, "encode", sound.method, video, audio)

@@ -1,4 +1,4 @@
-"""Decodes frames in presentation order with exact PTS until the stream ends or breaks; scales and rotates them."""
+"""Decodes frames in presentation order with exact PTS until the stream ends or breaks."""
 
 import contextlib
 from collections import deque
@@ -7,21 +7,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import av
-import numpy as np
-from av.codec.context import Flags2
+from av.codec.context import Flags, Flags2
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
-from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from stages import heartbeat
 from stages.errors import CorruptStream
 from stages.media.container import MAX_PIXELS, video_stream
 from stages.media.frame_times import FrameTimes, TimedFrame
 from stages.media.packet_times import PacketTimes, default_step
-from stages.tasks import Size
 
 MAX_FILE_PASSES = 10
 """Limit of packet bytes read, in file sizes: an index of few bytes can refer to the same frames a million times."""
@@ -79,6 +75,8 @@ def decode_frames(
     context.thread_count = num_threads
     context.thread_type = "FRAME" if num_threads > 1 else "NONE"
     context.options = {"max_pixels": str(MAX_PIXELS)}  # a later frame may be larger than the header says
+    # Without this flag FFmpeg leaves out what the stream says to crop at the left, unless it is a multiple of 32 bytes.
+    context.flags |= Flags.unaligned
     if export_vectors:
         context.flags2 |= Flags2.export_mvs
     packets = PacketTimes(container, stream)
@@ -186,55 +184,3 @@ def _truncated_packet(container: InputContainer) -> str | None:
     if container.format.name != "mpegts" or not all(container.size % length for length in TS_PACKET_BYTES):
         return None
     return "its last packet is cut off"
-
-
-def displayed_size(frame: av.VideoFrame, pixel_aspect: Fraction | None) -> Size:
-    """Width and height as displayed: the pixel aspect is applied to the width, then the rotation."""
-    width = max(1, round(frame.width * (pixel_aspect or 1)))
-    return Size(frame.height, width) if _quarter_turns(frame) % 2 else Size(width, frame.height)
-
-
-def fit(size: Size, max_px: int) -> Size:
-    """The size scaled down, never up, to at most `max_px` on its longest side."""
-    longest = max(size.width, size.height)
-    if longest <= max_px:
-        return size
-    return Size(max(1, round(size.width * max_px / longest)), max(1, round(size.height * max_px / longest)))
-
-
-class UprightScaler:
-    """Scales frames to one size and rotates them upright. Reuses its swscale context; not thread-safe.
-
-    Args:
-        size: of the result, as displayed.
-        pixel_format: ``"rgb24"``, ``"bgr24"`` or ``"gray"``; 8 bit whatever the source's depth.
-    """
-
-    def __init__(self, size: Size, *, pixel_format: str = "rgb24") -> None:
-        self._size = size
-        self._format = pixel_format
-        self._reformatter = VideoReformatter()
-
-    def __call__(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
-        """The scaled frame: uint8 ``[H, W, 3]``, or ``[H, W]`` for gray."""
-        turns = _quarter_turns(frame)
-        width, height = self._size.width, self._size.height
-        if turns % 2:
-            width, height = height, width
-        # threads=1: the default starts a pool of swscale threads for each context.
-        scaled = self._reformatter.reformat(
-            frame, width, height, self._format, interpolation=Interpolation.BICUBIC, threads=1
-        )
-        picture = scaled.to_ndarray().astype(np.uint8, copy=False)
-        # OpenCV refuses rows with padding, which swscale adds for some widths.
-        return np.ascontiguousarray(np.rot90(picture, turns))
-
-
-def upright(frame: av.VideoFrame, size: Size) -> NDArray[np.uint8]:
-    """The frame upright and scaled: uint8 ``[H, W, 3]`` RGB."""
-    return UprightScaler(size)(frame)
-
-
-def _quarter_turns(frame: av.VideoFrame) -> int:
-    """Counter-clockwise quarter turns that rotate the frame upright, 0 to 3."""
-    return round(frame.rotation / 90) % 4

@@ -1,34 +1,41 @@
-"""Encodes decoded frames with their exact PTS: upright, 8-bit 4:2:0, with even width and height."""
+"""Encodes decoded frames with their exact PTS."""
 
 import os
 import platform
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import cast
 
 import av
-import numpy as np
 from av.codec import Codec
 from av.container import OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
-from av.video.reformatter import ColorRange, VideoReformatter
+from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from stages.errors import ParamsError
 from stages.media.decode import DecodedFrame
+from stages.media.encoder_pictures import HDR_FORMAT, SDR_FORMAT, EncoderPictures
+from stages.media.hdr_metadata import x265_hdr_parameters
 from stages.media.stream_choice import frame_rate
-from stages.tasks import Size, Span
+from stages.tasks import Span
 
-PIXEL_FORMAT = "yuv420p"
 MAX_RATE_DENOMINATOR = 1001
 DEFAULT_RATE = Fraction(25)
 """Frame rate given to the encoder where the source declares none; PTS do not depend on it."""
 
-_ENCODERS = {"h264": "libx264", "vp9": "libvpx-vp9", "av1": "libsvtav1", "h264_nvenc": "h264_nvenc"}
+_ENCODERS = {"h264": "libx264", "vp9": "libvpx-vp9", "av1": "libsvtav1", "h264_nvenc": "h264_nvenc", "hevc": "libx265"}
+
+_X265 = "pools=none:frame-threads=1:log-level=none"
+"""One thread: with more, the bytes would depend on the number of cores."""
+MIN_FRAMES_HEVC_B = 3
+"""With fewer frames and B-frames, x265 gives packets whatever DTS lies in memory (seen in PyAV 18)."""
+MAX_HEVC_QUALITY = 51
+"""The largest quantizer of HEVC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +45,14 @@ class Encoding:
     Attributes:
         name: as ``write.encoder``.
         quality: constant rate factor; lower gives better quality and larger files.
+        keeps_hdr: HDR is encoded as HEVC of 10 bit, whatever the name; else it is tone-mapped.
+        peak_nits: of the HDR clip that is tone-mapped; None where it was not measured.
     """
 
     name: str
     quality: int
+    keeps_hdr: bool = False
+    peak_nits: float | None = None
 
     @property
     def codec(self) -> str:
@@ -57,6 +68,7 @@ class Encoding:
             "vp9": {"crf": quality, "b": "0", "deadline": "good", "cpu-used": "4"},
             "av1": {"crf": quality, "preset": "8", "svtav1-params": "lp=1"},
             "h264_nvenc": {"rc": "constqp", "qp": quality},
+            "hevc": {"crf": str(min(self.quality, MAX_HEVC_QUALITY)), "preset": "fast", "x265-params": _X265},
         }[self.name]
 
     @property
@@ -84,7 +96,7 @@ def check_encoder(encoding: Encoding) -> None:
     os.environ.setdefault("SVT_LOG", "1")  # otherwise SVT-AV1 prints its settings to stderr at each start
     try:
         context = cast(VideoCodecContext, Codec(name, "w").create())
-        context.width, context.height, context.pix_fmt = 256, 256, PIXEL_FORMAT
+        context.width, context.height, context.pix_fmt = 256, 256, SDR_FORMAT
         context.time_base, context.options = Fraction(1, 25), encoding.options
         context.open()
     except FFmpegError as error:
@@ -102,7 +114,8 @@ class Encoder:
         output: an MP4 to which nothing has been muxed.
         source: the stream that the frames come from.
         encoding: encoder and quality.
-        first: a frame of the span; its size is the size of all.
+        first: a frame of the span; its size, orientation and colour are those of all.
+        num_frames: that will be encoded.
         is_constant_rate: false if frames differ in length. An MP4 stores the length of the packet that comes last in
             the file; with B-frames that is not the last frame's, which only matters where lengths differ.
     """
@@ -114,31 +127,35 @@ class Encoder:
         encoding: Encoding,
         *,
         first: DecodedFrame,
+        num_frames: int,
         is_constant_rate: bool = True,
     ) -> None:
-        picture = first.frame
-        self._quarter_turns = round(picture.rotation / 90) % 4
-        self._size = Size(_round_up_to_even(picture.width), _round_up_to_even(picture.height))
-        self._reformatter = VideoReformatter()
+        self._pictures = EncoderPictures(first.frame, keeps_hdr=encoding.keeps_hdr, peak_nits=encoding.peak_nits)
+        colour = self._pictures.colour
+        if colour.pixel_format == HDR_FORMAT:
+            encoding = replace(encoding, name="hevc")
+        options = encoding.options
+        has_b_frames = is_constant_rate and (encoding.name != "hevc" or num_frames >= MIN_FRAMES_HEVC_B)
+        if encoding.name == "hevc":
+            options["x265-params"] += x265_hdr_parameters(first.frame) + ("" if has_b_frames else ":bframes=0")
+        elif not has_b_frames:
+            options |= encoding.options_without_b_frames
         rate = frame_rate(source) or DEFAULT_RATE
         declared_rate = rate.limit_denominator(MAX_RATE_DENOMINATOR)
-        options = encoding.options if is_constant_rate else {**encoding.options, **encoding.options_without_b_frames}
         track = output.add_stream(_ENCODERS[encoding.name], rate=declared_rate, options=options)
         self._track = cast(VideoStream, track)  # add_stream's type is exact only for encoder names in its stub
         context = self._track.codec_context
-        context.pix_fmt, context.time_base = PIXEL_FORMAT, source.time_base or Fraction(1, av.time_base)
-        context.width, context.height = self._size.width, self._size.height
+        if encoding.name == "hevc":
+            context.codec_tag = "hvc1"  # with hev1, FFmpeg's default, Safari and QuickTime play nothing
+        context.pix_fmt, context.time_base = colour.pixel_format, source.time_base or Fraction(1, av.time_base)
+        context.width, context.height = self._pictures.size.width, self._pictures.size.height
         aspect = first.pixel_aspect
-        if self._quarter_turns % 2:
-            context.width, context.height = context.height, context.width
-            aspect = 1 / aspect
-        context.sample_aspect_ratio = aspect
+        context.sample_aspect_ratio = 1 / aspect if self._pictures.transposes else aspect
         # With more threads the bytes would depend on the number of cores.
         context.thread_count = 1
         context.color_range = ColorRange.MPEG
-        if not picture.format.is_rgb:
-            context.colorspace, context.color_primaries = picture.colorspace, picture.color_primaries
-            context.color_trc = picture.color_trc
+        context.colorspace, context.color_primaries = colour.colorspace, colour.primaries
+        context.color_trc = colour.transfer
 
     @property
     def codec(self) -> str:
@@ -160,7 +177,7 @@ class Encoder:
         yield from self._with_durations(self._track.encode(None), durations)
 
     def _encode(self, decoded: DecodedFrame, start_pts: int, durations: dict[int, int]) -> Iterator[Packet]:
-        frame = self._upright(decoded.frame)
+        frame = self._pictures(decoded.frame)
         frame.pts, frame.time_base = decoded.pts - start_pts, self._track.codec_context.time_base
         # A decoded frame keeps its picture type, and the encoder would use it.
         frame.pict_type = PictureType.NONE
@@ -170,30 +187,3 @@ class Encoder:
         for packet in packets:
             packet.duration = durations.pop(packet.pts or 0, packet.duration)
             yield packet
-
-    def _upright(self, frame: av.VideoFrame) -> av.VideoFrame:
-        scaled = self._reformatter.reformat(
-            frame,
-            self._size.width,
-            self._size.height,
-            PIXEL_FORMAT,
-            dst_color_range=ColorRange.MPEG,
-            threads=1,
-        )
-        return _rotate(scaled, self._quarter_turns) if self._quarter_turns else scaled
-
-
-def _round_up_to_even(length: int) -> int:
-    """4:2:0 requires even lengths; an odd one is scaled up by one pixel, so that no pixels are cropped."""
-    return length + length % 2
-
-
-def _rotate(frame: av.VideoFrame, quarter_turns: int) -> av.VideoFrame:
-    """A 4:2:0 frame rotated counter-clockwise by quarter turns, plane by plane."""
-    width, height = frame.width, frame.height
-    packed = np.asarray(frame.to_ndarray(), np.uint8)
-    luma, chroma = packed[:height], packed[height:].reshape(2, height // 2, width // 2)
-    upright = np.rot90(luma, quarter_turns)
-    parts = [upright.ravel(), *(np.rot90(plane, quarter_turns).ravel() for plane in chroma)]
-    rotated = np.concatenate(parts).reshape(-1, upright.shape[1])
-    return av.VideoFrame.from_ndarray(rotated, format=PIXEL_FORMAT)

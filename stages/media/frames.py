@@ -1,4 +1,4 @@
-"""Writes frame stores: samples the frames of a video at a constant rate and stores them as JPEGs."""
+"""Writes frame stores: JPEGs of frames of a video."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from stages import heartbeat
 from stages.errors import CorruptStream, StageError
 from stages.media.container import open_video, video_stream
-from stages.media.decode import DecodedFrame, UprightScaler, decode_frames, displayed_size, fit
+from stages.media.decode import DecodedFrame, decode_frames
 from stages.media.frame_store import (
     FOOTER_KEY,
     FrameStore,
@@ -23,7 +23,9 @@ from stages.media.frame_store import (
     frames_key,
     store_path,
 )
-from stages.media.sampling import NearestSampler
+from stages.media.interlace import FieldsMeter
+from stages.media.store_filler import StoreFiller
+from stages.media.upright import UprightScaler, displayed_size, fit
 from stages.schemas import FRAME_STORE_SCHEMA
 from stages.storage import Storage
 from stages.tasks import Size
@@ -109,20 +111,6 @@ class StoreWriter:
             self._rows = []
 
 
-def sampled(frames: Iterator[DecodedFrame], sampler: NearestSampler) -> Iterator[DecodedFrame]:
-    """The frames that the sampler selects, each once, in presentation order."""
-    previous: DecodedFrame | None = None
-    for current in frames:
-        selection = sampler.push(current.pts)
-        if selection.previous and previous is not None:
-            yield previous
-        if selection.current:
-            yield current
-        previous = current
-    if previous is not None and sampler.finish():
-        yield previous
-
-
 def rebuild_store(storage: Storage, uri: str, partition: str, video_id: str, *, fps: float, max_px: int) -> FrameStore:
     """Rebuild the frame store of a video by one decode, and return the store, which the caller closes.
 
@@ -136,10 +124,11 @@ def rebuild_store(storage: Storage, uri: str, partition: str, video_id: str, *, 
     heartbeat.count("rebuilt_frame_stores")
     with open_video(uri) as container:
         stream = video_stream(container)
-        sampler = NearestSampler(fps, stream.time_base or Fraction(1, 1))
         with StoreWriter(storage, path, key=key, max_px=max_px) as writer:
-            for decoded in sampled(_until_broken(decode_frames(container)), sampler):
-                writer.add(decoded)
+            filler = StoreFiller(writer.add, fps, stream.time_base or Fraction(1, 1), meter=FieldsMeter())
+            for decoded in _until_broken(decode_frames(container)):
+                filler.push(decoded)
+            filler.finish()
             writer.close()
             return writer.written()
 

@@ -8,14 +8,16 @@ from itertools import islice, pairwise
 import av
 from av.container import InputContainer
 from av.error import FFmpegError
-from av.video.reformatter import ColorTrc
 from av.video.stream import VideoStream
 
 from stages.errors import CorruptStream
+from stages.media.colour import HDR_TRANSFERS
 from stages.media.container import open_video, video_stream
-from stages.media.decode import DecodedFrame, decode_frames, displayed_size
+from stages.media.decode import DecodedFrame, decode_frames
 from stages.media.frame_times import declared_duration
+from stages.media.orientation import Orientation
 from stages.media.stream_choice import best_audio_stream, frame_rate, is_rate_told
+from stages.media.upright import displayed_size
 from stages.tasks import Row, Size
 
 TAIL_READ_BYTES = (1 << 20, 1 << 24)
@@ -23,8 +25,6 @@ TAIL_READ_BYTES = (1 << 20, 1 << 24)
 
 RATE_FRAMES = 50
 """Frames that are decoded to measure a rate that no header tells."""
-
-_HDR = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class StreamIndex:
 def probe(uri: str) -> Row:
     """The facts of a source, by column of the asset ``videos``; null where only reading the whole file would tell.
 
-    Reads the header, the index where the header holds one (MP4, MOV, AVI), one frame (for its rotation), and the end
+    Reads the header, the index where the header holds one (MP4, MOV, AVI), one frame (for its orientation), and the end
     of a file whose header gives no duration. A Matroska or MPEG file has no index of all frames, so its frame count,
     frame gaps and keyframe interval are null; the split phase counts exactly.
 
@@ -58,7 +58,7 @@ def probe(uri: str) -> Row:
     """
     with open_video(uri) as container:
         stream = video_stream(container)
-        size, rotation, times = _first_frames(container, stream)
+        size, orientation, times = _first_frames(container, stream)
         index = read_index(stream)
         rate = (None if is_rate_told(stream) else _rate_of(times, stream.time_base)) or frame_rate(stream)
         time_base = stream.time_base or Fraction(1, av.time_base)
@@ -68,10 +68,11 @@ def probe(uri: str) -> Row:
             "codec": stream.codec_context.codec.canonical_name,
             "width": size.width,
             "height": size.height,
-            "rotation": rotation,
+            "rotation": orientation.degrees,
+            "is_mirrored": orientation.is_mirrored,
             "pixel_format": stream.pix_fmt,
             "bit_depth": av.VideoFormat(stream.pix_fmt).components[0].bits if stream.pix_fmt else None,
-            "is_hdr": stream.color_trc in _HDR,
+            "is_hdr": stream.color_trc in HDR_TRANSFERS,
             "time_base": _text(time_base),
             "average_rate": _text(rate) if rate else None,
             "display_aspect": _text(stream.sample_aspect_ratio or Fraction(1)),
@@ -112,8 +113,8 @@ def _count_columns(stream: VideoStream, index: StreamIndex | None) -> Row:
     return {"num_frames": None, "num_frames_source": None}
 
 
-def _first_frames(container: InputContainer, stream: VideoStream) -> tuple[Size, int, list[int]]:
-    """Displayed size; the rotation that the container requests, which PyAV exposes on decoded frames only; and PTS.
+def _first_frames(container: InputContainer, stream: VideoStream) -> tuple[Size, Orientation, list[int]]:
+    """Displayed size; the orientation that the container requests, which PyAV exposes on decoded frames only; and PTS.
 
     One frame is decoded, and `RATE_FRAMES` where the header does not tell the frame rate.
     """
@@ -127,9 +128,9 @@ def _first_frames(container: InputContainer, stream: VideoStream) -> tuple[Size,
             raise
     if not decoded:
         # The split phase reports the fault.
-        return Size(max(1, round(stream.width * (aspect or 1))), stream.height), 0, []
+        return Size(max(1, round(stream.width * (aspect or 1))), stream.height), Orientation(), []
     picture = decoded[0].frame
-    return displayed_size(picture, aspect), picture.rotation, [frame.pts for frame in decoded]
+    return displayed_size(picture, aspect), Orientation.of(picture), [frame.pts for frame in decoded]
 
 
 def _rate_of(times: list[int], time_base: Fraction | None) -> Fraction | None:

@@ -36,6 +36,7 @@ class NearestSampler:
         self._previous: int | None = None
         self._previous_taken = False
         self._next = 0
+        self._due_pts = 0
 
     def push(self, pts: int) -> Selection:
         """Add the next frame; PTS must rise.
@@ -45,14 +46,19 @@ class NearestSampler:
         """
         if self._previous is None:
             self._origin, self._previous, self._previous_taken, self._next = pts, pts, True, 1
+            self._due_pts = math.ceil(self._origin + self._step)
             return Selection(False, True)
         if pts <= self._previous:
             raise ValueError(f"pts must rise, got {pts} after {self._previous}.")
+        if pts < self._due_pts:  # most frames: no Fraction is needed to tell
+            self._previous, self._previous_taken = pts, False
+            return Selection(False, False)
         middle = Fraction(self._previous + pts, 2)
         take_previous = self._due(middle) and not self._previous_taken
         self._next = max(self._next, self._steps_until(middle))
         take_current = self._due(Fraction(pts))
         self._next = max(self._next, self._steps_until(Fraction(pts)))
+        self._due_pts = math.ceil(self._origin + self._next * self._step)
         self._previous, self._previous_taken = pts, take_current
         return Selection(take_previous, take_current)
 

@@ -19,9 +19,10 @@ from stages.errors import CorruptStream, ParamsError, SourceError, StageError, S
 from stages.media.clip_facts import read_clip_facts
 from stages.media.container import open_video, video_stream
 from stages.media.cut import ClipFile, CutJob, cut_clip, read_clip_file
-from stages.media.decode import decode_frames, upright
+from stages.media.decode import decode_frames
 from stages.media.encode import Encoding, check_encoder
 from stages.media.stream_copy import NotCopyable
+from stages.media.upright import upright
 from stages.tasks import Size, Span
 from tests.faults.damage import DamagedCopy
 from tests.toned_media import joined, numbers_and_times, remuxed, toned_video

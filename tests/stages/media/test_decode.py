@@ -12,16 +12,9 @@ from av.packet import Packet
 from stages import heartbeat
 from stages.errors import CorruptStream, NoVideoStream
 from stages.media.container import open_video, video_stream
-from stages.media.decode import (
-    MAX_FILE_PASSES,
-    DecodedFrame,
-    UprightScaler,
-    decode_frames,
-    displayed_size,
-    fit,
-    upright,
-)
+from stages.media.decode import MAX_FILE_PASSES, DecodedFrame, decode_frames
 from stages.media.frame_times import MAX_PTS
+from stages.media.upright import UprightScaler, displayed_size, fit, upright
 from stages.tasks import Size
 from tests.faults.hostile_media import repeat_frame
 from tests.videos import noise_shot, remux, song_with_cover, three_shots, truncated, write_video

@@ -1,0 +1,127 @@
+"""Decoded frames as an encoder takes them: upright, 4:2:0, of even width and height, in one colour."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
+from numpy.typing import NDArray
+
+from stages.media.colour import SCALER_MATRICES, Colour
+from stages.media.orientation import Orientation
+from stages.media.tone_mapping import USUAL_PEAK_NITS
+from stages.media.upright import UprightScaler
+from stages.tasks import Size
+
+SDR_FORMAT = "yuv420p"
+HDR_FORMAT = "yuv420p10le"
+_INTERPOLATION = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedColour:
+    """Format and tags of encoded pictures, all of limited range.
+
+    Attributes:
+        pixel_format: of FFmpeg.
+        colorspace: as FFmpeg's AVColorSpace.
+        primaries: as `ColorPrimaries`.
+        transfer: as `ColorTrc`.
+    """
+
+    pixel_format: str
+    colorspace: int
+    primaries: int
+    transfer: int
+
+    @classmethod
+    def of(cls, frame: av.VideoFrame, *, keeps_hdr: bool) -> Self:
+        """Of pictures like this one. YUV keeps its matrix, RGB and tone-mapped HDR get that of BT.709.
+
+        A matrix that was assumed for want of a tag is written as one, so that no player has to assume it again.
+        """
+        colour = Colour.of(frame)
+        if colour.is_hdr and not keeps_hdr:
+            return cls(SDR_FORMAT, Colorspace.ITU709, ColorPrimaries.BT709, ColorTrc.BT709)
+        primaries, transfer = colour.primaries, colour.transfer
+        if colour.matrix is None:
+            primaries = ColorPrimaries.BT709 if primaries == ColorPrimaries.UNSPECIFIED else primaries
+            transfer = ColorTrc.BT709 if transfer == ColorTrc.UNSPECIFIED else transfer
+        matrix = Colorspace.ITU709 if colour.matrix is None else colour.matrix
+        colorspace = frame.colorspace if frame.colorspace in SCALER_MATRICES else int(matrix)
+        return cls(HDR_FORMAT if colour.is_hdr else SDR_FORMAT, colorspace, primaries, transfer)
+
+
+class EncoderPictures:
+    """Makes pictures for an encoder of the frames of one stream. Not thread-safe.
+
+    Args:
+        first: a frame of the stream; its size and colour are those of all.
+        keeps_hdr: HDR stays HDR, of 10 bit.
+        peak_nits: of HDR that is tone-mapped, see `tone_mapping`; None where it was not measured.
+
+    Attributes:
+        size: of the pictures. An odd side is scaled up by one pixel, so that none is cropped.
+        transposes: width and height of the stream change places.
+        colour: of the pictures.
+    """
+
+    def __init__(self, first: av.VideoFrame, *, keeps_hdr: bool, peak_nits: float | None) -> None:
+        width, height = first.width + first.width % 2, first.height + first.height % 2
+        self.transposes = Orientation.of(first).transpose
+        self.size = Size(height, width) if self.transposes else Size(width, height)
+        self.colour = EncodedColour.of(first, keeps_hdr=keeps_hdr)
+        self._keeps_hdr = keeps_hdr
+        self._tone_mapper = UprightScaler(self.size, peak_nits=peak_nits or USUAL_PEAK_NITS)
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """The picture of a frame."""
+        colour, orientation = Colour.of(frame), Orientation.of(frame)
+        if colour.is_hdr and not self._keeps_hdr:
+            frame = av.VideoFrame.from_ndarray(self._tone_mapper(frame), format="rgb24")
+            colour, orientation = Colour.of(frame), Orientation()
+        width, height = self.size.width, self.size.height
+        if orientation.transpose:
+            width, height = height, width
+        # swscale makes chroma half a level too large where it converts the range of 8 bit.
+        is_full = colour.color_range == ColorRange.JPEG and colour.matrix is not None
+        converts_range = is_full and self.colour.pixel_format == SDR_FORMAT
+        scaled = self._reformatter.reformat(
+            frame,
+            width,
+            height,
+            self.colour.pixel_format,
+            src_colorspace=colour.matrix,
+            dst_colorspace=SCALER_MATRICES[self.colour.colorspace],
+            src_color_range=colour.color_range,
+            dst_color_range=ColorRange.JPEG if converts_range else ColorRange.MPEG,
+            interpolation=_INTERPOLATION,
+            threads=1,
+        )
+        if orientation == Orientation() and not converts_range:
+            return scaled
+        planes = _planes(scaled)
+        if converts_range:
+            planes = [cv2.LUT(plane, table) for plane, table in zip(planes, (_LUMA, _CHROMA, _CHROMA), strict=True)]
+        return _joined([orientation.apply(plane) for plane in planes], self.colour.pixel_format)
+
+
+_LEVELS = np.arange(256)
+_LUMA = np.rint(16 + _LEVELS * 219 / 255).astype(np.uint8)
+_CHROMA = np.rint(128 + (_LEVELS - 128) * 224 / 255).astype(np.uint8)
+"""Levels of limited range by those of full range."""
+
+
+def _planes(frame: av.VideoFrame) -> list[NDArray[Any]]:
+    """Luma and chroma of a 4:2:0 frame."""
+    packed: NDArray[Any] = frame.to_ndarray()
+    width, height = frame.width, frame.height
+    return [packed[:height], *packed[height:].reshape(2, height // 2, width // 2)]
+
+
+def _joined(planes: list[NDArray[Any]], pixel_format: str) -> av.VideoFrame:
+    joined = np.concatenate([plane.ravel() for plane in planes]).reshape(-1, planes[0].shape[1])
+    return av.VideoFrame.from_ndarray(joined, format=pixel_format)
