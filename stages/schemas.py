@@ -84,6 +84,27 @@ _FRAMES = [
     _column("frames_fps", _REAL, "Pictures a second in the frame store."),
     _column("frames_max_px", _INT, "Longest side of a stored picture."),
 ]
+_MIRRORED = _column(
+    "is_mirrored", _FLAG, "The container asks for the picture to be mirrored left to right, before it is turned."
+)
+_PICTURE = [
+    _MIRRORED,
+    _column("is_hdr", _FLAG, "Transfer characteristic of the source is PQ or HLG."),
+    _column("bit_depth", _INT, "Bits of the source's luma component."),
+    _column("average_rate", _TEXT, 'Frames a second of the source, exact, as "30000/1001"; null where unknown.'),
+    _column(
+        "interlaced_share",
+        _REAL,
+        "Share of sampled frames whose two fields show two moments, as measured; where too little moves to tell, the "
+        "share of frames flagged so. Null where none was sampled.",
+    ),
+    _column("field_order", _TEXT, "The earlier field of such frames, as measured: top or bottom; null where not."),
+    _column(
+        "hdr_peak_nits",
+        _REAL,
+        "Largest luminance in sampled frames of HDR, in nits, 0.1 % of pixels apart; null for SDR.",
+    ),
+]
 _SCORES = [
     _column("scores", pa.map_(pa.string(), pa.float64()), "Score by filter name."),
     _column("thresholds", pa.map_(pa.string(), pa.float64()), "Threshold by parameter name, as it was in force."),
@@ -115,6 +136,8 @@ _FILE_FACTS = [
     _column("profile", _TEXT, "Profile of its video codec, as FFmpeg names it."),
     _column("pixel_format", _TEXT, "As the decoder names it."),
     _column("bit_depth", _INT, "Bits of its luma component."),
+    _column("is_hdr", _FLAG, "Its transfer characteristic is PQ or HLG."),
+    _column("is_mirrored", _FLAG, "A player mirrors its picture left to right, before it turns it."),
     _column("color_range", _TEXT, "tv (limited) or pc (full), as tagged; null where untagged, as the three below."),
     _column("color_space", _TEXT, "Matrix, as ffprobe names it."),
     _column("color_transfer", _TEXT, "Transfer characteristic, as ffprobe names it."),
@@ -128,6 +151,10 @@ _FILE_FACTS = [
     _column("source_rotation", _INT, "Degrees counter-clockwise that the source asks its picture to be turned by."),
     _column("source_codec", _TEXT, "Video codec of the source."),
     _column("source_audio_codec", _TEXT, "Codec of the source's audio; null without."),
+    _column("source_is_mirrored", _FLAG, "The source asks for its picture to be mirrored, before it is turned."),
+    _column("source_is_hdr", _FLAG, "Transfer characteristic of the source is PQ or HLG."),
+    _column("source_bit_depth", _INT, "Bits of the source's luma component."),
+    _column("source_average_rate", _TEXT, "Frames a second of the source, exact; null where unknown."),
 ]
 
 _PARTITION = [
@@ -199,6 +226,7 @@ ASSETS: dict[str, AssetSchema] = {
                 _column("num_audio_streams", _INT, "Audio streams of the container."),
                 _column("display_aspect", _TEXT, 'Pixel aspect ratio, as "4/3".'),
                 _column("num_video_streams", _INT, "Video streams of the container, with covers and previews."),
+                _MIRRORED,
             ],
             "partition",
             "uri",
@@ -219,6 +247,7 @@ ASSETS: dict[str, AssetSchema] = {
                     "signals_key", _TEXT, "Hash of the decode that measured the clip; part of its signals' file name."
                 ),
                 *_RESTARTS,
+                *_PICTURE,
             ],
             "partition",
             "video_id",
@@ -228,7 +257,10 @@ ASSETS: dict[str, AssetSchema] = {
         _asset(
             "filtered_clips",
             "a clip",
-            [*_SOURCE, *_SPAN, *_OUTCOME, *_SOURCE_FACTS, *_CUT, *_FRAMES, *_MOTION, *_SCORES, *_MEASURED, *_RESTARTS],
+            [
+                *(*_SOURCE, *_SPAN, *_OUTCOME, *_SOURCE_FACTS, *_CUT, *_FRAMES, *_MOTION, *_SCORES, *_MEASURED),
+                *(*_RESTARTS, *_PICTURE),
+            ],
             "partition",
             "video_id",
             "start_pts",

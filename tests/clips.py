@@ -53,6 +53,9 @@ def clip_row(video: Path, start_frame: int, end_frame: int, **columns: Any) -> R
         "frames_fps": FPS,
         "frames_max_px": MAX_PX,
         "flow_mean": 0.1,
+        "interlaced_share": 0.0,
+        "field_order": None,
+        "hdr_peak_nits": None,
         "status": "kept",
         **columns,
     }

@@ -1,6 +1,7 @@
-"""Filters whose scores are columns of the clip's row: size, duration, and motion, which split measured."""
+"""Filters whose scores are columns of the clip's row: facts of its source, and what split measured."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 from stages.filter.base import Filter, Limit, Scores
 from stages.tasks import Clip
@@ -76,4 +77,48 @@ class MotionVectorFilter(Filter):
         return {
             "motion_vectors_mean": clip.columns["vectors_mean"],
             "motion_vectors_patch": clip.columns["vectors_patch_min"],
+        }
+
+
+@dataclass(frozen=True)
+class InterlacedFilter(Filter):
+    """Share of frames whose two fields show two moments. Lower is stricter."""
+
+    interlaced_max: float
+
+    name = "interlaced"
+    columns = ("interlaced_share",)
+    limits = (Limit("interlaced", "interlaced_max", "max"),)
+
+    def score(self, clip: Clip) -> float | None:
+        """``interlaced_share`` of the clip; None where no frame was measured."""
+        return clip.columns["interlaced_share"]
+
+
+@dataclass(frozen=True)
+class FormatFilter(Filter):
+    """Frame rate, bit depth and dynamic range of the source."""
+
+    rate_min: float
+    rate_max: float
+    bit_depth_min: float
+    hdr_max: float
+
+    name = "format"
+    columns = ("average_rate", "bit_depth", "is_hdr")
+    limits = (
+        Limit("format_rate", "rate_min", "min"),
+        Limit("format_rate", "rate_max", "max"),
+        Limit("format_bit_depth", "bit_depth_min", "min"),
+        Limit("format_hdr", "hdr_max", "max"),
+    )
+
+    def score(self, clip: Clip) -> Scores:
+        """Frames a second, bits of luma, and 1 for HDR, 0 for SDR; None for what the header does not tell."""
+        columns = clip.columns
+        rate, is_hdr = columns["average_rate"], columns["is_hdr"]
+        return {
+            "format_rate": float(Fraction(rate)) if rate else None,
+            "format_bit_depth": columns["bit_depth"],
+            "format_hdr": None if is_hdr is None else float(is_hdr),
         }

@@ -10,6 +10,8 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from stages.media.colour import HDR_TRANSFERS
+from stages.media.orientation import Orientation
 from stages.tasks import Row
 
 MAX_RATE_DENOMINATOR = 1001
@@ -49,7 +51,8 @@ def read_clip_facts(path: str) -> Row:
         sound = container.streams.audio[0] if container.streams.audio else None
         times, sound_s = _packet_times(container, video, sound)
         facts = {**_picture_facts(video), **_time_facts(video, times)}
-        facts["rotation"] = _rotation(path)
+    orientation = _orientation(path)
+    facts |= {"rotation": orientation.degrees, "is_mirrored": orientation.is_mirrored}
     sound_facts = {
         "audio_codec": sound.codec_context.codec.canonical_name if sound else None,
         "audio_rate_hz": sound.codec_context.sample_rate if sound else None,
@@ -72,6 +75,7 @@ def _picture_facts(video: VideoStream) -> Row:
         "profile": context.profile,
         "pixel_format": picture_format.name,
         "bit_depth": picture_format.components[0].bits,
+        "is_hdr": int(context.color_trc) in HDR_TRANSFERS,
         "color_range": _name(_RANGES, int(context.color_range), unspecified=0),
         "color_space": _name(_MATRICES, int(context.colorspace)),
         "color_transfer": _name(_TRANSFERS, int(context.color_trc)),
@@ -119,7 +123,7 @@ def _time_facts(video: VideoStream, times: list[tuple[int, int]]) -> Row:
     }
 
 
-def _rotation(path: str) -> int:
-    """Degrees counter-clockwise by which players turn the picture. PyAV tells it of decoded frames only."""
+def _orientation(path: str) -> Orientation:
+    """How players turn the picture. PyAV tells it of decoded frames only."""
     with av.open(path) as container:
-        return next((frame.rotation for frame in container.decode(video=0)), 0)
+        return next((Orientation.of(frame) for frame in container.decode(video=0)), Orientation())

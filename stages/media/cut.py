@@ -3,7 +3,7 @@
 import errno
 import heapq
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from fractions import Fraction
 from functools import partial
 from itertools import chain, islice
@@ -78,6 +78,7 @@ class CutJob:
     at_keyframes: bool
     mode: Literal["auto", "copy", "encode"]
     encoding: Encoding
+    _: KW_ONLY
     copied_codecs: frozenset[str] | None = None
     copies_aac_only: bool = False
     may_seek: bool = True

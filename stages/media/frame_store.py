@@ -21,7 +21,7 @@ from stages.tasks import Span
 
 __all__ = ["FOOTER_KEY", "FrameStore", "StoreDamaged", "StoreReplaced", "frames_key", "open_store", "store_path"]
 
-VERSION = "1"
+VERSION = "2"
 """Version of sampling and encoding, part of `frames_key`. To be raised if equal parameters give other pictures."""
 
 FOOTER_KEY = b"frames_key"

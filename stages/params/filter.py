@@ -19,8 +19,8 @@ class FilterParams(Params):
         "decision",
         "Filters that score each clip, in this order; the first that a clip fails is its reason. A filter that is new "
         "scores all clips, those that were there before keep their scores. Also "
-        "'motion_vectors', or classes of your own as 'package.module:Class'. Of a clip with more than 256 pictures "
-        "in the frame store they see 256, spread evenly.",
+        "'motion_vectors', 'interlaced', 'format', or classes of your own as 'package.module:Class'. Of a clip with "
+        "more than 256 pictures in the frame store they see 256, spread evenly.",
     )
     custom: list[dict[str, Any]] = parameter(
         [],
@@ -87,6 +87,17 @@ class FilterParams(Params):
         ge=0,
         le=1,
     )
+    interlaced_max: float = parameter(
+        0.25,
+        "decision",
+        "interlaced: largest share of frames whose fields show two moments. Lower is stricter.",
+        ge=0,
+        le=1,
+    )
+    rate_min: float = parameter(0.0, "decision", "format: fewest frames a second of the source.", ge=0)
+    rate_max: float = parameter(1000.0, "decision", "format: most frames a second of the source.", gt=0)
+    bit_depth_min: int = parameter(8, "decision", "format: fewest bits of the source's luma.", ge=1, le=16)
+    hdr_max: int = parameter(1, "decision", "format: 0 rejects HDR (PQ and HLG), 1 admits it.", ge=0, le=1)
 
     def plugin_names(self) -> list[tuple[str, str]]:
         """The filters, and the classes that `custom` has arguments for."""
@@ -95,7 +106,11 @@ class FilterParams(Params):
 
     @model_validator(mode="after")
     def _bounds_agree(self) -> Self:
-        for low, high in (("duration_min_s", "duration_max_s"), ("motion_min", "motion_max")):
+        for low, high in (
+            ("duration_min_s", "duration_max_s"),
+            ("motion_min", "motion_max"),
+            ("rate_min", "rate_max"),
+        ):
             if getattr(self, low) > getattr(self, high):
                 raise ValueError(f"{low} must be at most {high}, got {getattr(self, low)} > {getattr(self, high)}")
         return self

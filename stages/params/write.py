@@ -38,6 +38,18 @@ class WriteParams(Params):
         "work",
         "Every clip has the codec and pixel format of the encoder, and AAC: only clips that have them are copied.",
     )
+    hdr: Literal["tonemap", "keep"] = parameter(
+        "tonemap",
+        "work",
+        "HDR clips (PQ, HLG): 'tonemap' makes SDR of BT.709 of them, so none is copied; 'keep' copies them, or encodes "
+        "HEVC of 10 bit whatever the encoder. SDR clips stay as they are.",
+    )
+    deinterlace: Literal["auto", "never"] = parameter(
+        "auto",
+        "work",
+        "'auto' deinterlaces clips whose interlaced_share is 0.25 or more, so none of them is copied; 'never' leaves "
+        "their fields in.",
+    )
     require_caption: bool = parameter(
         False, "decision", "Reject a clip without a caption instead of writing it with an empty one."
     )
@@ -52,4 +64,6 @@ class WriteParams(Params):
             )
         if self.playable == "browser" and not self.encoder.startswith("h264"):
             raise ValueError(f"playable='browser' takes H.264, got encoder={self.encoder!r}; set it to h264")
+        if self.hdr == "keep" and (self.uniform or self.playable == "browser"):
+            raise ValueError("hdr='keep' makes HEVC of HDR clips, which uniform and playable='browser' rule out")
         return self

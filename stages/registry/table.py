@@ -16,6 +16,8 @@ TABLE: dict[tuple[str, str], str] = {
     ("filter", "duration"): "stages.filter.column_filters:DurationFilter",
     ("filter", "motion"): "stages.filter.column_filters:MotionFilter",
     ("filter", "motion_vectors"): "stages.filter.column_filters:MotionVectorFilter",
+    ("filter", "interlaced"): "stages.filter.column_filters:InterlacedFilter",
+    ("filter", "format"): "stages.filter.column_filters:FormatFilter",
     ("filter", "black"): "stages.filter.frame_filters:BlackFilter",
     ("filter", "frozen"): "stages.filter.frame_filters:FrozenFilter",
     ("filter", "letterbox"): "stages.filter.frame_filters:LetterboxFilter",

@@ -3,19 +3,30 @@
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
+from stages.media import FieldsMeter
+from stages.signals.fields import FieldsRecorder
 from stages.signals.flow import FlowRecorder
+from stages.signals.peak_light import PeakLightRecorder
 from stages.signals.picture_format import PictureFormatRecorder
 from stages.signals.recorder import Recorder
 from stages.signals.samples import Samples
 from stages.signals.vectors import VectorRecorder
 from stages.tasks import Row
 
-RECORDERS: tuple[type[Recorder], ...] = (FlowRecorder, VectorRecorder, PictureFormatRecorder)
-ALWAYS_TAKEN = (PictureFormatRecorder.name,)
-"""Measures that every decode takes, whatever ``split.signals`` names."""
+RECORDERS: tuple[type[Recorder], ...] = (
+    FlowRecorder,
+    VectorRecorder,
+    PictureFormatRecorder,
+    FieldsRecorder,
+    PeakLightRecorder,
+)
+ALWAYS_TAKEN = frozenset({PictureFormatRecorder.name, FieldsRecorder.name, PeakLightRecorder.name})
+"""Measures that every decode takes, whatever ``split.signals`` names: cutting and writing clips needs them."""
 
 
-def create_recorders(names: Sequence[str], *, fps: float, time_base: Fraction, rate: Fraction | None) -> list[Recorder]:
+def create_recorders(
+    names: Sequence[str], *, fps: float, time_base: Fraction, rate: Fraction | None, meter: FieldsMeter
+) -> list[Recorder]:
     """A recorder for each named measure, and for those that are always taken.
 
     Args:
@@ -23,8 +34,13 @@ def create_recorders(names: Sequence[str], *, fps: float, time_base: Fraction, r
         fps: samples a second of the frame store, at which flow is measured.
         time_base: seconds per unit of PTS.
         rate: the stream's average frames per second; None where it is unknown.
+        meter: of the stream's fields, which the frame store asks too.
     """
-    recorders: list[Recorder] = [PictureFormatRecorder()]
+    recorders: list[Recorder] = [
+        PictureFormatRecorder(),
+        FieldsRecorder(time_base, meter),
+        PeakLightRecorder(time_base),
+    ]
     if FlowRecorder.name in names:
         recorders.append(FlowRecorder(time_base, fps))
     if VectorRecorder.name in names:
@@ -34,7 +50,7 @@ def create_recorders(names: Sequence[str], *, fps: float, time_base: Fraction, r
 
 def recorder_versions(names: Sequence[str]) -> dict[str, str]:
     """The version of each named measure, and of those that are always taken."""
-    return {each.name: each.version for each in RECORDERS if each.name in (*names, *ALWAYS_TAKEN)}
+    return {each.name: each.version for each in RECORDERS if each.name in ALWAYS_TAKEN.union(names)}
 
 
 def reduce_samples(samples: Mapping[str, Samples], start: int, end: int) -> Row:

@@ -18,8 +18,10 @@ from stages import heartbeat
 from stages.errors import CorruptStream, Reason
 from stages.media import (
     MAX_PTS,
+    USUAL_PEAK_NITS,
     DecodedFrame,
-    NearestSampler,
+    FieldsMeter,
+    StoreFiller,
     StoreWriter,
     UprightScaler,
     decode_frames,
@@ -102,12 +104,12 @@ class _FrameCollector:
     ) -> None:
         self._time_base = stream.time_base or Fraction(1)
         self._rate = frame_rate(stream)
-        self._writer = writer
+        meter = FieldsMeter()
+        self._store = StoreFiller(writer.add, params.frames_fps, self._time_base, meter=meter)
         self._splitter_thread = splitter_thread
-        self._sampler = NearestSampler(params.frames_fps, self._time_base)
         self._frame_scaler = FrameScaler()
         self._recorders = create_recorders(
-            params.signals, fps=params.frames_fps, time_base=self._time_base, rate=self._rate
+            params.signals, fps=params.frames_fps, time_base=self._time_base, rate=self._rate, meter=meter
         )
         self._previous: DecodedFrame | None = None
         self._pts = array("q")
@@ -121,8 +123,7 @@ class _FrameCollector:
                 self._push(decoded)
         except CorruptStream as fault:
             error = f"{type(fault).__name__}: {fault}"
-        if self._previous is not None and self._sampler.finish():
-            self._writer.add(self._previous)
+        self._store.finish()
         self._splitter_thread.finish()
         return error
 
@@ -140,11 +141,7 @@ class _FrameCollector:
         self._pts.append(current.pts)
         if current.is_keyframe:
             self._keyframes.append(current.index)
-        selection = self._sampler.push(current.pts)
-        if selection.previous and self._previous is not None:
-            self._writer.add(self._previous)
-        if selection.current:
-            self._writer.add(current)
+        self._store.push(current)
         pictures = self._frame_scaler(current)
         for recorder in self._recorders:
             recorder.push(pictures)
@@ -169,7 +166,9 @@ class _SplitterThread:
 
     def __init__(self, splitter: Splitter) -> None:
         self._splitter = splitter
-        self._scaler = UprightScaler(splitter.picture_size) if splitter.picture_size else None
+        self._scaler = (
+            UprightScaler(splitter.picture_size, peak_nits=USUAL_PEAK_NITS) if splitter.picture_size else None
+        )
         self._pool = ThreadPoolExecutor(1, "splitter")
         self._pictures: list[NDArray[np.uint8]] = []
         self._pending: deque[Future[Any]] = deque()

@@ -8,7 +8,19 @@ from stages.split.spans import Piece, Timeline
 from stages.storage import digest
 from stages.tasks import Clip, Row, Span, Task, Video, VideoTask
 
-SOURCE_COLUMNS = ("etag", "size_bytes", "width", "height", "rotation", "codec", "audio_codec")
+SOURCE_COLUMNS = (
+    "etag",
+    "size_bytes",
+    "width",
+    "height",
+    "rotation",
+    "codec",
+    "audio_codec",
+    "is_mirrored",
+    "is_hdr",
+    "bit_depth",
+    "average_rate",
+)
 """Columns of `videos` that are copied to each of its clips."""
 
 

@@ -20,6 +20,7 @@ from stages.media import (
     read_clip_facts,
     read_clip_file,
     select_preview_pts,
+    to_deinterlace,
 )
 from stages.params import WriteParams
 from stages.storage import Storage, stat_source
@@ -38,7 +39,7 @@ class ClipWriter:
     def __init__(self, root: str, params: WriteParams) -> None:
         self._storage = Storage(root)
         self._params = params
-        self._encoding = Encoding(params.encoder, params.quality)
+        self._encoding = Encoding(params.encoder, params.quality, keeps_hdr=params.hdr == "keep")
         self._is_of_one_kind = params.uniform or params.playable == "browser"
         self._loader = FrameLoader(root)
         if params.mode != "copy":
@@ -120,16 +121,19 @@ class ClipWriter:
         return facts
 
     def _cut_job(self, uri: str, clip: Clip) -> CutJob:
+        columns = clip.columns
+        fields = to_deinterlace(columns["interlaced_share"], columns["field_order"])
         return CutJob(
             uri=uri,
             span=clip.span,
             num_frames=clip.num_frames,
-            at_keyframes=bool(clip.columns["start_is_keyframe"] and clip.columns["end_is_keyframe"]),
+            at_keyframes=bool(columns["start_is_keyframe"] and columns["end_is_keyframe"]),
             mode=self._params.mode,
-            encoding=self._encoding,
+            encoding=replace(self._encoding, peak_nits=columns["hdr_peak_nits"]),
             copied_codecs=frozenset([self._encoding.codec]) if self._is_of_one_kind else None,
             copies_aac_only=self._is_of_one_kind,
-            may_seek=not clip.columns["num_restarts"],
+            deinterlace=fields if self._params.deinterlace == "auto" else None,
+            may_seek=not columns["num_restarts"],
         )
 
     def _write_preview(self, video: Video) -> str:

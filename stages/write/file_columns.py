@@ -13,7 +13,7 @@ SOURCE_FACTS = tuple(name.removeprefix(SOURCE_PREFIX) for name in _COLUMNS if na
 MEDIA_COLUMNS = (
     *("bytes", "sha256", "cut", "sound", "clip_codec"),
     *("width", "height", "sample_aspect_ratio", "rotation", "average_rate", "is_variable_rate", "num_frames"),
-    *("duration_s", "codec", "profile", "pixel_format", "bit_depth"),
+    *("duration_s", "codec", "profile", "pixel_format", "bit_depth", "is_hdr", "is_mirrored"),
     *("color_range", "color_space", "color_transfer", "color_primaries"),
     *("audio_codec", "audio_rate_hz", "audio_channels", "audio_duration_s"),
 )

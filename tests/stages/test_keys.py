@@ -48,6 +48,13 @@ SPAN = {
     "flow_p95": 0.5,
     "vectors_mean": 0.25,
     "vectors_patch_min": 0.0625,
+    "is_mirrored": False,
+    "is_hdr": False,
+    "bit_depth": 8,
+    "average_rate": "25/1",
+    "interlaced_share": 0.0,
+    "field_order": None,
+    "hdr_peak_nits": None,
 }
 ROWS: dict[str, dict[str, Any]] = {
     "read": {"uri": "/videos/a b.mp4", "etag": "12-34", "superseded": False, "relistings": 0},
@@ -83,12 +90,12 @@ def keys(phase: str, values: dict[str, Any]) -> tuple[str, str]:
 
 EXPECTED: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "read": (("e34b0f3478b23fa90dd9", "1fb204d36adbd5e99e61"), ("e34b0f3478b23fa90dd9", "1fb204d36adbd5e99e61")),
-    "split": (("fede534e4131c14b27ad", "c2d11f91f3fbfe517135"), ("d774009d73d19c39976b", "c2d11f91f3fbfe517135")),
-    "filter": (("0581e4c06818a34896ad", "94ce09378ffc03eea557"), ("074f387679075e9e5211", "5994e6dd8bfb3f35d71b")),
+    "split": (("64805f8ffe24c2f791c6", "c2d11f91f3fbfe517135"), ("fd0b7b65a63e1dd05aff", "c2d11f91f3fbfe517135")),
+    "filter": (("abfbcff1d1c0cb990ec4", "1867bfd33826ee21ae37"), ("4c10d6bc5796f52d2d0b", "56079106e97d63d5f0f6")),
     "embed": (("66ae868a2b7c49933706", "f812d6a9a232f0633d4b"), ("a28c6250d2d3e22bb031", "f812d6a9a232f0633d4b")),
     "caption": (("d903d8db44fb2f6503ee", "54508d74b4e8e388bb32"), ("e42b999ebb904cec7970", "54508d74b4e8e388bb32")),
     "dedup": (("c6a4abf798ace40a83eb-0", "784b82ffdc60feebc995"), ("c47c3ff4a3a2727ade78-0", "784b82ffdc60feebc995")),
-    "write": (("375e65d8d435489a7757", "01969b66b84ddaeb3532"), ("41dee62b14c96cf06561", "f96485dac1643bd7c64a")),
+    "write": (("dd9378b7ea5d1dbaa041", "01969b66b84ddaeb3532"), ("cf6f1e40c5a3fb3bc215", "f96485dac1643bd7c64a")),
 }
 """Row key and decision key, with the defaults and with `OTHER`.
 
@@ -108,4 +115,4 @@ def test_the_fixed_row_holds_every_column_of_its_key(phase: str) -> None:
 
 
 def test_name_of_a_frame_store_stays() -> None:
-    assert frames_key("5f2a", 2.0, 448) == "0c8536d4c2ad8ee37081"
+    assert frames_key("5f2a", 2.0, 448) == "9819254408528d4af2c9"

@@ -3,7 +3,14 @@ from typing import Any
 import pytest
 
 from stages.filter.base import Filter, first_violation
-from stages.filter.column_filters import DurationFilter, MotionFilter, MotionVectorFilter, SizeFilter
+from stages.filter.column_filters import (
+    DurationFilter,
+    FormatFilter,
+    InterlacedFilter,
+    MotionFilter,
+    MotionVectorFilter,
+    SizeFilter,
+)
 from stages.filter.stage import ScoreStage
 from stages.tasks import Video, VideoTask
 from tests.clips import clip_of
@@ -12,6 +19,8 @@ from tests.stages.filter.synthetic_clips import ordinary
 SIZE = SizeFilter(64, 48)
 DURATION = DurationFilter(1.0, 3.0)
 MOTION = MotionFilter(0.01, 2.0)
+INTERLACED = InterlacedFilter(0.25)
+FORMAT = FormatFilter(10, 60, 8, 0)
 VECTORS = MotionVectorFilter(0.00098, 1e-6)
 
 
@@ -85,3 +94,29 @@ def test_first_violation_skips_filters_that_only_score(score_only: list[str], re
     scores, _ = decided([SIZE, MOTION], width=1, height=1, flow_mean=0.0)
     violation = first_violation([SIZE, MOTION], scores, score_only)
     assert (violation.filter if violation else None) == reason
+
+
+@pytest.mark.parametrize(("share", "is_kept"), [(0.0, True), (0.25, True), (0.3, False), (None, True)])
+def test_interlaced_filter_judges_the_share_of_frames(share: float | None, is_kept: bool) -> None:
+    scores, detail = decided([INTERLACED], interlaced_share=share)
+    assert (scores, detail is None) == ({"interlaced": share}, is_kept)
+
+
+@pytest.mark.parametrize(
+    ("rate", "bits", "is_hdr", "violated"),
+    [
+        ("30000/1001", 8, False, None),
+        ("8/1", 8, False, "format_rate must be at least 10"),
+        ("120/1", 8, False, "format_rate must be at most 60"),
+        ("25/1", 1, False, "format_bit_depth must be at least 8"),
+        ("25/1", 10, True, "format_hdr must be at most 0"),
+        (None, None, None, None),
+    ],
+)
+def test_format_filter_judges_the_source(
+    rate: str | None, bits: int | None, is_hdr: bool | None, violated: str | None
+) -> None:
+    scores, detail = decided([FORMAT], average_rate=rate, bit_depth=bits, is_hdr=is_hdr)
+    assert scores["format_bit_depth"] == bits
+    assert (detail or "").startswith(violated or "")
+    assert (detail is None) == (violated is None)

@@ -133,7 +133,7 @@ def job(path: Path, deinterlace: Fields | None, mode: str = "encode") -> CutJob:
         time_base = video_stream(container).time_base or Fraction(1)
     frames = decode(path)
     span = Span(frames[0].pts, frames[-1].pts + frames[-1].frame.duration, time_base)
-    return CutJob(str(path), span, NUM_FRAMES, True, mode, Encoding("h264", 10), deinterlace)  # type: ignore[arg-type]
+    return CutJob(str(path), span, NUM_FRAMES, True, mode, Encoding("h264", 10), deinterlace=deinterlace)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("is_flagged", [True, False])

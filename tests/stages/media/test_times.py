@@ -49,7 +49,7 @@ def cut(path: Path, target: Path, start: int, end: int, *, mode: Literal["auto",
     ends = [*(frame.pts for frame in frames), frames[-1].pts + frames[-1].frame.duration]
     at_keyframes = frames[start].is_keyframe and (end == len(frames) or frames[end].is_keyframe)
     span, may_seek = Span(ends[start], ends[end], time_base), not frames[-1].num_restarts
-    job = CutJob(str(path), span, end - start, at_keyframes, mode, Encoding("h264", 20), may_seek)
+    job = CutJob(str(path), span, end - start, at_keyframes, mode, Encoding("h264", 20), may_seek=may_seek)
     return cut_clip(job, str(target))
 
 

@@ -11,6 +11,9 @@ ITEM: Row = {
     "end_is_keyframe": False,
     "frames_key": "f",
     "caption": "A wall.",
+    "interlaced_share": 0.0,
+    "field_order": None,
+    "hdr_peak_nits": None,
 }
 
 
@@ -27,7 +30,7 @@ def test_media_path_stays_where_the_picture_does(changed: Row) -> None:
     assert media_path({**ITEM, **changed}, WriteParams()) == media_path(ITEM, WriteParams())
 
 
-@pytest.mark.parametrize("changed", [{"mode": "encode"}, {"encoder": "vp9"}, {"quality": 30}])
+@pytest.mark.parametrize("changed", [{"mode": "encode"}, {"encoder": "vp9"}, {"quality": 30}, {"hdr": "keep"}])
 def test_media_path_changes_with_how_it_is_cut(changed: Row) -> None:
     params = WriteParams.model_validate(changed)
     assert media_path(ITEM, params) != media_path(ITEM, WriteParams())

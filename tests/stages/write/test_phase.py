@@ -33,6 +33,8 @@ from tests.videos import noise_shot, write_video
 
 Texts = list[str | None]
 
+PICTURE = {"is_mirrored": False, "is_hdr": False, "bit_depth": 8, "average_rate": "25/1"}
+
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
@@ -43,7 +45,7 @@ def source(tmp_path: Path) -> Path:
 
 def clip(source: Path, start: int, end: int) -> Row:
     flags = {"start_is_keyframe": start % 25 == 0, "end_is_keyframe": end % 25 == 0}
-    facts = {"codec": "h264", "rotation": 0, "audio_codec": None, "scores": {"motion": 0.5, "black": 0.0}}
+    facts = {"codec": "h264", "rotation": 0, "audio_codec": None, **PICTURE, "scores": {"motion": 0.5, "black": 0.0}}
     return clip_row(source, start, end, **flags, **facts)
 
 

@@ -1,0 +1,68 @@
+"""Interlace and the peak of HDR, as columns of clips."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.media import Fields, FieldsMeter
+from stages.signals import Samples
+from stages.signals.fields import FieldsRecorder
+from stages.signals.peak_light import PeakLightRecorder
+from tests.stages.media.test_colour import PQ, hdr_bars
+from tests.stages.media.test_interlace import interlaced, woven
+from tests.stages.signals.test_motion import record
+from tests.videos import noise_shot, write_video
+
+U, P, T, B = Fields.UNKNOWN, Fields.PROGRESSIVE, Fields.TOP_FIRST, Fields.BOTTOM_FIRST
+TIME_BASE = Fraction(1, 12800)
+
+
+@pytest.mark.parametrize(
+    ("fields", "flags", "share", "order"),
+    [
+        ([P, P, U, U], [1, 1, 1, 1], 0.0, None),
+        ([T, T, B, P], [0, 0, 0, 0], 0.75, "top"),
+        ([B, U, U, U], [0, 0, 0, 0], 0.0, "bottom"),
+        ([B, B, U, U], [0, 0, 0, 0], 1.0, "bottom"),
+        ([T, P, *[U] * 10], [0] * 12, 0.0, "top"),
+        ([P, U, U, U, U, U], [1, 1, 1, 1, 1, 1], 1.0, None),
+        ([T, T, *[U] * 10], [0] * 12, 1.0, "top"),
+        ([U, U, U, U], [1, 1, 1, 0], 0.75, None),
+        ([U, U, U, U], [0, 0, 0, 0], 0.0, None),
+        ([], [], None, None),
+    ],
+)
+def test_measured_fields_count_more_than_flags(
+    fields: list[Fields], flags: list[int], share: float | None, order: str | None
+) -> None:
+    values = {"fields": np.array(fields, np.int8), "is_flagged_interlaced": np.array(flags, np.bool_)}
+    samples = Samples(np.arange(len(fields)) * 5, values)
+    assert FieldsRecorder.reduce(samples, 0, 100) == {"interlaced_share": share, "field_order": order}
+
+
+@pytest.mark.parametrize("is_flagged", [True, False])
+def test_fields_recorder_tells_interlaced_from_progressive(tmp_path: Path, is_flagged: bool) -> None:
+    progressive = noise_shot(5, 50, width=160, height=96, speed=3)
+    shots = {"a.mp4": progressive, "b.mp4": 3 * woven(0)}
+    for name, share in (("a.mp4", 0.0), ("b.mp4", 1.0)):
+        samples = record(
+            FieldsRecorder(TIME_BASE, FieldsMeter()), interlaced(tmp_path / name, shots[name], is_flagged=is_flagged)
+        )
+        assert set(samples["is_flagged_interlaced"].tolist()) == {is_flagged}
+        assert FieldsRecorder.reduce(samples, 0, 100)["interlaced_share"] == share
+
+
+def test_fields_recorder_measures_two_frames_a_second(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", noise_shot(1, 60, speed=2))
+    assert record(FieldsRecorder(TIME_BASE, FieldsMeter()), path).frame.tolist() == [12, 25, 37, 50]
+
+
+def test_peak_light_is_measured_of_hdr_only(tmp_path: Path) -> None:
+    nits = np.repeat(np.array([5, 50, 100, 203, 300, 600, 600.0])[:, None], 3, axis=1)
+    samples = record(PeakLightRecorder(Fraction(1, 1000)), hdr_bars(tmp_path / "a.mkv", PQ, nits))
+    assert PeakLightRecorder.reduce(samples, 0, 3)["hdr_peak_nits"] == pytest.approx(600, rel=0.02)
+    assert PeakLightRecorder.reduce(samples, 1, 3) == {"hdr_peak_nits": None}
+    sdr = record(PeakLightRecorder(TIME_BASE), write_video(tmp_path / "b.mp4", noise_shot(1, 30)))
+    assert PeakLightRecorder.reduce(sdr, 0, 30) == {"hdr_peak_nits": None}
