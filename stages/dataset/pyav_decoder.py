@@ -9,7 +9,15 @@ from io import BytesIO
 import av
 
 from stages.dataset.clip_frames import ClipFrames, FrameCollector, FrameCountMismatch
-from stages.media import DecodedFrame, UprightScaler, decode_frames, displayed_size, open_video_file, video_stream
+from stages.media import (
+    USUAL_PEAK_NITS,
+    DecodedFrame,
+    UprightScaler,
+    decode_frames,
+    displayed_size,
+    open_video_file,
+    video_stream,
+)
 from stages.tasks import Size
 
 
@@ -52,7 +60,7 @@ def decode_with_pyav(
         ticks = None if times is None else [time / time_base for time in times]
         for shown in shown_frames(_counted(decode_frames(container), num_frames), ticks):
             if collector is None or upright is None:
-                upright = UprightScaler(displayed_size(shown.frame, None))
+                upright = UprightScaler(displayed_size(shown.frame, None), peak_nits=USUAL_PEAK_NITS)
                 displayed = displayed_size(shown.frame, stream.sample_aspect_ratio)
                 collector = FrameCollector(num_frames if times is None else len(times), displayed, size)
             collector.add(upright(shown.frame), shown.ticks * time_base, shown.repeats)

@@ -6,7 +6,7 @@ command made and read by zscale, were read within 2 levels of it.
 
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -47,7 +47,7 @@ def to_yuv(rgb: NDArray[np.floating], matrix: int, *, full: bool, bits: int) -> 
     return np.stack([luma * scale + offset, *(each * chroma_scale + 128 * unit for each in chroma)], axis=1)
 
 
-def planes(levels: NDArray[np.floating], kind: type) -> NDArray[np.generic]:
+def planes(levels: NDArray[np.floating], kind: type) -> NDArray[Any]:
     """Bars as a packed 4:2:0 picture."""
     rows = np.repeat(np.rint(levels), 16, axis=0).T
     luma = np.tile(rows[0], (HEIGHT, 1))
@@ -55,9 +55,7 @@ def planes(levels: NDArray[np.floating], kind: type) -> NDArray[np.generic]:
     return np.concatenate([luma.ravel(), *(each.ravel() for each in chroma)]).reshape(-1, WIDTH).astype(kind)
 
 
-def write_bars(
-    path: Path, picture: NDArray[np.generic], pixel_format: str, tags: tuple[int, int, int], full: bool
-) -> Path:
+def write_bars(path: Path, picture: NDArray[Any], pixel_format: str, tags: tuple[int, int, int], full: bool) -> Path:
     """Three lossless frames with tags for matrix, primaries and transfer; 2 leaves one out."""
     with av.open(str(path), "w") as container:
         stream = cast(VideoStream, container.add_stream("ffv1", rate=25))
