@@ -125,21 +125,27 @@ class _SoundClock(_Clock):
         return [self._pass(packet)]
 
     def flush(self) -> list[Packet]:
-        """The held packets, which go on where the sound before them ended."""
+        """The held packets: those of a long step go on where the sound before them ended, a short one is an overlap."""
         waiting, self._held = self._held, []
         if waiting:
-            self.jump_to((self.expected or 0) - (waiting[0].dts or 0))
+            offset = (self.expected or 0) - (waiting[0].dts or 0)
+            if abs(offset - self.offset) >= self.units(MAX_STEP_S):
+                self.jump_to(offset)
         return [self._pass(each) for each in waiting]
 
     def _follow(self, packet: Packet) -> list[Packet]:
-        """Take the leader's offset for this packet and those held, where it fits."""
+        """Take the leader's offset from the first of the held packets and this one on that it fits."""
         waiting, self._held = [*self._held, packet], []
         offset = self.units(self._leader.offset * self._leader.time_base)
-        ahead = (waiting[0].dts or 0) - (self.expected or 0)
-        if abs(ahead + offset) <= abs(ahead + self.offset) + self.units(LEADER_BONUS_S):
-            self._leader_jumps = self._leader.num_jumps
-            self.jump_to(offset)
-        return [self._pass(each) for each in waiting]
+        ready: list[Packet] = []
+        for each in waiting:
+            ahead = (each.dts if each.dts is not None else self.expected or 0) - (self.expected or 0)
+            has_followed = self._leader_jumps == self._leader.num_jumps
+            if not has_followed and abs(ahead + offset) <= abs(ahead + self.offset) + self.units(LEADER_BONUS_S):
+                self._leader_jumps = self._leader.num_jumps
+                self.jump_to(offset)
+            ready.append(self._pass(each))
+        return ready
 
     def _hold(self, packet: Packet) -> list[Packet]:
         self._held.append(packet)
