@@ -90,39 +90,83 @@ def vector_lengths(vectors: NDArray[np.void], size: Size) -> tuple[float, NDArra
     vectors = vectors[np.logical_or.reduce(counted)] if len(vectors) else vectors
     left = vectors["dst_x"].astype(np.int32) - vectors["w"] // 2
     top = vectors["dst_y"].astype(np.int32) - vectors["h"] // 2
-    cell = _cell_size(left, top, size)
+    painter = _Painter(left, top, vectors, size)
     lengths = np.hypot(vectors["motion_x"], vectors["motion_y"]) / np.maximum(vectors["motion_scale"], 1)
-    grid = np.zeros((-(-size.height // cell), -(-size.width // cell)), np.float32)
-    steps = np.arange(0, 16, cell)
-    down, right = (part.ravel() for part in np.meshgrid(steps, steps, indexing="ij"))
-    inside = (right < vectors["w"][:, None]) & (down < vectors["h"][:, None])
-    rows = np.clip((top[:, None] + down) // cell, 0, grid.shape[0] - 1)
-    columns = np.clip((left[:, None] + right) // cell, 0, grid.shape[1] - 1)
-    # NumPy keeps the last value assigned to a repeated index, so later vectors overwrite earlier ones.
-    values = np.broadcast_to((lengths / (size.height + size.width))[:, None], inside.shape)
-    grid[rows[inside], columns[inside]] = values[inside]
-    return _mean_over_pixels(grid, cell, size), _patch_means(grid, cell, size)
+    values = np.append(lengths / (size.height + size.width), 0.0).astype(np.float32)
+    grid = values[painter.last_blocks()]  # -1, no block, is the 0 at the end
+    return painter.mean_over_pixels(grid), painter.patch_means(grid)
 
 
-def _cell_size(left: NDArray[np.int32], top: NDArray[np.int32], size: Size) -> int:
-    """8 where all blocks lie inside the frame on a grid of 8 pixels, as with most codecs; else 1."""
-    aligned = not ((left % 8).any() or (top % 8).any())
-    outside = (left < 0).any() or (top < 0).any() or (left >= size.width).any() or (top >= size.height).any()
-    return 8 if aligned and not outside else 1
+class _Bands:
+    """Pixels of one axis in bands, each of which a block covers wholly or not at all.
 
+        blocks on a grid of 8 pixels    0 | 1 ... 7 | 8 ... 15 | ... | n-1
 
-def _mean_over_pixels(grid: NDArray[np.float32], cell: int, size: Size) -> float:
-    """Mean weighted by the pixels of each cell; cells of the last row and column may extend beyond the frame."""
-    heights = np.minimum(cell, size.height - cell * np.arange(grid.shape[0]))
-    widths = np.minimum(cell, size.width - cell * np.arange(grid.shape[1]))
-    return float(heights @ grid.astype(np.float64) @ widths) / (size.height * size.width)
+    The first and last pixel are bands of their own: blocks that reach beyond the frame apply there too.
 
+    Attributes:
+        band: ``[length]``, the band of each pixel.
+        lengths: pixels of each band.
+        inner_offsets: from the start of a block inside the frame to one pixel of each band that it covers.
+        edge_offsets: the same of a block that reaches an edge, or lies beyond it.
+    """
 
-def _patch_means(grid: NDArray[np.float32], cell: int, size: Size) -> NDArray[np.float32]:
-    def centre_cells(length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def __init__(self, length: int, cell: int) -> None:
+        last = (length - 1) % 8
+        starts = np.unique([0, min(1, length - 1), *range(0, length, cell), length - 1])
+        self.band = np.searchsorted(starts, np.arange(length), side="right") - 1
+        self.lengths = np.diff([*starts, length])
+        self.inner_offsets = np.arange(0, 16, cell)
+        self.edge_offsets = np.unique([0, 1, last, 8, 9, 8 + last]) if cell > 1 else self.inner_offsets
+
+    def covered(self, start: NDArray[np.int32], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Bands ``[N, offsets]`` at each offset from the starts of blocks; beyond an edge that of the edge."""
+        return self.band[np.clip(start[:, None] + offsets, 0, len(self.band) - 1)]
+
+    def centres(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Bands of the two pixels around the centre of each patch."""
+        length = len(self.band)
         before = np.arange(round(length / PATCH_PX)) * PATCH_PX + PATCH_PX // 2 - 1
-        return np.minimum(before, length - 1) // cell, np.minimum(before + 1, length - 1) // cell
+        return self.band[np.minimum(before, length - 1)], self.band[np.minimum(before + 1, length - 1)]
 
-    rows, columns = centre_cells(size.height), centre_cells(size.width)
-    corners = np.stack([grid[np.ix_(row, column)] for row in rows for column in columns])
-    return corners.mean(axis=0, dtype=np.float32)
+
+class _Painter:
+    """Finds the block that applies at each place of a frame: the last of those that cover it."""
+
+    def __init__(self, left: NDArray[np.int32], top: NDArray[np.int32], vectors: NDArray[np.void], size: Size) -> None:
+        cell = 1 if (left % 8).any() or (top % 8).any() else 8
+        self._across, self._down = _Bands(size.width, cell), _Bands(size.height, cell)
+        self._left, self._top = left, top
+        self._width, self._height = vectors["w"].astype(np.int32), vectors["h"].astype(np.int32)
+        self._is_edge = (left <= 0) | (left + self._width >= size.width)
+        self._is_edge |= (top <= 0) | (top + self._height >= size.height)
+
+    def last_blocks(self) -> NDArray[np.int32]:
+        """Number of the block that applies in each band of rows and columns; -1 for none."""
+        down, across = self._down, self._across
+        inner = self._painted(~self._is_edge, down.inner_offsets, across.inner_offsets)
+        edge = self._painted(self._is_edge, down.edge_offsets, across.edge_offsets)
+        return np.maximum(inner, edge)
+
+    def mean_over_pixels(self, grid: NDArray[np.float32]) -> float:
+        """Mean of the values of a grid of bands, weighted by their pixels."""
+        pixels = len(self._down.band) * len(self._across.band)
+        return float(self._down.lengths @ grid.astype(np.float64) @ self._across.lengths) / pixels
+
+    def patch_means(self, grid: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Mean of the four pixels around the centre of each patch."""
+        corners = [grid[np.ix_(row, column)] for row in self._down.centres() for column in self._across.centres()]
+        return np.stack(corners).mean(axis=0, dtype=np.float32)
+
+    def _painted(
+        self, chosen: NDArray[np.bool_], down: NDArray[np.int64], across: NDArray[np.int64]
+    ) -> NDArray[np.int32]:
+        painted = np.full((len(self._down.lengths), len(self._across.lengths)), -1, np.int32)
+        numbers = np.flatnonzero(chosen)
+        rows = self._down.covered(self._top[numbers], down)[:, :, None]
+        columns = self._across.covered(self._left[numbers], across)[:, None, :]
+        covered = (down < self._height[numbers, None])[:, :, None] & (across < self._width[numbers, None])[:, None, :]
+        rows, columns, values = np.broadcast_arrays(rows, columns, numbers[:, None, None])
+        # NumPy keeps the last value assigned to a repeated index, so later blocks overwrite earlier ones.
+        painted[rows[covered], columns[covered]] = values[covered]
+        return painted
