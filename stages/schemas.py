@@ -49,8 +49,12 @@ _SOURCE_FACTS = [
     _column("audio_codec", _TEXT, "Codec of the audio stream that is written with the clips; null without one."),
 ]
 _MOTION = [
-    _column("flow_mean", _REAL, "Mean optical flow of the clip, picture diagonals a second; null where not measured."),
-    _column("flow_p95", _REAL, "95th percentile over sampled frames of the same."),
+    _column(
+        "flow_mean",
+        _REAL,
+        "Mean motion of the picture, noise taken off, in diagonals a second; null where not measured.",
+    ),
+    _column("flow_p95", _REAL, "95th percentile over the sampled pairs of pictures of the same."),
     _column(
         "vectors_mean", _REAL, "Mean length of the codec's motion vectors over height plus width; null without vectors."
     ),
@@ -63,6 +67,19 @@ _RESTARTS = [
         "Places in the video where its source begins anew: times that begin again (here they go on), or another header "
         "for the decoder. Where it is not 0, clips are cut by reading the source from its beginning.",
     ),
+]
+_CAMERA = [
+    _column("camera_motion", _TEXT, "static, pan, tilt, zoom, roll, shake or mixed; null where not measured."),
+    _column("camera_speed", _REAL, "Mean speed of the camera, in picture diagonals a second."),
+    _column(
+        "camera_direction",
+        _TEXT,
+        "left, right, up, down, in, out, cw or ccw, as the camera goes; of mixed several, the strongest first, joined "
+        'by "+"; null where it stands, shakes, or goes to and fro.',
+    ),
+    _column("subject_motion", _REAL, "Mean motion that the camera does not explain, in picture diagonals a second."),
+    _column("motion_class", _TEXT, "still, low, medium or high, by flow_mean; null where not measured."),
+    _column("sharpness", _REAL, "Widths of a strong edge in the shorter side of the picture; of the sharper frames."),
 ]
 _CUT = [
     _column("method", _TEXT, "The splitter that made the clip."),
@@ -202,6 +219,12 @@ FRAME_STORE_SCHEMA = pa.schema(
 STATUSES = ("kept", "rejected", "failed")
 """The outcomes of a row."""
 
+CAMERA_MOTIONS = ("static", "pan", "tilt", "zoom", "roll", "shake", "mixed")
+"""The values of ``camera_motion``; the score of that name is a value's number here. To be extended at the end only."""
+
+MOTION_CLASSES = ("still", "low", "medium", "high")
+"""The values of ``motion_class``."""
+
 ASSETS: dict[str, AssetSchema] = {
     table.asset: table
     for table in (
@@ -248,6 +271,7 @@ ASSETS: dict[str, AssetSchema] = {
                 ),
                 *_RESTARTS,
                 *_PICTURE,
+                *_CAMERA,
             ],
             "partition",
             "video_id",
@@ -259,7 +283,7 @@ ASSETS: dict[str, AssetSchema] = {
             "a clip",
             [
                 *(*_SOURCE, *_SPAN, *_OUTCOME, *_SOURCE_FACTS, *_CUT, *_FRAMES, *_MOTION, *_SCORES, *_MEASURED),
-                *(*_RESTARTS, *_PICTURE),
+                *(*_RESTARTS, *_PICTURE, *_CAMERA),
             ],
             "partition",
             "video_id",

@@ -64,9 +64,10 @@ class SplitParams(Params):
     )
     frames_max_px: int = parameter(448, "work", "Longest side of a picture in the frame store.", ge=16, le=4096)
     signals: list[str] = parameter(
-        ["flow", "vectors"],
+        ["flow"],
         "work",
-        "Motion measured during the decode: 'flow' (optical flow, any codec), 'vectors' (the codec's own).",
+        "Motion measured during the decode: 'flow' (motion and camera by optical flow, any codec), 'vectors' (the "
+        "codec's own, which the filter motion_vectors reads).",
     )
 
     @model_validator(mode="after")

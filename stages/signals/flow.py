@@ -1,70 +1,115 @@
-"""Optical flow of a video: its mean length between a sampled frame and the next, in picture diagonals a second."""
+"""Motion of a video, between pairs of pictures a fixed time apart, in picture diagonals a second."""
 
-import math
 from array import array
 from fractions import Fraction
+from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.media import NearestSampler
+from stages.signals.camera_motion import camera_velocities, classify_camera, motion_class
 from stages.signals.frame_pictures import FramePictures
+from stages.signals.pair_motion import LONG_SIDE_PX, SHORT_SIDE_PX, PairMeter
 from stages.signals.recorder import Recorder
+from stages.signals.sample_times import SampleTimes
 from stages.signals.samples import Samples
 from stages.tasks import Row
 
-FLOW_LONG_SIDE_PX = 160
-FLOW_SHORT_SIDE_PX = 32
-"""OpenCV's DIS flow crashes the process on images that are wide and lower than this (160x28 does, 160x32 does not)."""
+PAIRS_PER_S = 3.0
+MIN_GAP_S = 0.0795
+MAX_GAP_S = 0.1255
+"""A pair's second picture is the first at least `MIN_GAP_S` later, or the one before where that would lie beyond
+`MAX_GAP_S`: 80 to 125 ms at nearly all frame rates from 12 a second on, 67 ms at 15. Rates that were made by repeating
+frames have a new frame in it."""
+
+COLUMNS = ("flow", "flow_subject", "flow_right", "flow_down", "flow_growth", "flow_turn", "flow_inliers", "flow_noise")
+
+
+class _FirstPicture(NamedTuple):
+    frame: int
+    pts: int
+    luma: NDArray[np.uint8]
 
 
 class FlowRecorder(Recorder):
-    """Records the mean optical flow between each sampled frame and the frame after it.
+    """Records the motion from sampled frames to the frames some `MIN_GAP_S` later.
 
     Args:
         time_base: seconds per unit of PTS.
-        fps: sampled frames a second.
     """
 
     name = "flow"
-    clip_columns = ("flow_mean", "flow_p95")
+    version = "2"
+    clip_columns = (
+        "flow_mean",
+        "flow_p95",
+        "camera_motion",
+        "camera_speed",
+        "camera_direction",
+        "subject_motion",
+        "motion_class",
+    )
 
-    def __init__(self, time_base: Fraction, fps: float) -> None:
-        self._time_base = time_base
-        self._sampler = NearestSampler(fps, time_base)
-        self._method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        self._previous: FramePictures | None = None
-        self._previous_sampled = False
-        self._frames, self._values = array("q"), array("d")
+    def __init__(self, time_base: Fraction) -> None:
+        self._seconds_per_pts = float(time_base)
+        self._times = SampleTimes(PAIRS_PER_S, time_base)
+        self._meter = PairMeter()
+        self._open: _FirstPicture | None = None
+        self._last_pts = 0
+        self._frames, self._gaps, self._values = array("q"), array("q"), array("d")
 
     def push(self, pictures: FramePictures) -> None:
         """Add the next frame."""
-        selection = self._sampler.push(pictures.decoded.pts)
-        if self._previous is not None and (selection.previous or self._previous_sampled):
-            self._measure(self._previous, pictures)
-        self._previous, self._previous_sampled = pictures, selection.current
+        index, pts = pictures.decoded.index, pictures.decoded.pts
+        if self._open is not None:
+            gap_s, step_s = ((pts - earlier) * self._seconds_per_pts for earlier in (self._open.pts, self._last_pts))
+            if gap_s >= MIN_GAP_S or gap_s + step_s > MAX_GAP_S:
+                self._measure(self._open, pictures)
+                self._open = None
+        self._last_pts = pts
+        if self._times.is_due(pts) and self._open is None:
+            self._open = _FirstPicture(index, pts, _luma(pictures))
 
     def samples(self) -> Samples:
-        """``flow`` ``[N]``, at the first frame of each pair."""
-        self._previous = None
-        frames = np.frombuffer(self._frames, np.int64) if self._frames else np.zeros(0, np.int64)
-        return Samples(frames, {"flow": np.array(self._values, np.float64)})
+        """What was measured of each pair, at its first frame: ``flow_gap`` frames to its second, and `COLUMNS`."""
+        values = np.array(self._values, np.float32).reshape(-1, len(COLUMNS))
+        columns = {name: values[:, number] for number, name in enumerate(COLUMNS)}
+        return Samples(np.array(self._frames, np.int64), {"flow_gap": np.array(self._gaps, np.int64), **columns})
 
     @classmethod
     def reduce(cls, samples: Samples, start: int, end: int) -> Row:
-        """Mean and 95th percentile over the pairs that lie inside; None where none does."""
-        values: NDArray[np.float64] = samples.within(start, end - 1)["flow"].astype(np.float64)
-        if not len(values):
+        """Means over the pairs that lie inside, and what they say of the camera; None where no pair does."""
+        inside = samples.within(start, end)
+        is_whole = inside.frame + inside["flow_gap"] < end
+        if not is_whole.any():
             return dict.fromkeys(cls.clip_columns)
-        return {"flow_mean": float(values.mean()), "flow_p95": float(np.percentile(values, 95))}
+        flow, subject, *background = (inside[name][is_whole].astype(np.float64) for name in COLUMNS[:6])
+        camera = classify_camera(camera_velocities(*background))
+        return {
+            "flow_mean": float(flow.mean()),
+            "flow_p95": float(np.percentile(flow, 95)),
+            "camera_motion": camera.motion,
+            "camera_speed": camera.speed,
+            "camera_direction": camera.direction,
+            "subject_motion": float(subject.mean()),
+            "motion_class": motion_class(float(flow.mean())),
+        }
 
-    def _measure(self, sampled: FramePictures, following: FramePictures) -> None:
-        before, after = (each.luma(FLOW_LONG_SIDE_PX, min_px=FLOW_SHORT_SIDE_PX) for each in (sampled, following))
-        flow = self._method.calc(before, after, None)  # type: ignore[call-overload] - the stub demands a flow
-        size = sampled.displayed_size
-        scale = np.array([size.width / before.shape[1], size.height / before.shape[0]], np.float32)
-        seconds = float((following.decoded.pts - sampled.decoded.pts) * self._time_base)
-        diagonal = math.hypot(size.width, size.height)
-        self._frames.append(sampled.decoded.index)
-        self._values.append(float(np.linalg.norm(flow * (scale / diagonal), axis=2).mean()) / seconds)
+    def _measure(self, first: _FirstPicture, second: FramePictures) -> None:
+        size, luma = second.displayed_size, _luma(second)
+        height, width = luma.shape
+        if luma.shape != first.luma.shape:
+            return
+        pixel_aspect = (size.width / width) / (size.height / height)
+        motion = self._meter.measure(first.luma, luma, pixel_aspect)
+        if motion is None:
+            return
+        seconds = (second.decoded.pts - first.pts) * self._seconds_per_pts
+        speeds = (motion.flow, motion.subject, motion.right, motion.down, motion.growth, motion.turn)
+        self._frames.append(first.frame)
+        self._gaps.append(second.decoded.index - first.frame)
+        self._values.extend([*(speed / seconds for speed in speeds), motion.inliers, motion.noise])
+
+
+def _luma(pictures: FramePictures) -> NDArray[np.uint8]:
+    return pictures.luma(LONG_SIDE_PX, min_px=SHORT_SIDE_PX)

@@ -10,39 +10,43 @@ from stages.signals.peak_light import PeakLightRecorder
 from stages.signals.picture_format import PictureFormatRecorder
 from stages.signals.recorder import Recorder
 from stages.signals.samples import Samples
+from stages.signals.sharpness import SharpnessRecorder
 from stages.signals.vectors import VectorRecorder
 from stages.tasks import Row
 
 RECORDERS: tuple[type[Recorder], ...] = (
     FlowRecorder,
     VectorRecorder,
+    SharpnessRecorder,
     PictureFormatRecorder,
     FieldsRecorder,
     PeakLightRecorder,
 )
-ALWAYS_TAKEN = frozenset({PictureFormatRecorder.name, FieldsRecorder.name, PeakLightRecorder.name})
+ALWAYS_TAKEN = frozenset(
+    {SharpnessRecorder.name, PictureFormatRecorder.name, FieldsRecorder.name, PeakLightRecorder.name}
+)
 """Measures that every decode takes, whatever ``split.signals`` names: cutting and writing clips needs them."""
 
 
 def create_recorders(
-    names: Sequence[str], *, fps: float, time_base: Fraction, rate: Fraction | None, meter: FieldsMeter
+    names: Sequence[str], *, time_base: Fraction, rate: Fraction | None, meter: FieldsMeter
 ) -> list[Recorder]:
     """A recorder for each named measure, and for those that are always taken.
 
     Args:
         names: entries of ``split.signals``.
-        fps: samples a second of the frame store, at which flow is measured.
         time_base: seconds per unit of PTS.
         rate: the stream's average frames per second; None where it is unknown.
         meter: of the stream's fields, which the frame store asks too.
     """
     recorders: list[Recorder] = [
+        SharpnessRecorder(time_base),
         PictureFormatRecorder(),
         FieldsRecorder(time_base, meter),
         PeakLightRecorder(time_base),
     ]
     if FlowRecorder.name in names:
-        recorders.append(FlowRecorder(time_base, fps))
+        recorders.append(FlowRecorder(time_base))
     if VectorRecorder.name in names:
         recorders.append(VectorRecorder(rate))
     return recorders

@@ -108,9 +108,7 @@ class _FrameCollector:
         self._store = StoreFiller(writer.add, params.frames_fps, self._time_base, meter=meter)
         self._splitter_thread = splitter_thread
         self._frame_scaler = FrameScaler()
-        self._recorders = create_recorders(
-            params.signals, fps=params.frames_fps, time_base=self._time_base, rate=self._rate, meter=meter
-        )
+        self._recorders = create_recorders(params.signals, time_base=self._time_base, rate=self._rate, meter=meter)
         self._previous: DecodedFrame | None = None
         self._pts = array("q")
         self._keyframes = array("q")
