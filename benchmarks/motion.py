@@ -27,8 +27,8 @@ from benchmarks.moving_stills import (
     read_still,
     room_for,
 )
-from stages.media import decode_frames, open_video, video_stream
-from stages.schemas import CAMERA_MOTIONS
+from stages.media import FieldsMeter, decode_frames, open_video, video_stream
+from stages.params import CAMERA_MOTIONS
 from stages.signals import FrameScaler, create_recorders
 from stages.tasks import Row, Size
 
@@ -42,9 +42,11 @@ def measure(path: Path) -> Row:
     count = 0
     with open_video(str(path)) as container:
         stream = video_stream(container)
-        scaler = FrameScaler(stream.sample_aspect_ratio)
+        scaler = FrameScaler()
         assert stream.time_base is not None
-        recorders = create_recorders(["flow"], time_base=stream.time_base, rate=stream.average_rate)
+        recorders = create_recorders(
+            ["flow"], time_base=stream.time_base, rate=stream.average_rate, meter=FieldsMeter()
+        )
         for decoded in decode_frames(container):
             pictures = scaler(decoded)
             for recorder in recorders:

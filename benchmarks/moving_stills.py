@@ -16,7 +16,7 @@ import numpy as np
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from stages.schemas import CAMERA_MOTIONS
+from stages.params import CAMERA_MOTIONS
 from stages.tasks import Size
 
 Luma = NDArray[np.uint8]

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ValidationError
 
 from curator_dagster.curation import Curation
 from stages.errors import ParamsError
-from stages.params import PARAM_NAMES, PHASES, DedupParams, FilterParams, describe_error
-from stages.run import check_phases, check_ranking
+from stages.params import PARAM_NAMES, PHASES, DedupParams, FilterParams, SplitParams, describe_error
+from stages.run import check_phases, check_ranking, check_signals
 
 
 def check_param_groups(
@@ -61,7 +61,12 @@ def check_curation(context: dg.ResolutionContext, curation: Curation, root: str)
         except ParamsError as error:
             place = position_of(context, error, otherwise=phase)
             problems += [f"{place}: {line}" for line in str(error).splitlines()]
-    scored, ranked = curation.params["filter"], curation.params["dedup"]
+    split, scored, ranked = (curation.params[phase] for phase in ("split", "filter", "dedup"))
+    if not problems and isinstance(split, SplitParams) and isinstance(scored, FilterParams):
+        try:
+            check_signals(split, scored)
+        except ParamsError as error:
+            problems += [f"{position_of(context, error)}: {line}" for line in str(error).splitlines()]
     if not problems and isinstance(scored, FilterParams) and isinstance(ranked, DedupParams):
         try:
             check_ranking(scored, ranked)

@@ -23,7 +23,7 @@ from stages.params import (
     describe_bounds,
     validate_all,
 )
-from stages.run import check_phases, check_ranking
+from stages.run import check_phases, check_ranking, check_signals
 
 
 class ReadConfig(ReadParams, dg.Config):
@@ -119,6 +119,7 @@ def validate_run_config(
         launch_policy(curation).check((validated[phase] for phase in PHASES), has_remote_workers=has_remote_workers)
     check_phases((validated[phase] for phase in PHASES), root)
     if not are_clips_scored:
+        check_signals(validated["split"], validated["filter"])
         check_ranking(validated["filter"], validated["dedup"])
 
 

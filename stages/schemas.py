@@ -219,8 +219,6 @@ FRAME_STORE_SCHEMA = pa.schema(
 STATUSES = ("kept", "rejected", "failed")
 """The outcomes of a row."""
 
-CAMERA_MOTIONS = ("static", "pan", "tilt", "zoom", "roll", "shake", "mixed")
-"""The values of ``camera_motion``; the score of that name is a value's number here. To be extended at the end only."""
 
 MOTION_CLASSES = ("still", "low", "medium", "high")
 """The values of ``motion_class``."""

@@ -19,7 +19,7 @@ from curator_dagster.resources import Storage
 from stages.errors import ParamsError
 from stages.manifest import ALL
 from stages.params import PHASES
-from stages.run import Session, check_phases, check_ranking, check_reachable
+from stages.run import Session, check_phases, check_ranking, check_reachable, check_signals
 from stages.sources import Register, list_sources, register_sources
 
 # Dagster writes every event to standard error; the caller prints a summary instead.
@@ -64,6 +64,8 @@ def plan_run(
     """
     assets = assets_up_to(until)
     check_phases((params[phase] for phase, model in PHASES.items() if model.asset in assets), root)
+    if PHASES["filter"].asset in assets:
+        check_signals(params["split"], params["filter"])
     if PHASES["dedup"].asset in assets:
         check_ranking(params["filter"], params["dedup"])
     read = params["read"]

@@ -59,6 +59,8 @@ class Filter(ABC):
             the default, for all.
         reductions: by score with one value a picture, how one number is made of them; ``"mean"`` where none is given.
             See `reduced`.
+        judges_by: arguments besides thresholds that `violation` reads and `score` does not.
+        needs_signals: entries of ``split.signals`` without which it is refused, for it would judge nothing.
     """
 
     name: ClassVar[str]
@@ -67,6 +69,8 @@ class Filter(ABC):
     needs_frames: ClassVar[bool] = False
     columns: ClassVar[tuple[str, ...] | None] = None
     reductions: ClassVar[Mapping[str, str]] = {}
+    judges_by: ClassVar[tuple[str, ...]] = ()
+    needs_signals: ClassVar[tuple[str, ...]] = ()
 
     def identity(self) -> dict[str, Any]:
         """Further values that the score depends on, such as the hash of a model's weights. Part of each ``row_key``."""

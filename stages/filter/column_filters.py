@@ -1,9 +1,11 @@
 """Filters whose scores are columns of the clip's row: facts of its source, and what split measured."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
 from stages.filter.base import Filter, Limit, Scores
+from stages.params import CAMERA_MOTIONS
 from stages.tasks import Clip
 
 
@@ -41,7 +43,7 @@ class DurationFilter(Filter):
 
 @dataclass(frozen=True)
 class MotionFilter(Filter):
-    """Mean optical flow, in frame diagonals per second; measured for any codec."""
+    """Mean motion of the picture, in diagonals a second; measured for any codec."""
 
     motion_min: float
     motion_max: float
@@ -53,6 +55,48 @@ class MotionFilter(Filter):
     def score(self, clip: Clip) -> float | None:
         """``flow_mean`` of the clip; None where split did not measure it."""
         return clip.columns["flow_mean"]
+
+
+@dataclass(frozen=True)
+class CameraFilter(Filter):
+    """What the camera does, and how fast."""
+
+    camera_rejected: list[str]
+    camera_speed_max: float
+
+    name = "camera"
+    columns = ("camera_motion", "camera_speed")
+    judges_by = ("camera_rejected",)
+    limits = (Limit("camera_speed", "camera_speed_max", "max"),)
+
+    def score(self, clip: Clip) -> Scores:
+        """Two scores: ``camera_motion``, the number of the motion in `CAMERA_MOTIONS`, and ``camera_speed``."""
+        motion = clip.columns["camera_motion"]
+        number = None if motion is None else float(CAMERA_MOTIONS.index(motion))
+        return {"camera_motion": number, "camera_speed": clip.columns["camera_speed"]}
+
+    def violation(self, scores: Mapping[str, float | None]) -> str | None:
+        """The message of a motion that is rejected, else that of a limit."""
+        number = scores.get("camera_motion")
+        motion = None if number is None else CAMERA_MOTIONS[int(number)]
+        if motion in self.camera_rejected:
+            return f"camera_motion must not be among {self.camera_rejected} (filter.camera_rejected), got {motion}."
+        return super().violation(scores)
+
+
+@dataclass(frozen=True)
+class SharpnessFilter(Filter):
+    """Widths of a strong edge in the shorter side of the picture. Higher is stricter."""
+
+    sharpness_min: float
+
+    name = "sharpness"
+    columns = ("sharpness",)
+    limits = (Limit("sharpness", "sharpness_min", "min"),)
+
+    def score(self, clip: Clip) -> float | None:
+        """``sharpness`` of the clip; None where none of its frames was sampled."""
+        return clip.columns["sharpness"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +115,7 @@ class MotionVectorFilter(Filter):
         Limit("motion_vectors_mean", "motion_vectors_mean_min", "min"),
         Limit("motion_vectors_patch", "motion_vectors_patch_min", "min"),
     )
+    needs_signals = ("vectors",)
 
     def score(self, clip: Clip) -> Scores:
         """Two scores: ``motion_vectors_mean``, and ``motion_vectors_patch`` of the stillest patch."""

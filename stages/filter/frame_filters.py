@@ -1,4 +1,4 @@
-"""Filters whose scores are computed from a clip's sampled frames: black, frozen, letterbox, sharpness, exposure.
+"""Filters whose scores are computed from a clip's sampled frames: black, frozen, letterbox, exposure.
 
 All read luma, uint8 ``[N, H, W]`` of full range. The module imports numpy only, so that the driver can import it.
 """
@@ -43,18 +43,14 @@ class ActiveArea(NamedTuple):
 
 
 def clip_luma(clip: Clip) -> Luma:
-    """Luma (BT.601 weights) of the clip's frames, uint8 ``[N, H, W]``.
+    """Luma of the clip's frames, uint8 ``[N, H, W]``; computed once, whichever filters ask for it.
 
     Raises:
         StageError: the clip carries no frames.
     """
     if clip.frames is None or not len(clip.frames):
         raise StageError(f"Clip {clip.clip_id} must carry pictures, got none. Put LoadFramesStage before this one.")
-    images = clip.frames.images
-    total = images[..., 0] * np.uint16(77)  # 16 bit in place: 4 ms for 20 frames of 448 px, 16 ms in float32
-    total += images[..., 1] * np.uint16(150)
-    total += images[..., 2] * np.uint16(29)
-    return (total >> 8).astype(np.uint8)
+    return clip.frames.luma()
 
 
 def black_frames(luma: Luma) -> NDArray[np.bool_]:
@@ -156,35 +152,6 @@ class LetterboxFilter(Filter):
         area = detect_active_area(luma)
         inside = (area.bottom - area.top) * (area.right - area.left)
         return 1.0 - inside / (luma.shape[1] * luma.shape[2])
-
-
-@dataclass(frozen=True)
-class SharpnessFilter(Filter):
-    """Variance of the Laplacian, at the resolution of the frame store. Higher is stricter."""
-
-    sharpness_min: float
-
-    name = "sharpness"
-    limits = (Limit("sharpness", "sharpness_min", "min"),)
-    needs_frames = True
-    columns = FRAME_KEY_COLUMNS
-
-    def score(self, clip: Clip) -> float | None:
-        """Mean over the sharper half of the frames, inside the bars; None below 3 x 3 pixels."""
-        luma = clip_luma(clip)
-        area = detect_active_area(luma)
-        inside = luma[:, area.top : area.bottom, area.left : area.right].astype(np.int16)
-        if min(inside.shape[1:]) < 3:
-            return None
-        laplacian = (
-            inside[:, :-2, 1:-1]
-            + inside[:, 2:, 1:-1]
-            + inside[:, 1:-1, :-2]
-            + inside[:, 1:-1, 2:]
-            - 4 * inside[:, 1:-1, 1:-1]
-        )
-        variances = np.sort(laplacian.var(axis=(1, 2)))
-        return float(variances[len(variances) // 2 :].mean())
 
 
 @dataclass(frozen=True)

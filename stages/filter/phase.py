@@ -162,8 +162,8 @@ def _names(each: Filter, score: str) -> bool:
 
 
 def _arguments(each: Filter, entry: Mapping[str, Any]) -> dict[str, Any]:
-    """What the filter is built with, thresholds left out."""
-    thresholds = {limit.threshold for limit in each.limits}
+    """What the filter is built with, thresholds and others that it only judges by left out."""
+    thresholds = {*(limit.threshold for limit in each.limits), *each.judges_by}
     return {name: value for name, value in entry.items() if name not in thresholds}
 
 

@@ -1,10 +1,10 @@
 """A captioner without a language model: one sentence per window, made only of measurements.
 
-The subject comes from a classifier of 1000 things (EfficientNet-Lite0 on ImageNet), motion from the optical flow of
-the split phase, light from the luma of the frames. An uncertain subject is worded with "maybe" or left out.
+The subject comes from a classifier of 1000 things (EfficientNet-Lite0 on ImageNet), motion and camera from the optical
+flow of the split phase, light from the luma of the frames. An uncertain subject is worded with "maybe" or left out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,13 @@ MOTION_PHRASES = ((0.004, "in which almost nothing moves"), (0.04, "with slow mo
 """Upper limits of the mean flow, in frame diagonals per second, with their phrases."""
 FAST_MOTION_PHRASE = "with fast motion"
 """From the last limit of `MOTION_PHRASES` on."""
+CAMERA_VERBS = {"pan": "pans", "tilt": "tilts", "zoom": "zooms", "roll": "rolls", "mixed": "moves"}
+CAMERA_ADVERBS = ((0.04, "slowly "), (0.2, ""))
+"""Upper limits of the camera's speed, in frame diagonals per second, with their words."""
+FAST_CAMERA_ADVERB = "quickly "
+"""From the last limit of `CAMERA_ADVERBS` on."""
+DIRECTION_WORDS = {"cw": "clockwise", "ccw": "counter-clockwise"}
+"""Words of ``camera_direction`` that a sentence has otherwise."""
 
 BRIGHTNESS_WORDS = ((40.0, "dark"), (80.0, "dim"), (170.0, ""), (256.0, "bright"))
 """Upper limits of the mean luma, of 255, with their words."""
@@ -69,7 +76,7 @@ def read_vocabulary() -> Vocabulary:
 class MeasuredCaptioner:
     """Captions a window with a sentence of measurements. Deterministic; uses no prompt."""
 
-    columns = ("flow_mean",)
+    columns = ("flow_mean", "camera_motion", "camera_speed", "camera_direction", "subject_motion")
     reads_prompt = False
 
     def __init__(self, params: CaptionParams) -> None:
@@ -78,7 +85,7 @@ class MeasuredCaptioner:
 
     def identity(self) -> ModelIdentity:
         """A model name that lists the measurements, and the hash of the classifier's weights."""
-        return ModelIdentity("measured:efficientnet-lite0+flow+luma", weights_hash())
+        return ModelIdentity("measured:efficientnet-lite0+flow+camera+luma", weights_hash())
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         """Load the classifier and its class names."""
@@ -91,7 +98,7 @@ class MeasuredCaptioner:
 
     def _sentence(self, window: CaptionInput) -> str:
         subject = subject_phrase(self._network.class_probabilities(window.images).mean(axis=0), self._vocabulary)
-        motion = motion_phrase(window.columns.get("flow_mean"))
+        motion = movement_phrase(window.columns)
         words = (*light_words(window.images), f"{seconds_text(window.duration_s)}-second view")
         opening = " ".join(word for word in words if word)
         parts = [with_article(opening), motion]
@@ -143,6 +150,37 @@ def motion_phrase(flow_mean: float | None) -> str:
     if flow_mean is None:
         return ""
     return next((words for limit, words in MOTION_PHRASES if flow_mean < limit), FAST_MOTION_PHRASE)
+
+
+def movement_phrase(columns: Mapping[str, Any]) -> str:
+    """A phrase for what moves and what the camera does; empty where neither was measured.
+
+    Args:
+        columns: of the clip. ``flow_mean`` says what moves where the camera stands; where it goes, ``subject_motion``.
+    """
+    flow, camera = columns.get("flow_mean"), columns.get("camera_motion")
+    if camera in (None, "static", "shake"):
+        motion = motion_phrase(flow)
+        is_still = motion == MOTION_PHRASES[0][1]
+        seen_from = {"static": "" if is_still else "from a still camera", "shake": "from a shaking camera"}
+        return " ".join(part for part in (motion, seen_from.get(camera or "", "")) if part)
+    subject = columns["subject_motion"]
+    motion = "" if subject < MOTION_PHRASES[0][0] else motion_phrase(subject)
+    goes = camera_phrase(camera, columns["camera_speed"], columns["camera_direction"])
+    return " ".join(part for part in (motion, goes) if part)
+
+
+def camera_phrase(motion: str, speed: float, direction: str | None) -> str:
+    """A phrase for a camera that pans, tilts, zooms, rolls, or does several of them.
+
+    Args:
+        motion: a key of `CAMERA_VERBS`.
+        speed: frame diagonals per second.
+        direction: words joined by "+"; None where it goes to and fro.
+    """
+    adverb = next((word for limit, word in CAMERA_ADVERBS if speed < limit), FAST_CAMERA_ADVERB)
+    words = [DIRECTION_WORDS.get(word, word) for word in (direction or "to and fro").split("+")]
+    return f"as the camera {adverb}{CAMERA_VERBS[motion]} {' and '.join(words)}"
 
 
 def light_words(images: NDArray[np.uint8]) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from stages.params.checks import CheckParams, Severity
 from stages.params.dedup import DedupParams
 from stages.params.embed import EmbedParams
 from stages.params.executor import ExecutorParams
-from stages.params.filter import FilterParams
+from stages.params.filter import CAMERA_MOTIONS, FilterParams
 from stages.params.groups import GROUPS, PARAM_NAMES, PHASES, validate, validate_all
 from stages.params.messages import describe_bounds, describe_error
 from stages.params.read import ReadParams
@@ -21,6 +21,7 @@ from stages.params.split import SplitParams
 from stages.params.write import WriteParams
 
 __all__ = [
+    "CAMERA_MOTIONS",
     "CAPTION_API_KEY_VARIABLE",
     "GROUPS",
     "PARAM_NAMES",

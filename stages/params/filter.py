@@ -6,6 +6,9 @@ from pydantic import model_validator
 
 from stages.params.base import Params, parameter
 
+CAMERA_MOTIONS = ("static", "pan", "tilt", "zoom", "roll", "shake", "mixed")
+"""The values of ``camera_motion``; the score of that name is a value's number here. To be extended at the end only."""
+
 
 class FilterParams(Params):
     """Scoring clips and deciding which to keep."""
@@ -15,7 +18,7 @@ class FilterParams(Params):
     code_version: ClassVar[str] = "2"
 
     filters: list[str] = parameter(
-        ["size", "duration", "motion", "black", "frozen", "letterbox", "sharpness", "exposure"],
+        ["size", "duration", "motion", "camera", "black", "frozen", "letterbox", "sharpness", "exposure"],
         "decision",
         "Filters that score each clip, in this order; the first that a clip fails is its reason. A filter that is new "
         "scores all clips, those that were there before keep their scores. Also "
@@ -40,13 +43,21 @@ class FilterParams(Params):
     duration_min_s: float = parameter(0.0, "decision", "duration: shortest clip.", ge=0)
     duration_max_s: float = parameter(86_400.0, "decision", "duration: longest clip.", gt=0)
     motion_min: float = parameter(
-        0.0005,
+        0.0015,
         "decision",
-        "motion: least mean optical flow, in picture diagonals a second. Higher is stricter.",
+        "motion: least mean motion of the picture, in diagonals a second. Higher is stricter.",
         ge=0,
     )
     motion_max: float = parameter(
-        100.0, "decision", "motion: most mean optical flow, in picture diagonals a second.", gt=0
+        100.0, "decision", "motion: most mean motion of the picture, in diagonals a second. Lower is stricter.", gt=0
+    )
+    camera_rejected: list[str] = parameter(
+        [],
+        "decision",
+        f"camera: motions of the camera that are rejected, of {', '.join(CAMERA_MOTIONS)}.",
+    )
+    camera_speed_max: float = parameter(
+        100.0, "decision", "camera: most speed of the camera, in picture diagonals a second. Lower is stricter.", gt=0
     )
     motion_vectors_mean_min: float = parameter(
         0.00098,
@@ -75,9 +86,10 @@ class FilterParams(Params):
         0.35, "decision", "letterbox: largest share of the picture taken by black bars. Lower is stricter.", ge=0, le=1
     )
     sharpness_min: float = parameter(
-        5.0,
+        45.0,
         "decision",
-        "sharpness: least variance of the Laplacian of the sharper half of the pictures. Higher is stricter.",
+        "sharpness: least number of widths of a strong edge in the shorter side of the picture, of the sharper frames. "
+        "Higher is stricter.",
         ge=0,
     )
     exposure_max: float = parameter(
@@ -113,4 +125,6 @@ class FilterParams(Params):
         ):
             if getattr(self, low) > getattr(self, high):
                 raise ValueError(f"{low} must be at most {high}, got {getattr(self, low)} > {getattr(self, high)}")
+        if unknown := sorted(set(self.camera_rejected) - set(CAMERA_MOTIONS)):
+            raise ValueError(f"camera_rejected must be among {', '.join(CAMERA_MOTIONS)}, got {', '.join(unknown)}")
         return self

@@ -12,7 +12,7 @@ from stages.run.dry_run import DryRun, PhasePlan
 from stages.run.inputs import Inputs
 from stages.run.launch_policy import CAPTION_HOSTS_VARIABLE, PLUGINS_VARIABLE, LaunchPolicy, host_and_port
 from stages.run.params_comparison import changed_params
-from stages.run.phases import check_phases, check_ranking, check_reachable
+from stages.run.phases import check_phases, check_ranking, check_reachable, check_signals
 from stages.run.progress import Progress
 from stages.run.session import Session, open_session
 from stages.run.what_if import KEPT, Comparison, compare, last_filter_params, propose_thresholds
@@ -33,6 +33,7 @@ __all__ = [
     "check_phases",
     "check_ranking",
     "check_reachable",
+    "check_signals",
     "compare",
     "host_and_port",
     "last_filter_params",

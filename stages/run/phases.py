@@ -8,7 +8,7 @@ from stages.dedup import DedupPhase, check_rank_by
 from stages.embed import EmbedPhase
 from stages.errors import ParamsError
 from stages.filter import FilterPhase, build_filters
-from stages.params import DedupParams, ExecutorParams, FilterParams, Params
+from stages.params import DedupParams, ExecutorParams, FilterParams, Params, SplitParams
 from stages.phase import Phase
 from stages.read import ReadPhase
 from stages.split import SplitPhase
@@ -72,6 +72,22 @@ def check_ranking(filter_params: FilterParams, dedup_params: DedupParams) -> Non
     scores = {limit.score for each in filters for limit in each.limits}
     own = zip(filter_params.filters, filters, strict=True)
     check_rank_by(dedup_params.rank_by, scores, tuple(each.name for name, each in own if ":" in name))
+
+
+def check_signals(split_params: SplitParams, filter_params: FilterParams) -> None:
+    """Check that split measures what these filters cannot do without, before either runs.
+
+    Raises:
+        ParamsError: names a filter with the signals that it lacks.
+    """
+    for index, each in enumerate(build_filters(filter_params)):
+        missing = [signal for signal in each.needs_signals if signal not in split_params.signals]
+        if missing:
+            raise ParamsError(
+                f"filter.filters names {each.name!r}, which requires {', '.join(missing)} in split.signals, got "
+                f"{split_params.signals}. Add it, as in split.signals+={missing[0]}, or leave out the filter.",
+                f"filter.filters.{index}",
+            )
 
 
 def check_reachable(location: str, executor: ExecutorParams) -> None:

@@ -16,7 +16,7 @@ from stages.storage import Storage
 from stages.tasks import Row
 
 KEPT = "kept"
-FACTS = ("size", "duration")
+FACTS = ("size", "duration", "camera")
 """Filters of facts, not of quality: their limits stay as they are where a share to keep is asked for."""
 _ASSET = FilterParams.asset
 _COLUMNS = ["status", "reason", "error", "start_s", "end_s", "scores", "score_keys", "picture_scores"]
@@ -120,7 +120,7 @@ def propose_thresholds(root: str, params: FilterParams, share: float) -> dict[st
     admitted = [dict(row["scores"]) for outcome, row in judged if outcome == KEPT]
     if len(admitted) < share * len(judged) or not admitted:
         raise ParamsError(
-            f"The share to keep must be at most what {' and '.join(FACTS)} admit, {len(admitted)} of {len(judged)} "
+            f"The share to keep must be at most what {', '.join(FACTS)} admit, {len(admitted)} of {len(judged)} "
             f"clips, got {share:g}."
         )
     limits = [limit for each in quality if each.name not in params.score_only for limit in each.limits]

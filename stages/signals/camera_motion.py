@@ -32,7 +32,7 @@ class CameraMotion(NamedTuple):
     """The camera of a clip.
 
     Attributes:
-        motion: one of `stages.schemas.CAMERA_MOTIONS`.
+        motion: one of `stages.params.CAMERA_MOTIONS`.
         speed: mean, in picture diagonals a second; of zoom and roll, at a quarter of a diagonal from the centre.
         direction: words of `DIRECTIONS`, the strongest first, joined by "+"; None where the camera stands, shakes or
             goes to and fro.

@@ -99,6 +99,7 @@ def test_run_stops_at_the_asset_that_was_named(runner: CliRunner, source_folder:
         (["--set", 'dedup.rank_by=["foo"]'], "got 'foo'."),
         (["--set", "dedup.rank_by=[-motoin]"], "got 'motoin'. Did you mean motion?"),
         (["--set", "filter.filters+=motoin"], "got 'motoin'. Did you mean motion?"),
+        (["--set", "filter.filters+=motion_vectors"], "requires vectors in split.signals, got ['flow']."),
         (["--until", "datset"], "got 'datset'. Did you mean dataset?"),
         (["--set", "split.threshold=1"], "split.threshold: Input should be less than 1, got 1"),
         (["--set", "threshold"], "--set must be PHASE.PARAM=VALUE"),

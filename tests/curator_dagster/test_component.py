@@ -184,6 +184,7 @@ def test_schema_admits_every_parameter_and_a_template() -> None:
             [("  caption:", "caption.model must be the name of a model")],
         ),
         ({"dedup": {"rank_by": ["foo"]}}, [("    rank_by:", "got 'foo'.")]),
+        ({"filter": {"filters": ["motion_vectors"]}}, [("    - motion_vectors", "requires vectors in split.signals")]),
     ],
 )
 def test_check_of_definitions_names_file_line_value_and_rule(

@@ -65,3 +65,12 @@ def test_ranking_is_checked_where_clips_are_scored_by_the_run() -> None:
     with pytest.raises(ParamsError, match=r"got 'motoin'\. Did you mean motion\?"):
         validate_run_config(Curation(), config, "root")
     validate_run_config(Curation(), config, "root", are_clips_scored=True)
+
+
+def test_signals_that_a_filter_requires_are_checked_where_clips_are_scored_by_the_run() -> None:
+    config = {"ops": {"filtered_clips": {"config": {"filters": ["motion_vectors"]}}}}
+    with pytest.raises(ParamsError, match=r"requires vectors in split\.signals, got \['flow'\]"):
+        validate_run_config(Curation(), config, "root")
+    validate_run_config(Curation(), config, "root", are_clips_scored=True)
+    measured = {"ops": {**config["ops"], "clips": {"config": {"signals": ["flow", "vectors"]}}}}
+    validate_run_config(Curation(), measured, "root")

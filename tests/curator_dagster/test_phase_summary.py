@@ -22,10 +22,10 @@ def test_backfill_with_a_changed_threshold_redecides_and_computes_nothing(
     run: Run, session: Session, partitions: list[str]
 ) -> None:
     run(partitions, ["videos", "clips", "filtered_clips"])
-    run(partitions, ["filtered_clips"], filtered_clips={"motion_min": 0.001})
+    run(partitions, ["filtered_clips"], filtered_clips={"motion_min": 0.002})
     assert summary_line(session.reports[-1]) == (
         "filter: 3 partitions, 5 items: 0 reused, 5 redecided, 0 computed "
-        "because filter.motion_min changed from 0.0005 to 0.001"
+        "because filter.motion_min changed from 0.0015 to 0.002"
     )
 
 

@@ -55,6 +55,12 @@ SPAN = {
     "interlaced_share": 0.0,
     "field_order": None,
     "hdr_peak_nits": None,
+    "camera_motion": "pan",
+    "camera_speed": 0.125,
+    "camera_direction": "left",
+    "subject_motion": 0.0625,
+    "motion_class": "medium",
+    "sharpness": 96.5,
 }
 ROWS: dict[str, dict[str, Any]] = {
     "read": {"uri": "/videos/a b.mp4", "etag": "12-34", "superseded": False, "relistings": 0},
@@ -90,12 +96,12 @@ def keys(phase: str, values: dict[str, Any]) -> tuple[str, str]:
 
 EXPECTED: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "read": (("e34b0f3478b23fa90dd9", "1fb204d36adbd5e99e61"), ("e34b0f3478b23fa90dd9", "1fb204d36adbd5e99e61")),
-    "split": (("64805f8ffe24c2f791c6", "c2d11f91f3fbfe517135"), ("fd0b7b65a63e1dd05aff", "c2d11f91f3fbfe517135")),
-    "filter": (("abfbcff1d1c0cb990ec4", "1867bfd33826ee21ae37"), ("4c10d6bc5796f52d2d0b", "56079106e97d63d5f0f6")),
+    "split": (("b396c6a25ba746ed528e", "c2d11f91f3fbfe517135"), ("eb608b638533f3b71247", "c2d11f91f3fbfe517135")),
+    "filter": (("31c1dbf71bf1f014a4f7", "8a8c9a09c9d1fe5ec668"), ("12ed428712205c72723e", "129b383784457faa9f1a")),
     "embed": (("66ae868a2b7c49933706", "f812d6a9a232f0633d4b"), ("a28c6250d2d3e22bb031", "f812d6a9a232f0633d4b")),
-    "caption": (("d903d8db44fb2f6503ee", "54508d74b4e8e388bb32"), ("e42b999ebb904cec7970", "54508d74b4e8e388bb32")),
+    "caption": (("58f7e4d589ca6afd39b3", "54508d74b4e8e388bb32"), ("4d87c711f410d6a6c93b", "54508d74b4e8e388bb32")),
     "dedup": (("c6a4abf798ace40a83eb-0", "784b82ffdc60feebc995"), ("c47c3ff4a3a2727ade78-0", "784b82ffdc60feebc995")),
-    "write": (("dd9378b7ea5d1dbaa041", "01969b66b84ddaeb3532"), ("cf6f1e40c5a3fb3bc215", "f96485dac1643bd7c64a")),
+    "write": (("4a9a31086d3ae41e6181", "01969b66b84ddaeb3532"), ("859f53f49e1da3d35871", "f96485dac1643bd7c64a")),
 }
 """Row key and decision key, with the defaults and with `OTHER`.
 

@@ -45,7 +45,7 @@ def test_caption_writes_a_sentence_of_what_was_measured(tmp_path: Path, video: P
     first, second = sorted(captions(tmp_path), key=lambda row: "nothing" in row["caption"])
     assert "3-second view with steady motion" in first["caption"]
     assert "in which almost nothing moves" in second["caption"]
-    assert first["model"] == "measured:efficientnet-lite0+flow+luma"
+    assert first["model"] == "measured:efficientnet-lite0+flow+camera+luma"
     assert len(first["weights_hash"]) == 16
     assert (first["prompt_id"], first["tokens"], first["window_end_frame"]) == (None, None, 75)
 

@@ -4,11 +4,13 @@ import pytest
 
 from stages.filter.base import Filter, first_violation
 from stages.filter.column_filters import (
+    CameraFilter,
     DurationFilter,
     FormatFilter,
     InterlacedFilter,
     MotionFilter,
     MotionVectorFilter,
+    SharpnessFilter,
     SizeFilter,
 )
 from stages.filter.stage import ScoreStage
@@ -78,6 +80,36 @@ def test_motion_vector_filter_drops_what_the_thresholds_of_curator_drop(
     assert (detail is None) == is_kept
     if mean != mean:
         assert scores["motion_vectors_mean"] is None
+
+
+@pytest.mark.parametrize(
+    ("motion", "speed", "number", "detail"),
+    [
+        ("static", 0.0, 0.0, None),
+        ("pan", 0.3, 1.0, None),
+        ("mixed", 0.3, 6.0, None),
+        (None, None, None, None),
+        ("pan", 0.6, 1.0, "camera_speed must be at most 0.5 (filter.camera_speed_max), got 0.6."),
+        (
+            "shake",
+            0.1,
+            5.0,
+            "camera_motion must not be among ['shake', 'roll'] (filter.camera_rejected), got shake.",
+        ),
+    ],
+)
+def test_camera_filter_rejects_listed_motions_and_fast_ones(
+    motion: str | None, speed: float | None, number: float | None, detail: str | None
+) -> None:
+    camera = CameraFilter(["shake", "roll"], 0.5)
+    expected = ({"camera_motion": number, "camera_speed": speed}, detail)
+    assert decided([camera], camera_motion=motion, camera_speed=speed) == expected
+
+
+@pytest.mark.parametrize(("sharpness", "is_kept"), [(45.0, True), (44.9, False), (None, True)])
+def test_sharpness_filter_judges_what_split_measured(sharpness: float | None, is_kept: bool) -> None:
+    scores, detail = decided([SharpnessFilter(45.0)], sharpness=sharpness)
+    assert (scores, detail is None) == ({"sharpness": sharpness}, is_kept)
 
 
 def test_first_violation_is_the_first_in_order() -> None:

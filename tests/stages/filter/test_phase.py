@@ -82,7 +82,7 @@ def test_filter_rows_carry_the_clip_and_say_what_was_measured(tmp_path: Path, vi
     assert dict(slow["thresholds"])["motion_min"] == 0.01
     scores = dict(slow["scores"])
     assert set(scores) == {
-        *("size_width_px", "size_height_px", "duration", "motion", "black"),
+        *("size_width_px", "size_height_px", "duration", "motion", "camera_motion", "camera_speed", "black"),
         *("frozen", "letterbox", "sharpness", "exposure"),
     }
     assert scores["duration"] == 2.4
@@ -230,3 +230,11 @@ def test_building_the_phase_imports_no_codec_and_no_network(phase: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_filter_decides_again_when_other_camera_motions_are_rejected(tmp_path: Path, video: Path) -> None:
+    rows = [clip_row(video, 0, 60, camera_motion="pan", camera_speed=0.1)]
+    run(tmp_path, FilterParams(filters=["camera"], max_failed_fraction=1), rows)
+    report = run(tmp_path, FilterParams(filters=["camera"], camera_rejected=["pan"], max_failed_fraction=1), rows)
+    assert (report.redecided, report.computed) == (1, 0)
+    assert outcomes(tmp_path)[0, 60] == ("rejected", "camera")

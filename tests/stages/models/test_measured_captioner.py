@@ -1,6 +1,7 @@
 """Sentences from measurements: what is said, what is left out, and that names fit the classifier's outputs."""
 
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -11,6 +12,7 @@ from stages.models.measured_captioner import (
     MeasuredCaptioner,
     light_words,
     motion_phrase,
+    movement_phrase,
     read_vocabulary,
     seconds_text,
     subject_phrase,
@@ -20,6 +22,17 @@ from stages.params import CaptionParams
 from tests.clips import WORKER
 
 GOLDEN, LABRADOR, TENNIS_BALL, ACORN = 207, 208, 852, 988
+
+
+def moving(motion: str, speed: float, direction: str | None, *, subject: float = 0.001) -> dict[str, Any]:
+    """Columns of a clip whose camera moves."""
+    return {
+        "flow_mean": speed,
+        "camera_motion": motion,
+        "camera_speed": speed,
+        "camera_direction": direction,
+        "subject_motion": subject,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +81,25 @@ def test_subject_says_no_more_than_is_probable(probabilities: dict[int, float], 
 )
 def test_motion_names_the_flow(flow: float | None, expected: str) -> None:
     assert motion_phrase(flow) == expected
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"flow_mean": None}, ""),
+        ({"flow_mean": 0.1, "camera_motion": None}, "with steady motion"),
+        ({"flow_mean": 0.001, "camera_motion": "static"}, "in which almost nothing moves"),
+        ({"flow_mean": 0.01, "camera_motion": "static"}, "with slow motion from a still camera"),
+        ({"flow_mean": 0.1, "camera_motion": "shake"}, "with steady motion from a shaking camera"),
+        (moving("pan", 0.03, "left"), "as the camera slowly pans left"),
+        (moving("zoom", 0.1, "in", subject=0.01), "with slow motion as the camera zooms in"),
+        (moving("roll", 0.5, "ccw"), "as the camera quickly rolls counter-clockwise"),
+        (moving("mixed", 0.1, "up+out", subject=0.3), "with fast motion as the camera moves up and out"),
+        (moving("tilt", 0.1, None), "as the camera tilts to and fro"),
+    ],
+)
+def test_movement_names_what_moves_and_what_the_camera_does(columns: dict[str, Any], expected: str) -> None:
+    assert movement_phrase(columns) == expected
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ def test_every_phase_and_executor_mode_has_its_class() -> None:
         ({"split": {"signals": ["sound"]}}, "signals must be among"),
         ({"split": {"frames_fps": "fast"}}, r"split\.frames_fps: .*valid number.*got 'fast'"),
         ({"filter": {"motion_min": 2, "motion_max": 1}}, "motion_min must be at most motion_max"),
+        ({"filter": {"camera_rejected": ["shaky"]}}, "camera_rejected must be among static, pan, .*, got shaky"),
         ({"write": {"quality": 52}}, "quality must be at most 51 with encoder='h264', got 52"),
         ({"executor": {"num_workers": -1}}, r"executor\.num_workers: .*greater than or equal to 0"),
     ],

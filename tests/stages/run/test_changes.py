@@ -14,7 +14,7 @@ def made_with(params: Params, **more: Any) -> dict[str, Any]:
     ("now", "before", "expected"),
     [
         (SplitParams(threshold=0.3), SplitParams(), ["split.threshold changed from 0.4 to 0.3"]),
-        (FilterParams(motion_min=0.1), FilterParams(), ["filter.motion_min changed from 0.0005 to 0.1"]),
+        (FilterParams(motion_min=0.1), FilterParams(), ["filter.motion_min changed from 0.0015 to 0.1"]),
         (FilterParams(filters=["size", "a:B"]), FilterParams(filters=["size"]), ["filter.filters: added a:B"]),
         (
             FilterParams(filters=["size"]),
@@ -57,7 +57,7 @@ def test_changes_names_what_undoes_rows(now: Params, before: Params, expected: l
 def test_changes_of_code_and_model() -> None:
     before = made_with(SplitParams(), code_version="0", identity={"model": "a", "weights_hash": "1"})
     assert describe_changes(SplitParams(), {"model": "b", "weights_hash": "1"}, before) == [
-        "split's code changed from version 0 to 1",
+        "split's code changed from version 0 to 2",
         "split: model changed from 'a' to 'b'",
     ]
 

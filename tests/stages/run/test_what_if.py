@@ -78,7 +78,7 @@ def test_proposed_thresholds_keep_the_share(tmp_path: Path, rows: list[Row], sha
 def test_facts_limit_the_share(tmp_path: Path, rows: list[Row]) -> None:
     run(tmp_path, rows, filters=["motion", "duration"], duration_max_s=4.0)
     params = last_filter_params(str(tmp_path))
-    with pytest.raises(ParamsError, match="at most what size and duration admit, 10 of 20 clips, got"):
+    with pytest.raises(ParamsError, match="at most what size, duration, camera admit, 10 of 20 clips, got"):
         propose_thresholds(str(tmp_path), params, 0.7)
     proposed = propose_thresholds(str(tmp_path), params, 0.4)
     assert compare(str(tmp_path), params.model_copy(update=proposed)).then.clips["kept"] == 8

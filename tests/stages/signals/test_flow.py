@@ -37,7 +37,7 @@ def record(path: Path) -> tuple[Samples, int]:
     """What is measured of a video, and its frames."""
     with open_video(str(path)) as container:
         stream = video_stream(container)
-        recorder, scaler, count = FlowRecorder(stream.time_base or Fraction(1)), FrameScaler(None), 0
+        recorder, scaler, count = FlowRecorder(stream.time_base or Fraction(1)), FrameScaler(), 0
         for decoded in decode_frames(container):
             recorder.push(scaler(decoded))
             count += 1
@@ -233,7 +233,7 @@ def test_sample_times_are_those_of_every_frame_rate(rate: int) -> None:
     ("rate", "gap_ms"), [(2, 500), (12, 83), (15, 67), (24, 83), (25, 80), (30, 100), (60, 83), (120, 83)]
 )
 def test_pairs_are_a_fixed_time_apart(rate: int, gap_ms: int) -> None:
-    recorder, scaler = FlowRecorder(Fraction(1, rate)), FrameScaler(None)
+    recorder, scaler = FlowRecorder(Fraction(1, rate)), FrameScaler()
     frame = av.VideoFrame.from_ndarray(texture(1, 48, 64), format="gray")
     for index in range(2 * rate):
         recorder.push(scaler(DecodedFrame(frame, index, index, True)))

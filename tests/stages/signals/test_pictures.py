@@ -12,7 +12,7 @@ from stages.signals.fields import FieldsRecorder
 from stages.signals.peak_light import PeakLightRecorder
 from tests.stages.media.test_colour import PQ, hdr_bars
 from tests.stages.media.test_interlace import interlaced, woven
-from tests.stages.signals.test_motion import record
+from tests.stages.signals.test_vectors import record
 from tests.videos import noise_shot, write_video
 
 U, P, T, B = Fields.UNKNOWN, Fields.PROGRESSIVE, Fields.TOP_FIRST, Fields.BOTTOM_FIRST

@@ -38,9 +38,9 @@ def scene(height: int) -> NDArray[np.uint8]:
     return resized(picture, height * 16 // 9, height)
 
 
-def sharpness(frame: av.VideoFrame, *, pixel_aspect: Fraction | None = None) -> float:
-    recorder, scaler = SharpnessRecorder(Fraction(1, 25)), FrameScaler(pixel_aspect)
-    recorder.push(scaler(DecodedFrame(frame, 0, 0, True)))
+def sharpness(frame: av.VideoFrame, *, pixel_aspect: Fraction = Fraction(1)) -> float:
+    recorder, scaler = SharpnessRecorder(Fraction(1, 25)), FrameScaler()
+    recorder.push(scaler(DecodedFrame(frame, 0, 0, True, pixel_aspect=pixel_aspect)))
     return SharpnessRecorder.reduce(recorder.samples(), 0, 1)["sharpness"]
 
 
@@ -101,7 +101,7 @@ def test_sharpness_of_a_flat_picture_is_nought(shape: tuple[int, int]) -> None:
 
 
 def test_sharpness_of_a_clip_is_that_of_its_sharper_frames() -> None:
-    recorder, scaler = SharpnessRecorder(Fraction(1, 25)), FrameScaler(None)
+    recorder, scaler = SharpnessRecorder(Fraction(1, 25)), FrameScaler()
     sharp, soft = (gray(each) for each in (scene(360), blurred(scene(360), 5)))
     for index in range(100):
         recorder.push(scaler(DecodedFrame(sharp if index < 50 else soft, index, index, True)))
