@@ -7,7 +7,7 @@ CurationError
 │   ├── SourceGone               listed, but removed meanwhile; transient
 │   ├── StorageUnavailable       the store did not answer; transient
 │   ├── NoVideoStream            a container without video stream
-│   ├── CorruptStream            the bit stream breaks at a PTS
+│   ├── CorruptStream            packets do not decode, or the bit stream breaks at a PTS
 │   └── SourceChanged            the object is no longer the listed one
 ├── StorageError                 the store of the root did not answer in any try; transient
 ├── StageError                   a stage could not process one task

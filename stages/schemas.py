@@ -81,6 +81,12 @@ _CAMERA = [
     _column("motion_class", _TEXT, "still, low, medium or high, by flow_mean; null where not measured."),
     _column("sharpness", _REAL, "Widths of a strong edge in the shorter side of the picture; of the sharper frames."),
 ]
+_DAMAGE = [
+    _column("damaged_frames", _INT, "Frames that are damaged, or predicted from damaged or missing ones."),
+    _column("missing_frames", _INT, "Frames that the container promises and that do not decode."),
+    _column("damaged_share", _REAL, "Both, as a share of the frames that the clip should have."),
+    _column("sound_damaged_share", _REAL, "Share of the sound that is damaged or missing; null without sound."),
+]
 _CUT = [
     _column("method", _TEXT, "The splitter that made the clip."),
     _column("starts_at_cut", _FLAG, "The clip begins at a shot change."),
@@ -270,6 +276,7 @@ ASSETS: dict[str, AssetSchema] = {
                 *_RESTARTS,
                 *_PICTURE,
                 *_CAMERA,
+                *_DAMAGE,
             ],
             "partition",
             "video_id",
@@ -281,7 +288,7 @@ ASSETS: dict[str, AssetSchema] = {
             "a clip",
             [
                 *(*_SOURCE, *_SPAN, *_OUTCOME, *_SOURCE_FACTS, *_CUT, *_FRAMES, *_MOTION, *_SCORES, *_MEASURED),
-                *(*_RESTARTS, *_PICTURE, *_CAMERA),
+                *(*_RESTARTS, *_PICTURE, *_CAMERA, *_DAMAGE),
             ],
             "partition",
             "video_id",

@@ -10,6 +10,22 @@ from stages.tasks import Clip
 
 
 @dataclass(frozen=True)
+class DamageFilter(Filter):
+    """Share of the clip's frames, and of its sound, that are damaged or missing. Lower thresholds are stricter."""
+
+    damaged_max: float
+    sound_damaged_max: float
+
+    name = "damage"
+    columns = ("damaged_share", "sound_damaged_share")
+    limits = (Limit("damage", "damaged_max", "max"), Limit("damage_sound", "sound_damaged_max", "max"))
+
+    def score(self, clip: Clip) -> Scores:
+        """Two scores: ``damage``, and ``damage_sound``, which is None without sound."""
+        return {"damage": clip.columns["damaged_share"], "damage_sound": clip.columns["sound_damaged_share"]}
+
+
+@dataclass(frozen=True)
 class SizeFilter(Filter):
     """Width and height as displayed, in pixels. Higher thresholds are stricter."""
 

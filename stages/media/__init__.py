@@ -26,10 +26,12 @@ __all__ = [
     "FRAME_COLUMNS",
     "FRAME_KEY_COLUMNS",
     "MAX_PTS",
+    "SILENT_CODECS",
     "USUAL_PEAK_NITS",
     "ClipFile",
     "Colour",
     "CutJob",
+    "DecodeLog",
     "DecodedFrame",
     "Encoding",
     "Fields",
@@ -39,11 +41,13 @@ __all__ = [
     "LoadFramesStage",
     "NearestSampler",
     "NotCopyable",
+    "SoundLog",
     "StoreDamaged",
     "StoreFiller",
     "StoreReplaced",
     "StoreWriter",
     "UprightScaler",
+    "best_audio_stream",
     "check_encoder",
     "clip_length",
     "clip_task",
@@ -51,6 +55,7 @@ __all__ = [
     "decode_frames",
     "displayed_size",
     "encode_preview",
+    "end_with_lost",
     "evenly_spaced_indices",
     "fit",
     "frame_rate",
@@ -64,6 +69,7 @@ __all__ = [
     "read_clip_file",
     "select_preview_pts",
     "store_path",
+    "stream_damage",
     "to_deinterlace",
     "video_stream",
     "with_clip",
@@ -74,6 +80,7 @@ if TYPE_CHECKING:
     from stages.media.colour import Colour
     from stages.media.container import open_video, open_video_file, video_stream
     from stages.media.cut import ClipFile, CutJob, NotCopyable, cut_clip, read_clip_file
+    from stages.media.damage import SILENT_CODECS, DecodeLog, end_with_lost, stream_damage
     from stages.media.decode import DecodedFrame, decode_frames
     from stages.media.encode import Encoding, check_encoder
     from stages.media.frame_loader import FrameLoader
@@ -82,8 +89,9 @@ if TYPE_CHECKING:
     from stages.media.interlace import Fields, FieldsMeter, to_deinterlace
     from stages.media.preview import encode_preview, select_preview_pts
     from stages.media.probing import probe
+    from stages.media.sound_damage import SoundLog
     from stages.media.store_filler import StoreFiller
-    from stages.media.stream_choice import frame_rate
+    from stages.media.stream_choice import best_audio_stream, frame_rate
     from stages.media.tone_mapping import USUAL_PEAK_NITS, peak_of
     from stages.media.upright import UprightScaler, displayed_size, fit
 else:
@@ -93,6 +101,7 @@ else:
         colour=("Colour",),
         container=("open_video", "open_video_file", "video_stream"),
         cut=("ClipFile", "CutJob", "NotCopyable", "cut_clip", "read_clip_file"),
+        damage=("SILENT_CODECS", "DecodeLog", "end_with_lost", "stream_damage"),
         decode=("DecodedFrame", "decode_frames"),
         encode=("Encoding", "check_encoder"),
         frame_loader=("FrameLoader",),
@@ -100,9 +109,10 @@ else:
         frames=("StoreWriter",),
         interlace=("Fields", "FieldsMeter", "to_deinterlace"),
         preview=("encode_preview", "select_preview_pts"),
+        sound_damage=("SoundLog",),
         probing=("probe",),
         store_filler=("StoreFiller",),
-        stream_choice=("frame_rate",),
+        stream_choice=("best_audio_stream", "frame_rate"),
         tone_mapping=("USUAL_PEAK_NITS", "peak_of"),
         upright=("UprightScaler", "displayed_size", "fit"),
     )

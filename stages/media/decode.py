@@ -1,6 +1,5 @@
-"""Decodes frames in presentation order with exact PTS until the stream ends or breaks."""
+"""Decodes frames in presentation order with exact PTS past damage, to the end of the stream."""
 
-import contextlib
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,8 +15,11 @@ from av.video.stream import VideoStream
 from stages import heartbeat
 from stages.errors import CorruptStream
 from stages.media.container import MAX_PIXELS, video_stream
+from stages.media.damage import DecodeLog
 from stages.media.frame_times import FrameTimes, TimedFrame
+from stages.media.packet_decoder import PacketDecoder
 from stages.media.packet_times import PacketTimes, default_step
+from stages.media.sound_damage import SoundLog
 
 MAX_FILE_PASSES = 10
 """Limit of packet bytes read, in file sizes: an index of few bytes can refer to the same frames a million times."""
@@ -53,21 +55,25 @@ def decode_frames(
     num_threads: int = 1,
     export_vectors: bool = False,
     decoded_from: int | None = None,
+    log: DecodeLog | None = None,
+    sound: SoundLog | None = None,
 ) -> Iterator[DecodedFrame]:
     """Decode every frame of the video stream, see `video_stream`.
 
     Empty packets are skipped (Theora repeats a frame that way), and so are packets before the first that decodes (a
-    recording may begin in the middle of a GOP). The first fault after that ends the stream.
+    recording may begin in the middle of a GOP). Decoding goes on after a packet that does not decode.
 
     Args:
         container: from `open_video`, not yet read from.
         num_threads: decoder threads. With 1 no thread is started; with more, a fault also loses the frames in flight.
         export_vectors: export the codec's motion vectors as frame side data, where the codec has them.
         decoded_from: packets before the keyframe before this PTS are read and not decoded; indices count from there.
+        log: takes what demuxer and decoder tell of each packet and frame; `stream_damage` reads it.
+        sound: takes the packets of its stream, which are read on the way.
 
     Raises:
         NoVideoStream: the container has no video stream.
-        CorruptStream: the stream breaks or ends before its declared duration. Raised after all frames that decode.
+        CorruptStream: packets do not decode, or the stream ends before its declared duration. Raised after all frames.
     """
     stream = video_stream(container)
     context = stream.codec_context
@@ -79,12 +85,16 @@ def decode_frames(
     context.flags |= Flags.unaligned
     if export_vectors:
         context.flags2 |= Flags2.export_mvs
-    packets = PacketTimes(container, stream)
+    log = DecodeLog() if log is None else log
+    decoder = PacketDecoder(stream, log)
+    packets = PacketTimes(container, stream, sound.stream if sound is not None else None)
     times = FrameTimes(stream, packets)
-    numbering = _Numbering(stream, packets, times)
+    numbering = _Numbering(stream, packets, times, decoder)
     fault: str | None = None
     read = packets.packets() if decoded_from is None else packets.packets_from(decoded_from)
-    for item in _raw_frames(container, stream, read):
+    if sound is not None:
+        read = _pictures_alone(read, stream, sound)
+    for item in _raw_frames(container, read, decoder):
         if isinstance(item, str):
             fault = item
             break
@@ -95,6 +105,7 @@ def decode_frames(
             yield from numbering.number(times.flush())
             fault = f"time jumps from PTS {times.last} to {item.pts}"
             break
+        log.add_frame(item.pts, is_flagged=item.is_corrupt)
         yield from numbering.number(ready)
     yield from numbering.number(times.flush())
     if fault is None:
@@ -103,20 +114,26 @@ def decode_frames(
         where = "before its first frame" if times.last is None else f"after PTS {times.last}"
         message = f"The video stream breaks {where}: {fault}. Copy the file again or repair it."
         raise CorruptStream(container.name, message, times.last)
+    if log.num_refused:
+        message = (
+            f"The video stream is damaged: {log.num_refused} packets do not decode, the first at PTS "
+            f"{log.first_refused_pts}: {log.first_fault}. Copy the file again or repair it."
+        )
+        raise CorruptStream(container.name, message, times.last)
 
 
 class _Numbering:
     """Makes `DecodedFrame`s of frames in presentation order, each with the pixel aspect that holds for it."""
 
-    def __init__(self, stream: VideoStream, packets: PacketTimes, times: FrameTimes) -> None:
-        self._context = stream.codec_context
+    def __init__(self, stream: VideoStream, packets: PacketTimes, times: FrameTimes, decoder: PacketDecoder) -> None:
+        self._decoder = decoder
         self._packets = packets
         self._times = times
         self._step = default_step(stream)
         self._aspect = stream.sample_aspect_ratio or Fraction(1)
         # Where the container tells an aspect of its own, that one holds.
-        self._is_codecs = stream.sample_aspect_ratio == self._context.sample_aspect_ratio
-        self._codec_aspect = self._context.sample_aspect_ratio
+        self._is_codecs = stream.sample_aspect_ratio == decoder.sample_aspect_ratio
+        self._codec_aspect = decoder.sample_aspect_ratio
         self._num_seen = self._changes_at = 0
         self._aspects: deque[Fraction] = deque()
         self._index = 0
@@ -125,8 +142,8 @@ class _Numbering:
 
     def see(self, frame: av.VideoFrame) -> None:
         """Note the aspect of the decoder's next frame. A decoder tells a new one with the packet, frames later."""
-        if self._is_codecs and self._codec_aspect != self._context.sample_aspect_ratio:
-            self._codec_aspect = self._context.sample_aspect_ratio
+        if self._is_codecs and self._codec_aspect != self._decoder.sample_aspect_ratio:
+            self._codec_aspect = self._decoder.sample_aspect_ratio
             self._changes_at = self._packets.num_pictures - 1
         if self._is_codecs and frame.key_frame and self._num_seen >= self._changes_at:
             self._aspect = self._codec_aspect or Fraction(1)
@@ -143,12 +160,11 @@ class _Numbering:
 
 
 def _raw_frames(
-    container: InputContainer, stream: VideoStream, packets: Iterator[Packet]
+    container: InputContainer, packets: Iterator[Packet], decoder: PacketDecoder
 ) -> Iterator[av.VideoFrame | str]:
     """Frames as decoded; where the stream breaks, a last item of type str describes the fault."""
-    context = stream.codec_context
     fault: str | None = None
-    started = is_truncated = False
+    is_truncated = False
     bytes_left = MAX_FILE_PASSES * container.size
     try:
         for packet in packets:
@@ -157,26 +173,23 @@ def _raw_frames(
                 yield "its index names the same bytes again and again"
                 return
             is_truncated = packet.is_corrupt
-            try:
-                frames = context.decode(packet)
-            except FFmpegError as error:
-                fault = error.strerror or str(error)
-                if started:
-                    # The frames that the decoder still buffers have a gap where the broken frame belongs.
-                    yield fault
-                    return
-                heartbeat.beat()
-                continue
-            started = started or bool(frames)
-            yield from frames
+            yield from decoder.decode(packet)
     except FFmpegError as error:
         fault, is_truncated = error.strerror or str(error), True
-    with contextlib.suppress(FFmpegError):  # frames that the decoder still holds; behind a fault it may hold none
-        frames = context.decode(None)
-        started = started or bool(frames)
-        yield from frames
-    if is_truncated or not started:
-        yield fault or ("the last packet is cut off" if started else "no frame decodes")
+    yield from decoder.flush()
+    if not decoder.has_started:
+        yield fault or decoder.fault or "no frame decodes"
+    elif is_truncated:
+        yield fault or "the last packet is cut off"
+
+
+def _pictures_alone(packets: Iterator[Packet], video: VideoStream, sound: SoundLog) -> Iterator[Packet]:
+    """The packets of the video; those of the sound go to its log."""
+    for packet in packets:
+        if packet.stream_index == video.index:
+            yield packet
+        else:
+            sound.add(packet)
 
 
 def _truncated_packet(container: InputContainer) -> str | None:

@@ -18,7 +18,7 @@ class FilterParams(Params):
     code_version: ClassVar[str] = "2"
 
     filters: list[str] = parameter(
-        ["size", "duration", "motion", "camera", "black", "frozen", "letterbox", "sharpness", "exposure"],
+        ["damage", "size", "duration", "motion", "camera", "black", "frozen", "letterbox", "sharpness", "exposure"],
         "decision",
         "Filters that score each clip, in this order; the first that a clip fails is its reason. A filter that is new "
         "scores all clips, those that were there before keep their scores. Also "
@@ -38,6 +38,20 @@ class FilterParams(Params):
         "percentile. The others keep their filter's own.",
     )
     score_only: list[str] = parameter([], "decision", "Filters that score but never reject; 'all' for every one.")
+    damaged_max: float = parameter(
+        0.005,
+        "decision",
+        "damage: largest share of damaged or missing frames. Lower is stricter; 1 admits everything.",
+        ge=0,
+        le=1,
+    )
+    sound_damaged_max: float = parameter(
+        0.1,
+        "decision",
+        "damage: largest share of the sound that is damaged or missing. Lower is stricter; 1 admits everything.",
+        ge=0,
+        le=1,
+    )
     width_min_px: int = parameter(64, "decision", "size: least displayed width.", ge=1)
     height_min_px: int = parameter(64, "decision", "size: least displayed height.", ge=1)
     duration_min_s: float = parameter(0.0, "decision", "duration: shortest clip.", ge=0)

@@ -27,7 +27,7 @@ class SplitParams(Params):
         "fixed_stride: from the start of a clip to the start of the next; empty for clip_length_s.",
         gt=0,
     )
-    min_length_s: float = parameter(2.0, "work", "Shorter clips are not made. Higher is stricter.", ge=0)
+    min_length_s: float = parameter(2.0, "work", "Shorter clips are not made, but of damage. Higher is stricter.", ge=0)
     max_length_s: float = parameter(10.0, "work", "shots: a longer shot is shortened, see max_length_mode.", gt=0)
     max_length_mode: Literal["stride", "truncate"] = parameter(
         "stride",

@@ -12,6 +12,7 @@ from stages.errors import ParamsError, did_you_mean
 TABLE: dict[tuple[str, str], str] = {
     ("splitter", "fixed_stride"): "stages.split.fixed_stride:FixedStrideSplitter",
     ("splitter", "shots"): "stages.split.shots:ShotSplitter",
+    ("filter", "damage"): "stages.filter.column_filters:DamageFilter",
     ("filter", "size"): "stages.filter.column_filters:SizeFilter",
     ("filter", "duration"): "stages.filter.column_filters:DurationFilter",
     ("filter", "motion"): "stages.filter.column_filters:MotionFilter",

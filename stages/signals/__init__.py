@@ -12,11 +12,13 @@ from stages.signals.stored_signals import SIGNALS_FOLDER, Signals, read_signals,
 
 __all__ = [
     "SIGNALS_FOLDER",
+    "DamageRecorder",
     "FrameScaler",
     "PictureFormatRecorder",
     "Recorder",
     "Samples",
     "Signals",
+    "bounding_frames",
     "create_recorders",
     "format_changes",
     "read_signals",
@@ -27,6 +29,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from stages.signals.damage import DamageRecorder, bounding_frames
     from stages.signals.frame_pictures import FrameScaler
     from stages.signals.picture_format import PictureFormatRecorder, format_changes
     from stages.signals.recorder import Recorder
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 else:
     __getattr__ = lazy.module_getattr(
         __name__,
+        damage=("DamageRecorder", "bounding_frames"),
         frame_pictures=("FrameScaler",),
         picture_format=("PictureFormatRecorder", "format_changes"),
         recorder=("Recorder",),

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from stages.media import FieldsMeter
+from stages.signals.damage import DamageRecorder
 from stages.signals.fields import FieldsRecorder
 from stages.signals.flow import FlowRecorder
 from stages.signals.peak_light import PeakLightRecorder
@@ -21,15 +22,21 @@ RECORDERS: tuple[type[Recorder], ...] = (
     PictureFormatRecorder,
     FieldsRecorder,
     PeakLightRecorder,
+    DamageRecorder,
 )
 ALWAYS_TAKEN = frozenset(
-    {SharpnessRecorder.name, PictureFormatRecorder.name, FieldsRecorder.name, PeakLightRecorder.name}
+    each.name for each in (SharpnessRecorder, PictureFormatRecorder, FieldsRecorder, PeakLightRecorder, DamageRecorder)
 )
 """Measures that every decode takes, whatever ``split.signals`` names: cutting and writing clips needs them."""
 
 
 def create_recorders(
-    names: Sequence[str], *, time_base: Fraction, rate: Fraction | None, meter: FieldsMeter
+    names: Sequence[str],
+    *,
+    time_base: Fraction,
+    rate: Fraction | None,
+    meter: FieldsMeter,
+    damage: DamageRecorder,
 ) -> list[Recorder]:
     """A recorder for each named measure, and for those that are always taken.
 
@@ -38,12 +45,14 @@ def create_recorders(
         time_base: seconds per unit of PTS.
         rate: the stream's average frames per second; None where it is unknown.
         meter: of the stream's fields, which the frame store asks too.
+        damage: that records the damage of the decode.
     """
     recorders: list[Recorder] = [
         SharpnessRecorder(time_base),
         PictureFormatRecorder(),
         FieldsRecorder(time_base, meter),
         PeakLightRecorder(time_base),
+        damage,
     ]
     if FlowRecorder.name in names:
         recorders.append(FlowRecorder(time_base))

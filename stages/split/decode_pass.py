@@ -5,6 +5,7 @@ from array import array
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from fractions import Fraction
 from types import TracebackType
 from typing import Any, Self
@@ -20,19 +21,23 @@ from stages.media import (
     MAX_PTS,
     USUAL_PEAK_NITS,
     DecodedFrame,
+    DecodeLog,
     FieldsMeter,
+    SoundLog,
     StoreFiller,
     StoreWriter,
     UprightScaler,
+    best_audio_stream,
     decode_frames,
     displayed_size,
+    end_with_lost,
     frame_rate,
     frames_key,
     store_path,
     video_stream,
 )
 from stages.params import SplitParams
-from stages.signals import FrameScaler, Samples, Signals, create_recorders
+from stages.signals import DamageRecorder, FrameScaler, Samples, Signals, create_recorders
 from stages.split import heap
 from stages.split.splitter import Splitter
 from stages.storage import Storage
@@ -70,16 +75,21 @@ class DecodePass:
             SourceError: nothing of the source decodes.
         """
         stream = video_stream(container)
-        frames = decode_frames(container, export_vectors="vectors" in self._params.signals)
+        audio = best_audio_stream(container, stream)
+        log, sound = DecodeLog(), SoundLog(audio) if audio is not None else None
+        vectors = "vectors" in self._params.signals
+        frames = decode_frames(container, export_vectors=vectors, log=log, sound=sound)
         first = next(frames)
         size = displayed_size(first.frame, first.pixel_aspect)
         if min(size.width, size.height) < MIN_SIDE_PX:
             return _too_small(size)
         with self._store_writer(video) as writer, _SplitterThread(self._splitter) as splitter_thread:
-            collector = _FrameCollector(self._params, stream, writer, splitter_thread)
+            damage = DamageRecorder(log, stream, sound=sound)
+            collector = _FrameCollector(self._params, stream, damage, writer, splitter_thread)
             error = collector.consume(itertools.chain([first], frames))
             writer.close()
-        return collector.signals(self._splitter, error)
+        signals = collector.signals(self._splitter, error)
+        return replace(signals, end_pts=min(MAX_PTS, end_with_lost(log, int(signals.pts[-1]), signals.end_pts)))
 
     def _store_writer(self, video: Video) -> StoreWriter:
         params = self._params
@@ -100,7 +110,12 @@ class _FrameCollector:
     """Hands each frame to the frame store, the recorders and the splitter. Its memory grows by some bytes a frame."""
 
     def __init__(
-        self, params: SplitParams, stream: VideoStream, writer: StoreWriter, splitter_thread: "_SplitterThread"
+        self,
+        params: SplitParams,
+        stream: VideoStream,
+        damage: DamageRecorder,
+        writer: StoreWriter,
+        splitter_thread: "_SplitterThread",
     ) -> None:
         self._time_base = stream.time_base or Fraction(1)
         self._rate = frame_rate(stream)
@@ -108,7 +123,9 @@ class _FrameCollector:
         self._store = StoreFiller(writer.add, params.frames_fps, self._time_base, meter=meter)
         self._splitter_thread = splitter_thread
         self._frame_scaler = FrameScaler()
-        self._recorders = create_recorders(params.signals, time_base=self._time_base, rate=self._rate, meter=meter)
+        self._recorders = create_recorders(
+            params.signals, time_base=self._time_base, rate=self._rate, meter=meter, damage=damage
+        )
         self._previous: DecodedFrame | None = None
         self._pts = array("q")
         self._keyframes = array("q")

@@ -12,8 +12,10 @@ from stages.errors import Reason
 from stages.media import frames_key, open_video
 from stages.params import SplitParams
 from stages.signals import (
+    DamageRecorder,
     PictureFormatRecorder,
     Signals,
+    bounding_frames,
     format_changes,
     read_signals,
     recorder_versions,
@@ -22,6 +24,7 @@ from stages.signals import (
     write_signals,
 )
 from stages.split import heap
+from stages.split.damage_bounds import bound_at_damage
 from stages.split.decode_pass import SPLITTER_MEASURE, DecodePass
 from stages.split.rows import make_clip, shared_columns
 from stages.split.spans import Piece, Timeline, divide_pieces
@@ -90,7 +93,14 @@ class VideoCutter:
         pts, keyframes = (array("q", each.astype(np.int64).tobytes()) for each in (signals.pts, signals.keyframes))
         breaks = format_changes(signals.samples[PictureFormatRecorder.name])
         timeline = Timeline(pts, signals.end_pts, signals.time_base, keyframes, breaks)
-        pieces = divide_pieces(self._splitter.pieces(timeline), timeline, min_length_s=self._params.min_length_s)
+        min_length_s = self._params.min_length_s
+        pieces = bound_at_damage(
+            divide_pieces(self._splitter.pieces(timeline), timeline, min_length_s=min_length_s),
+            timeline,
+            bounding_frames(signals.samples[DamageRecorder.name]),
+            min_length_s=min_length_s,
+            boundaries=self._splitter.boundaries(timeline),
+        )
         shared = {**shared_columns(video, self._params, len(timeline)), "signals_key": key}
         clips = [_clip(video, piece, timeline, signals, shared) for piece in self._limited(pieces)]
         if not clips:

@@ -127,7 +127,9 @@ class ClipWriter:
             uri=uri,
             span=clip.span,
             num_frames=clip.num_frames,
-            at_keyframes=bool(columns["start_is_keyframe"] and columns["end_is_keyframe"]),
+            # Packets of damage are not copied: the file must decode without an error.
+            at_keyframes=bool(columns["start_is_keyframe"] and columns["end_is_keyframe"])
+            and not columns["damaged_share"],
             mode=self._params.mode,
             encoding=replace(self._encoding, peak_nits=columns["hdr_peak_nits"]),
             copied_codecs=frozenset([self._encoding.codec]) if self._is_of_one_kind else None,

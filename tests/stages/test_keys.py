@@ -61,6 +61,10 @@ SPAN = {
     "subject_motion": 0.0625,
     "motion_class": "medium",
     "sharpness": 96.5,
+    "damaged_frames": 0,
+    "missing_frames": 0,
+    "damaged_share": 0.0,
+    "sound_damaged_share": None,
 }
 ROWS: dict[str, dict[str, Any]] = {
     "read": {"uri": "/videos/a b.mp4", "etag": "12-34", "superseded": False, "relistings": 0},

@@ -82,7 +82,17 @@ def test_filter_rows_carry_the_clip_and_say_what_was_measured(tmp_path: Path, vi
     assert dict(slow["thresholds"])["motion_min"] == 0.01
     scores = dict(slow["scores"])
     assert set(scores) == {
-        *("size_width_px", "size_height_px", "duration", "motion", "camera_motion", "camera_speed", "black"),
+        *(
+            "damage",
+            "damage_sound",
+            "size_width_px",
+            "size_height_px",
+            "duration",
+            "motion",
+            "camera_motion",
+            "camera_speed",
+            "black",
+        ),
         *("frozen", "letterbox", "sharpness", "exposure"),
     }
     assert scores["duration"] == 2.4

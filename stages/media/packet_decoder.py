@@ -1,0 +1,116 @@
+"""Decodes packet by packet and goes on after those that do not decode; keeps what was told of each."""
+
+from fractions import Fraction
+from typing import Any, cast
+
+import av
+from av.codec import Codec
+from av.error import FFmpegError
+from av.packet import Packet
+from av.sidedata.sidedata import SideDataContainer
+from av.video.codeccontext import VideoCodecContext
+from av.video.stream import VideoStream
+
+from stages import heartbeat
+from stages.media.damage import DecodeLog
+
+MAX_SKIPPED_VOP_BYTES = 16
+"""An MPEG-4 packet of so few bytes may say that the last frame is shown again; it gives no frame."""
+STRICT_DECODERS = {"vp9": ("libvpx-vp9", {}), "hevc": ("hevc", {"err_detect": "explode"})}
+"""Decoders, with options, that refuse damaged frames where FFmpeg's own or its defaults show them and say nothing. Of
+whole streams they give the same pictures."""
+MAX_FIRST_PACKETS = 64
+"""No codec holds back the first frame for so many packets."""
+
+
+class PacketDecoder:
+    """Decodes the packets of a stream, in file order.
+
+    Attributes:
+        has_started: a frame has decoded.
+        fault: why the last refused packet was refused; None where none was.
+    """
+
+    def __init__(self, stream: VideoStream, log: DecodeLog) -> None:
+        self._own = self._context = stream.codec_context
+        self._codec = self._context.codec.canonical_name
+        self._log = log
+        self._first_packets: list[Packet] = []
+        self.has_started = False
+        self.fault: str | None = None
+
+    @property
+    def sample_aspect_ratio(self) -> Fraction | None:
+        """Pixel aspect by the newest header that the decoder has read."""
+        return self._context.sample_aspect_ratio
+
+    def decode(self, packet: Packet) -> list[av.VideoFrame]:
+        """The frames that the packet releases, none where it does not decode. The log has the packet afterwards."""
+        refused: str | None = None
+        frames: list[av.VideoFrame] = []
+        try:
+            frames = self._decode(packet)
+        except FFmpegError as error:
+            self.fault = refused = error.strerror or str(error)
+            heartbeat.beat()
+        self._log.add_packet(
+            packet.pts,
+            packet.dts,
+            is_key=packet.is_keyframe,
+            is_flagged=packet.is_corrupt,
+            is_optional=packet.is_discard or (self._codec == "mpeg4" and packet.size <= MAX_SKIPPED_VOP_BYTES),
+            # A recording may begin in the middle of a GOP: what cannot be decoded before the first frame is no damage.
+            refused=refused if self.has_started else None,
+        )
+        self.has_started = self.has_started or bool(frames)
+        return frames
+
+    def flush(self) -> list[av.VideoFrame]:
+        """The frames that the decoder still holds."""
+        try:
+            frames = self._context.decode(None)
+        except FFmpegError:
+            return []
+        self.has_started = self.has_started or bool(frames)
+        return frames
+
+    def _decode(self, packet: Packet) -> list[av.VideoFrame]:
+        if not self.has_started and self._codec in STRICT_DECODERS and len(self._first_packets) < MAX_FIRST_PACKETS:
+            self._first_packets.append(packet)
+        frames = self._context.decode(packet)
+        if frames and self._first_packets:
+            frames = self._change_to_strict(frames)
+            self._first_packets = []
+        if self._context.codec.name != self._own.codec.name:
+            for frame in frames:
+                frame.key_frame = packet.is_keyframe  # type: ignore[assignment] - stub; libvpx does not say
+        return frames
+
+    def _change_to_strict(self, frames: list[av.VideoFrame]) -> list[av.VideoFrame]:
+        """Take the strict decoder from the first packet on, where this FFmpeg has it; the first frames from it.
+
+        A stream keeps its own decoder where that alone tells what the container says of the frames (a display matrix,
+        the light of HDR, colours), and where the strict decoder refuses one of the first packets, which decode.
+        """
+        name, options = STRICT_DECODERS[self._codec]
+        if name not in av.codecs_available:
+            return frames
+        strict = cast(VideoCodecContext, Codec(name, "r").create())
+        strict.flags, strict.flags2 = self._own.flags, self._own.flags2
+        strict.thread_count, strict.thread_type = self._own.thread_count, self._own.thread_type
+        strict.options, strict.extradata = {**self._own.options, **options}, self._own.extradata
+        try:
+            found = [frame for packet in self._first_packets for frame in strict.decode(packet)]
+        except FFmpegError:
+            return frames
+        if [_facts(each) for each in found] != [_facts(each) for each in frames]:
+            return frames
+        self._context = strict
+        return found
+
+
+def _facts(frame: av.VideoFrame) -> tuple[Any, ...]:
+    """What a frame says of itself beside its picture."""
+    colours = (frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc)
+    side_data = sorted(str(each.type) for each in SideDataContainer(frame))  # type: ignore[call-arg] - stub
+    return (frame.pts, frame.width, frame.height, frame.format.name, *colours, *side_data)

@@ -1,0 +1,60 @@
+"""Which parts of the sound are damaged or missing, as its packets and its decoder tell."""
+
+from array import array
+
+import numpy as np
+from av.audio.stream import AudioStream
+from av.error import FFmpegError
+from av.packet import Packet
+from numpy.typing import NDArray
+
+MIN_GAP_S = 0.01
+"""A shorter gap between packets is none: containers round times to a millisecond, and some to more."""
+
+Seconds = NDArray[np.float64]
+
+
+class SoundLog:
+    """Decodes the packets of one audio stream, and keeps of each when it is heard and whether it is damaged.
+
+    Args:
+        stream: of the container whose video is decoded.
+    """
+
+    def __init__(self, stream: AudioStream) -> None:
+        self.stream = stream
+        self._starts, self._lengths, self._damaged = array("d"), array("d"), array("b")
+        self._has_decoded = False
+
+    def add(self, packet: Packet) -> None:
+        """Add the next packet. The first ones may lack what a decoder needs, and count as whole."""
+        if not packet.size or packet.pts is None:
+            return
+        is_damaged = packet.is_corrupt
+        try:
+            self._has_decoded = bool(self.stream.codec_context.decode(packet)) or self._has_decoded
+        except FFmpegError:
+            is_damaged = is_damaged or self._has_decoded
+        self._starts.append(float(packet.pts * packet.time_base))
+        self._lengths.append(float((packet.duration or 0) * packet.time_base))
+        self._damaged.append(is_damaged)
+
+    def lost_s(self, edges_s: Seconds) -> tuple[Seconds, Seconds]:
+        """Damaged or missing sound, and all sound that there should be, between each time and the next, in seconds.
+
+        Before its first packet and after its last, a stream has no sound.
+        """
+        if not self._starts:
+            return np.zeros(len(edges_s) - 1), np.zeros(len(edges_s) - 1)
+        order = np.argsort(np.array(self._starts), kind="stable")
+        starts, lengths = np.array(self._starts)[order], np.array(self._lengths)[order]
+        is_damaged = np.array(self._damaged, np.bool_)[order]
+        following = np.append(starts[1:], starts[-1] + lengths[-1])
+        ends = np.where(lengths > 0, np.minimum(starts + lengths, following), following)
+        is_gap = following - ends > MIN_GAP_S
+        lost = np.where(is_damaged, ends - starts, 0) + np.where(is_gap, following - ends, 0)
+        # Within a packet with the gap behind it, the loss is spread evenly.
+        times = np.append(starts, following[-1])
+        total = np.concatenate([[0.0], np.cumsum(lost)])
+        present = np.diff(np.clip(edges_s, times[0], times[-1]))
+        return np.diff(np.interp(edges_s, times, total)), present

@@ -1,0 +1,152 @@
+"""What packets and frames tell of damage: which frames are damaged, which are missing."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stages.media.damage import DecodeLog, StreamDamage, end_with_lost, stream_damage
+
+# Decoding order of GOPs as x264 makes them: each group is an anchor and the B-frames that are shown before it.
+#         K0 P4 B2 B1 B3 P8 B6 B5 B7 K9 P13 ...
+ORDER = [0, 4, 2, 1, 3, 8, 6, 5, 7, 9, 13, 11, 10, 12, 17, 15, 14, 16]
+KEYS = {0, 9}
+STEP = 512
+
+
+def told(
+    order: Iterable[int] = ORDER,
+    *,
+    lost: Iterable[int] = (),
+    codec: str = "h264",
+    keys: Iterable[int] = KEYS,
+    shown: Iterable[int] | None = None,
+    packets: dict[int, dict[str, Any]] | None = None,
+    flagged: Iterable[int] = (),
+    is_dts_exact: bool = True,
+) -> StreamDamage:
+    """The damage of a stream whose frames are named by their place; `lost` ones are not in the file."""
+    log, order = DecodeLog(), list(order)
+    facts = packets or {}
+    for place, frame in enumerate(order):
+        if frame not in set(lost):
+            log.add_packet(STEP * frame, STEP * (place - 2), is_key=frame in keys, **facts.get(frame, {}))
+    for frame in sorted(order) if shown is None else shown:
+        if frame not in set(lost) and not (facts.get(frame, {}).get("refused") and shown is None):
+            log.add_frame(STEP * frame, is_flagged=frame in set(flagged))
+    return stream_damage(log, codec=codec, is_dts_exact=is_dts_exact)
+
+
+def damaged(found: StreamDamage) -> list[int]:
+    return np.flatnonzero(found.damaged).tolist()
+
+
+def test_a_whole_stream_has_no_damage() -> None:
+    found = told()
+    assert damaged(found) == []
+    assert found.missing.tolist() == [0] * 18
+
+
+def test_nothing_is_told_of_no_frames() -> None:
+    assert len(stream_damage(DecodeLog(), codec="h264", is_dts_exact=True).damaged) == 0
+
+
+def test_a_refused_anchor_damages_all_after_it_up_to_the_keyframe() -> None:
+    found = told(packets={4: {"refused": "Invalid data"}})
+    # Shown are 0 1 2 3 5 ...: frames 1 to 3 and 5 to 8 are decoded after frame 4.
+    assert damaged(found) == [1, 2, 3, 4, 5, 6, 7]
+    assert np.flatnonzero(found.missing).tolist() == [3]
+
+
+def test_a_refused_b_frame_damages_its_group_alone() -> None:
+    found = told(packets={6: {"refused": "Invalid data"}})
+    assert (damaged(found), np.flatnonzero(found.missing).tolist()) == ([5, 6], [5]), "frames 5 and 7"
+
+
+def test_a_lost_anchor_and_a_lost_b_frame_are_told_apart_by_decoding_times() -> None:
+    anchor, b_frame = told(lost=[13]), told(lost=[11])
+    assert damaged(anchor) == [10, 11, 12, 13, 14, 15, 16], "10 to 12 and 14 to 17"
+    assert damaged(b_frame) == [10, 11], "10 and 12"
+    assert (anchor.missing[12], b_frame.missing[10]) == (1, 1)
+
+
+def test_without_decoding_times_a_lost_frame_counts_as_an_anchor() -> None:
+    assert set(damaged(told(lost=[11], is_dts_exact=False))) >= {10, 11, 12, 13, 14, 15, 16}
+
+
+def test_a_lost_keyframe_damages_its_group() -> None:
+    found = told([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15], lost=[6], keys={0, 6, 12})
+    assert damaged(found) == [6, 7, 8, 9, 10]
+    assert found.missing[5] == 1
+
+
+def test_a_flag_of_the_demuxer_holds_for_the_next_packet_too() -> None:
+    flagged = {7: {"is_flagged": True}}
+    assert damaged(told(range(20), keys={0, 10}, packets=flagged)) == [7, 8, 9]
+    assert damaged(told(range(20), keys={0, 8}, packets=flagged, codec="hevc")) == list(range(7, 20))
+
+
+def test_joined_recordings_are_whole_where_the_decoder_tells_of_nothing() -> None:
+    joint = {9: {"is_flagged": True}}
+    assert damaged(told(range(20), keys={0, 10}, packets=joint)) == []
+    assert damaged(told(range(20), keys={0, 10}, packets=joint, flagged=[10])) == list(range(9, 20))
+
+
+def test_a_flag_of_the_decoder_holds_from_its_frame_on() -> None:
+    assert damaged(told(range(20), keys={0, 10}, flagged=[7])) == [7, 8, 9]
+
+
+def test_leading_frames_of_an_open_gop_hang_on_the_gop_before() -> None:
+    # K8 is decoded before frames 6 and 7, which are predicted from frame 5 too.
+    order = [0, 1, 2, 3, 4, 5, 8, 6, 7, 9, 10, 11]
+    assert damaged(told(order, keys={0, 8}, flagged=[4])) == [4, 5, 6, 7]
+
+
+def test_av1_shows_damage_before_it_refuses_a_packet() -> None:
+    refused = {45: {"refused": "Invalid data"}}
+    assert damaged(told(range(50), keys={0, 30}, packets=refused, codec="av1")) == list(range(30, 49))
+    assert damaged(told(range(50), keys={0}, packets=refused, codec="av1"))[0] == 13, "32 packets before at most"
+    assert damaged(told(range(50), keys={0, 30}, packets=refused)) == list(range(45, 49))
+
+
+def test_frames_out_of_order_are_damaged_where_something_is_lost() -> None:
+    shown = [0, 1, 2, 3, 6, 4, 5, 7, 8, 9, 10]
+    assert damaged(told(range(11), keys={0}, shown=shown)) == []
+    assert damaged(told(range(11), keys={0}, shown=shown, flagged=[9])) == [5, 6, 9, 10]
+
+
+def test_variable_rates_miss_nothing() -> None:
+    times = np.cumsum(np.random.default_rng(1).integers(1, 4, 100)).tolist()
+    found = told(times, keys={times[0]})
+    assert (damaged(found), int(found.missing.sum())) == ([], 0)
+
+
+def test_a_packet_that_may_give_no_frame_is_not_missed() -> None:
+    order = [0, 1, 2, 4, 5, 7, 8, 10, 13, 14, 15, 20, 22, 23, 24]
+    skipped = told(order, keys={0}, packets={10: {"is_optional": True}}, shown=[each for each in order if each != 10])
+    assert int(skipped.missing.sum()) == 0
+    assert int(told(order, keys={0}, shown=[each for each in order if each != 10]).missing.sum()) == 1
+
+
+def test_frames_without_pts_follow_packets_in_order() -> None:
+    log = DecodeLog()
+    for frame in range(20):
+        log.add_packet(None, None, is_key=frame in (0, 10), refused="Invalid data" if frame == 5 else None)
+        if frame != 5:
+            log.add_frame(None)
+    found = stream_damage(log, codec="mpeg4", is_dts_exact=True)
+    assert (damaged(found), int(found.missing.sum())) == ([5, 6, 7, 8], 0)
+    assert (log.num_refused, log.first_refused_pts, log.first_fault) == (1, None, "Invalid data")
+
+
+@pytest.mark.parametrize(("far", "end"), [(0, 23 * STEP), (1 << 40, 23 * STEP)])
+def test_a_stream_ends_with_its_lost_frames(far: int, end: int) -> None:
+    log = DecodeLog()
+    for frame in range(23):
+        pts = STEP * frame + far * (frame == 22)
+        log.add_packet(pts, STEP * frame, is_key=frame == 0, refused="Invalid data" if frame > 19 else None)
+        if frame <= 19:
+            log.add_frame(STEP * frame)
+    assert end_with_lost(log, 19 * STEP, 20 * STEP) == end, "not where a damaged time points to"
+    assert stream_damage(log, codec="vp9", is_dts_exact=True).missing[19] >= 3
