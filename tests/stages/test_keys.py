@@ -101,11 +101,11 @@ def keys(phase: str, values: dict[str, Any]) -> tuple[str, str]:
 EXPECTED: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "read": (("e34b0f3478b23fa90dd9", "1fb204d36adbd5e99e61"), ("e34b0f3478b23fa90dd9", "1fb204d36adbd5e99e61")),
     "split": (("b396c6a25ba746ed528e", "c2d11f91f3fbfe517135"), ("eb608b638533f3b71247", "c2d11f91f3fbfe517135")),
-    "filter": (("31c1dbf71bf1f014a4f7", "8a8c9a09c9d1fe5ec668"), ("12ed428712205c72723e", "129b383784457faa9f1a")),
+    "filter": (("bf06a814714fa8bf6f30", "e6073dd8d4177e3327a8"), ("be6f4969ce95a1333524", "5686603a5cc09d026331")),
     "embed": (("66ae868a2b7c49933706", "f812d6a9a232f0633d4b"), ("a28c6250d2d3e22bb031", "f812d6a9a232f0633d4b")),
     "caption": (("58f7e4d589ca6afd39b3", "54508d74b4e8e388bb32"), ("4d87c711f410d6a6c93b", "54508d74b4e8e388bb32")),
     "dedup": (("c6a4abf798ace40a83eb-0", "784b82ffdc60feebc995"), ("c47c3ff4a3a2727ade78-0", "784b82ffdc60feebc995")),
-    "write": (("4a9a31086d3ae41e6181", "01969b66b84ddaeb3532"), ("859f53f49e1da3d35871", "f96485dac1643bd7c64a")),
+    "write": (("f80ca4946c75033b1051", "01969b66b84ddaeb3532"), ("6038e3467d7730bff50f", "f96485dac1643bd7c64a")),
 }
 """Row key and decision key, with the defaults and with `OTHER`.
 
