@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from stages.errors import CorruptStream, StageError, StorageUnavailable
 from stages.media.audio import SoundNotCopyable, add_audio, add_encoded_audio, add_no_audio
 from stages.media.colour import HDR_TRANSFERS
+from stages.media.constant_rate import at_constant_rate, span_at_rate
 from stages.media.container import open_video, video_stream
 from stages.media.decode import DecodedFrame, decode_frames
 from stages.media.deinterlacing import deinterlaced
@@ -162,6 +163,8 @@ def _copy(job: CutJob, target: str) -> ClipFile:
         raise NotCopyable("A copied span must begin at a keyframe and end before one or with the stream.")
     if job.deinterlace is not None:
         raise NotCopyable("A copied clip must be progressive, and this one is interlaced. Set write.deinterlace=never.")
+    if job.encoding.normalizes:
+        raise NotCopyable("A copied clip has the size and rate of its source; write.height_px or fps ask for others.")
     _check_copied_codec(job)
     failure: Exception | None = None
     for add_audio_stream in (_add_copied_audio(job), add_encoded_audio):
@@ -263,15 +266,25 @@ def _encode_from(start: int | None, add_audio_stream: AddAudio, job: CutJob, tar
         frames = _span_frames(decode_frames(source, decoded_from=decoded_from), job.span, job.num_frames)
         if job.deinterlace is not None:
             frames = deinterlaced(frames, job.deinterlace)
+        span, num_frames, fps = job.span, job.num_frames, job.encoding.fps
+        if fps is not None:
+            frames, span = at_constant_rate(frames, span, fps), span_at_rate(span, fps)
+            num_frames = span.end_pts
         first = list(islice(frames, 2))
-        is_constant = _is_constant_rate(stream, job, [decoded.pts for decoded in first])
+        is_constant = fps is not None or _is_constant_rate(stream, job, [decoded.pts for decoded in first])
         encoder = Encoder(
-            output, stream, job.encoding, first=first[0], num_frames=job.num_frames, is_constant_rate=is_constant
+            output,
+            stream,
+            job.encoding,
+            first=first[0],
+            num_frames=num_frames,
+            time_base=span.time_base,
+            is_constant_rate=is_constant,
         )
-        video = encoder.packets(chain(first, frames), job.span)
+        video = encoder.packets(chain(first, frames), span)
         audio = add_audio_stream(sound, output)
         _mux(output, "encode", sound.method, video, audio)
-        return ClipFile("encode", encoder.codec, job.num_frames, sound.method)
+        return ClipFile("encode", encoder.codec, num_frames, sound.method)
 
 
 def _is_constant_rate(stream: VideoStream, job: CutJob, first_pts: list[int]) -> bool:

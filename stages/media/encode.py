@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import cast
 
-import av
 from av.codec import Codec
 from av.container import OutputContainer
 from av.error import FFmpegError
@@ -19,7 +18,7 @@ from av.video.stream import VideoStream
 
 from stages.errors import ParamsError
 from stages.media.decode import DecodedFrame
-from stages.media.encoder_pictures import HDR_FORMAT, SDR_FORMAT, EncoderPictures
+from stages.media.encoder_pictures import HDR_FORMAT, SDR_FORMAT, EncoderPictures, TargetSize
 from stages.media.hdr_metadata import x265_hdr_parameters
 from stages.media.stream_choice import frame_rate
 from stages.tasks import Span
@@ -47,12 +46,21 @@ class Encoding:
         quality: constant rate factor; lower gives better quality and larger files.
         keeps_hdr: HDR is encoded as HEVC of 10 bit, whatever the name; else it is tone-mapped.
         peak_nits: of the HDR clip that is tone-mapped; None where it was not measured.
+        target: width and height in square pixels, see `EncoderPictures`.
+        fps: constant frames a second; None for the times of the source.
     """
 
     name: str
     quality: int
     keeps_hdr: bool = False
     peak_nits: float | None = None
+    target: TargetSize = (None, None)
+    fps: Fraction | None = None
+
+    @property
+    def normalizes(self) -> bool:
+        """True where size or rate are not those of the source, so that nothing is copied."""
+        return self.target != (None, None) or self.fps is not None
 
     @property
     def codec(self) -> str:
@@ -116,6 +124,7 @@ class Encoder:
         encoding: encoder and quality.
         first: a frame of the span; its size, orientation and colour are those of all.
         num_frames: that will be encoded.
+        time_base: of the frames' times, in seconds.
         is_constant_rate: false if frames differ in length. An MP4 stores the length of the packet that comes last in
             the file; with B-frames that is not the last frame's, which only matters where lengths differ.
     """
@@ -128,9 +137,16 @@ class Encoder:
         *,
         first: DecodedFrame,
         num_frames: int,
+        time_base: Fraction,
         is_constant_rate: bool = True,
     ) -> None:
-        self._pictures = EncoderPictures(first.frame, keeps_hdr=encoding.keeps_hdr, peak_nits=encoding.peak_nits)
+        self._pictures = EncoderPictures(
+            first.frame,
+            first.pixel_aspect,
+            target=encoding.target,
+            keeps_hdr=encoding.keeps_hdr,
+            peak_nits=encoding.peak_nits,
+        )
         colour = self._pictures.colour
         if colour.pixel_format == HDR_FORMAT:
             encoding = replace(encoding, name="hevc")
@@ -140,17 +156,16 @@ class Encoder:
             options["x265-params"] += x265_hdr_parameters(first.frame) + ("" if has_b_frames else ":bframes=0")
         elif not has_b_frames:
             options |= encoding.options_without_b_frames
-        rate = frame_rate(source) or DEFAULT_RATE
+        rate = encoding.fps or frame_rate(source) or DEFAULT_RATE
         declared_rate = rate.limit_denominator(MAX_RATE_DENOMINATOR)
         track = output.add_stream(_ENCODERS[encoding.name], rate=declared_rate, options=options)
         self._track = cast(VideoStream, track)  # add_stream's type is exact only for encoder names in its stub
         context = self._track.codec_context
         if encoding.name == "hevc":
             context.codec_tag = "hvc1"  # with hev1, FFmpeg's default, Safari and QuickTime play nothing
-        context.pix_fmt, context.time_base = colour.pixel_format, source.time_base or Fraction(1, av.time_base)
+        context.pix_fmt, context.time_base = colour.pixel_format, time_base
         context.width, context.height = self._pictures.size.width, self._pictures.size.height
-        aspect = first.pixel_aspect
-        context.sample_aspect_ratio = 1 / aspect if self._pictures.transposes else aspect
+        context.sample_aspect_ratio = self._pictures.pixel_aspect
         # With more threads the bytes would depend on the number of cores.
         context.thread_count = 1
         context.color_range = ColorRange.MPEG

@@ -1,6 +1,7 @@
 """Decoded frames as an encoder takes them: upright, 4:2:0, of even width and height, in one colour."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Self
 
 import av
@@ -12,9 +13,11 @@ from numpy.typing import NDArray
 from stages.media.colour import SCALER_MATRICES, Colour
 from stages.media.orientation import Orientation
 from stages.media.tone_mapping import USUAL_PEAK_NITS
-from stages.media.upright import UprightScaler
+from stages.media.upright import UprightScaler, displayed_size
 from stages.tasks import Size
 
+TargetSize = tuple[int | None, int | None]
+"""Width and height that are wanted, in square pixels."""
 SDR_FORMAT = "yuv420p"
 HDR_FORMAT = "yuv420p10le"
 _INTERPOLATION = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
@@ -59,22 +62,33 @@ class EncoderPictures:
 
     Args:
         first: a frame of the stream; its size and colour are those of all.
+        pixel_aspect: of the stream, width by height.
+        target: width and height that are wanted, each None where it follows from the other; with both None, those of
+            the stream.
         keeps_hdr: HDR stays HDR, of 10 bit.
         peak_nits: of HDR that is tone-mapped, see `tone_mapping`; None where it was not measured.
 
     Attributes:
-        size: of the pictures. An odd side is scaled up by one pixel, so that none is cropped.
-        transposes: width and height of the stream change places.
+        size: of the pictures. Where none is wanted, an odd side is scaled up by one pixel, so that none is cropped.
+        pixel_aspect: of the pictures, width by height.
         colour: of the pictures.
     """
 
-    def __init__(self, first: av.VideoFrame, *, keeps_hdr: bool, peak_nits: float | None) -> None:
-        width, height = first.width + first.width % 2, first.height + first.height % 2
-        self.transposes = Orientation.of(first).transpose
-        self.size = Size(height, width) if self.transposes else Size(width, height)
+    def __init__(
+        self,
+        first: av.VideoFrame,
+        pixel_aspect: Fraction,
+        *,
+        target: TargetSize = (None, None),
+        keeps_hdr: bool,
+        peak_nits: float | None,
+    ) -> None:
+        self._scaled, self.size = _sizes(first, pixel_aspect, target)
+        turned_aspect = 1 / pixel_aspect if Orientation.of(first).transpose else pixel_aspect
+        self.pixel_aspect = turned_aspect if target == (None, None) else Fraction(1)
         self.colour = EncodedColour.of(first, keeps_hdr=keeps_hdr)
         self._keeps_hdr = keeps_hdr
-        self._tone_mapper = UprightScaler(self.size, peak_nits=peak_nits or USUAL_PEAK_NITS)
+        self._tone_mapper = UprightScaler(self._scaled, peak_nits=peak_nits or USUAL_PEAK_NITS)
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
@@ -83,7 +97,7 @@ class EncoderPictures:
         if colour.is_hdr and not self._keeps_hdr:
             frame = av.VideoFrame.from_ndarray(self._tone_mapper(frame), format="rgb24")
             colour, orientation = Colour.of(frame), Orientation()
-        width, height = self.size.width, self.size.height
+        width, height = self._scaled.width, self._scaled.height
         if orientation.transpose:
             width, height = height, width
         # swscale makes chroma half a level too large where it converts the range of 8 bit.
@@ -101,12 +115,35 @@ class EncoderPictures:
             interpolation=_INTERPOLATION,
             threads=1,
         )
-        if orientation == Orientation() and not converts_range:
+        if orientation == Orientation() and not converts_range and self._scaled == self.size:
             return scaled
         planes = _planes(scaled)
         if converts_range:
             planes = [cv2.LUT(plane, table) for plane, table in zip(planes, (_LUMA, _CHROMA, _CHROMA), strict=True)]
-        return _joined([orientation.apply(plane) for plane in planes], self.colour.pixel_format)
+        upright = [orientation.apply(plane) for plane in planes]
+        return _joined(_middle(upright, self._scaled, self.size), self.colour.pixel_format)
+
+
+def _sizes(first: av.VideoFrame, pixel_aspect: Fraction, target: TargetSize) -> tuple[Size, Size]:
+    """Size to scale to, and size of the middle part that is wanted of it; both even."""
+    if target == (None, None):
+        width, height = first.width + first.width % 2, first.height + first.height % 2
+        size = Size(height, width) if Orientation.of(first).transpose else Size(width, height)
+        return size, size
+    shown = displayed_size(first, pixel_aspect)
+    width, height = target
+    scale = max(Fraction(side, own) for side, own in ((width, shown.width), (height, shown.height)) if side)
+    scaled = Size(*(max(2, 2 * round(own * scale / 2)) for own in (shown.width, shown.height)))
+    return scaled, Size(width or scaled.width, height or scaled.height)
+
+
+def _middle(planes: list[NDArray[Any]], scaled: Size, size: Size) -> list[NDArray[Any]]:
+    """The middle of luma and chroma, at even positions of luma."""
+    left, top = (scaled.width - size.width) // 4 * 2, (scaled.height - size.height) // 4 * 2
+    return [
+        plane[top // step : (top + size.height) // step, left // step : (left + size.width) // step]
+        for plane, step in zip(planes, (1, 2, 2), strict=True)
+    ]
 
 
 _LEVELS = np.arange(256)

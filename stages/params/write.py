@@ -38,6 +38,30 @@ class WriteParams(Params):
         "work",
         "Every clip has the codec and pixel format of the encoder, and AAC: only clips that have them are copied.",
     )
+    height_px: int | None = parameter(
+        None,
+        "work",
+        "Height of every clip, even, in square pixels; the width follows, or is width_px. All clips are then encoded. "
+        "Empty for that of the source.",
+        ge=16,
+        le=8192,
+    )
+    width_px: int | None = parameter(
+        None,
+        "work",
+        "Width of every clip, likewise. With height_px too, what is too wide or too high is cut off, on both sides "
+        "alike.",
+        ge=16,
+        le=8192,
+    )
+    fps: float | None = parameter(
+        None,
+        "work",
+        "Frames a second of every clip, at a constant rate: frames are repeated or left out. All clips are then "
+        "encoded. Empty for the times of the source.",
+        gt=0,
+        le=240,
+    )
     hdr: Literal["tonemap", "keep"] = parameter(
         "tonemap",
         "work",
@@ -62,6 +86,10 @@ class WriteParams(Params):
             raise ValueError(
                 f"quality must be at most {MAX_H264_QUALITY} with encoder={self.encoder!r}, got {self.quality}"
             )
+        if odd := [name for name in ("width_px", "height_px") if (getattr(self, name) or 0) % 2]:
+            raise ValueError(f"{odd[0]} must be even, as 4:2:0 requires, got {getattr(self, odd[0])}")
+        if self.mode == "copy" and (self.width_px or self.height_px or self.fps):
+            raise ValueError("width_px, height_px and fps encode every clip, which mode='copy' rules out")
         if self.playable == "browser" and not self.encoder.startswith("h264"):
             raise ValueError(f"playable='browser' takes H.264, got encoder={self.encoder!r}; set it to h264")
         if self.hdr == "keep" and (self.uniform or self.playable == "browser"):

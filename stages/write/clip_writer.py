@@ -24,7 +24,7 @@ from stages.media import (
 )
 from stages.params import WriteParams
 from stages.storage import Storage, stat_source
-from stages.tasks import Clip, Frames, Rejected, Row, Span, Video
+from stages.tasks import Clip, Frames, Rejected, Row, Span, Video, exact_fraction
 from stages.write.file_columns import KNOWN_MEDIA, MEDIA_COLUMNS, with_source_facts
 from stages.write.paths import dataset_location, former_location, media_path, metadata_path, preview_path
 
@@ -39,7 +39,13 @@ class ClipWriter:
     def __init__(self, root: str, params: WriteParams) -> None:
         self._storage = Storage(root)
         self._params = params
-        self._encoding = Encoding(params.encoder, params.quality, keeps_hdr=params.hdr == "keep")
+        self._encoding = Encoding(
+            params.encoder,
+            params.quality,
+            keeps_hdr=params.hdr == "keep",
+            target=(params.width_px, params.height_px),
+            fps=exact_fraction(params.fps) if params.fps else None,
+        )
         self._is_of_one_kind = params.uniform or params.playable == "browser"
         self._loader = FrameLoader(root)
         if params.mode != "copy":
