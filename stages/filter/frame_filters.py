@@ -5,41 +5,21 @@ All read luma, uint8 ``[N, H, W]`` of full range. The module imports numpy only,
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.errors import StageError
 from stages.filter.base import Filter, Limit
-from stages.media import FRAME_KEY_COLUMNS
+from stages.media import FRAME_KEY_COLUMNS, Luma, black_frames, detect_active_area
 from stages.tasks import Clip
 
-Luma = NDArray[np.uint8]
-
-BLACK_LUMA = 25
-"""Largest luma of a black pixel: a tenth of full range, as in FFmpeg's blackdetect."""
-BLACK_SHARE = 0.98
-"""Smallest share of black pixels in a black frame."""
 FROZEN_BLOCK_PX = 16
 FROZEN_CHANGE = 2.5
 """In grey levels: two frames are equal where no block has a larger mean change. JPEG noise is smaller."""
-BAR_LUMA = 25
-BAR_LUMA_RANGE = 12
-"""Largest difference of luma within a line of a bar, over its pixels and all frames of the clip."""
-BAR_EDGE_SHARE = 0.5
-"""Smallest share of a bar's inner edge with brighter pixels behind it. Where less is bright, the area is a dark sky."""
 CLIPPED_BLACK_LUMA = 4
 CLIPPED_WHITE_LUMA = 251
-
-
-class ActiveArea(NamedTuple):
-    """The part of a frame inside its black bars, in pixels; `bottom` and `right` are exclusive."""
-
-    top: int
-    bottom: int
-    left: int
-    right: int
 
 
 def clip_luma(clip: Clip) -> Luma:
@@ -51,11 +31,6 @@ def clip_luma(clip: Clip) -> Luma:
     if clip.frames is None or not len(clip.frames):
         raise StageError(f"Clip {clip.clip_id} must carry pictures, got none. Put LoadFramesStage before this one.")
     return clip.frames.luma()
-
-
-def black_frames(luma: Luma) -> NDArray[np.bool_]:
-    """Bool ``[N]``: the frame is black."""
-    return (luma <= BLACK_LUMA).mean(axis=(1, 2)) >= BLACK_SHARE
 
 
 def largest_block_changes(luma: Luma) -> NDArray[np.float64]:
@@ -70,35 +45,6 @@ def largest_block_changes(luma: Luma) -> NDArray[np.float64]:
         areas = np.outer(np.diff([*rows, height]), np.diff([*columns, width]))
         changes[index - 1] = (sums / areas).max()
     return changes
-
-
-def detect_active_area(luma: Luma) -> ActiveArea:
-    """The area inside the black bars that all frames share. Black frames are ignored."""
-    visible = luma[~black_frames(luma)]
-    _, height, width = luma.shape
-    if not len(visible):
-        return ActiveArea(0, height, 0, width)
-    low, high = visible.min(axis=0), visible.max(axis=0)
-    top, bottom = _top_bar_lines(low, high), _top_bar_lines(low[::-1], high[::-1])
-    low, high = low[top : height - bottom].T, high[top : height - bottom].T
-    left, right = _top_bar_lines(low, high), _top_bar_lines(low[::-1], high[::-1])
-    return ActiveArea(top, height - bottom, left, width - right)
-
-
-def _top_bar_lines(low: Luma, high: Luma) -> int:
-    """Height of the bar at the upper edge, in lines, from the smallest and largest luma of each pixel over time.
-
-    line 0   black, flat   the bar
-    line 1   black, flat
-    line 2   brighter along half of its width, else the lines above are no bar
-    """
-    dark = (high.max(axis=1) <= BAR_LUMA) & (high.max(axis=1) - low.min(axis=1) <= BAR_LUMA_RANGE)
-    lines = len(dark) if dark.all() else int(np.argmin(dark))
-    # Scaling and JPEG blur the edge, so the next few lines are searched for brighter pixels.
-    behind = high[lines : lines + max(4, len(dark) // 32)]
-    if not lines or not len(behind):
-        return 0
-    return lines if (behind.max(axis=0) > BAR_LUMA).mean() >= BAR_EDGE_SHARE else 0
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ imported on first access, in a worker.
 from typing import TYPE_CHECKING
 
 from stages import lazy
+from stages.media.active_area import ActiveArea, Luma, black_frames, detect_active_area
 from stages.media.clip_tasks import (
     CLIP_TASK_FIELDS,
     FRAME_COLUMNS,
@@ -28,6 +29,7 @@ __all__ = [
     "MAX_PTS",
     "SILENT_CODECS",
     "USUAL_PEAK_NITS",
+    "ActiveArea",
     "ClipFile",
     "Colour",
     "CutJob",
@@ -38,7 +40,9 @@ __all__ = [
     "FieldsMeter",
     "FrameLoader",
     "FrameStore",
+    "KeptPart",
     "LoadFramesStage",
+    "Luma",
     "NearestSampler",
     "NotCopyable",
     "SoundLog",
@@ -48,11 +52,13 @@ __all__ = [
     "StoreWriter",
     "UprightScaler",
     "best_audio_stream",
+    "black_frames",
     "check_encoder",
     "clip_length",
     "clip_task",
     "cut_clip",
     "decode_frames",
+    "detect_active_area",
     "displayed_size",
     "encode_preview",
     "end_with_lost",
@@ -83,6 +89,7 @@ if TYPE_CHECKING:
     from stages.media.damage import SILENT_CODECS, DecodeLog, end_with_lost, stream_damage
     from stages.media.decode import DecodedFrame, decode_frames
     from stages.media.encode import Encoding, check_encoder
+    from stages.media.encoder_pictures import KeptPart
     from stages.media.frame_loader import FrameLoader
     from stages.media.frame_times import MAX_PTS
     from stages.media.frames import StoreWriter
@@ -104,6 +111,7 @@ else:
         damage=("SILENT_CODECS", "DecodeLog", "end_with_lost", "stream_damage"),
         decode=("DecodedFrame", "decode_frames"),
         encode=("Encoding", "check_encoder"),
+        encoder_pictures=("KeptPart",),
         frame_loader=("FrameLoader",),
         frame_times=("MAX_PTS",),
         frames=("StoreWriter",),

@@ -164,7 +164,9 @@ def _copy(job: CutJob, target: str) -> ClipFile:
     if job.deinterlace is not None:
         raise NotCopyable("A copied clip must be progressive, and this one is interlaced. Set write.deinterlace=never.")
     if job.encoding.normalizes:
-        raise NotCopyable("A copied clip has the size and rate of its source; write.height_px or fps ask for others.")
+        raise NotCopyable(
+            "A copied clip has the size and rate of its source; write.height_px, fps or crop ask for more."
+        )
     _check_copied_codec(job)
     failure: Exception | None = None
     for add_audio_stream in (_add_copied_audio(job), add_encoded_audio):

@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 
 from stages.errors import ParamsError
 from stages.media.decode import DecodedFrame
-from stages.media.encoder_pictures import HDR_FORMAT, SDR_FORMAT, EncoderPictures, TargetSize
+from stages.media.encoder_pictures import HDR_FORMAT, SDR_FORMAT, EncoderPictures, KeptPart, TargetSize
 from stages.media.hdr_metadata import x265_hdr_parameters
 from stages.media.stream_choice import frame_rate
 from stages.tasks import Span
@@ -46,6 +46,7 @@ class Encoding:
         quality: constant rate factor; lower gives better quality and larger files.
         keeps_hdr: HDR is encoded as HEVC of 10 bit, whatever the name; else it is tone-mapped.
         peak_nits: of the HDR clip that is tone-mapped; None where it was not measured.
+        kept: the part of the picture that is encoded, see `EncoderPictures`; None for all.
         target: width and height in square pixels, see `EncoderPictures`.
         fps: constant frames a second; None for the times of the source.
     """
@@ -54,13 +55,14 @@ class Encoding:
     quality: int
     keeps_hdr: bool = False
     peak_nits: float | None = None
+    kept: KeptPart | None = None
     target: TargetSize = (None, None)
     fps: Fraction | None = None
 
     @property
     def normalizes(self) -> bool:
-        """True where size or rate are not those of the source, so that nothing is copied."""
-        return self.target != (None, None) or self.fps is not None
+        """True where size, part or rate are not those of the source, so that nothing is copied."""
+        return self.kept is not None or self.target != (None, None) or self.fps is not None
 
     @property
     def codec(self) -> str:
@@ -143,6 +145,7 @@ class Encoder:
         self._pictures = EncoderPictures(
             first.frame,
             first.pixel_aspect,
+            kept=encoding.kept,
             target=encoding.target,
             keeps_hdr=encoding.keeps_hdr,
             peak_nits=encoding.peak_nits,

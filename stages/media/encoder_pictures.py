@@ -1,8 +1,9 @@
 """Decoded frames as an encoder takes them: upright, 4:2:0, of even width and height, in one colour."""
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import av
 import cv2
@@ -18,6 +19,24 @@ from stages.tasks import Size
 
 TargetSize = tuple[int | None, int | None]
 """Width and height that are wanted, in square pixels."""
+
+
+class KeptPart(NamedTuple):
+    """What is cut off at each side, in shares of width and height as displayed."""
+
+    left: float = 0.0
+    top: float = 0.0
+    right: float = 0.0
+    bottom: float = 0.0
+
+
+class Corner(NamedTuple):
+    """Pixels to the left of a part of a picture, and above it."""
+
+    left: int
+    top: int
+
+
 SDR_FORMAT = "yuv420p"
 HDR_FORMAT = "yuv420p10le"
 _INTERPOLATION = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
@@ -63,6 +82,7 @@ class EncoderPictures:
     Args:
         first: a frame of the stream; its size and colour are those of all.
         pixel_aspect: of the stream, width by height.
+        kept: the part of the picture as displayed that is encoded, in shares of its width and height; None for all.
         target: width and height that are wanted, each None where it follows from the other; with both None, those of
             the stream.
         keeps_hdr: HDR stays HDR, of 10 bit.
@@ -79,11 +99,12 @@ class EncoderPictures:
         first: av.VideoFrame,
         pixel_aspect: Fraction,
         *,
+        kept: KeptPart | None = None,
         target: TargetSize = (None, None),
         keeps_hdr: bool,
         peak_nits: float | None,
     ) -> None:
-        self._scaled, self.size = _sizes(first, pixel_aspect, target)
+        self._scaled, self._corner, self.size = _layout(first, pixel_aspect, kept or KeptPart(), target)
         turned_aspect = 1 / pixel_aspect if Orientation.of(first).transpose else pixel_aspect
         self.pixel_aspect = turned_aspect if target == (None, None) else Fraction(1)
         self.colour = EncodedColour.of(first, keeps_hdr=keeps_hdr)
@@ -121,27 +142,50 @@ class EncoderPictures:
         if converts_range:
             planes = [cv2.LUT(plane, table) for plane, table in zip(planes, (_LUMA, _CHROMA, _CHROMA), strict=True)]
         upright = [orientation.apply(plane) for plane in planes]
-        return _joined(_middle(upright, self._scaled, self.size), self.colour.pixel_format)
+        return _joined(_part(upright, self._corner, self.size), self.colour.pixel_format)
 
 
-def _sizes(first: av.VideoFrame, pixel_aspect: Fraction, target: TargetSize) -> tuple[Size, Size]:
-    """Size to scale to, and size of the middle part that is wanted of it; both even."""
+def _layout(
+    first: av.VideoFrame, pixel_aspect: Fraction, kept: KeptPart, target: TargetSize
+) -> tuple[Size, Corner, Size]:
+    """Size to scale the whole picture to, and corner and size of the part of it that is encoded; all even."""
     if target == (None, None):
         width, height = first.width + first.width % 2, first.height + first.height % 2
-        size = Size(height, width) if Orientation.of(first).transpose else Size(width, height)
-        return size, size
+        scaled = Size(height, width) if Orientation.of(first).transpose else Size(width, height)
+        left, right = (_even_inside(share * scaled.width) for share in (kept.left, kept.right))
+        top, bottom = (_even_inside(share * scaled.height) for share in (kept.top, kept.bottom))
+        size = Size(max(2, scaled.width - left - right), max(2, scaled.height - top - bottom))
+        return scaled, Corner(min(left, scaled.width - 2), min(top, scaled.height - 2)), size
     shown = displayed_size(first, pixel_aspect)
+    inner_width, inner_height = (
+        shown.width * (1 - kept.left - kept.right),
+        shown.height * (1 - kept.top - kept.bottom),
+    )
     width, height = target
-    scale = max(Fraction(side, own) for side, own in ((width, shown.width), (height, shown.height)) if side)
+    scale = max(side / own for side, own in ((width, inner_width), (height, inner_height)) if side)
     scaled = Size(*(max(2, 2 * round(own * scale / 2)) for own in (shown.width, shown.height)))
-    return scaled, Size(width or scaled.width, height or scaled.height)
+    size = Size(width or 2 * round(inner_width * scale / 2), height or 2 * round(inner_height * scale / 2))
+    middle_x = scaled.width * (1 + kept.left - kept.right) / 2
+    middle_y = scaled.height * (1 + kept.top - kept.bottom) / 2
+    left, top = (
+        min(max(0, 2 * round((middle - side / 2) / 2)), whole - side)
+        for middle, side, whole in (
+            (middle_x, size.width, scaled.width),
+            (middle_y, size.height, scaled.height),
+        )
+    )
+    return scaled, Corner(left, top), size
 
 
-def _middle(planes: list[NDArray[Any]], scaled: Size, size: Size) -> list[NDArray[Any]]:
-    """The middle of luma and chroma, at even positions of luma."""
-    left, top = (scaled.width - size.width) // 4 * 2, (scaled.height - size.height) // 4 * 2
+def _even_inside(pixels: float) -> int:
+    """An even number of pixels to cut off, not fewer than these."""
+    return 2 * math.ceil(pixels / 2)
+
+
+def _part(planes: list[NDArray[Any]], corner: "Corner", size: Size) -> list[NDArray[Any]]:
+    """A part of luma and chroma; corner and size are even."""
     return [
-        plane[top // step : (top + size.height) // step, left // step : (left + size.width) // step]
+        plane[corner.top // step : (corner.top + size.height) // step, corner.left // step :][:, : size.width // step]
         for plane, step in zip(planes, (1, 2, 2), strict=True)
     ]
 

@@ -62,6 +62,12 @@ class WriteParams(Params):
         gt=0,
         le=240,
     )
+    crop: Literal["none", "bars"] = parameter(
+        "none",
+        "work",
+        "'bars' cuts off black bars, as far as the stored pictures of the clip show them; such clips are encoded. Let "
+        "filter.score_only name letterbox, so that they are not rejected before.",
+    )
     hdr: Literal["tonemap", "keep"] = parameter(
         "tonemap",
         "work",
@@ -88,8 +94,8 @@ class WriteParams(Params):
             )
         if odd := [name for name in ("width_px", "height_px") if (getattr(self, name) or 0) % 2]:
             raise ValueError(f"{odd[0]} must be even, as 4:2:0 requires, got {getattr(self, odd[0])}")
-        if self.mode == "copy" and (self.width_px or self.height_px or self.fps):
-            raise ValueError("width_px, height_px and fps encode every clip, which mode='copy' rules out")
+        if self.mode == "copy" and (self.width_px or self.height_px or self.fps or self.crop != "none"):
+            raise ValueError("width_px, height_px, fps and crop encode clips, which mode='copy' rules out")
         if self.playable == "browser" and not self.encoder.startswith("h264"):
             raise ValueError(f"playable='browser' takes H.264, got encoder={self.encoder!r}; set it to h264")
         if self.hdr == "keep" and (self.uniform or self.playable == "browser"):

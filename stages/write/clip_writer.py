@@ -13,9 +13,11 @@ from stages.media import (
     CutJob,
     Encoding,
     FrameLoader,
+    KeptPart,
     NotCopyable,
     check_encoder,
     cut_clip,
+    detect_active_area,
     encode_preview,
     read_clip_facts,
     read_clip_file,
@@ -121,7 +123,10 @@ class ClipWriter:
         _check_source_tag(video)
         with tempfile.TemporaryDirectory(prefix="curator-") as folder:
             target = str(Path(folder) / "clip.mp4")
-            cut = cut_clip(self._cut_job(video.uri, video.clip), target)
+            job = self._cut_job(video.uri, video.clip)
+            if self._params.crop == "bars":
+                job = replace(job, encoding=replace(job.encoding, kept=self._inside_bars(video)))
+            cut = cut_clip(job, target)
             facts = _media_columns(target, cut)
             self._storage.put_file(location, target)
         return facts
@@ -143,6 +148,19 @@ class ClipWriter:
             deinterlace=fields if self._params.deinterlace == "auto" else None,
             may_seek=not columns["num_restarts"],
         )
+
+    def _inside_bars(self, video: Video) -> KeptPart | None:
+        """The part inside the bars of the clip's stored pictures; None where they have none.
+
+        A line more is cut off beside a bar, since the stored pictures show its edge to a line of theirs.
+        """
+        luma = self._loader.load(video).luma()
+        area, (height, width) = detect_active_area(luma), luma.shape[1:]
+        cut = (area.left, area.top, width - area.right, height - area.bottom)
+        if not any(cut):
+            return None
+        sides = zip(cut, (width, height, width, height), strict=True)
+        return KeptPart(*((lines + 1) / side if lines else 0.0 for lines, side in sides))
 
     def _write_preview(self, video: Video) -> str:
         path = preview_path(dict(video.clip.columns), self._params)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stages.media import NotCopyable, read_clip_facts
+from stages.media import KeptPart, NotCopyable, read_clip_facts
 from stages.media.cut import CutJob, cut_clip
 from stages.media.encode import Encoding
 from stages.tasks import Span
@@ -96,6 +96,24 @@ def test_clips_have_the_wanted_size_in_square_pixels_and_no_bars(
     # The four fields meet in the middle, whatever was cut off.
     middle = [picture[height // 2 + y, width // 2 + x] for y in (-6, 5) for x in (-6, 5)]
     assert middle == pytest.approx(fields, abs=6)
+
+
+@pytest.mark.parametrize("target", [(None, None), (None, 90), (96, 96)])
+def test_clips_hold_the_kept_part_alone(tmp_path: Path, target: tuple[int | None, int | None]) -> None:
+    source = quartered(tmp_path / "a.mp4", 320, 180)
+    with av.open(str(source)) as container:
+        time_base = container.streams.video[0].time_base or Fraction(1)
+    # Of the four fields the two above, and of these the right one and a quarter of the left one.
+    kept = KeptPart(left=0.375, bottom=0.5)
+    clip = written(source, Span(0, round(1 / time_base), time_base), 25, kept=kept, target=target)
+    picture = decoded(clip)[0]
+    height, width = picture.shape
+    assert (width, height) == ({(None, None): (200, 90), (None, 90): (200, 90), (96, 96): (96, 96)}[target])
+    assert picture[:, -4:].mean() == pytest.approx(luma(90), abs=4)
+    assert picture[-4:].mean() < luma(110), "nothing of the fields below is there"
+    if target != (96, 96):
+        assert picture[:, :4].mean() == pytest.approx(luma(40), abs=4)
+        assert [picture[:, edge].mean() for edge in (34, 46)] == pytest.approx([luma(40), luma(90)], abs=6)
 
 
 @pytest.mark.parametrize(

@@ -166,6 +166,22 @@ def test_row_without_a_file_tells_of_its_source_alone(tmp_path: Path, source: Pa
     )
 
 
+def test_bars_are_cut_off_on_request(tmp_path: Path) -> None:
+    pictures = noise_shot(1, 50, width=320, height=192, speed=1)
+    for picture in pictures:
+        picture[:24] = picture[-18:] = 16
+    source = write_video(tmp_path / "a.mp4", pictures)
+    whole = write_video(tmp_path / "b.mp4", noise_shot(2, 50, width=320, height=192, speed=1))
+    write(tmp_path, [(clip(source, 0, 50), []), (clip(whole, 0, 50), [])], crop="bars")
+    cropped, copied = sorted(table(tmp_path), key=lambda row: row["uri"])
+    assert (copied["cut"], copied["height"]) == ("copy", 192)
+    assert (cropped["cut"], cropped["width"]) == ("encode", 320)
+    assert 142 <= cropped["height"] <= 192 - 24 - 18
+    with av.open(str(tmp_path / "dataset" / cropped["path"])) as container:
+        luma = next(container.decode(video=0)).to_ndarray(format="gray")
+    assert min(luma[0].mean(), luma[-1].mean()) > 60
+
+
 def test_write_joins_captions_and_writes_all_columns_to_the_json(tmp_path: Path, source: Path) -> None:
     write(tmp_path, [(clip(source, 25, 75), ["A wall slides.", "It stops."])])
     (row,) = table(tmp_path)
