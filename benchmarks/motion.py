@@ -27,9 +27,9 @@ from benchmarks.moving_stills import (
     read_still,
     room_for,
 )
-from stages.media import FieldsMeter, decode_frames, open_video, video_stream
+from stages.media import DecodeLog, FieldsMeter, decode_frames, open_video, video_stream
 from stages.params import CAMERA_MOTIONS
-from stages.signals import FrameScaler, create_recorders
+from stages.signals import DamageRecorder, FrameScaler, create_recorders
 from stages.tasks import Row, Size
 
 SECONDS = 4.0
@@ -44,10 +44,15 @@ def measure(path: Path) -> Row:
         stream = video_stream(container)
         scaler = FrameScaler()
         assert stream.time_base is not None
+        log = DecodeLog()
         recorders = create_recorders(
-            ["flow"], time_base=stream.time_base, rate=stream.average_rate, meter=FieldsMeter()
+            ["flow"],
+            time_base=stream.time_base,
+            rate=stream.average_rate,
+            meter=FieldsMeter(),
+            damage=DamageRecorder(log, stream, sound=None),
         )
-        for decoded in decode_frames(container):
+        for decoded in decode_frames(container, log=log):
             pictures = scaler(decoded)
             for recorder in recorders:
                 recorder.push(pictures)

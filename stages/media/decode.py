@@ -115,9 +115,10 @@ def decode_frames(
         message = f"The video stream breaks {where}: {fault}. Copy the file again or repair it."
         raise CorruptStream(container.name, message, times.last)
     if log.num_refused:
+        where = "without a time" if log.first_refused_pts is None else f"at PTS {log.first_refused_pts}"
         message = (
-            f"The video stream is damaged: {log.num_refused} packets do not decode, the first at PTS "
-            f"{log.first_refused_pts}: {log.first_fault}. Copy the file again or repair it."
+            f"The video stream is damaged: {log.num_refused} packets do not decode, the first {where}: "
+            f"{log.first_fault}. Copy the file again or repair it."
         )
         raise CorruptStream(container.name, message, times.last)
 

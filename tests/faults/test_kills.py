@@ -42,6 +42,7 @@ SETTINGS = {
     "embed.frames_per_clip": 1,
     "embed.batch_size": 4,
     "dedup.eps": 1e-4,
+    "filter.score_only": ["all"],
     "executor.num_workers": 2,
 }
 """Many small items, so that a kill finds some written, some held back and some in work."""

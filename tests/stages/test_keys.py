@@ -105,7 +105,7 @@ EXPECTED: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "embed": (("66ae868a2b7c49933706", "f812d6a9a232f0633d4b"), ("a28c6250d2d3e22bb031", "f812d6a9a232f0633d4b")),
     "caption": (("58f7e4d589ca6afd39b3", "54508d74b4e8e388bb32"), ("4d87c711f410d6a6c93b", "54508d74b4e8e388bb32")),
     "dedup": (("c6a4abf798ace40a83eb-0", "784b82ffdc60feebc995"), ("c47c3ff4a3a2727ade78-0", "784b82ffdc60feebc995")),
-    "write": (("f80ca4946c75033b1051", "01969b66b84ddaeb3532"), ("6038e3467d7730bff50f", "f96485dac1643bd7c64a")),
+    "write": (("c0d2e33f35d076dd8f4e", "01969b66b84ddaeb3532"), ("1fdd234c4365ff901783", "f96485dac1643bd7c64a")),
 }
 """Row key and decision key, with the defaults and with `OTHER`.
 

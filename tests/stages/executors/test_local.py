@@ -113,7 +113,8 @@ def test_session_tells_the_minutes_inside_a_video(tmp_path: Path, monkeypatch: p
     inside = [progress for progress in told if not progress.done and progress.video_s]
     minutes = [progress.video_s for progress in inside]
     assert minutes == sorted(minutes)
-    assert {1, NUM_FRAMES // 2, NUM_FRAMES - 1} <= set(minutes)
+    # The times of a frame are known once the next has decoded, so that the last two are told at the end.
+    assert {1, NUM_FRAMES // 2, NUM_FRAMES - 2} <= set(minutes)
     assert all(progress.video_total_s == NUM_FRAMES for progress in inside)
     assert all(progress.frames_per_s > 0 and progress.slowest_s > 0 for progress in inside)
     assert (told[-1].video_s, told[-1].is_over) == (NUM_FRAMES, True)
