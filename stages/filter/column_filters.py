@@ -20,7 +20,7 @@ class DamageFilter(Filter):
     columns = ("damaged_share", "sound_damaged_share")
     limits = (Limit("damage", "damaged_max", "max"), Limit("damage_sound", "sound_damaged_max", "max"))
 
-    def score(self, clip: Clip) -> Scores:
+    def score(self, clip: Clip) -> dict[str, float | None]:
         """Two scores: ``damage``, and ``damage_sound``, which is None without sound."""
         return {"damage": clip.columns["damaged_share"], "damage_sound": clip.columns["sound_damaged_share"]}
 

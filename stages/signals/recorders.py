@@ -36,7 +36,7 @@ def create_recorders(
     time_base: Fraction,
     rate: Fraction | None,
     meter: FieldsMeter,
-    damage: DamageRecorder,
+    damage: DamageRecorder | None = None,
 ) -> list[Recorder]:
     """A recorder for each named measure, and for those that are always taken.
 
@@ -45,14 +45,14 @@ def create_recorders(
         time_base: seconds per unit of PTS.
         rate: the stream's average frames per second; None where it is unknown.
         meter: of the stream's fields, which the frame store asks too.
-        damage: that records the damage of the decode.
+        damage: that records the damage of the decode; None where nobody asks for it.
     """
     recorders: list[Recorder] = [
         SharpnessRecorder(time_base),
         PictureFormatRecorder(),
         FieldsRecorder(time_base, meter),
         PeakLightRecorder(time_base),
-        damage,
+        *([damage] if damage is not None else []),
     ]
     if FlowRecorder.name in names:
         recorders.append(FlowRecorder(time_base))
