@@ -153,7 +153,7 @@ def test_curator_runs_from_bucket_to_bucket(s3_bucket: str, tmp_path: Path, monk
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     fsspec.filesystem("s3").put(str(three_shots(tmp_path / "a.mp4")), f"{s3_bucket}/in/a b#1.mp4")
     arguments = ["run", f"{s3_bucket}/in", "--root", f"{s3_bucket}/out", "--set", "executor.mode=local"]
-    arguments += ["--set", "split.min_length_s=1", "--set", "filter.score_only=[all]"]
+    arguments += ["--set", "split.min_length_s=1", "--set", "filter.score_only=[all]", "--set", "dedup.eps=1e-4"]
     for _ in range(2):
         with pytest.raises(SystemExit) as ended:
             app(arguments)
