@@ -58,9 +58,11 @@ def running_server(folder: Path) -> Iterator[Server]:
     server.home.mkdir()
     server.source.mkdir()
     (server.home / "dagster.yaml").write_text((PROJECT / "deploy" / "dagster.yaml").read_text())
+    config = folder / "curator.yaml"
+    config.write_text("filter: {score_only: [all]}\n")  # filters reject noise, of which the test's videos are made
     own = {"DAGSTER_HOME": server.home, "CURATOR_ROOT": server.root, "CURATOR_SOURCE": server.source}
+    own["CURATOR_CONFIG"] = config
     env = {**os.environ, **{name: str(path) for name, path in own.items()}}
-    env.pop("CURATOR_CONFIG", None)
     # Started by a shell in the background, this process ignores SIGINT, and what it starts would too.
     command = ["env", "--default-signal=INT,TERM", Path(sys.executable).with_name("dagster"), "dev"]
     command += ["--workspace", PROJECT / "workspace.yaml", "--port", server.url.rpartition(":")[2]]
