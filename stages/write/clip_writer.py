@@ -30,6 +30,9 @@ from stages.tasks import Clip, Frames, Rejected, Row, Span, Video, exact_fractio
 from stages.write.file_columns import KNOWN_MEDIA, MEDIA_COLUMNS, with_source_facts
 from stages.write.paths import dataset_location, former_location, media_path, metadata_path, preview_path
 
+MIN_INSIDE_BARS = 0.1
+"""Share of width and of height that must be left between bars; a line on black is no picture between bars."""
+
 
 class ClipWriter:
     """Writes the files of clips. A file is written whole or not at all; a file that exists is not written again.
@@ -98,7 +101,7 @@ class ClipWriter:
     def _facts_of(self, location: str | None, known: Row | None) -> Row | None:
         """Facts of a file of an earlier run; None where it does not exist or is damaged.
 
-        A file of the size that an earlier row tells is taken for the file of that row. Any other is read whole.
+        Its header is read in any case. Where an earlier row tells of a file of this size, the rest is taken from there.
 
         Raises:
             StorageUnavailable: the file exists, and cannot be read now.
@@ -106,14 +109,14 @@ class ClipWriter:
         if location is None:
             return None
         uri = self._storage.location(location)
-        if known is not None and stat_source(uri).size_bytes == known["bytes"]:
-            return known
         try:
             cut = read_clip_file(uri)
         except StorageUnavailable:
             raise
         except SourceError:
             return None
+        if known is not None and stat_source(uri).size_bytes == known["bytes"]:
+            return known
         with tempfile.NamedTemporaryFile(prefix="curator-", suffix=".mp4") as file:
             file.write(self._storage.read_bytes(location))
             file.flush()
@@ -157,10 +160,10 @@ class ClipWriter:
         luma = self._loader.load(video).luma()
         area, (height, width) = detect_active_area(luma), luma.shape[1:]
         cut = (area.left, area.top, width - area.right, height - area.bottom)
-        if not any(cut):
-            return None
         sides = zip(cut, (width, height, width, height), strict=True)
-        return KeptPart(*((lines + 1) / side if lines else 0.0 for lines, side in sides))
+        kept = KeptPart(*((lines + 1) / side if lines else 0.0 for lines, side in sides))
+        inside = min(1 - kept.left - kept.right, 1 - kept.top - kept.bottom)
+        return kept if any(cut) and inside >= MIN_INSIDE_BARS else None
 
     def _write_preview(self, video: Video) -> str:
         path = preview_path(dict(video.clip.columns), self._params)

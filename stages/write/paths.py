@@ -59,9 +59,11 @@ def media_path(item: Row, params: WriteParams) -> str:
     """Path of the clip's file. ``clip_id`` identifies the source, its tag and the span."""
     kind = (params.mode, params.encoder, params.quality, params.playable, params.uniform, params.hdr)
     size_and_rate = (params.width_px, params.height_px, params.fps, params.crop)
+    # Bars are found in the stored pictures.
+    cropped_by = (item["frames_key"],) if params.crop == "bars" else ()
     at_keyframes = (item["start_is_keyframe"], item["end_is_keyframe"])
     pictures = (params.deinterlace, item["interlaced_share"], item["field_order"], item["hdr_peak_nits"])
-    hashed = (*kind, *size_and_rate, *at_keyframes, *pictures)
+    hashed = (*kind, *size_and_rate, *cropped_by, *at_keyframes, *pictures)
     return _hashed_path(item, "mp4", params.code_version, *map(str, hashed))
 
 

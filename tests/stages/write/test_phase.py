@@ -182,6 +182,26 @@ def test_bars_are_cut_off_on_request(tmp_path: Path) -> None:
     assert min(luma[0].mean(), luma[-1].mean()) > 60
 
 
+def test_line_on_black_is_not_cut_out(tmp_path: Path) -> None:
+    pictures = noise_shot(1, 50, width=320, height=192, speed=1)
+    for picture in pictures:
+        picture[:92], picture[96:] = 16, 16
+    source = write_video(tmp_path / "a.mp4", pictures)
+    write(tmp_path, [(clip(source, 0, 50), [])], crop="bars")
+    assert [(row["cut"], row["height"]) for row in table(tmp_path)] == [("copy", 192)]
+
+
+def test_damaged_file_of_the_same_size_is_written_again(tmp_path: Path, source: Path) -> None:
+    row = clip(source, 10, 40)
+    write(tmp_path, [(row, ["A wall."])])
+    (before,) = table(tmp_path)
+    file = tmp_path / "dataset" / before["path"]
+    file.write_bytes(b"\0" * before["bytes"])
+    report = write(tmp_path, [(row, ["A door."])])
+    assert report.counters["encoded_clips"] == 1
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == before["sha256"]
+
+
 def test_write_joins_captions_and_writes_all_columns_to_the_json(tmp_path: Path, source: Path) -> None:
     write(tmp_path, [(clip(source, 25, 75), ["A wall slides.", "It stops."])])
     (row,) = table(tmp_path)
