@@ -110,17 +110,23 @@ def decode_frames(
     yield from numbering.number(times.flush())
     if fault is None:
         fault = times.missing_tail(numbering.end_pts) or _truncated_packet(container)
-    if fault is not None:
-        where = "before its first frame" if times.last is None else f"after PTS {times.last}"
-        message = f"The video stream breaks {where}: {fault}. Copy the file again or repair it."
+    message = _damage_message(fault, times.last, log)
+    if message is not None:
         raise CorruptStream(container.name, message, times.last)
+
+
+def _damage_message(fault: str | None, last_pts: int | None, log: DecodeLog) -> str | None:
+    """What is wrong with the stream: where it breaks, else what does not decode; None for a whole one."""
+    if fault is not None:
+        where = "before its first frame" if last_pts is None else f"after PTS {last_pts}"
+        return f"The video stream breaks {where}: {fault}. Copy the file again or repair it."
     if log.num_refused:
         where = "without a time" if log.first_refused_pts is None else f"at PTS {log.first_refused_pts}"
-        message = (
+        return (
             f"The video stream is damaged: {log.num_refused} packets do not decode, the first {where}: "
             f"{log.first_fault}. Copy the file again or repair it."
         )
-        raise CorruptStream(container.name, message, times.last)
+    return None
 
 
 class _Numbering:
