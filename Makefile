@@ -17,7 +17,7 @@ DEMO_VIDEOS = $(shell $(BIN)/python -c "import importlib.util, os; print(os.path
 SOURCES = pyproject.toml $(shell find curator_dagster docs stages tests -mindepth 1 -type d ! -name __pycache__ -o -name '*.py')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-packaging test-faults checks lint types contracts tests clean
+.PHONY: help demo dev test test-system test-packaging test-faults checks lint types contracts tests clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ contracts: $(VENV)/dev.installed
 
 tests: $(VENV)/dev.installed
 	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+test-system: $(VENV)/dev.installed  ## Whole curations under kills, damage and concurrency, and their memory
+	$(PYTEST) -m 'system and not long' -n $(WORKERS) --dist loadfile
 
 test-packaging: $(VENV)/dev.installed  ## Wheel, source distribution, recipes of CONTRIBUTING.md
 	$(PYTEST) -m 'packaging and not long' -n 2 --dist worksteal

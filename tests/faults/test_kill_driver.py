@@ -24,6 +24,8 @@ from tests.faults.tables import lasting_rows, row_files, tables
 from tests.faults.waiting import wait_for
 from tests.videos import noise_shot, three_shots, write_video
 
+pytestmark = pytest.mark.system
+
 SETTINGS = {"split.method": "fixed_stride", "split.clip_length_s": 1.5, "split.min_length_s": 1}
 
 

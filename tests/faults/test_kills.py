@@ -28,7 +28,7 @@ from tests.faults.measurements import record
 from tests.faults.tables import Tables, tables
 from tests.videos import noise_shot, write_video
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.system, pytest.mark.timeout(1800)]
 
 PHASE_ORDER = ("read", "split", "filter", "caption", "embed", "dedup", "write")
 """As Dagster runs them: of two that do not need each other, first the one whose asset is first by name."""

@@ -10,6 +10,8 @@ from tests.faults.first_phases import read_and_split
 from tests.faults.long_media import SHOT_S, repeat_video, sliding_minute
 from tests.faults.measurements import record
 
+pytestmark = pytest.mark.system
+
 MARGIN_BYTES = 50 << 20
 MARGIN_SHARE = 0.15
 """Of the worker of one minute. Nine more minutes of 720p would take 17 GiB."""

@@ -16,6 +16,8 @@ import pytest
 from tests.faults.measurements import record
 from tests.phases import register_names
 
+pytestmark = pytest.mark.system
+
 ITEM_BYTES = 1_500
 READ_ITEM_BYTES = 2_000
 """Of a table that is read with all columns, which is held once as read and once sorted."""

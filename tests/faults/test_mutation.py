@@ -23,6 +23,8 @@ from tests.faults.damage import KINDS, DamagedCopy
 from tests.faults.damage_run import DamageRun, OutcomeCounts
 from tests.faults.measurements import record
 
+pytestmark = pytest.mark.system
+
 SEED = 20
 STALL_S = 30.0
 ITEM_LIMIT_S = 400.0

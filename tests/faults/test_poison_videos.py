@@ -21,7 +21,7 @@ from tests.faults.measurements import record
 from tests.faults.waiting import STALL_TIMEOUT_S
 from tests.videos import noise_shot, write_video
 
-pytestmark = pytest.mark.usefixtures("ray_cluster")
+pytestmark = [pytest.mark.system, pytest.mark.usefixtures("ray_cluster")]
 
 START_S = 15.0
 """Time until a new worker runs the video again, at most; longer where a run without poison videos takes longer."""

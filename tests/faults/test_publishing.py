@@ -22,6 +22,8 @@ from stages.write.publishing import named_files, present_files, publish
 from tests.faults.measurements import record
 from tests.faults.waiting import wait_until
 
+pytestmark = pytest.mark.system
+
 PARTITION = "p"
 CLIPS = 12
 PROGRAM = """

@@ -26,6 +26,8 @@ from tests.faults.tables import check_files_whole, versions
 from tests.faults.waiting import run_command
 from tests.phases import ScaledPhase, register_names
 
+pytestmark = pytest.mark.system
+
 DEFAULTS: dict[str, Any] = {}
 OTHER_DECISION: dict[str, Any] = {"min_width_px": 300}
 OTHER_WORK: dict[str, Any] = {"factor": 2}

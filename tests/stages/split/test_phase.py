@@ -125,16 +125,17 @@ def test_video_is_cut_anew_without_being_decoded(tmp_path: Path, method: str, ch
 
 @pytest.mark.parametrize("changed", [{"frames_fps": 4}, {"signals": ["vectors"]}, {"compat": "nemo"}])
 def test_what_a_decode_depends_on_decodes_again(tmp_path: Path, changed: dict[str, Any]) -> None:
-    split(tmp_path, [three_shots(tmp_path / "a.mp4")])
-    assert run(tmp_path, **changed).counters["decoded_frames"] == 225
-    assert run(tmp_path, **changed, crop_s=0.1).counters["recut_videos"] == 1
+    method = "shots" if "compat" in changed else "fixed_stride"
+    split(tmp_path, [three_shots(tmp_path / "a.mp4")], method=method)
+    assert run(tmp_path, method=method, **changed).counters["decoded_frames"] == 225
+    assert run(tmp_path, method=method, **changed, min_length_s=1).counters["recut_videos"] == 1
 
 
 def test_video_whose_signals_are_gone_is_decoded_again(tmp_path: Path) -> None:
-    split(tmp_path, [three_shots(tmp_path / "a.mp4")])
+    split(tmp_path, [three_shots(tmp_path / "a.mp4")], method="fixed_stride")
     [row] = {(row["video_id"], row["signals_key"]) for row in clips(tmp_path)}
     os.remove(tmp_path / signals_path("p", *row))
-    assert run(tmp_path, crop_s=0.1).counters["decoded_frames"] == 225
+    assert run(tmp_path, method="fixed_stride", min_length_s=1).counters["decoded_frames"] == 225
     assert (tmp_path / signals_path("p", *row)).exists()
 
 
