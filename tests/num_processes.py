@@ -8,16 +8,17 @@ import os
 import sys
 import time
 
-IDLE_COLUMNS = (3, 4)
-"""Columns of idle time and of waiting for a disk in the first line of /proc/stat, after its name."""
+FREE_COLUMNS = (1, 3, 4)
+"""Columns of time of processes that give way (nice), of idle time and of waiting for a disk in the first line of
+/proc/stat, after its name."""
 
 
 def busy_share(seconds: float) -> float:
-    """Share of the machine's cores that something keeps busy, from 0 to 1."""
+    """Share of the machine's cores that something keeps busy without giving way, from 0 to 1."""
     before = _cpu_times()
     time.sleep(seconds)
     spent = [after - earlier for after, earlier in zip(_cpu_times(), before, strict=True)]
-    return 1 - sum(spent[column] for column in IDLE_COLUMNS) / max(1, sum(spent))
+    return 1 - sum(spent[column] for column in FREE_COLUMNS) / max(1, sum(spent))
 
 
 def _cpu_times() -> list[int]:
