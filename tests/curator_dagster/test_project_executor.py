@@ -166,6 +166,7 @@ def test_phases_alone_and_runs_in_process_take_the_process_of_the_run(
     assert {pid for _, pid in lines} == {os.getpid()}
 
 
+@pytest.mark.system
 def test_phases_share_a_process_that_ends_with_the_last_of_them(tmp_path: Path) -> None:
     status, events, lines = execute(own_between_phases, tmp_path, FORKED)
     assert status is dg.DagsterRunStatus.SUCCESS
@@ -177,6 +178,7 @@ def test_phases_share_a_process_that_ends_with_the_last_of_them(tmp_path: Path) 
     assert len({processes[what] for what in ("opened", "own", "after")} | {os.getpid()}) == 4
 
 
+@pytest.mark.system
 def test_failure_of_a_phase_stops_only_what_follows_from_it(tmp_path: Path) -> None:
     status, events, lines = execute(failures, tmp_path, FORKED)
     assert status is dg.DagsterRunStatus.FAILURE
@@ -195,6 +197,7 @@ def test_cancelled_run_closes_the_resources_of_its_phases(tmp_path: Path) -> Non
     assert [what for what, _ in lines] == ["opened", "cancels", "closed"]
 
 
+@pytest.mark.system
 def test_phases_of_a_mixed_run_share_a_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "videos").mkdir()
     three_shots(tmp_path / "videos" / "0.mp4")

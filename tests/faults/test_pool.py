@@ -67,6 +67,7 @@ def result(stall_s: float, tmp_path_factory: pytest.TempPathFactory) -> RunResul
         return run(pool, [FaultyStage(markers=tmp_path_factory.mktemp("markers")), Step("after")], tasks)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("kind", [*LETHAL_FAULTS, *HARMLESS_FAULTS])
 def test_poison_is_failed_with_its_cause(result: RunResult, stall_s: float, kind: str) -> None:
     reason, text = {**LETHAL_FAULTS, **HARMLESS_FAULTS}[kind]
@@ -76,11 +77,13 @@ def test_poison_is_failed_with_its_cause(result: RunResult, stall_s: float, kind
     assert text.format(stall_s=stall_s) in outcome.error
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("task_id", [*HEALTHY, "sigkill-0-once", "slow-0"])
 def test_poison_leaves_its_neighbours_alone(result: RunResult, task_id: str) -> None:
     assert result.outcomes[task_id] == ([{"id": task_id, "path": "faulty0after0"}],)
 
 
+@pytest.mark.system
 def test_deaths_are_counted_by_reason(result: RunResult) -> None:
     deaths = result.stats.stage("faulty").deaths
     assert deaths == {Reason.WORKER_DIED: 3 * 2 + 1, Reason.STALLED: 2 * 2, Reason.OUT_OF_MEMORY: 2 * 2}
@@ -88,10 +91,12 @@ def test_deaths_are_counted_by_reason(result: RunResult) -> None:
     assert result.stats.stage("faulty").peak_memory_bytes > 0.5 * (1 << 30)
 
 
+@pytest.mark.system
 def test_caller_hears_from_the_pool_while_it_waits(result: RunResult) -> None:
     assert result.pauses >= result.stats.seconds
 
 
+@pytest.mark.system
 def test_batch_with_poison_loses_only_the_poison() -> None:
     with executor(num_workers=1) as pool:
         result = run(pool, [FaultyStage(batch_size=4)], make_tasks("1", "segfault-2", "3", "4", group="video"))

@@ -149,6 +149,7 @@ def test_racing_commits_get_numbers_of_their_own(s3_bucket: str) -> None:
     assert sorted(commit.number for commit in commits) == [1, 2, 3, 4]
 
 
+@pytest.mark.system
 def test_curator_runs_from_bucket_to_bucket(s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     fsspec.filesystem("s3").put(str(three_shots(tmp_path / "a.mp4")), f"{s3_bucket}/in/a b#1.mp4")
