@@ -74,7 +74,8 @@ def test_curate_on_two_nodes_by_address(nodes: Nodes, tmp_path: Path) -> None:
     sources.mkdir()
     three_shots(sources / "three.mp4")
     write_video(sources / "one.mp4", noise_shot(9, 100))
-    command = arguments(sources, tmp_path / "root", {"executor.address": nodes.address})
+    settings = {"executor.address": nodes.address, "filter.score_only": ["all"]}  # filters reject noise
+    command = arguments(sources, tmp_path / "root", settings)
     code, output = run_process(command, env=ENVIRONMENT)
     assert code == 0, output
     made = [row for row in read_manifest(str(tmp_path / "root"), "dataset").to_pylist() if row["status"] == "kept"]

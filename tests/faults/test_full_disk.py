@@ -31,6 +31,7 @@ SETTINGS = {
     "split.method": "fixed_stride",
     "split.clip_length_s": 2,
     "split.min_length_s": 1,
+    "filter.score_only": ["all"],  # filters reject noise, of which the videos are made
 }
 ENOUGH_BYTES = 1 << 30
 MIN_BYTES = 3 * 4096

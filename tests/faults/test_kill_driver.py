@@ -26,7 +26,12 @@ from tests.videos import noise_shot, three_shots, write_video
 
 pytestmark = pytest.mark.system
 
-SETTINGS = {"split.method": "fixed_stride", "split.clip_length_s": 1.5, "split.min_length_s": 1}
+SETTINGS = {
+    "split.method": "fixed_stride",
+    "split.clip_length_s": 1.5,
+    "split.min_length_s": 1,
+    "filter.score_only": ["all"],  # filters reject noise, of which the videos are made
+}
 
 
 @pytest.fixture(scope="module")

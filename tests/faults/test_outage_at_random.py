@@ -46,7 +46,8 @@ def running_curator(
     bucket: str, root: str, *, tries: int = ExecutorParams().max_tries
 ) -> AbstractContextManager[subprocess.Popen[str]]:
     """`curator run` on a Ray of its own, from the bucket into the bucket."""
-    settings = {"split.min_length_s": 1, "executor.num_workers": 2, "executor.max_tries": tries}
+    settings: dict[str, object] = {"split.min_length_s": 1, "executor.num_workers": 2, "executor.max_tries": tries}
+    settings["filter.score_only"] = ["all"]  # filters reject noise, of which the videos are made
     return running_process(arguments(f"{bucket}/in", f"{bucket}/{root}", settings))
 
 

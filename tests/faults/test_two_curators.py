@@ -37,6 +37,8 @@ PAIRS = {
     "frames": ("by shot", "fine"),
     "filter": ("by shot", "strict"),
 }
+ONE_FILTER = {"filter.filters": ["duration"]}
+"""The others reject noise, of which the videos are made."""
 _PROVENANCE_COLUMNS = (
     "row_key",
     "metadata_path",
@@ -67,7 +69,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def running_curator(sources: Path, root: Path, name: str) -> AbstractContextManager[subprocess.Popen[str]]:
     """A run without Ray."""
     return running_process(
-        arguments(sources, root, {"executor.mode": "local", "split.min_length_s": 1, **SETTINGS[name]})
+        arguments(sources, root, {"executor.mode": "local", "split.min_length_s": 1, **ONE_FILTER, **SETTINGS[name]})
     )
 
 
