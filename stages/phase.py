@@ -18,6 +18,10 @@ from stages.tasks import Failed, Rejected, Row, Task, VideoLength
 
 P = TypeVar("P", bound=Params)
 
+COMMIT_COLUMN = "commit"
+"""Column that a phase may ask for beside those of an asset's schema: the number of the commit that a row was read
+from; null for rows that are not committed, as in a dry run."""
+
 
 @dataclass
 class PhaseReport:
@@ -72,7 +76,8 @@ class Phase(ABC, Generic[P]):
 
     Attributes:
         inputs: the assets whose kept rows it reads.
-        input_columns: by input asset, the columns that the driver reads; all columns of an asset without an entry.
+        input_columns: by input asset, the columns that the driver reads, see `columns_of`; all columns of an asset
+            without an entry.
         key_columns: columns of `items` that the processing depends on; they enter `row_key`.
         longest_first: start with the items of the highest cost, so that none runs alone at the end. Else they keep the
             order of `items`, and clips of one video follow each other.
@@ -95,6 +100,10 @@ class Phase(ABC, Generic[P]):
 
         `inputs` holds the kept rows of each input asset, of this partition (of all partitions for ``all``).
         """
+
+    def columns_of(self, asset: str) -> list[str] | None:
+        """The columns of an input asset that the driver reads; None for all."""
+        return self.input_columns.get(asset)
 
     @abstractmethod
     def task(self, item: Row, task_id: str) -> Task:

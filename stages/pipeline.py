@@ -111,6 +111,12 @@ class RunStats:
         return self.stages.setdefault(name, StageStats())
 
 
+Again = Callable[[Task, ItemResult], Task | None]
+"""From a task and all its outcomes, the task as which it goes through the pipeline again; None where it is done.
+
+So what stages made of one task comes together, and goes on as one. Called in the driver once all tasks are through."""
+
+
 class Executor(Protocol):
     """Runs pipelines; keeps its workers between them."""
 
@@ -136,6 +142,7 @@ class Pipeline:
         name: for messages and reports.
         stages: after `build`, with composites decomposed.
         collect: see `Collect`.
+        again: see `Again`; None where every task goes through once.
     """
 
     def __init__(
@@ -145,9 +152,11 @@ class Pipeline:
         *,
         collect: Collect,
         provides: Iterable[str] = (),
+        again: "Again | None" = None,
     ) -> None:
         self.name = name
         self.collect = collect
+        self.again = again
         self._provides = frozenset(provides)
         self._stages = stages
         self.stages: list[AnyStage] = []

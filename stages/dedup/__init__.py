@@ -3,6 +3,7 @@
 In: kept rows of `filtered_clips` and `embeddings` of all partitions. Out: rows of `unique_clips`, in one table.
 """
 
-from stages.dedup.phase import DedupPhase, check_rank_by
+from stages.dedup.phase import DedupPhase
+from stages.dedup.rank_columns import check_rank_by
 
 __all__ = ["DedupPhase", "check_rank_by"]

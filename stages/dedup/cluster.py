@@ -12,14 +12,27 @@ from stages import heartbeat
 from stages.dedup.arrays import DECIMALS, Clips, Decisions, Positions, Vectors, normalized
 from stages.dedup.kmeans import kmeans
 from stages.dedup.ranking import order_by_preference
-from stages.dedup.similarity import QUERY_BATCH, exact_similarity, similarity_threshold
+from stages.dedup.searches import Deciding
+from stages.dedup.similarity import exact_similarity, similarity_threshold
 from stages.params import DedupParams
+
+QUERY_BATCH = 256
+"""Rows of one product with all clips of a cluster."""
+
+
+def decisions_of(clips: Clips, members: Positions, earlier: Decisions, params: DedupParams) -> Deciding[Decisions]:
+    """The decisions for the members: those of `earlier`, and new ones where it leaves a clip undecided."""
+    yield from ()  # k-means goes through all vectors again and again: it has no part that another worker could do
+    if not len(members):
+        return Decisions.undecided(len(clips))
+    return decide(clips.take(members), earlier.take(members), params).placed(members, len(clips))
 
 
 def decide(clips: Clips, earlier: Decisions, params: DedupParams) -> Decisions:
-    """The decisions for all clips: those of `earlier`, and new ones where it leaves a clip undecided."""
-    labels, centres = kmeans(clips.vectors, min(params.num_clusters, len(clips)), params.seed)
-    distance = 1.0 - exact_similarity(clips.vectors, centres[labels])
+    """The decisions for all clips, of which there is at least one: those of `earlier`, and new ones."""
+    vectors: Vectors = clips.vectors[np.arange(len(clips))]
+    labels, centres = kmeans(vectors, min(params.num_clusters, len(clips)), params.seed)
+    distance = 1.0 - exact_similarity(vectors, centres[labels])
     group = np.where(earlier.kept, earlier.group, -1)
     nearest, similarity = np.full(len(clips), -1, np.int64), np.full(len(clips), np.nan)
     removed = ~earlier.is_undecided & ~earlier.kept
@@ -27,11 +40,11 @@ def decide(clips: Clips, earlier: Decisions, params: DedupParams) -> Decisions:
         members = np.flatnonzero((labels == label) & ~removed)
         ordered = order_by_preference(clips, members, distance[members], params)
         ranked = np.concatenate([ordered[earlier.kept[ordered]], ordered[~earlier.kept[ordered]]])
-        scores, before = most_similar_before(clips.vectors[ranked])
+        scores, before = most_similar_before(vectors[ranked])
         nearest[ranked[1:]], similarity[ranked[1:]] = ranked[before[1:]], scores[1:]
         _assign_groups(group, ranked, before, is_duplicate(scores, params.eps))
     group[removed] = nearest[removed] = earlier.group[removed]
-    similarity[removed] = exact_similarity(clips.vectors[removed], clips.vectors[earlier.group[removed]])
+    similarity[removed] = exact_similarity(vectors[removed], vectors[earlier.group[removed]])
     return Decisions(group, nearest, similarity)
 
 

@@ -58,8 +58,6 @@ def _kmeans_plus_plus(vectors: Vectors, num_clusters: int, random: np.random.Gen
 def _nearest_centre(vectors: Vectors, centres: Vectors) -> tuple[Positions, NDArray[np.float64]]:
     """Nearest centre of each vector, and the squared distance to it."""
     index = faiss.IndexFlatL2(centres.shape[1])
-    if faiss.get_num_gpus() > 0:
-        index = faiss.index_cpu_to_all_gpus(index)
     index.add(np.ascontiguousarray(centres))
     labels, squared = np.empty(len(vectors), np.int64), np.empty(len(vectors))
     for start in range(0, len(vectors), 4096):

@@ -1,25 +1,32 @@
 """The dedup phase: one item and one task, which decides over the clips of all partitions."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from stages.dedup.stage import DedupStage, DedupTask, collect
-from stages.errors import ManifestError, ParamsError, PhaseError, did_you_mean
+from stages.dedup.planning import EMBEDDING_COLUMNS, PlannedClips, plan_clips
+from stages.dedup.rank_columns import columns_to_read
+from stages.dedup.semantic import SemanticStep
+from stages.dedup.stage import DedupStage, DedupTask, SearchStage, again, collect
+from stages.dedup.steps import Step
+from stages.errors import PhaseError
 from stages.manifest import Commit, ManifestRef, last_commit
 from stages.params import DedupParams
 from stages.phase import Phase
 from stages.pipeline import Pipeline
-from stages.schemas import ASSETS
 from stages.sources import registered_partitions
 from stages.storage import digest
 from stages.tasks import Failed, Rejected, Row, Task
 
 NO_EARLIER_VERSION = "0"
 """The part of a key that names the earlier version, where there is none."""
+
+
+def steps_of(params: DedupParams) -> list[Step]:
+    """The steps of the phase, in order; each decides over the clips that those before it keep."""
+    return [SemanticStep(params)]
 
 
 class DedupPhase(Phase[DedupParams]):
@@ -35,10 +42,22 @@ class DedupPhase(Phase[DedupParams]):
     """
 
     inputs = ("embeddings", "filtered_clips")
-    input_columns: ClassVar[Mapping[str, list[str]]] = {
-        "embeddings": ["partition", "clip_id", "row_key", "model", "weights_hash"]
-    }
+    input_columns: ClassVar[Mapping[str, list[str]]] = {"embeddings": list(EMBEDDING_COLUMNS)}
     key_columns = ("clips_digest", "earlier")
+
+    def __init__(self, params: DedupParams, root: str) -> None:
+        super().__init__(params, root)
+        self._planned: dict[str, PlannedClips] = {}
+
+    @property
+    def _rank_by(self) -> list[str]:
+        return self.params.rank_by if self.params.keep == "rank" else []
+
+    def columns_of(self, asset: str) -> list[str] | None:
+        """No vector of embeddings, and of filtered_clips what clips are ranked by."""
+        if asset == "filtered_clips":
+            return list(dict.fromkeys(["partition", "clip_id", *columns_to_read(self._rank_by)]))
+        return super().columns_of(asset)
 
     def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
         """One item for all clips; none where there are no clips.
@@ -47,30 +66,13 @@ class DedupPhase(Phase[DedupParams]):
             PhaseError: the embeddings are of different models.
             ParamsError: `rank_by` names neither a column of numbers nor a score.
         """
-        clips = inputs["filtered_clips"]
-        embedded = inputs["embeddings"]
-        embedded = embedded.filter(_has_clip_in(clips))
-        if not len(embedded):
+        planned = plan_clips(inputs, self._registration_order, self._rank_by)
+        if not len(planned):
             return pa.table({name: pa.array([], pa.string()) for name in self.key_columns})
-        _check_one_model(embedded)
-        clips = self._drop_repeated_clips(clips.filter(_has_clip_in(embedded)))
-        embedded = self._drop_repeated_clips(embedded)
-        ranking = _ranking_values(clips, self.params.rank_by if self.params.keep == "rank" else [])
-        keys = dict(zip(embedded["clip_id"].to_pylist(), embedded["row_key"].to_pylist(), strict=True))
-        partitions = self._in_registration_order(set(embedded["partition"].to_pylist()))
-        # The order of registration never changes, so partition names and clip ids determine the order of clips.
-        lines = sorted(f"{clip_id} {key} {ranking.get(clip_id)}" for clip_id, key in keys.items())
-        clips_digest = digest(*partitions, *lines)
-        item: Row = {
-            "clips_digest": clips_digest,
-            "earlier": self._earlier_version(digest(self._row_key_base, clips_digest), output),
-            "partitions": partitions,
-            "commits": [self._embeddings_commit(output, partition) for partition in partitions],
-            "clip_ids": list(keys),
-            "embedding_keys": list(keys.values()),
-            "ranking": [ranking.get(clip_id, []) for clip_id in keys],
-        }
-        return pa.Table.from_pylist([item])
+        self._planned = {planned.digest: planned}
+        inputs_hash = digest(self._row_key_base, planned.digest)
+        item: Row = {"clips_digest": planned.digest, "earlier": self._earlier_version(inputs_hash, output)}
+        return pa.Table.from_pylist([{**item, "num_clips": len(planned)}])
 
     def row_key(self, item: Row) -> str:
         """Hash of code, parameters and clips, and the earlier version; see the class."""
@@ -78,21 +80,17 @@ class DedupPhase(Phase[DedupParams]):
 
     def min_rows(self, item: Row) -> int:
         """One row per clip."""
-        return len(item["clip_ids"])
+        return item["num_clips"]
 
     def task(self, item: Row, task_id: str) -> Task:
-        """The task with references to all clips."""
-        return DedupTask(
-            task_id,
-            commits=dict(zip(item["partitions"], item["commits"], strict=True)),
-            embedding_keys=dict(zip(item["clip_ids"], item["embedding_keys"], strict=True)),
-            ranking=dict(zip(item["clip_ids"], item["ranking"], strict=True)),
-            earlier_commit=int(item["earlier"].split("-")[0]),
-        )
+        """The task with the keys of all clips, as they were planned."""
+        clips, earlier = self._planned[item["clips_digest"]], int(item["earlier"].split("-")[0])
+        return DedupTask(task_id, clips=clips, earlier_commit=earlier)
 
     def pipeline(self) -> Pipeline:
-        """The stage that decides."""
-        return Pipeline("dedup", [DedupStage(self.params, self.root)], collect=collect)
+        """The stage that decides, and the one that searches for it."""
+        stages = [DedupStage(steps_of(self.params), self.root), SearchStage(self.root)]
+        return Pipeline("dedup", [*stages], collect=collect, again=again)
 
     def outcome_row(self, item: Row, outcome: Rejected | Failed) -> Row:
         """No row: without the decision over all clips there is no table.
@@ -102,7 +100,7 @@ class DedupPhase(Phase[DedupParams]):
         """
         message = outcome.error if isinstance(outcome, Failed) else outcome.detail
         raise PhaseError(
-            f"dedup decides over all {len(item['clip_ids'])} clips at once, and could not: {message} "
+            f"dedup decides over all {item['num_clips']} clips at once, and could not: {message} "
             "Nothing is committed; the earlier table stays."
         )
 
@@ -121,102 +119,11 @@ class DedupPhase(Phase[DedupParams]):
         values: dict[str, Any] = commit.lineage.get("params", {})
         return all(values.get(name) == value for name, value in self.params.affecting("work").items())
 
-    def _in_registration_order(self, partitions: set[str]) -> list[str]:
-        """The partitions in the order of registration; partitions that are not registered come last, by name."""
-        order = self._registration_order
-        return sorted(partitions, key=lambda name: (order.get(name, len(order)), name))
-
     @cached_property
     def _registration_order(self) -> dict[str, int]:
         return {name: number for number, name in enumerate(registered_partitions(self.storage()))}
-
-    def _drop_repeated_clips(self, table: pa.Table) -> pa.Table:
-        """The table with each clip once. If two registrations took one video, the earlier partition's row stays."""
-        clip_ids, names = table["clip_id"].to_pylist(), table["partition"].to_pylist()
-        order = {name: number for number, name in enumerate(self._in_registration_order(set(names)))}
-        first: dict[str, int] = {}
-        for row in sorted(range(len(names)), key=lambda row: order[names[row]]):
-            first.setdefault(clip_ids[row], row)
-        return table.take(sorted(first.values()))
-
-    def _embeddings_commit(self, output: ManifestRef, partition: str) -> int:
-        commit = last_commit(self.storage(), ManifestRef(output.root, "embeddings", partition))
-        if commit is None:
-            raise ManifestError(
-                f"Nothing is committed for embeddings of partition {partition!r}. Materialize it first."
-            )
-        return commit.number
-
-
-def _has_clip_in(table: pa.Table) -> pc.Expression:
-    """Expression for rows whose clip is in the table."""
-    return pc.field("clip_id").isin(pa.array(table["clip_id"].to_pylist(), pa.string()))
 
 
 def _committed_row_key(commit: Commit) -> str:
     keys = [key for entry in commit.files for key in entry.items]
     return keys[0] if keys else ""
-
-
-def _check_one_model(embedded: pa.Table) -> None:
-    found = embedded.group_by(["model", "weights_hash"]).aggregate([("partition", "count_distinct")]).to_pylist()
-    if len(found) > 1:
-        models = sorted(f"{row['model']} ({row['weights_hash']})" for row in found)
-        raise PhaseError(
-            f"dedup requires the embeddings of all partitions to come from one model, got {models}. "
-            "Materialize embeddings of every partition with the same embed parameters."
-        )
-
-
-def check_rank_by(rank_by: Iterable[str], scores: Collection[str], beginnings: tuple[str, ...] = ()) -> None:
-    """Check the names of `rank_by` before there is a table, against the schema of `filtered_clips` and these scores.
-
-    Args:
-        rank_by: names, each with "-" before it for the lowest first.
-        scores: names that are known.
-        beginnings: of names of further scores, of which no more is known.
-
-    Raises:
-        ParamsError: a name is neither a column of numbers nor one of the scores.
-    """
-    numbers = _number_columns(ASSETS["filtered_clips"].schema)
-    names = [entry.removeprefix("-") for entry in rank_by]
-    unknown = [name for name in names if name not in {*numbers, *scores} and not name.startswith(beginnings)]
-    if unknown:
-        raise ParamsError("\n".join(_unknown_ranking(name, numbers, scores) for name in unknown), "dedup.rank_by")
-
-
-def _number_columns(schema: pa.Schema) -> list[str]:
-    """The columns that clips can be ranked by."""
-    kinds = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
-    return [field.name for field in schema if any(is_kind(field.type) for is_kind in kinds)]
-
-
-def _unknown_ranking(name: str, numbers: Iterable[str], scores: Iterable[str]) -> str:
-    known = [*sorted(scores), *numbers]
-    return (
-        f"dedup.rank_by must name scores {sorted(scores)} or columns of numbers {list(numbers)}, "
-        f"got {name!r}.{did_you_mean(name, known)}"
-    )
-
-
-def _ranking_values(clips: pa.Table, rank_by: list[str]) -> dict[str, list[float | None]]:
-    """Values to rank by, by clip id; lower is better. They are negated for "name" (highest first), not for "-name".
-
-    Raises:
-        ParamsError: a name is neither a column of numbers of filtered_clips nor a score of any clip.
-    """
-    if not rank_by:
-        return {}
-    numbers = _number_columns(clips.schema)
-    scores = [dict(scores or []) for scores in clips["scores"].to_pylist()]
-    scored = {name for entry in scores for name in entry}
-    columns: list[list[float | None]] = []
-    for entry in rank_by:
-        name = entry.removeprefix("-")
-        if name not in scored and name not in numbers:
-            raise ParamsError(_unknown_ranking(name, numbers, scored), "dedup.rank_by")
-        values = [row.get(name) for row in scores] if name in scored else clips[name].to_pylist()
-        sign = 1.0 if entry.startswith("-") else -1.0
-        columns.append([None if value is None else sign * value for value in values])
-    return dict(zip(clips["clip_id"].to_pylist(), (list(row) for row in zip(*columns, strict=True)), strict=True))

@@ -1,39 +1,92 @@
-"""The stage of dedup and its one task: reads embeddings, decides over all clips, and makes the output table."""
+"""The stages of dedup: one decides over all clips, step by step; the other does parts of its large searches.
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+    DedupTask ── DedupStage ──┬── all is decided ──────────────────────────────> DedupedTask
+                              └── a search is large ── SearchTask, many ── SearchStage ──> FoundTask, many
+    FoundTask, many ── together ──> DedupTask, which knows what was found
+
+With what was found, the decision begins anew, and comes to the same search without searching.
+"""
+
+import math
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from stages import heartbeat, lazy
-from stages.dedup.arrays import Clips, Decisions
-from stages.dedup.ranking import ranks
-from stages.errors import Reason, StageError
+from stages.dedup.arrays import Clips, VectorSource
+from stages.dedup.earlier import EARLIER_COLUMNS, outcome_from
+from stages.dedup.planning import PlannedClips
+from stages.dedup.result_table import result_table
+from stages.dedup.searches import Deciding, Search
+from stages.dedup.segment_files import model_folder
+from stages.dedup.steps import UNKNOWN, Outcome, Step, decide_in_steps
+from stages.errors import StageError
 from stages.manifest import ALL, ManifestRef, load_commit, read_commit
-from stages.params import DedupParams
-from stages.schemas import ASSETS
+from stages.pipeline import ItemResult
 from stages.stage import ProcessingStage, WorkerMetadata
 from stages.storage import Storage
-from stages.tasks import Row, Task
+from stages.tasks import Task
+
+PART_PRODUCTS = 2e11
+"""Numbers that are multiplied in one part of a search: some seconds on one core. A smaller search is not divided."""
+MAX_PARTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class DedupTask(Task):
-    """References to all clips: the commits and row keys of their embeddings.
+    """All clips, by the keys of their embeddings.
 
     Attributes:
-        commits: commit number of the embeddings by partition, in the order of registration.
-        embedding_keys: row_key of the embedding by clip id, for every clip that is decided over.
-        ranking: values of `rank_by` by clip id; lower is better, None where the clip has no value.
+        clips: as they were planned.
         earlier_commit: commit number of unique_clips whose decisions are kept; 0 for none.
+        found: what the parts of the divided searches found, in the order of the searches.
     """
 
-    commits: dict[str, int] = field(kw_only=True)
-    embedding_keys: dict[str, str] = field(kw_only=True)
-    ranking: dict[str, list[float | None]] = field(kw_only=True)
+    clips: PlannedClips = field(kw_only=True)
     earlier_commit: int = field(kw_only=True)
+    found: tuple[tuple[pa.Table, ...], ...] = field(kw_only=True, default=())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays."""
+        found = sum(table.nbytes for tables in self.found for table in tables)
+        return self.clips.rows.nbytes + self.clips.filtered.nbytes + self.clips.ranking.nbytes + found
+
+
+@dataclass(frozen=True, slots=True)
+class SearchTask(Task):
+    """A part of a search.
+
+    Attributes:
+        search: the part.
+        folder: of the index of vectors.
+        layout: path of the file that says where in the index each vector is.
+    """
+
+    search: Search = field(kw_only=True)
+    folder: str = field(kw_only=True)
+    layout: str = field(kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundTask(Task):
+    """What a part of a search found.
+
+    Attributes:
+        table: see `Search.run`.
+    """
+
+    table: pa.Table = field(kw_only=True)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the table."""
+        return self.table.nbytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,149 +106,136 @@ class DedupedTask(Task):
 
 
 def collect(task: Task) -> pa.Table:
-    """The output table of the last stage's task."""
-    if not isinstance(task, DedupedTask):
-        raise StageError(f"The last stage of dedup must return a DedupedTask, got {type(task).__name__}.")
+    """The table of the last stage's task."""
+    if not isinstance(task, DedupedTask | FoundTask):
+        raise StageError(f"The last stage of dedup must return a DedupedTask or FoundTask, got {type(task).__name__}.")
     return task.table
 
 
-class DedupStage(ProcessingStage[DedupTask, DedupedTask]):
-    """Decides which clips are kept. It holds all embeddings in memory twice: 5 KB per clip of 1280 numbers."""
+def again(task: Task, result: ItemResult) -> Task | None:
+    """The task with what the parts of its search found; None where all is decided, or a part failed."""
+    tables = tuple(outcome for outcome in result.outcomes if isinstance(outcome, pa.Table))
+    if not isinstance(task, DedupTask) or len(tables) < len(result.outcomes) or "group_id" in tables[0].column_names:
+        return None
+    return replace(task, found=(*task.found, tables))
+
+
+class _IndexedStage(ProcessingStage[Any, Any]):
+    """A stage that reads the index of vectors."""
+
+    def __init__(self, root: str) -> None:
+        self.storage = Storage(root)
+        self.scratch: Path | None = None
+
+    def setup(self, worker_metadata: WorkerMetadata) -> None:
+        """Set the number of threads, and make a folder for copies of files of an object store."""
+        lazy.load("stages.dedup.threads:set_num_threads")(worker_metadata.num_threads)
+        self.scratch = Path(tempfile.mkdtemp(prefix="curator-index-"))
+
+    def teardown(self) -> None:
+        """Remove the folder."""
+        if self.scratch is not None:
+            shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def index(self, folder: str) -> Any:
+        """The index of vectors of a model."""
+        return lazy.load("stages.dedup.vector_index:VectorIndex")(self.storage, folder, self.scratch)
+
+
+class DedupStage(_IndexedStage):
+    """Decides which clips are kept.
+
+    Args:
+        steps: in order.
+        root: of the tables.
+    """
 
     name = "dedup"
 
-    def __init__(self, params: DedupParams, root: str) -> None:
-        self.params = params
-        self.storage = Storage(root)
-        self._decide: Any = None
+    def __init__(self, steps: Sequence[Step], root: str) -> None:
+        super().__init__(root)
+        self.steps = list(steps)
 
-    def setup(self, worker_metadata: WorkerMetadata) -> None:
-        """Import faiss and set its number of threads."""
-        self._decide = lazy.load(f"stages.dedup.{self.params.mode}:decide")
-        lazy.load("stages.dedup.similarity:set_num_threads")(worker_metadata.num_threads)
-
-    def process(self, task: DedupTask) -> DedupedTask:
-        """The output table, with one row for each clip of the task.
+    def process(self, task: DedupTask) -> DedupedTask | list[SearchTask]:
+        """The output table with one row for each clip; or the parts of the next search, where it is a large one.
 
         Raises:
             StageError: an embedding that the task names is missing, not finite, or of another size than the others.
         """
-        rows, vectors = self._read_embeddings(task)
-        ids: list[str] = rows["clip_id"].to_pylist()
-        clips = Clips(ids, vectors, _ranking_array(task, ids))
-        earlier = self._earlier_decisions(task, clips)
-        decided: Decisions = self._decide(clips, earlier, self.params)
-        table = _result_table(rows, clips, decided, self.params)
-        if sorted(table["clip_id"].to_pylist()) != sorted(task.embedding_keys):
-            raise StageError(f"unique_clips must have one row for each of {len(task.embedding_keys)} clips.")
+        rows = task.clips.rows
+        folder = model_folder(rows["model"][0].as_py(), str(rows["weights_hash"][0].as_py()))
+        index = self.index(folder)
+        vectors = index.vectors_of(rows)
+        ids: Any = rows["clip_id"].to_pylist()
+        clips = Clips(ids, vectors, task.clips.ranking, task.clips.filtered)
+        earlier = self._earlier_outcome(task)
+        outcome = _decide(decide_in_steps(self.steps, clips, earlier), vectors, task.found)
+        if not isinstance(outcome, Outcome):
+            layout = index.save_layout(vectors)
+            return [
+                SearchTask(f"{task.task_id}/{number}", task.group, search=part, folder=folder, layout=layout)
+                for number, part in enumerate(outcome.parts(_num_parts(outcome, vectors)))
+            ]
         heartbeat.count("dedup_clips", len(ids))
-        heartbeat.count("dedup_decisions_standing", int((~earlier.is_undecided).sum()))
-        return DedupedTask(task.task_id, task.group, table=table)
+        heartbeat.count("dedup_decisions_standing", int((earlier.removed_by != UNKNOWN).sum()))
+        return DedupedTask(task.task_id, task.group, table=result_table(rows, outcome, self.steps))
 
-    def _read_embeddings(self, task: DedupTask) -> tuple[pa.Table, np.ndarray]:
-        """Rows of the clips, oldest first, without their embeddings; and the embeddings, float32 ``[N, D]``."""
-        columns = ["partition", "video_id", "uri", "clip_id", "row_key", "model", "embedding"]
-        tables: list[pa.Table] = []
-        vectors: list[np.ndarray] = []
-        missing = dict(task.embedding_keys)  # a clip of two partitions is read from the one that was registered first
-        for partition, number in task.commits.items():
-            ref = ManifestRef(self.storage.root, "embeddings", partition)
-            table = read_commit(self.storage, ref, load_commit(self.storage, ref, number), columns)
-            table = _with_row_keys(missing, table).sort_by("clip_id")
-            for clip_id in table["clip_id"].to_pylist():
-                missing.pop(clip_id, None)
-            vectors.append(_unit_vectors(table["embedding"]))
-            tables.append(table.drop_columns(["embedding"]))
-            heartbeat.beat()
-        sizes = {matrix.shape[1] for matrix in vectors if len(matrix)}
-        if len(sizes) > 1:
-            raise StageError(f"All embeddings must have one size, got {sorted(sizes)}. Embed all partitions alike.")
-        rows = pa.concat_tables(tables)
-        if len(rows) != len(task.embedding_keys):
-            raise StageError(
-                f"Embeddings of {len(task.embedding_keys)} clips must be there, got {len(rows)}. "
-                "Materialize embeddings again."
-            )
-        return rows, np.concatenate([matrix for matrix in vectors if len(matrix)])
-
-    def _earlier_decisions(self, task: DedupTask, clips: Clips) -> Decisions:
-        """The decisions of the earlier commit for clips whose embedding, and whose kept clip's, are unchanged."""
-        earlier = Decisions.undecided(len(clips))
+    def _earlier_outcome(self, task: DedupTask) -> Outcome:
+        """What the earlier commit decided, as far as it still stands."""
         if not task.earlier_commit:
-            return earlier
+            return Outcome.unknown(len(task.clips))
         ref = ManifestRef(self.storage.root, "unique_clips", ALL)
-        columns = ["clip_id", "group_id", "nearest_clip_id", "similarity", "embedding_key"]
-        table = read_commit(self.storage, ref, load_commit(self.storage, ref, task.earlier_commit), columns)
-        positions = {clip_id: position for position, clip_id in enumerate(clips.ids)}
-        rows: list[Row] = table.to_pylist()
-        unchanged = {row["clip_id"] for row in rows if task.embedding_keys.get(row["clip_id"]) == row["embedding_key"]}
-        for row in rows:
-            if row["clip_id"] in unchanged and row["group_id"] in unchanged:
-                position = positions[row["clip_id"]]
-                earlier.group[position] = positions[row["group_id"]]
-                if row["nearest_clip_id"] in unchanged:
-                    earlier.nearest[position] = positions[row["nearest_clip_id"]]
-                    earlier.similarity[position] = row["similarity"]
-        return earlier
+        commit = load_commit(self.storage, ref, task.earlier_commit)
+        table = read_commit(self.storage, ref, commit, list(EARLIER_COLUMNS))
+        return outcome_from(table, task.clips.rows, [step.reason for step in self.steps])
 
 
-def _with_row_keys(keys: Mapping[str, str], table: pa.Table) -> pa.Table:
-    """The rows whose row_key is the one that `keys` has for their clip."""
-    pairs = zip(table["clip_id"].to_pylist(), table["row_key"].to_pylist(), strict=True)
-    return table.filter(pa.array([key is not None and keys.get(clip_id) == key for clip_id, key in pairs], pa.bool_()))
+class SearchStage(_IndexedStage):
+    """Does parts of searches; a table that is finished goes through."""
+
+    name = "dedup_search"
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
+        self._layout = ""
+        self._vectors: Any = None
+
+    def process(self, task: SearchTask | DedupedTask) -> FoundTask | DedupedTask:
+        """What the part of a search finds.
+
+        Raises:
+            StageError: a file of the index of vectors is gone or damaged.
+        """
+        if isinstance(task, DedupedTask):
+            return task
+        if self._layout != task.layout:
+            self._vectors, self._layout = self.index(task.folder).open_layout(task.layout), task.layout
+        return FoundTask(task.task_id, task.group, table=task.search.run(self._vectors))
 
 
-def _unit_vectors(column: pa.ChunkedArray) -> np.ndarray:
-    """Float32 ``[N, D]``, unit length, from a column of lists.
+def _num_parts(search: Search, vectors: VectorSource) -> int:
+    """In how many parts a search is done."""
+    return min(MAX_PARTS, math.ceil(search.cost(vectors) * vectors.shape[1] / PART_PRODUCTS))
 
-    Raises:
-        StageError: the lists differ in length, or a number is not finite.
+
+def _decide(work: Deciding[Outcome], vectors: VectorSource, found: Sequence[Sequence[pa.Table]]) -> Outcome | Search:
+    """The outcome of the work, or the first large search of which it is not known yet what it finds.
+
+    Args:
+        work: yields searches.
+        vectors: of all clips.
+        found: by the parts of the large searches, in their order.
     """
-    lengths = {length for chunk in column.chunks for length in chunk.value_lengths().unique().to_pylist()}
-    if len(lengths) > 1:
-        raise StageError(f"All embeddings must have one size, got {sorted(lengths)}. Embed the partition again.")
-    if not lengths:
-        return np.empty((0, 0), np.float32)
-    flat = np.concatenate([chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks])
-    if not np.isfinite(flat).all():
-        raise StageError("Embeddings must be finite numbers, got NaN or infinity. Embed the partition again.")
-    matrix = np.array(flat, np.float32).reshape(len(column), -1)
-    return matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), np.float32(1e-30))
-
-
-def _ranking_array(task: DedupTask, ids: list[str]) -> np.ndarray:
-    """Float64 ``[N, R]``; R is 0 where `rank_by` is empty."""
-    return np.array([task.ranking[clip_id] for clip_id in ids], np.float64).reshape(len(ids), -1)
-
-
-def _result_table(rows: pa.Table, clips: Clips, decided: Decisions, params: DedupParams) -> pa.Table:
-    """Rows of unique_clips. The keys are null; the session sets them."""
-    ids = clips.ids
-    group = [ids[position] for position in decided.group]
-    nearest = [ids[position] if position >= 0 else None for position in decided.nearest]
-    similarity = [None if np.isnan(value) else float(value) for value in decided.similarity]
-    removed = [kept != clip_id for clip_id, kept in zip(ids, group, strict=True)]
-    decisions = zip(removed, group, nearest, similarity, strict=True)
-    columns: dict[str, Any] = {
-        **{name: rows[name] for name in ("partition", "video_id", "uri", "clip_id", "model")},
-        "embedding_key": rows["row_key"],
-        "status": ["rejected" if is_removed else "kept" for is_removed in removed],
-        "reason": [Reason.DUPLICATE.value if is_removed else None for is_removed in removed],
-        "error": [
-            _duplicate_detail(kept, near, value, params.eps) if is_removed else None
-            for is_removed, kept, near, value in decisions
-        ],
-        "group_id": group,
-        "group_size": np.bincount(decided.group, minlength=len(ids))[decided.group],
-        "nearest_clip_id": nearest,
-        "similarity": similarity,
-        "rank": ranks(clips, decided.group, params),
-    }
-    schema = ASSETS["unique_clips"].schema
-    empty = pa.nulls(len(ids), pa.string())
-    return pa.table([columns.get(name, empty) for name in schema.names], schema=schema)
-
-
-def _duplicate_detail(kept: str, nearest: str | None, similarity: float | None, eps: float) -> str:
-    near = f"kept clip {kept}" if nearest == kept else f"clip {nearest}, which belongs to kept clip {kept},"
-    return f"Similarity to {near} must be below {1 - eps:g}, got {similarity:.6f}."
+    answer: Any = None
+    known = iter(found)
+    while True:
+        try:
+            search = work.send(answer)
+        except StopIteration as end:
+            return end.value
+        if _num_parts(search, vectors) <= 1:
+            answer = search.run(vectors)
+        elif (tables := next(known, None)) is not None:
+            answer = search.combine(tables)
+        else:
+            return search

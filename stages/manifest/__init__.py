@@ -13,6 +13,7 @@ from stages.manifest.commits import (
     load_commit,
     read_commit,
     read_manifest,
+    read_unordered,
     reusable_items,
 )
 from stages.manifest.root_versions import (
@@ -66,6 +67,7 @@ __all__ = [
     "read_manifest",
     "read_row_file",
     "read_tags",
+    "read_unordered",
     "replace_in_commits",
     "reusable_items",
     "tag_version",

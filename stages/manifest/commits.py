@@ -12,12 +12,14 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.errors import ManifestError
+from stages.manifest.projected_reading import footer_hash
 from stages.manifest.root_versions import find_version
 from stages.manifest.row_files import (
     CommittedFile,
@@ -148,10 +150,30 @@ def read_commit(storage: Storage, ref: ManifestRef, commit: Commit, columns: lis
     """
     layout = ASSETS[ref.asset]
     wanted = layout.schema.names if columns is None else columns
-    read = [name for name in layout.schema.names if name in {*wanted, *layout.sort_by, "row_key"}]
-    tables = map_concurrently(lambda entry: read_row_file(storage, ref.asset, entry, read), commit.files)
-    table = pa.concat_tables(tables) if tables else layout.schema.empty_table().select(read)
+    read = [name for name in layout.schema.names if name in {*wanted, *layout.sort_by}]
+    table = read_unordered(storage, ref, commit, read)
     return table.sort_by([(name, "ascending") for name in layout.sort_by]).select(wanted)
+
+
+def read_unordered(
+    storage: Storage, ref: ManifestRef, commit: Commit, columns: list[str], partition: str | None = None
+) -> pa.Table:
+    """Some columns of the rows of one commit, in the order of its files.
+
+    Args:
+        storage: of the root.
+        ref: the table.
+        commit: of it.
+        columns: their names.
+        partition: the only one of which rows are returned, in a table that spans all; then what holds no row of it is
+            not read.
+
+    Raises:
+        ManifestError: a file that the commit names is missing or damaged.
+    """
+    read = partial(read_row_file, storage, ref.asset, columns=columns, partition=partition)
+    empty = ASSETS[ref.asset].schema.empty_table().select(columns)
+    return pa.concat_tables([empty, *(map_concurrently(read, commit.files) if commit.files else [])])
 
 
 def commit_table(storage: Storage, ref: ManifestRef, files: list[CommittedFile], lineage: Mapping[str, Any]) -> Commit:
@@ -161,12 +183,12 @@ def commit_table(storage: Storage, ref: ManifestRef, files: list[CommittedFile],
     this table is committed under the next number.
     """
     newest = last_commit(storage, ref)
-    known = {entry.path: entry.sha256 for entry in (newest or _NO_COMMIT).files}
+    known = {entry.path: entry for entry in (newest or _NO_COMMIT).files}
     files = [_with_sha256(storage, entry, known) for entry in files if entry.items]
     commit = Commit(0, table_digest(files), files, {}, {}, dict(lineage))
     while not (newest and newest.digest == commit.digest and _has_all_files(storage, ref, newest)):
         if not commit.number:
-            counts, reasons = count_rows(read_commit(storage, ref, commit, ["status", "reason"]))
+            counts, reasons = count_rows(read_unordered(storage, ref, commit, ["status", "reason"]))
             commit = replace(commit, counts=counts, reasons=reasons)
         commit = replace(commit, number=newest.number + 1 if newest else 1)
         data = json.dumps(asdict(commit), indent=1, ensure_ascii=False).encode()
@@ -201,12 +223,14 @@ def count_rows(table: pa.Table) -> tuple[dict[str, int], dict[str, int]]:
     return counts, {str(entry["values"]): entry["counts"] for entry in ordered}
 
 
-def _with_sha256(storage: Storage, entry: CommittedFile, known: Mapping[str, str]) -> CommittedFile:
-    """The entry with its SHA-256: from its writer, else the last commit, else computed from a killed run's file."""
+def _with_sha256(storage: Storage, entry: CommittedFile, known: Mapping[str, CommittedFile]) -> CommittedFile:
+    """The entry with its hashes: from its writer, else the last commit, else computed from a killed run's file."""
     if entry.sha256:
         return entry
-    sha256 = known.get(entry.path) or hashlib.sha256(storage.read_bytes(entry.path)).hexdigest()
-    return replace(entry, sha256=sha256)
+    if before := known.get(entry.path):
+        return replace(entry, sha256=before.sha256, footer_sha256=before.footer_sha256)
+    data = storage.read_bytes(entry.path)
+    return replace(entry, sha256=hashlib.sha256(data).hexdigest(), footer_sha256=footer_hash(data))
 
 
 def lineage_of(root: str, clip_id: str) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stages.errors import ManifestError
+from stages.manifest.projected_reading import can_project, read_projected
 from stages.schemas import ASSETS
 from stages.storage import Storage
 from stages.tasks import Row
@@ -62,6 +63,7 @@ class CommittedFile:
         failed: for each item with failed rows, the reason of each row in order; empty text for a row that did not fail.
         size_bytes: of the file; reveals a truncated one.
         num_items: items in the file, whether they belong to the table or not; 0 where unknown.
+        footer_sha256: of the file's Parquet footer; empty in commits from before columns were read by themselves.
     """
 
     path: str
@@ -72,30 +74,74 @@ class CommittedFile:
     failed: dict[str, list[str]] = field(default_factory=lambda: {})
     size_bytes: int = 0
     num_items: int = 0
+    footer_sha256: str = ""
 
     def failure_reasons(self, row_key: str) -> set[str]:
         """Distinct reasons of an item's failed rows; empty where none failed."""
         return {reason for reason in self.failed.get(row_key, ()) if reason}
 
 
-def read_row_file(storage: Storage, asset: str, entry: CommittedFile, columns: list[str] | None = None) -> pa.Table:
+def read_row_file(
+    storage: Storage,
+    asset: str,
+    entry: CommittedFile,
+    columns: list[str] | None = None,
+    partition: str | None = None,
+) -> pa.Table:
     """Read the rows of `entry.items` from one row file; columns that the file lacks are null.
 
-    The bytes are compared with the entry's SHA-256, where it has one. Parquet's checksums cover pages, and not the
-    footer: with one damaged letter there, a column would go by another name and be read as null.
+    Only the columns that are asked for are read, where the entry has a hash of the footer. Else all bytes are, and
+    compared with the entry's SHA-256, where it has one: Parquet's checksums cover pages, and not the footer. With one
+    damaged letter there, a column would go by another name and be read as null.
+
+    Args:
+        storage: of the root.
+        asset: of the table.
+        entry: the file and its items.
+        columns: their names; all where None.
+        partition: the only one of which rows are returned; all where None.
 
     Raises:
         ManifestError: the file is missing or damaged.
     """
     schema = ASSETS[asset].schema
-    requested = pa.schema([schema.field(name) for name in columns or schema.names])
+    names = columns or schema.names
+    if columns and entry.footer_sha256 and can_project(storage, entry.size_bytes):
+        return _read_projected(storage, asset, entry, names, partition)
+    read = list(dict.fromkeys([*names, "row_key", *(["partition"] if partition is not None else [])]))
+    requested = pa.schema([schema.field(name) for name in read])
     data = _read_file(storage, entry.path)
     if entry.sha256 and hashlib.sha256(data).hexdigest() != entry.sha256:
         raise _damaged_file_error(storage, entry.path, "its SHA-256 is not the committed one")
     try:
-        return read_columns(data, requested).filter(pc.field("row_key").isin(entry.items))
+        rows = read_columns(data, requested).filter(pc.field("row_key").isin(entry.items))
     except DAMAGED_FILE_ERRORS as error:
         raise _damaged_file_error(storage, entry.path, error) from error
+    if partition is not None:
+        rows = rows.filter(pc.field("partition") == partition)
+    return rows.select(names)
+
+
+def _read_projected(
+    storage: Storage, asset: str, entry: CommittedFile, names: list[str], partition: str | None
+) -> pa.Table:
+    """Some columns, and of the file's rows those of the entry's items."""
+    schema = ASSETS[asset].schema
+    read = list(names)
+    if is_part := len(entry.items) != entry.num_items:
+        read.append("row_key")
+    if partition is not None:
+        read.append("partition")
+    requested = pa.schema([schema.field(name) for name in dict.fromkeys(read)])
+    try:
+        rows = read_projected(storage, entry.path, entry.footer_sha256, requested, partition)
+    except FileNotFoundError as error:
+        raise _missing_file_error(storage, entry.path) from error
+    except DAMAGED_FILE_ERRORS as error:
+        raise _damaged_file_error(storage, entry.path, error) from error
+    if is_part:
+        rows = rows.filter(pc.field("row_key").isin(entry.items))
+    return rows.select(names)
 
 
 def read_columns(data: bytes, schema: pa.Schema) -> pa.Table:
@@ -136,10 +182,14 @@ def _read_file(storage: Storage, path: str) -> bytes:
     try:
         return storage.read_bytes(path)
     except FileNotFoundError as error:
-        raise ManifestError(
-            f"{storage.location(path)} must be there, since a commit names it, and is missing. "
-            "Run the phase again: what the file held is computed again."
-        ) from error
+        raise _missing_file_error(storage, path) from error
+
+
+def _missing_file_error(storage: Storage, path: str) -> ManifestError:
+    return ManifestError(
+        f"{storage.location(path)} must be there, since a commit names it, and is missing. "
+        "Run the phase again: what the file held is computed again."
+    )
 
 
 def _damaged_file_error(storage: Storage, path: str, error: Exception | str) -> ManifestError:

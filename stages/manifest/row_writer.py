@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stages.errors import ManifestError
+from stages.manifest.projected_reading import footer_hash
 from stages.manifest.row_files import CommittedFile, ManifestRef
 from stages.schemas import ASSETS
 from stages.storage import Storage
@@ -20,6 +21,9 @@ from stages.tasks import Row
 FLUSH_ITEMS = 64
 FLUSH_S = 5.0
 """A row file is written after so many items or seconds; a killed run loses no more than that."""
+MIN_GROUP_ROWS = 4096
+MAX_GROUPS = 256
+"""Bounds of row groups: so that who wants the rows of one partition reads few others, and not too long a footer."""
 
 
 class RowWriter:
@@ -83,7 +87,8 @@ class RowWriter:
         }
         table = pa.concat_tables(self._tables).replace_schema_metadata({"curator": json.dumps(footer)})
         buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
+        group = max(MIN_GROUP_ROWS, len(table) // MAX_GROUPS)
+        pq.write_table(table, buffer, compression="zstd", write_page_checksum=True, row_group_size=group)
         data = buffer.getvalue()
         path = f"{self._ref.folder}/rows-{self._writer_id}-{len(self.files):05d}.parquet"
         self._storage.write_bytes(path, data)
@@ -97,6 +102,7 @@ class RowWriter:
                 failed=self._failed,
                 size_bytes=len(data),
                 num_items=len(self._items),
+                footer_sha256=footer_hash(data),
             )
         )
         self._tables, self._items, self._transient, self._failed = [], [], [], {}

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from stages.manifest import ALL, CommittedFile, ManifestRef, RowWriter, last_commit, read_row_file
 from stages.params import Params
 from stages.phase import Phase
-from stages.run.inputs import Inputs, InputTables
+from stages.run.inputs import Inputs, InputTables, in_schema, with_commit
 from stages.run.phases import PHASE_CLASSES, build_phase
 from stages.run.table_run import TableRun
 from stages.schemas import ASSETS
@@ -151,9 +151,11 @@ class _PlannedTables(InputTables):
         planned = self._rows.get((ref.asset, ref.partition))
         if planned is None:
             return super()._kept_rows(ref)
-        columns = self._columns.get(ref.asset)
+        columns = self._columns[ref.asset]
         table = planned.filter(pc.field("status") == "kept")
-        return table.select([*columns, "status"]) if columns else table
+        if columns:
+            table = table.select([*in_schema(ref.asset, columns), "status"])
+        return with_commit(table, columns, None)
 
 
 def _refs_of(refs: list[ManifestRef], output: ManifestRef) -> list[ManifestRef]:

@@ -1,6 +1,6 @@
 """The input tables of a phase."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -9,7 +9,8 @@ import pyarrow.compute as pc
 
 from stages.errors import ManifestError
 from stages.manifest import ALL, ManifestRef, last_commit, load_commit, read_commit
-from stages.phase import Phase
+from stages.phase import COMMIT_COLUMN, Phase
+from stages.schemas import ASSETS
 from stages.storage import Storage
 
 Inputs = Mapping[str, list[ManifestRef]]
@@ -38,7 +39,7 @@ class InputTables:
         if missing:
             raise ManifestError(f"Phase {phase.params.phase} requires inputs {missing}, got {list(inputs)}.")
         self._inputs = {asset: inputs[asset] for asset in phase.inputs}
-        self._columns = phase.input_columns
+        self._columns = {asset: phase.columns_of(asset) for asset in phase.inputs}
         self._committed_versions = committed_versions
         self._cross_partition_tables: dict[str, pa.Table] = {}
         self.versions: dict[str, dict[str, int]] = {}
@@ -73,6 +74,18 @@ class InputTables:
                 "Materialize it first."
             )
         self.versions.setdefault(ref.asset, {})[ref.partition] = commit.number
-        columns = self._columns.get(ref.asset)
-        table = read_commit(storage, ref, commit, columns and [*columns, "status"])
-        return table.filter(pc.field("status") == "kept")
+        columns = self._columns[ref.asset]
+        table = read_commit(storage, ref, commit, columns and [*in_schema(ref.asset, columns), "status"])
+        return with_commit(table.filter(pc.field("status") == "kept"), columns, commit.number)
+
+
+def in_schema(asset: str, columns: Iterable[str]) -> list[str]:
+    """Those of the columns that the asset's table has."""
+    return [name for name in columns if name in ASSETS[asset].schema.names]
+
+
+def with_commit(table: pa.Table, columns: Collection[str] | None, number: int | None) -> pa.Table:
+    """The table with the number of its commit in each row, where the columns name it."""
+    if COMMIT_COLUMN not in (columns or ()):
+        return table
+    return table.append_column(COMMIT_COLUMN, pa.repeat(pa.scalar(number, pa.int64()), len(table)))

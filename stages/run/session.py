@@ -18,6 +18,7 @@ from stages.run.inputs import Inputs, InputTables
 from stages.run.phase_run import PhaseRun
 from stages.run.phases import build_phase, check_reachable
 from stages.run.progress import Progress
+from stages.run.rounds import run_rounds
 from stages.tasks import Task
 
 logger = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ class Session:
             return
         pipeline = phase.pipeline().build()
         logger.info("%s", pipeline.describe())
-        yield from self._get_executor().run(pipeline, itertools.chain([first], tasks), stats)
+        yield from run_rounds(self._get_executor(), pipeline, itertools.chain([first], tasks), stats)
 
     def _get_executor(self) -> Executor:
         if self._executor is None:

@@ -17,8 +17,8 @@ from stages.manifest import (
     StoredItems,
     commit_table,
     last_commit,
-    read_commit,
     read_items,
+    read_unordered,
     reusable_items,
 )
 from stages.phase import Phase, PhaseReport
@@ -161,7 +161,8 @@ class TableRun:
 
     def _num_missing_rows(self, commit: Commit) -> int:
         """The number of rows that items lack in the committed table."""
-        present = Counter(read_commit(self._storage, self.output, commit, ["row_key"])["row_key"].to_pylist())
+        keys = read_unordered(self._storage, self.output, commit, ["row_key"])["row_key"]
+        present = Counter({entry["values"]: entry["counts"] for entry in keys.value_counts().to_pylist()})
         items = zip(self._index, _iter_rows(self._items), strict=True)
         return sum(max(0, self._phase.min_rows(item) - present[row_key]) for row_key, item in items)
 

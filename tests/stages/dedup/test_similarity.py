@@ -1,18 +1,13 @@
-"""The searches of dedup, against plain arithmetic."""
+"""The searches of dedup, against plain arithmetic; whole, and in parts as workers do them."""
 
-import faiss
 import numpy as np
 import pytest
 
 from stages.dedup.arrays import normalized
-from stages.dedup.similarity import (
-    connected_components,
-    greedy_independent_set,
-    near_duplicate_pairs,
-    nearest_hits,
-    nearest_targets,
-    range_hits,
-)
+from stages.dedup.components import ComponentSearch, Forest
+from stages.dedup.independent_set import greedy_independent_set
+from stages.dedup.nearest import NearestSearch, nearest_targets
+from stages.dedup.searches import Search
 
 
 @pytest.fixture(scope="module")
@@ -24,36 +19,55 @@ def vectors() -> np.ndarray:
     return normalized(np.concatenate([base, noisy]).astype(np.float32)).astype(np.float32)
 
 
-def test_near_duplicate_pairs_are_all_pairs_above_the_threshold(vectors: np.ndarray) -> None:
-    found = {
-        pair
-        for left, right in near_duplicate_pairs(vectors, 0.97)
-        for pair in zip(left.tolist(), right.tolist(), strict=True)
-    }
-    values = np.round(normalized(vectors) @ normalized(vectors).T, 9)
-    expected = {(int(a), int(b)) for a, b in np.argwhere(values >= 0.97) if a > b}
-    assert found == expected
-    assert len(found) > 500
+def similarities(vectors: np.ndarray) -> np.ndarray:
+    return np.round(normalized(vectors) @ normalized(vectors).T, 9)
 
 
-def test_connected_components_are_closed_under_near_pairs(vectors: np.ndarray) -> None:
-    members = np.arange(3, 700, 2)
-    parts = list(connected_components(vectors, members, 0.97))
-    assert sorted(np.concatenate(parts).tolist()) == members.tolist()
-    values = normalized(vectors) @ normalized(vectors).T
-    owner = {position: number for number, part in enumerate(parts) for position in part.tolist()}
-    linked = [(a, b) for a in members for b in members if values[a, b] >= 0.97]
-    assert all(owner[a] == owner[b] for a, b in linked)
-    assert any(len(part) > 2 for part in parts)
+def components(near: np.ndarray) -> np.ndarray:
+    """The lowest number that each is connected with, by following all edges until nothing changes."""
+    lowest = np.arange(len(near))
+    while True:
+        following = np.where(near, lowest[None, :], len(near)).min(axis=1)
+        if np.array_equal(following, lowest):
+            return lowest
+        lowest = following
 
 
-def test_nearest_targets_leaves_out_the_clip_itself(vectors: np.ndarray) -> None:
+@pytest.mark.parametrize("num_parts", [1, 5])
+@pytest.mark.parametrize("step", [1, 2])
+def test_components_are_those_of_all_near_pairs(vectors: np.ndarray, step: int, num_parts: int) -> None:
+    members = np.arange(3, 700, step)
+    search = ComponentSearch(members, 0.97)
+    parts = search.parts(num_parts)
+    assert len(parts) == num_parts
+    edges = search.combine([part.run(vectors) for part in parts])
+    forest = Forest(len(members))
+    forest.connect(edges["left"].to_numpy(), edges["right"].to_numpy())
+    expected = components(similarities(vectors[members]) >= 0.97)
+    assert forest.roots().tolist() == expected.tolist()
+    assert (np.bincount(expected) > 2).sum() > 20
+    assert len(edges) == len(members) - len(set(expected.tolist()))
+
+
+def test_forest_unites_a_long_chain_whatever_the_order() -> None:
+    order = np.random.default_rng(3).permutation(9_999)
+    forest = Forest(10_001)
+    for part in np.array_split(order, 7):
+        forest.connect(part, part + 1)
+    assert forest.roots().tolist() == [0] * 10_000 + [10_000]
+
+
+@pytest.mark.parametrize("num_parts", [1, 3])
+def test_nearest_search_leaves_out_the_clip_itself(vectors: np.ndarray, num_parts: int) -> None:
     queries, targets = np.arange(700), np.arange(0, 700, 3)
-    nearest, similarity = nearest_targets(vectors, queries, targets)
-    values = normalized(vectors) @ normalized(vectors[targets]).T
+    search: Search = NearestSearch(queries, targets)
+    found = search.combine([part.run(vectors) for part in search.parts(num_parts)])
+    nearest, similarity = found["nearest"].to_numpy(), found["similarity"].to_numpy()
+    values = similarities(vectors)[:, targets]
     values[queries[:, None] == targets] = -np.inf
-    assert similarity == pytest.approx(values.max(axis=1), abs=1e-8)
+    assert similarity == pytest.approx(values.max(axis=1), abs=2e-9)
     assert (nearest != queries).all()
+    assert values[queries, nearest // 3] == pytest.approx(similarity, abs=2e-9)
 
 
 def test_nearest_targets_of_nothing_is_none(vectors: np.ndarray) -> None:
@@ -62,15 +76,14 @@ def test_nearest_targets_of_nothing_is_none(vectors: np.ndarray) -> None:
     assert np.isnan(similarity[1])
 
 
-@pytest.mark.parametrize("max_hits", [1, 4, 1000])
-def test_nearest_hits_finds_what_range_search_finds(vectors: np.ndarray, max_hits: int) -> None:
-    """The way that a GPU takes, on an index in main memory."""
-    index = faiss.IndexFlatIP(8)
-    index.add(vectors)
-    slow, fast = range_hits(index, vectors[:50], 0.95), nearest_hits(index, vectors[:50], 0.95, max_hits)
-    assert set(zip(*(side.tolist() for side in fast[:2]), strict=True)) == set(
-        zip(*(side.tolist() for side in slow[:2]), strict=True)
-    )
+def test_nearest_of_many_equal_targets_is_the_oldest() -> None:
+    """More equal ones than candidates are looked at, and more targets than one product takes."""
+    vectors = np.zeros((9000, 2), np.float32)
+    vectors[:, 0] = 1
+    vectors[:40] = [0, 1]
+    nearest, similarity = nearest_targets(vectors, np.array([3, 8999, 5000]), np.arange(2, 9000))
+    assert nearest.tolist() == [2, 40, 40]
+    assert similarity.tolist() == [1, 1, 1]
 
 
 def test_greedy_independent_set_goes_by_preference_across_blocks() -> None:

@@ -1,0 +1,125 @@
+"""Plans dedup: which clips are compared, in which order, and the hash of all that they are.
+
+Everything is done by columns: the rows of a library of millions of clips never become Python objects.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from stages.dedup.plan_digest import digest_of_lines
+from stages.dedup.rank_columns import ranking_values
+from stages.errors import PhaseError
+from stages.phase import COMMIT_COLUMN
+
+EMBEDDING_COLUMNS = ("partition", "video_id", "uri", "clip_id", "row_key", "model", "weights_hash", COMMIT_COLUMN)
+"""What the plan reads of embeddings: no vector."""
+
+
+@dataclass(frozen=True)
+class PlannedClips:
+    """The clips that dedup decides over, oldest first: in the order of registration of partitions, then by id.
+
+    Attributes:
+        rows: `EMBEDDING_COLUMNS` of each clip. A clip that two registrations took is here once, as of the earlier.
+        filtered: the clips' rows of filtered_clips, likewise.
+        ranking: float64 ``[N, R]``, values of `rank_by`; lower is better, NaN where the clip has no value.
+        digest: hash of all that decisions depend on.
+    """
+
+    rows: pa.Table
+    filtered: pa.Table
+    ranking: NDArray[np.float64]
+    digest: str
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def plan_clips(
+    inputs: Mapping[str, pa.Table], registration_order: Mapping[str, int], rank_by: Sequence[str]
+) -> PlannedClips:
+    """The clips that were embedded and that the filters keep.
+
+    Args:
+        inputs: kept rows of ``embeddings`` and ``filtered_clips``.
+        registration_order: number of each registered partition.
+        rank_by: what clips are ranked by.
+
+    Raises:
+        PhaseError: the embeddings are of different models.
+        ParamsError: `rank_by` names neither a column of numbers nor a score.
+    """
+    embedded, filtered = inputs["embeddings"], inputs["filtered_clips"]
+    embedded = embedded.filter(_is_in(embedded["clip_id"], filtered["clip_id"]))
+    _check_one_model(embedded)
+    order = _in_order({*_values(embedded["partition"]), *_values(filtered["partition"])}, registration_order)
+    rows = _oldest_first(embedded, order)
+    filtered = _oldest_of_each(filtered.filter(_is_in(filtered["clip_id"], rows["clip_id"])), order)
+    filtered = filtered.take(pc.index_in(rows["clip_id"], value_set=_whole(filtered["clip_id"])))
+    ranking = ranking_values(filtered, rank_by)
+    partitions = _in_order(_values(rows["partition"]), registration_order)
+    # The order of registration never changes, so partition names and clip ids determine the order of clips.
+    return PlannedClips(rows, filtered, ranking, digest_of_lines(partitions, _lines(rows, ranking, rank_by)))
+
+
+def _lines(rows: pa.Table, ranking: NDArray[np.float64], rank_by: Sequence[str]) -> pa.Array:
+    """One line a clip with what its decision depends on, sorted."""
+    values: pa.Array | pa.Scalar = pa.scalar("None")
+    if rank_by:
+        values = pa.array([str([None if np.isnan(value) else value for value in row]) for row in ranking.tolist()])
+    lines = pc.binary_join_element_wise(_whole(rows["clip_id"]), _whole(rows["row_key"]), values, " ")
+    return lines.take(pc.sort_indices(lines))
+
+
+def _oldest_first(table: pa.Table, order: Sequence[str]) -> pa.Table:
+    """Each clip once, in the order of partitions and then by id."""
+    table = _oldest_of_each(table, order)
+    return _sorted(table, order, "partition", "clip_id")
+
+
+def _oldest_of_each(table: pa.Table, order: Sequence[str]) -> pa.Table:
+    """Each clip once. If two registrations took one video, the earlier partition's row stays."""
+    table = _sorted(table, order, "clip_id", "partition")
+    ids = _whole(table["clip_id"])
+    is_first = pc.not_equal(ids[1:], ids[:-1])
+    return table.filter(pa.concat_arrays([pa.array([True]), is_first])) if len(table) else table
+
+
+def _sorted(table: pa.Table, order: Sequence[str], *by: str) -> pa.Table:
+    places = pc.index_in(table["partition"], value_set=pa.array(order, pa.string()))
+    keys = pa.table({"partition": places, "clip_id": table["clip_id"]})
+    return table.take(pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in by]))
+
+
+def _in_order(partitions: Collection[str], registration_order: Mapping[str, int]) -> list[str]:
+    """The partitions in the order of registration; partitions that are not registered come last, by name."""
+    last = len(registration_order)
+    return sorted(partitions, key=lambda name: (registration_order.get(name, last), name))
+
+
+def _values(column: pa.ChunkedArray) -> set[str]:
+    return set(column.unique().to_pylist())
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    """The column in one piece."""
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+
+
+def _is_in(column: pa.ChunkedArray, others: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.is_in(column, value_set=_whole(others))
+
+
+def _check_one_model(embedded: pa.Table) -> None:
+    found = embedded.group_by(["model", "weights_hash"]).aggregate([]).to_pylist()
+    if len(found) > 1:
+        models = sorted(f"{row['model']} ({row['weights_hash']})" for row in found)
+        raise PhaseError(
+            f"dedup requires the embeddings of all partitions to come from one model, got {models}. "
+            "Materialize embeddings of every partition with the same embed parameters."
+        )

@@ -1,0 +1,125 @@
+"""The steps of dedup, one after another: each decides over the clips that those before it keep.
+
+    all clips ── step 1 ── kept ── step 2 ── kept ── ...        a step gives a reason to those that it removes
+
+A step takes arrays of clips and the decisions that it made before, and gives decisions; it knows no other step, no
+table and no storage. Which steps there are, `stages.dedup.phase` says.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.dedup.arrays import NO_GROUP, UNDECIDED, Clips, Decisions, Positions
+from stages.dedup.searches import Deciding
+from stages.errors import Reason
+
+KEPT = -1
+UNKNOWN = -2
+"""What `removed_by` holds of a clip that no step removed, and of one that nothing was decided of."""
+
+
+class Step(Protocol):
+    """One step.
+
+    Attributes:
+        reason: of the clips that it removes.
+        compares_kept: it gives the nearest clip of those that it keeps, too.
+    """
+
+    reason: ClassVar[Reason]
+    compares_kept: ClassVar[bool]
+
+    def decide(self, clips: Clips, members: Positions, earlier: Decisions) -> Deciding[Decisions]:
+        """A decision for every member; those of `earlier` stand.
+
+        Args:
+            clips: all clips, of which positions are given.
+            members: those that are left, in ascending order. The others are undecided in what is returned.
+            earlier: decisions over all clips.
+        """
+        ...
+
+    def ranks(self, clips: Clips, members: Positions, decided: Decisions) -> Positions:
+        """Int64 ``[M]``: rank of each member in its group; 0 for the kept clip."""
+        ...
+
+    def explain(self, clips: Clips, decided: Decisions, removed: Positions) -> list[str]:
+        """For each of these removed clips, what would have had to be otherwise."""
+        ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What all steps together decided.
+
+    Attributes:
+        removed_by: int8 ``[N]``, index of the step that removed the clip; `KEPT`, or `UNKNOWN`.
+        group: int64 ``[N]``, position of the clip that stands for its group, its own where it does itself. That clip
+            may be removed by a later step, as one of too many.
+        nearest: int64 ``[N]``, position of the most similar clip; -1 for none.
+        similarity: float64 ``[N]``, similarity to `nearest`; NaN for none.
+        rank: int64 ``[N]``, rank in its group.
+        errors: for each clip that is removed, what would have had to be otherwise, by position.
+    """
+
+    removed_by: NDArray[np.int8]
+    group: Positions
+    nearest: Positions
+    similarity: NDArray[np.float64]
+    rank: Positions
+    errors: dict[int, str]
+
+    @classmethod
+    def unknown(cls, count: int) -> "Outcome":
+        """The outcome of `count` clips of which nothing was decided."""
+        none = Decisions.undecided(count)
+        rank = np.zeros(count, np.int64)
+        return cls(np.full(count, UNKNOWN, np.int8), none.group, none.nearest, none.similarity, rank, {})
+
+    @property
+    def kept(self) -> NDArray[np.bool_]:
+        """Bool ``[N]``: no step removed the clip."""
+        return self.removed_by == KEPT
+
+    def of_step(self, index: int, *, compares_kept: bool) -> Decisions:
+        """The decisions of one step, as far as this outcome tells them.
+
+        A clip that a later step removed, or none, was kept by this one.
+        """
+        own = np.arange(len(self.group))
+        passed = (self.removed_by == KEPT) | (self.removed_by > index)
+        removed = self.removed_by == index
+        stands_alone = self.group == own
+        group = np.where(removed, np.where(stands_alone, NO_GROUP, self.group), UNDECIDED)
+        knows_nearest = (removed | (passed & stands_alone & compares_kept)) & (self.nearest >= 0)
+        return Decisions(
+            np.where(passed, own, group),
+            np.where(knows_nearest, self.nearest, -1),
+            np.where(knows_nearest, self.similarity, np.nan),
+        )
+
+
+def decide_in_steps(steps: Sequence[Step], clips: Clips, earlier: Outcome) -> Deciding[Outcome]:
+    """What the steps decide over all clips, each over those that the ones before it keep."""
+    result = Outcome.unknown(len(clips))
+    result.removed_by[:] = KEPT
+    result.group[:] = members = np.arange(len(clips))
+    for index, step in enumerate(steps):
+        before = earlier.of_step(index, compares_kept=step.compares_kept).among(members)
+        decided = yield from step.decide(clips, members, before)
+        removed = members[~decided.kept[members]]
+        result.rank[members] = step.ranks(clips, members, decided)
+        result.errors.update(zip(removed.tolist(), step.explain(clips, decided, removed), strict=True))
+        result.removed_by[removed] = index
+        result.group[removed] = np.where(decided.group[removed] == NO_GROUP, removed, decided.group[removed])
+        compared = members[decided.nearest[members] >= 0]
+        result.nearest[compared] = decided.nearest[compared]
+        result.similarity[compared] = decided.similarity[compared]
+        members = members[decided.kept[members]]
+    while not np.array_equal(group := result.group[result.group], result.group):
+        result.group[:] = group  # a clip that stood for a group was put into another's by a later step
+    return result
