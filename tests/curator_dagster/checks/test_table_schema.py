@@ -1,4 +1,5 @@
 import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,7 +69,8 @@ def test_table_schema_rejects_a_column_of_another_type(tmp_path: Path) -> None:
     before = sha256(file)
     pq.write_table(table.set_column(place, "width", table["width"].cast(pa.int32())), file)
     (commit_file,) = (tmp_path / "manifests" / "videos").rglob("_commits/1.json")
-    commit_file.write_text(commit_file.read_text().replace(before, sha256(file)))
+    committed = commit_file.read_text().replace(before, sha256(file))
+    commit_file.write_text(re.sub(r'"footer_sha256": ?"\w+"', '"footer_sha256": ""', committed))
     result = table_schema(checked_table(tmp_path, made))
     assert "width is int64, not int32" in result.description
 
