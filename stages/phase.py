@@ -18,10 +18,6 @@ from stages.tasks import Failed, Rejected, Row, Task, VideoLength
 
 P = TypeVar("P", bound=Params)
 
-COMMIT_COLUMN = "commit"
-"""Column that a phase may ask for beside those of an asset's schema: the number of the commit that a row was read
-from; null for rows that are not committed, as in a dry run."""
-
 
 @dataclass
 class PhaseReport:
@@ -102,7 +98,11 @@ class Phase(ABC, Generic[P]):
         """
 
     def columns_of(self, asset: str) -> list[str] | None:
-        """The columns of an input asset that the driver reads; None for all."""
+        """The columns of an input asset that the driver reads; None for all.
+
+        Beside those of the asset's schema there is `COMMIT_COLUMN`; it is null for rows that are not committed, as in a
+        dry run.
+        """
         return self.input_columns.get(asset)
 
     @abstractmethod

@@ -10,8 +10,7 @@ import pyarrow.compute as pc
 from stages import heartbeat
 from stages.dedup.arrays import Vectors
 from stages.errors import StageError
-from stages.manifest import ManifestRef, load_commit, read_row_file
-from stages.phase import COMMIT_COLUMN
+from stages.manifest import COMMIT_COLUMN, ManifestRef, load_commit, read_row_file
 from stages.storage import Storage, map_concurrently
 
 

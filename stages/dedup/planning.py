@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stages.dedup.plan_digest import digest_of_lines
 from stages.dedup.rank_columns import ranking_values
 from stages.errors import PhaseError
-from stages.phase import COMMIT_COLUMN
+from stages.manifest import COMMIT_COLUMN
 
 EMBEDDING_COLUMNS = ("partition", "video_id", "uri", "clip_id", "row_key", "model", "weights_hash", COMMIT_COLUMN)
 """What the plan reads of embeddings: no vector."""

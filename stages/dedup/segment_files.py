@@ -106,12 +106,17 @@ def open_segment(storage: Storage, folder: str, name: str, scratch: Path) -> Seg
     return Segment(name, keys, vectors, facts["checksums"])
 
 
+def copied_file(scratch: Path, path: str) -> Path:
+    """Where a file of an object store is copied to."""
+    return scratch / path.replace("/", "-")
+
+
 def _local_file(storage: Storage, path: str, scratch: Path) -> Path | None:
     """The file on this machine, copied where the root is not on it; None where there is none."""
     if storage.is_local:
         local = Path(storage.location(path))
         return local if local.exists() else None
-    local = scratch / path.replace("/", "-")
+    local = copied_file(scratch, path)
     if not local.exists():
         try:
             with storage.open(path) as source, local.with_suffix(f".{os.getpid()}").open("wb") as target:

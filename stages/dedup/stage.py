@@ -7,6 +7,7 @@
 With what was found, the decision begins anew, and comes to the same search without searching.
 """
 
+import logging
 import math
 import shutil
 import tempfile
@@ -25,12 +26,15 @@ from stages.dedup.result_table import result_table
 from stages.dedup.searches import Deciding, Search
 from stages.dedup.segment_files import model_folder
 from stages.dedup.steps import UNKNOWN, Outcome, Step, decide_in_steps
+from stages.dedup.vector_store import DamagedSegment
 from stages.errors import StageError
 from stages.manifest import ALL, ManifestRef, load_commit, read_commit
 from stages.pipeline import ItemResult
 from stages.stage import ProcessingStage, WorkerMetadata
 from stages.storage import Storage
 from stages.tasks import Task
+
+logger = logging.getLogger(__name__)
 
 PART_PRODUCTS = 2e11
 """Numbers that are multiplied in one part of a search: some seconds on one core. A smaller search is not divided."""
@@ -164,6 +168,14 @@ class DedupStage(_IndexedStage):
         """
         rows = task.clips.rows
         folder = model_folder(rows["model"][0].as_py(), str(rows["weights_hash"][0].as_py()))
+        while True:
+            try:
+                return self._decide(task, rows, folder)
+            except DamagedSegment as error:
+                logger.warning("%s", error)
+                self.index(folder).remove(error.name)
+
+    def _decide(self, task: DedupTask, rows: pa.Table, folder: str) -> DedupedTask | list[SearchTask]:
         index = self.index(folder)
         vectors = index.vectors_of(rows)
         ids: Any = rows["clip_id"].to_pylist()
@@ -208,9 +220,14 @@ class SearchStage(_IndexedStage):
         """
         if isinstance(task, DedupedTask):
             return task
+        index = self.index(task.folder)
         if self._layout != task.layout:
-            self._vectors, self._layout = self.index(task.folder).open_layout(task.layout), task.layout
-        return FoundTask(task.task_id, task.group, table=task.search.run(self._vectors))
+            self._vectors, self._layout = index.open_layout(task.layout), task.layout
+        try:
+            return FoundTask(task.task_id, task.group, table=task.search.run(self._vectors))
+        except DamagedSegment as error:
+            index.remove(error.name)
+            raise
 
 
 def _num_parts(search: Search, vectors: VectorSource) -> int:

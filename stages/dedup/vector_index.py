@@ -17,7 +17,16 @@ from stages.dedup.arrays import Vectors
 from stages.dedup.embedding_blocks import check_sizes, embedding_blocks
 from stages.dedup.lists import EXACT_CLIPS, ListedVectors, Lists
 from stages.dedup.lists_files import centres_for, lists_of_segment
-from stages.dedup.segment_files import KEYS, VECTORS, Blocks, open_segment, read_table, write_segment, write_table
+from stages.dedup.segment_files import (
+    KEYS,
+    VECTORS,
+    Blocks,
+    copied_file,
+    open_segment,
+    read_table,
+    write_segment,
+    write_table,
+)
 from stages.dedup.vector_store import CHECKED_ROWS, Segment, VectorStore
 from stages.errors import StageError
 from stages.storage import Storage, digest
@@ -58,6 +67,12 @@ class VectorIndex:
             store = self._locate(rows["row_key"], used)
         check_sizes(segment.vectors.shape[1] for segment in store.segments)
         return self._listed(store) if len(rows) > EXACT_CLIPS else store
+
+    def remove(self, name: str) -> None:
+        """Remove a segment that is damaged; what it held is read from row files again."""
+        for suffix in (KEYS, VECTORS):
+            self._storage.delete(f"{self._folder}/{name}{suffix}")
+        copied_file(self._scratch, f"{self._folder}/{name}{VECTORS}").unlink(missing_ok=True)
 
     def save_layout(self, store: VectorStore) -> str:
         """Write down where each vector is, for other workers; returns the path, below the root."""

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from stages.dedup import INDEX_FOLDER
 from stages.errors import ParamsError
 from stages.manifest import (
     ALL,
@@ -43,7 +44,7 @@ class ForgottenSource:
         uri: of the source.
         num_versions: contents that were registered of it.
         rows: number of its rows by asset, in all row files together.
-        files: what was removed, by kind ("clip files", "frame stores", "signals", "score sketches",
+        files: what was removed, by kind ("clip files", "frame stores", "signals", "score sketches", "index of dedup",
             "unfinished files").
     """
 
@@ -110,6 +111,7 @@ def forget_source(storage: Storage, uri: str) -> ForgottenSource:
             "frame stores": _files_of_videos(storage, "frames", video_ids),
             "signals": _files_of_videos(storage, SIGNALS_FOLDER, video_ids),
             "score sketches": _score_sketches(storage, partitions),
+            "index of dedup": storage.list(INDEX_FOLDER),  # made again of what is left
             "unfinished files": _unfinished_files(storage, [rows.ref for rows in found], partitions),
         }
         _delete(storage, lease, [info.path for info in itertools.chain.from_iterable(files.values())])

@@ -1,4 +1,4 @@
-"""Removes what no kept version of a root names: versions, commits, row files, signals, former clips, frame stores.
+"""Removes what no kept version of a root names: versions, commits, row files, signals, clips, frame stores, indexes.
 
 Kept are the newest versions, as many as are asked for, the tagged ones, and the newest commit of every table, which a
 run may have made and not published yet. A file that is younger than `min_age_s` is kept too: a run may be writing it.
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from stages.dedup import unneeded_files
 from stages.errors import ManifestError
 from stages.manifest import (
     Commit,
@@ -21,6 +22,7 @@ from stages.manifest import (
     load_version,
     read_commit,
     read_tags,
+    uncurrent_files,
     version_numbers,
 )
 from stages.signals import SIGNALS_FOLDER, signals_path
@@ -40,7 +42,7 @@ class VacuumPlan:
         kept: numbers of the versions that stay.
         versions: files of versions that go.
         commits: commits that only these versions name.
-        files: by kind ("row files", "signals", "clips", "frame stores"), the files that go.
+        files: by kind ("row files", "signals", "clips", "frame stores", "index of dedup"), the files that go.
     """
 
     kept: list[int]
@@ -106,6 +108,7 @@ def plan_vacuum(storage: Storage, *, versions_kept: int = VERSIONS_KEPT, min_age
             "signals": _signals(storage, loaded, manifests, old_enough),
             "clips": _former_files(storage, loaded, old_enough),
             "frame stores": _frame_stores(storage, loaded, old_enough),
+            "index of dedup": _index_files(storage, loaded, old_enough),
         },
     )
 
@@ -199,6 +202,16 @@ def _signals(
             used.add(signals_path(ref.partition, row["video_id"], row["signals_key"]))
     start = f"{SIGNALS_FOLDER}/"
     return [info for info in manifests if info.path.startswith(start) and info.path not in used and old_enough(info)]
+
+
+def _index_files(
+    storage: Storage, commits: Iterable[tuple[ManifestRef, Commit]], old_enough: Callable[[FileInfo], bool]
+) -> list[FileInfo]:
+    """Files of the index with nothing that these commits of ``unique_clips`` were made from, or nothing current."""
+    keys = [rows["embedding_key"] for _, rows in _rows_of(storage, "unique_clips", commits, ["embedding_key"])]
+    used = pa.chunked_array([chunk for key in keys for chunk in key.chunks], pa.string())
+    found = [*unneeded_files(storage, used), *uncurrent_files(storage)]
+    return [info for info in found if old_enough(info)]
 
 
 def _rows_of(

@@ -4,6 +4,7 @@ In: all rows of an item with its keys, from the phase that computed or redecided
 a given commit; which items have rows already; the lineage of a clip.
 """
 
+from stages.manifest.collected_rows import COLLECTED_FOLDER, COMMIT_COLUMN, read_kept_rows, uncurrent_files
 from stages.manifest.commits import (
     Commit,
     commit_table,
@@ -42,6 +43,8 @@ from stages.manifest.stored_items import StoredItems
 
 __all__ = [
     "ALL",
+    "COLLECTED_FOLDER",
+    "COMMIT_COLUMN",
     "DAMAGED_FILE_ERRORS",
     "Commit",
     "CommittedFile",
@@ -64,6 +67,7 @@ __all__ = [
     "read_columns",
     "read_commit",
     "read_items",
+    "read_kept_rows",
     "read_manifest",
     "read_row_file",
     "read_tags",
@@ -71,6 +75,7 @@ __all__ = [
     "replace_in_commits",
     "reusable_items",
     "tag_version",
+    "uncurrent_files",
     "version_numbers",
     "write_without_source",
 ]

@@ -142,8 +142,14 @@ def load_commit(storage: Storage, ref: ManifestRef, number: int) -> Commit:
         raise ManifestError(f"Commit {storage.location(path)} cannot be read: {error}.") from error
 
 
-def read_commit(storage: Storage, ref: ManifestRef, commit: Commit, columns: list[str] | None = None) -> pa.Table:
-    """Read the rows of one commit.
+def read_commit(
+    storage: Storage,
+    ref: ManifestRef,
+    commit: Commit,
+    columns: list[str] | None = None,
+    partition: str | None = None,
+) -> pa.Table:
+    """Read the rows of one commit, in the order of the asset's ``sort_by``; see `read_unordered`.
 
     Raises:
         ManifestError: a file that the commit names is missing.
@@ -151,7 +157,7 @@ def read_commit(storage: Storage, ref: ManifestRef, commit: Commit, columns: lis
     layout = ASSETS[ref.asset]
     wanted = layout.schema.names if columns is None else columns
     read = [name for name in layout.schema.names if name in {*wanted, *layout.sort_by}]
-    table = read_unordered(storage, ref, commit, read)
+    table = read_unordered(storage, ref, commit, read, partition)
     return table.sort_by([(name, "ascending") for name in layout.sort_by]).select(wanted)
 
 

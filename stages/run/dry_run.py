@@ -143,14 +143,23 @@ class _PlannedTable(TableRun):
 class _PlannedTables(InputTables):
     """Input tables as they would be after the phases that were planned before."""
 
+    _may_write: ClassVar[bool] = False
+
     def __init__(self, phase: Phase[Any], inputs: Inputs, rows: Mapping[Table, pa.Table]) -> None:
         super().__init__(phase, inputs)
         self._rows = rows
 
-    def _kept_rows(self, ref: ManifestRef) -> pa.Table:
+    def _rows_of_all(self, refs: Sequence[ManifestRef]) -> pa.Table:
+        committed = [ref for ref in refs if (ref.asset, ref.partition) not in self._rows]
+        planned = [self._kept_rows(ref) for ref in refs if ref not in committed]
+        return pa.concat_tables([*([super()._rows_of_all(committed)] if committed else []), *planned])
+
+    def _kept_rows(self, ref: ManifestRef, partition: str | None = None) -> pa.Table:
         planned = self._rows.get((ref.asset, ref.partition))
         if planned is None:
-            return super()._kept_rows(ref)
+            return super()._kept_rows(ref, partition)
+        if partition is not None:
+            planned = planned.filter(pc.field("partition") == partition)
         columns = self._columns[ref.asset]
         table = planned.filter(pc.field("status") == "kept")
         if columns:

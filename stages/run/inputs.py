@@ -1,19 +1,32 @@
 """The input tables of a phase."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.errors import ManifestError
-from stages.manifest import ALL, ManifestRef, last_commit, load_commit, read_commit
-from stages.phase import COMMIT_COLUMN, Phase
+from stages.manifest import (
+    ALL,
+    COMMIT_COLUMN,
+    ManifestRef,
+    last_commit,
+    load_commit,
+    read_commit,
+    read_kept_rows,
+)
+from stages.phase import Phase
 from stages.schemas import ASSETS
 from stages.storage import Storage
 
 Inputs = Mapping[str, list[ManifestRef]]
+
+MIN_COLLECTED = 100
+"""Tables of one asset, read together, from which on their rows are collected."""
+MAX_READ_ALONE = 16
+"""Partitions up to which each is read alone from a table that spans all."""
 
 
 class InputTables:
@@ -29,6 +42,8 @@ class InputTables:
         versions: numbers of the commits that were read, by asset and partition.
     """
 
+    _may_write: ClassVar[bool] = True
+
     def __init__(
         self,
         phase: Phase[Any],
@@ -41,7 +56,8 @@ class InputTables:
         self._inputs = {asset: inputs[asset] for asset in phase.inputs}
         self._columns = {asset: phase.columns_of(asset) for asset in phase.inputs}
         self._committed_versions = committed_versions
-        self._cross_partition_tables: dict[str, pa.Table] = {}
+        self._num_partitions = max(len(refs) for refs in self._inputs.values()) if self._inputs else 0
+        self._cross_partition_tables: dict[str, dict[str, pa.Table]] = {}
         self.versions: dict[str, dict[str, int]] = {}
 
     def tables_for(self, output: ManifestRef) -> dict[str, pa.Table]:
@@ -50,21 +66,39 @@ class InputTables:
 
     def _table(self, refs: list[ManifestRef], output: ManifestRef) -> pa.Table:
         if output.partition == ALL:
-            return pa.concat_tables([self._kept_rows(ref) for ref in refs])
+            return self._rows_of_all(refs)
         for ref in refs:
             if ref.partition == output.partition:
                 return self._kept_rows(ref)
         for ref in refs:
             if ref.partition == ALL:
-                if ref.asset not in self._cross_partition_tables:
-                    self._cross_partition_tables[ref.asset] = self._kept_rows(ref)
-                table = self._cross_partition_tables[ref.asset]
-                return table.filter(pc.field("partition") == output.partition)
+                return self._rows_of_one(ref, output.partition)
         raise ManifestError(
             f"{output.asset} of partition {output.partition!r} requires an input of that partition, got {refs}."
         )
 
-    def _kept_rows(self, ref: ManifestRef) -> pa.Table:
+    def _rows_of_all(self, refs: Sequence[ManifestRef]) -> pa.Table:
+        """The rows of all partitions of an asset; of many, what was read before comes from where it is collected."""
+        asset, columns = refs[0].asset, self._columns[refs[0].asset]
+        if columns is None or len(refs) < MIN_COLLECTED:
+            return pa.concat_tables([self._kept_rows(ref) for ref in refs])
+        wanted = {ref.partition: self._committed_versions.get((asset, ref.partition)) for ref in refs}
+        names = in_schema(asset, columns)
+        table, numbers = read_kept_rows(Storage(refs[0].root), asset, wanted, names, may_write=self._may_write)
+        self.versions.setdefault(asset, {}).update(numbers)
+        return table.select([name for name in columns if name in table.column_names])
+
+    def _rows_of_one(self, ref: ManifestRef, partition: str) -> pa.Table:
+        """The rows of one partition in a table that spans all: read alone for few partitions, for many once for all."""
+        if self._num_partitions <= MAX_READ_ALONE:
+            return self._kept_rows(ref, partition)
+        if ref.asset not in self._cross_partition_tables:
+            self._cross_partition_tables[ref.asset] = _by_partition(self._kept_rows(ref))
+        tables = self._cross_partition_tables[ref.asset]
+        return tables[partition] if partition in tables else tables[""]
+
+    def _kept_rows(self, ref: ManifestRef, partition: str | None = None) -> pa.Table:
+        """The rows of a table; of one partition in it, where one is given."""
         storage = Storage(ref.root)
         number = self._committed_versions.get((ref.asset, ref.partition))
         commit = load_commit(storage, ref, number) if number else last_commit(storage, ref)
@@ -75,8 +109,19 @@ class InputTables:
             )
         self.versions.setdefault(ref.asset, {})[ref.partition] = commit.number
         columns = self._columns[ref.asset]
-        table = read_commit(storage, ref, commit, columns and [*in_schema(ref.asset, columns), "status"])
+        wanted = columns and [*in_schema(ref.asset, columns), "status"]
+        table = read_commit(storage, ref, commit, wanted, partition)
         return with_commit(table.filter(pc.field("status") == "kept"), columns, commit.number)
+
+
+def _by_partition(table: pa.Table) -> dict[str, pa.Table]:
+    """The rows by partition, in their order; under "" none."""
+    ordered = table.take(pc.sort_indices(table["partition"]))
+    slices, start = {"": table.slice(0, 0)}, 0
+    for entry in ordered["partition"].value_counts().to_pylist():
+        slices[entry["values"]] = ordered.slice(start, entry["counts"])
+        start += entry["counts"]
+    return slices
 
 
 def in_schema(asset: str, columns: Iterable[str]) -> list[str]:

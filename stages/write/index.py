@@ -74,7 +74,6 @@ def _kept_rows(storage: Storage, output: ManifestRef, asset: str, columns: list[
     for partition in (output.partition, ALL):
         ref = ManifestRef(output.root, asset, partition)
         if commit := last_commit(storage, ref):
-            rows = read_commit(storage, ref, commit, [*columns, "partition", "status"])
-            kept = (pc.field("status") == "kept") & (pc.field("partition") == output.partition)
-            return rows.filter(kept).select(columns)
+            rows = read_commit(storage, ref, commit, [*columns, "status"], output.partition)
+            return rows.filter(pc.field("status") == "kept").select(columns)
     return ASSETS[asset].schema.empty_table().select(columns)

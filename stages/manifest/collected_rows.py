@@ -1,0 +1,220 @@
+"""Some columns of the kept rows of very many tables, collected in few files.
+
+So who plans over all of them reads only what is new:
+
+    {root}/index/rows/{asset}-{hash of columns}/{hash}.parquet
+
+A file holds whole tables, and tells of each the version that it was read from. It is named by the hash of its bytes and
+never changes; tables that are new or have a new version are written into another, together with the files that are not
+much larger. It says nothing that commits do not say: what is lost or damaged is read from them again.
+"""
+
+import hashlib
+import io
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from stages.errors import ManifestError
+from stages.manifest.commits import load_commit, read_unordered
+from stages.manifest.row_files import DAMAGED_FILE_ERRORS, ManifestRef
+from stages.schemas import ASSETS
+from stages.storage import FileInfo, Storage, digest, file_numbers, map_concurrently
+
+COLLECTED_FOLDER = "index/rows"
+COMMIT_COLUMN = "commit"
+"""Column beside those of the asset's schema: the number of the commit that a row was read from."""
+MERGED_RATIO = 2
+"""A file is merged into a new one that has at least the n-th part of its rows."""
+UNUSED_S = 24 * 3600.0
+"""Files in which nothing is current are removed at this age: another run may be reading a younger one."""
+
+
+@dataclass(frozen=True)
+class _Version:
+    """The version of a table: number of its commit, and a content tag of the commit's file."""
+
+    number: int
+    tag: str
+
+
+@dataclass
+class _File:
+    """A file of collected rows.
+
+    Attributes:
+        info: the file.
+        rows: all of its rows.
+        tables: by partition, the version that is in it, and the slice of its rows.
+        used: partitions whose rows are taken from it.
+    """
+
+    info: FileInfo
+    rows: pa.Table
+    tables: dict[str, tuple[_Version, int, int]]
+    used: list[str] = field(default_factory=lambda: [])
+
+    def used_rows(self) -> list[pa.Table]:
+        if len(self.used) == len(self.tables):
+            return [self.rows]
+        return [self.rows.slice(self.tables[name][1], self.tables[name][2]) for name in self.used]
+
+    @property
+    def num_used(self) -> int:
+        return sum(self.tables[name][2] for name in self.used)
+
+
+def read_kept_rows(
+    storage: Storage,
+    asset: str,
+    wanted: Mapping[str, int | None],
+    columns: Sequence[str],
+    *,
+    may_write: bool = True,
+) -> tuple[pa.Table, dict[str, int]]:
+    """Kept rows of many partitions of an asset, in no order, and the number of the commit of each.
+
+    Args:
+        storage: of the root.
+        asset: of the tables.
+        wanted: by partition, the number of the commit to read; None for the newest.
+        columns: of the asset's schema; `COMMIT_COLUMN` is added.
+        may_write: add what was not collected yet.
+
+    Raises:
+        ManifestError: nothing is committed for a partition, or a commit or file is missing or damaged.
+    """
+    versions = _versions(storage, asset, wanted)
+    folder = f"{COLLECTED_FOLDER}/{asset}-{digest(*columns, length=12)}"
+    files = _collected_files(storage, folder)
+    missing = dict(versions)
+    for file in files:
+        file.used = [name for name, (version, _, _) in file.tables.items() if missing.get(name) == version]
+        for name in file.used:
+            del missing[name]
+    read = partial(_read_table, storage, asset, [*columns])
+    new = dict(zip(missing, map_concurrently(read, list(missing.items())), strict=True))
+    if new and may_write:
+        _collect(storage, folder, files, new, missing)
+    tables = [table for file in files for table in file.used_rows()]
+    empty = _schema_of(asset, columns).empty_table()
+    found = pa.concat_tables([empty, *tables, *new.values()])
+    return found, {name: version.number for name, version in versions.items()}
+
+
+def uncurrent_files(storage: Storage) -> list[FileInfo]:
+    """Files of collected rows in which no table is current, or none that is not in a larger one."""
+    folders = {info.path.rpartition("/")[0] for info in storage.list(COLLECTED_FOLDER)}
+    found: list[FileInfo] = []
+    for folder in sorted(folders):
+        asset = folder.rpartition("/")[2].rpartition("-")[0]
+        files = _collected_files(storage, folder)
+        current = _versions(storage, asset, None)
+        for file in files:
+            used = [name for name, (version, _, _) in file.tables.items() if current.get(name) == version]
+            if not used:
+                found.append(file.info)
+            for name in used:
+                del current[name]
+        whole = {file.info.path for file in files}
+        found += [info for info in storage.list(folder) if info.path not in whole]
+    return found
+
+
+def _schema_of(asset: str, columns: Sequence[str]) -> pa.Schema:
+    schema = ASSETS[asset].schema
+    return pa.schema([*(schema.field(name) for name in columns), pa.field(COMMIT_COLUMN, pa.int64())])
+
+
+def _versions(storage: Storage, asset: str, wanted: Mapping[str, int | None] | None) -> dict[str, _Version]:
+    """The version of each wanted partition, or the newest of all, by one listing of the asset."""
+    commits: dict[str, list[FileInfo]] = {}
+    for info in storage.list(f"manifests/{asset}"):
+        partition, _, rest = info.path.removeprefix(f"manifests/{asset}/").partition("/")
+        if rest.startswith("_commits/"):
+            commits.setdefault(partition, []).append(info)
+    found: dict[str, _Version] = {}
+    for name, number in (dict.fromkeys(commits) if wanted is None else wanted).items():
+        by_number = {each: info for info in commits.get(name, ()) for each in file_numbers([info])}
+        chosen = number or max(by_number, default=0)
+        if chosen not in by_number:
+            raise ManifestError(
+                f"Nothing is committed for {asset} of partition {name!r} under {storage.root}. Materialize it first."
+            )
+        found[name] = _Version(chosen, by_number[chosen].etag)
+    return found
+
+
+def _read_table(storage: Storage, asset: str, columns: list[str], table: tuple[str, _Version]) -> pa.Table:
+    name, version = table
+    ref = ManifestRef(storage.root, asset, name)
+    commit = load_commit(storage, ref, version.number)
+    rows = read_unordered(storage, ref, commit, list(dict.fromkeys([*columns, "status"])))
+    rows = rows.filter(pc.field("status") == "kept").select(columns)
+    return rows.append_column(COMMIT_COLUMN, pa.repeat(pa.scalar(version.number, pa.int64()), len(rows)))
+
+
+def _collected_files(storage: Storage, folder: str) -> list[_File]:
+    """Whole files of collected rows, largest first."""
+    infos = [info for info in storage.list(folder) if info.path.endswith(".parquet")]
+    files = [file for file in map_concurrently(partial(_read_file, storage), infos) if file is not None]
+    return sorted(files, key=lambda file: (-len(file.rows), file.info.path))
+
+
+def _read_file(storage: Storage, info: FileInfo) -> _File | None:
+    """A file of collected rows; None where it is gone or damaged."""
+    try:
+        data = storage.read_bytes(info.path)
+    except FileNotFoundError:
+        return None
+    if hashlib.sha256(data).hexdigest()[:32] != info.path.rpartition("/")[2].partition(".")[0]:
+        return None
+    try:
+        rows = pq.read_table(pa.BufferReader(data))
+        entries = json.loads((rows.schema.metadata or {})[b"tables"])
+    except DAMAGED_FILE_ERRORS:
+        return None
+    tables: dict[str, tuple[_Version, int, int]] = {}
+    start = 0
+    for name, number, tag, count in entries:
+        tables[name] = (_Version(number, tag), start, count)
+        start += count
+    return _File(info, rows.replace_schema_metadata(None), tables)
+
+
+def _collect(
+    storage: Storage,
+    folder: str,
+    files: Sequence[_File],
+    new: Mapping[str, pa.Table],
+    versions: Mapping[str, _Version],
+) -> None:
+    """Write new tables into a file, with those of files that are not much larger; remove files that are not used."""
+    total = sum(len(table) for table in new.values())
+    merged: list[_File] = []
+    for file in sorted(files, key=lambda file: file.num_used):
+        if not file.used or file.num_used > MERGED_RATIO * total:
+            continue
+        merged.append(file)
+        total += file.num_used
+    entries = [(name, file.tables[name][0], file.tables[name][2]) for file in merged for name in file.used]
+    entries += [(name, versions[name], len(table)) for name, table in new.items()]
+    rows = pa.concat_tables([table for file in merged for table in file.used_rows()] + list(new.values()))
+    facts = [(name, version.number, version.tag, count) for name, version, count in entries]
+    buffer = io.BytesIO()
+    pq.write_table(rows.replace_schema_metadata({"tables": json.dumps(facts)}), buffer, compression="zstd")
+    data = buffer.getvalue()
+    storage.write_bytes(f"{folder}/{hashlib.sha256(data).hexdigest()[:32]}.parquet", data)
+    _remove_unused(storage, [file.info for file in files if not file.used])
+
+
+def _remove_unused(storage: Storage, infos: Iterable[FileInfo]) -> None:
+    for info in infos:
+        if info.modified_s is not None and info.modified_s < time.time() - UNUSED_S:
+            storage.delete(info.path)
