@@ -33,30 +33,41 @@ def decisions_of(clips: Clips, members: Positions, earlier: Decisions, params: D
     kept = earlier.kept.copy()
     undecided = members[earlier.is_undecided[members]]
     found = yield NearestSearch(undecided, np.flatnonzero(kept))
-    uncovered = undecided[~(found["similarity"].to_numpy() >= min_similarity)]  # NaN where nothing is kept yet
+    near, similarity = found["nearest"].to_numpy(), found["similarity"].to_numpy()
+    uncovered = undecided[~(similarity >= min_similarity)]  # NaN where nothing is kept yet
     forest = Forest(len(uncovered))
     edges = yield ComponentSearch(uncovered, min_similarity)
     forest.connect(edges["left"].to_numpy(), edges["right"].to_numpy())
     kept[keep_independent(clips, uncovered, forest.roots(), min_similarity, params)] = True
-    return (yield from _assign_groups(members, earlier, kept))
-
-
-def _assign_groups(members: Positions, earlier: Decisions, kept: np.ndarray) -> Deciding[Decisions]:
-    """Decisions with the nearest kept clip of every member.
-
-    Where the earlier nearest clip is still kept, only newly kept clips are compared.
-    """
-    newly_kept = np.flatnonzero(kept & ~earlier.kept)
     known = ~earlier.is_undecided & (earlier.nearest >= 0) & kept[earlier.nearest]
     nearest = np.where(known, earlier.nearest, -1)
-    similarity = np.where(known, earlier.similarity, np.nan)
+    values = np.where(known, earlier.similarity, np.nan)
+    nearest[undecided], values[undecided] = near, similarity
+    return (yield from _assign_groups(members, earlier, kept, Decisions(earlier.group, nearest, values)))
+
+
+def _assign_groups(members: Positions, earlier: Decisions, kept: np.ndarray, known: Decisions) -> Deciding[Decisions]:
+    """Decisions with the nearest kept clip of every member.
+
+    Args:
+        members: positions of the clips to decide over.
+        earlier: the decisions that stand.
+        kept: bool ``[N]``, the clip is kept.
+        known: the nearest of the clips that were kept before, as far as it is known. Where it is, only newly kept clips
+            are compared.
+    """
+    nearest, similarity = known.nearest, known.similarity
+    is_known = nearest >= 0
+    newly_kept = np.flatnonzero(kept & ~earlier.kept)
     for queries, targets in (
-        (np.flatnonzero(known), newly_kept),
-        (members[~known[members]], np.flatnonzero(kept)),
+        (np.flatnonzero(is_known), newly_kept),
+        (members[~is_known[members]], np.flatnonzero(kept)),
     ):
         found = yield NearestSearch(queries, targets)
         position, value = found["nearest"].to_numpy(), found["similarity"].to_numpy()
-        better = (position >= 0) & ~(value <= similarity[queries])
+        # Between equals a decision stands; where none was made, the older clip is taken.
+        is_older = (value == similarity[queries]) & (position < nearest[queries]) & earlier.is_undecided[queries]
+        better = (position >= 0) & (~(value <= similarity[queries]) | is_older)
         nearest[queries[better]] = position[better]
         similarity[queries[better]] = value[better]
     return Decisions(np.where(kept, np.arange(len(kept)), nearest), nearest, similarity)

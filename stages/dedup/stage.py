@@ -28,7 +28,7 @@ from stages.dedup.segment_files import model_folder
 from stages.dedup.steps import UNKNOWN, Outcome, Step, decide_in_steps
 from stages.dedup.vector_store import DamagedSegment
 from stages.errors import StageError
-from stages.manifest import ALL, ManifestRef, load_commit, read_commit
+from stages.manifest import ALL, ManifestRef, load_commit, read_unordered
 from stages.pipeline import ItemResult
 from stages.stage import ProcessingStage, WorkerMetadata
 from stages.storage import Storage
@@ -198,7 +198,7 @@ class DedupStage(_IndexedStage):
             return Outcome.unknown(len(task.clips))
         ref = ManifestRef(self.storage.root, "unique_clips", ALL)
         commit = load_commit(self.storage, ref, task.earlier_commit)
-        table = read_commit(self.storage, ref, commit, list(EARLIER_COLUMNS))
+        table = read_unordered(self.storage, ref, commit, list(EARLIER_COLUMNS))
         return outcome_from(table, task.clips.rows, [step.reason for step in self.steps])
 
 

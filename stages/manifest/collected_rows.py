@@ -157,6 +157,8 @@ def _read_table(storage: Storage, asset: str, columns: list[str], table: tuple[s
     commit = load_commit(storage, ref, version.number)
     rows = read_unordered(storage, ref, commit, list(dict.fromkeys([*columns, "status"])))
     rows = rows.filter(pc.field("status") == "kept").select(columns)
+    if "clip_id" in columns:
+        rows = rows.sort_by("clip_id")  # few here are sorted sooner than all later
     return rows.append_column(COMMIT_COLUMN, pa.repeat(pa.scalar(version.number, pa.int64()), len(rows)))
 
 

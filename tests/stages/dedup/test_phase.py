@@ -3,14 +3,23 @@
 import tempfile
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.dedup import check_rank_by
+from stages.dedup import DedupPhase, check_rank_by
+from stages.dedup import stage as dedup_stage
+from stages.dedup.phase import steps_of
+from stages.dedup.planning import plan_clips
+from stages.dedup.stage import DedupedTask, DedupStage, DedupTask
 from stages.errors import ParamsError, PhaseError
 from stages.manifest import ALL, ManifestRef, last_commit
-from stages.storage import Storage
+from stages.params import DedupParams
+from stages.run.inputs import InputTables
+from stages.run.table_run import TableRun
+from stages.stage import NodeInfo, WorkerMetadata
+from stages.storage import Storage, digest
 from tests.stages.dedup.tables import Library, angles, write_table
 
 NEAR = 0.005
@@ -200,3 +209,81 @@ def test_ranking_is_checked_before_there_are_clips() -> None:
         check_rank_by(["motoin"], {"motion"}, ("light",))
     with pytest.raises(ParamsError, match="got 'foo'"):
         check_rank_by(["foo"], {"motion"})
+
+
+def test_vectors_are_of_the_version_that_was_planned_on(library: Library) -> None:
+    """Another run commits other embeddings after this run committed its own, and before it plans dedup."""
+    first = angles(a=0, b=4, c=90)
+    library.add("p1", angles(a=150, b=154, c=20))
+    root = str(library.root)
+    phase = DedupPhase(DedupParams(eps=NEAR), root)
+    inputs = {
+        asset: [ManifestRef(root, asset, name) for name in library.partitions]
+        for asset in ("embeddings", "filtered_clips")
+    }
+    tables = InputTables(phase, inputs, {("embeddings", "p1"): 1})
+    run = TableRun(phase, ManifestRef(root, "unique_clips", ALL), tables, "r", ())
+    (task,) = run.tasks()
+    assert isinstance(task, DedupTask)
+    assert tables.versions["embeddings"]["p1"] == 1
+    stage = DedupStage(steps_of(phase.params), root)
+    stage.setup(WorkerMetadata("w", NodeInfo("n", 1, 0)))
+    found = stage.process(task)
+    stage.teardown()
+    assert isinstance(found, DedupedTask)
+    keys = dict(zip(found.table["clip_id"].to_pylist(), found.table["embedding_key"].to_pylist(), strict=True))
+    assert {name: keys[name] for name in first} == {name: digest(name, repr(first[name])) for name in first}
+    groups = dict(zip(found.table["clip_id"].to_pylist(), found.table["group_id"].to_pylist(), strict=True))
+    assert groups["d"] == groups["a"] == groups["b"], "d lies near a and b as they were in the first version"
+
+
+@pytest.mark.parametrize("rank_by", [[], ["width", "-sharpness"]])
+def test_digest_of_a_plan_is_that_of_its_lines(rank_by: list[str]) -> None:
+    """As it was written down when it was made one text at a time: other digests would void what roots hold."""
+    clips = [
+        (f"p{number % 3}", f"c{number * 7919 % 500:03d}-ä", f"k{number}", number % 5 or None) for number in range(500)
+    ]
+    inputs = {
+        "embeddings": pa.table(
+            {
+                "partition": [each[0] for each in clips],
+                "clip_id": [each[1] for each in clips],
+                "row_key": [each[2] for each in clips],
+                "model": ["m"] * 500,
+                "weights_hash": ["w"] * 500,
+            }
+        ),
+        "filtered_clips": pa.table(
+            {
+                "partition": [each[0] for each in clips],
+                "clip_id": [each[1] for each in clips],
+                "width": pa.array([each[3] for each in clips], pa.int64()),
+                "scores": pa.array([[("sharpness", 0.5)]] * 500, pa.map_(pa.string(), pa.float64())),
+            }
+        ),
+    }
+    planned = plan_clips(inputs, {"p2": 0, "p0": 1}, rank_by)
+    values = {each[1]: [None if each[3] is None else -1.0 * each[3], 0.5] if rank_by else None for each in clips}
+    lines = sorted(f"{clip_id} {key} {values[clip_id]}" for _, clip_id, key, _ in clips)
+    assert planned.digest == digest("p2", "p0", "p1", *lines)
+    order = [(["p2", "p0", "p1"].index(partition), clip_id) for partition, clip_id, _, _ in clips]
+    assert planned.rows["clip_id"].to_pylist() == [clip_id for _, clip_id in sorted(order)]
+    assert planned.filtered["clip_id"].equals(planned.rows["clip_id"])
+
+
+def test_large_searches_are_divided_and_decide_the_same(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every search is a large one: an increment goes through four rounds of parts."""
+    undivided = Library(tmp_path / "other")
+    undivided.add("p1", angles(a=0, b=4, c=90))
+    undivided.add("p2", angles(d=2, e=94, f=200))
+    for part_products in (2e11, 8):
+        monkeypatch.setattr(dedup_stage, "PART_PRODUCTS", part_products)
+        each = undivided if part_products > 8 else library
+        each.dedup(eps=NEAR)
+        each.add("p3", angles(g=201, h=300, i=303, j=45, k=2.5))
+        report = each.dedup(eps=NEAR)
+        assert (report.stages["dedup_search"].tasks > 4) == (part_products == 8)
+    assert library.table().drop_columns(["row_key"]).equals(undivided.table().drop_columns(["row_key"]))
+    assert library.dedup(eps=NEAR).computed == 0
