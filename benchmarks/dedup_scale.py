@@ -47,6 +47,7 @@ def main() -> None:
     parser.add_argument("--partitions", type=int, default=10_000)
     parser.add_argument("--sample", type=int, default=2_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--mode", default="local", help="as executor.mode")
     options = parser.parse_args()
     set_num_threads(1)
     {"whole": whole, "increment": whole, "recall": recall, "plan": plan}[options.command](options)
@@ -54,7 +55,7 @@ def main() -> None:
 
 def whole(options: argparse.Namespace) -> None:
     add_clips(options.folder, options.clips, options.partition_clips, options.seed)
-    dedup(options.folder)
+    dedup(options.folder, options.mode)
 
 
 def recall(options: argparse.Namespace) -> None:
@@ -112,9 +113,9 @@ def inputs(folder: Path) -> dict[str, list[ManifestRef]]:
     }
 
 
-def dedup(folder: Path) -> None:
+def dedup(folder: Path, mode: str) -> None:
     started, wall = time.process_time(), time.perf_counter()
-    with open_session(ExecutorParams(mode="local")) as session:
+    with open_session(ExecutorParams.model_validate({"mode": mode})) as session:
         output = ManifestRef(str(folder), "unique_clips", ALL)
         done = session.run_phase(DedupParams(eps=EPS), inputs(folder), [output])[ALL]
     report(

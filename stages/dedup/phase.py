@@ -6,10 +6,11 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
+from stages.dedup.dedup_tasks import DedupTask, again, collect
 from stages.dedup.planning import EMBEDDING_COLUMNS, PlannedClips, plan_clips
 from stages.dedup.rank_columns import columns_to_read
 from stages.dedup.semantic import SemanticStep
-from stages.dedup.stage import DedupStage, DedupTask, SearchStage, again, collect
+from stages.dedup.stage import DedupStage, SearchStage
 from stages.dedup.steps import Step
 from stages.errors import PhaseError
 from stages.manifest import Commit, ManifestRef, last_commit

@@ -12,7 +12,6 @@ import math
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,108 +19,22 @@ import pyarrow as pa
 
 from stages import heartbeat, lazy
 from stages.dedup.arrays import Clips, VectorSource
+from stages.dedup.dedup_tasks import DedupedTask, DedupTask, FoundTask, SearchTask
 from stages.dedup.earlier import EARLIER_COLUMNS, outcome_from
-from stages.dedup.planning import PlannedClips
 from stages.dedup.result_table import result_table
 from stages.dedup.searches import Deciding, Search
 from stages.dedup.segment_files import model_folder
 from stages.dedup.steps import UNKNOWN, Outcome, Step, decide_in_steps
 from stages.dedup.vector_store import DamagedSegment
-from stages.errors import StageError
 from stages.manifest import ALL, ManifestRef, load_commit, read_unordered
-from stages.pipeline import ItemResult
 from stages.stage import ProcessingStage, WorkerMetadata
 from stages.storage import Storage
-from stages.tasks import Task
 
 logger = logging.getLogger(__name__)
 
 PART_PRODUCTS = 2e11
 """Numbers that are multiplied in one part of a search: some seconds on one core. A smaller search is not divided."""
 MAX_PARTS = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class DedupTask(Task):
-    """All clips, by the keys of their embeddings.
-
-    Attributes:
-        clips: as they were planned.
-        earlier_commit: commit number of unique_clips whose decisions are kept; 0 for none.
-        found: what the parts of the divided searches found, in the order of the searches.
-    """
-
-    clips: PlannedClips = field(kw_only=True)
-    earlier_commit: int = field(kw_only=True)
-    found: tuple[tuple[pa.Table, ...], ...] = field(kw_only=True, default=())
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of its arrays."""
-        found = sum(table.nbytes for tables in self.found for table in tables)
-        return self.clips.rows.nbytes + self.clips.filtered.nbytes + self.clips.ranking.nbytes + found
-
-
-@dataclass(frozen=True, slots=True)
-class SearchTask(Task):
-    """A part of a search.
-
-    Attributes:
-        search: the part.
-        folder: of the index of vectors.
-        layout: path of the file that says where in the index each vector is.
-    """
-
-    search: Search = field(kw_only=True)
-    folder: str = field(kw_only=True)
-    layout: str = field(kw_only=True)
-
-
-@dataclass(frozen=True, slots=True)
-class FoundTask(Task):
-    """What a part of a search found.
-
-    Attributes:
-        table: see `Search.run`.
-    """
-
-    table: pa.Table = field(kw_only=True)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the table."""
-        return self.table.nbytes
-
-
-@dataclass(frozen=True, slots=True)
-class DedupedTask(Task):
-    """The output table.
-
-    Attributes:
-        table: one row per clip, with the columns of unique_clips; the keys are null.
-    """
-
-    table: pa.Table = field(kw_only=True)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the table."""
-        return self.table.nbytes
-
-
-def collect(task: Task) -> pa.Table:
-    """The table of the last stage's task."""
-    if not isinstance(task, DedupedTask | FoundTask):
-        raise StageError(f"The last stage of dedup must return a DedupedTask or FoundTask, got {type(task).__name__}.")
-    return task.table
-
-
-def again(task: Task, result: ItemResult) -> Task | None:
-    """The task with what the parts of its search found; None where all is decided, or a part failed."""
-    tables = tuple(outcome for outcome in result.outcomes if isinstance(outcome, pa.Table))
-    if not isinstance(task, DedupTask) or len(tables) < len(result.outcomes) or "group_id" in tables[0].column_names:
-        return None
-    return replace(task, found=(*task.found, tables))
 
 
 class _IndexedStage(ProcessingStage[Any, Any]):

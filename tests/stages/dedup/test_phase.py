@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from stages.dedup import DedupPhase, check_rank_by
 from stages.dedup import stage as dedup_stage
+from stages.dedup.dedup_tasks import DedupedTask, DedupTask
 from stages.dedup.phase import steps_of
 from stages.dedup.planning import plan_clips
-from stages.dedup.stage import DedupedTask, DedupStage, DedupTask
+from stages.dedup.stage import DedupStage
 from stages.errors import ParamsError, PhaseError
 from stages.manifest import ALL, ManifestRef, last_commit
 from stages.params import DedupParams
