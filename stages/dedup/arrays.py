@@ -1,6 +1,5 @@
 """Arrays with one element per clip: the input of a step of dedup, and its decisions."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -49,7 +48,7 @@ class Clips:
         rows: the columns of embeddings and filtered_clips that the steps ask for, one row per clip.
     """
 
-    ids: Sequence[str]
+    ids: list[str]
     vectors: VectorSource
     ranking: NDArray[np.float64]
     rows: pa.Table = field(default_factory=lambda: pa.table({}))
@@ -62,7 +61,7 @@ class Clips:
         if len(positions) == len(self):
             return self
         return Clips(
-            [self.ids[position] for position in positions],
+            [self.ids[position] for position in positions.tolist()],
             self.vectors[positions],
             self.ranking[positions],
             self.rows.take(pa.array(positions)) if self.rows.num_columns else self.rows,

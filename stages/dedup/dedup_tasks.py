@@ -1,6 +1,7 @@
 """What the stages of dedup exchange, and how what parts of a search found comes together."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pyarrow as pa
 
@@ -88,7 +89,7 @@ def collect(task: Task) -> pa.Table:
 
 def again(task: Task, result: ItemResult) -> Task | None:
     """The task with what the parts of its search found; None where all is decided, or a part failed."""
-    tables = tuple(outcome for outcome in result.outcomes if isinstance(outcome, pa.Table))
+    tables: tuple[Any, ...] = tuple(outcome for outcome in result.outcomes if isinstance(outcome, pa.Table))
     if not isinstance(task, DedupTask) or len(tables) < len(result.outcomes) or "group_id" in tables[0].column_names:
         return None
     return replace(task, found=(*task.found, tables))

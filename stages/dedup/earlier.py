@@ -2,8 +2,8 @@
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from stages.dedup.arrow import pc
 from stages.dedup.steps import KEPT, UNKNOWN, Outcome
 from stages.errors import Reason
 

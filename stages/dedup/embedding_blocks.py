@@ -5,10 +5,10 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from stages import heartbeat
 from stages.dedup.arrays import Vectors
+from stages.dedup.arrow import pc
 from stages.errors import StageError
 from stages.manifest import COMMIT_COLUMN, ManifestRef, load_commit, read_row_file
 from stages.storage import Storage, map_concurrently

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from stages.dedup.arrow import pc
 from stages.dedup.segment_files import INDEX_FOLDER, KEYS, VECTORS, read_table
 from stages.manifest import COLLECTED_FOLDER
 from stages.storage import FileInfo, Storage

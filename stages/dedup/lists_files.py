@@ -31,7 +31,7 @@ def centres_for(storage: Storage, folder: str, store: VectorStore) -> tuple[Vect
                 name = info.path.removeprefix(start).partition(".")[0]
                 return found[0]["value"].to_numpy().reshape(count, size), name
     centres = train_centres(store[_sample(store, count * TRAINING_VECTORS)], count)
-    name = hashlib.sha256(centres).hexdigest()[:20]
+    name = hashlib.sha256(centres.data).hexdigest()[:20]
     write_table(storage, f"{start}{name}.parquet", pa.table({"value": centres.ravel()}))
     return centres, name
 

@@ -4,7 +4,8 @@ import hashlib
 from collections.abc import Iterable
 
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from stages.dedup.arrow import pc
 
 LINES_AT_ONCE = 1 << 16
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from stages.dedup.arrow import pc
 from stages.dedup.plan_digest import digest_of_lines
 from stages.dedup.rank_columns import ranking_values
 from stages.errors import PhaseError

@@ -51,7 +51,7 @@ def _preference_keys(
     if params.keep == "rank":
         return [clips.ranking[members, column] for column in range(clips.ranking.shape[1])]
     if params.keep == "random":
-        return [np.array([_random_key(params.seed, clips.ids[position]) for position in members], np.int64)]
+        return [np.array([_random_key(params.seed, clips.ids[position]) for position in members.tolist()], np.int64)]
     rounded = np.round(distance, DECIMALS)
     return [-rounded if params.keep == "farthest" else rounded]
 

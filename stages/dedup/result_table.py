@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from stages.dedup.arrow import pc
 from stages.dedup.steps import Outcome, Step
 from stages.schemas import ASSETS
 

@@ -69,8 +69,8 @@ def write_segment(storage: Storage, folder: str, blocks: Blocks) -> str | None:
     with tempfile.NamedTemporaryFile(suffix=VECTORS) as file:
         for part, vectors in _of_checked_rows(blocks):
             data = np.ascontiguousarray(vectors, np.float32)
-            file.write(data)
-            hasher.update(data)
+            file.write(data.data)
+            hasher.update(data.data)
             hasher.update("\n".join(part.to_pylist()).encode())
             keys.append(part)
             checksums.append(checksum(data))

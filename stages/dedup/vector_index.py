@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from stages import heartbeat
 from stages.dedup.arrays import Vectors
+from stages.dedup.arrow import pc
 from stages.dedup.embedding_blocks import check_sizes, embedding_blocks
 from stages.dedup.lists import EXACT_CLIPS, ListedVectors, Lists
 from stages.dedup.lists_files import centres_for, lists_of_segment
@@ -170,5 +170,5 @@ def _rows_of(segment: Segment, rows: np.ndarray) -> Iterator[tuple[pa.Array, Vec
 def _hash_of(*arrays: np.ndarray) -> str:
     hasher = hashlib.sha256()
     for array in arrays:
-        hasher.update(np.ascontiguousarray(array))
+        hasher.update(np.ascontiguousarray(array).data)
     return hasher.hexdigest()

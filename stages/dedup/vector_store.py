@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stages.dedup.arrays import Positions, Vectors
+from stages.dedup.arrays import Vectors
 from stages.errors import StageError
 
 CHECKED_ROWS = 4096
@@ -30,7 +30,7 @@ class DamagedSegment(StageError):
 
 def checksum(rows: Vectors) -> int:
     """Of at most `CHECKED_ROWS` vectors that follow one another in a segment."""
-    return zlib.crc32(np.ascontiguousarray(rows))
+    return zlib.crc32(np.ascontiguousarray(rows).data)
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Segment:
     def __post_init__(self) -> None:
         self._checked = np.zeros(len(self.checksums), bool)
 
-    def take(self, rows: Positions) -> Vectors:
+    def take(self, rows: NDArray[np.integer[Any]]) -> Vectors:
         """Some of the vectors. The first time that a part of the file is read, its checksum is compared.
 
         Raises:

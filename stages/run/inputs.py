@@ -116,7 +116,7 @@ class InputTables:
 
 def _by_partition(table: pa.Table) -> dict[str, pa.Table]:
     """The rows by partition, in their order; under "" none."""
-    ordered = table.take(pc.sort_indices(table["partition"]))
+    ordered = table.sort_by("partition")
     slices, start = {"": table.slice(0, 0)}, 0
     for entry in ordered["partition"].value_counts().to_pylist():
         slices[entry["values"]] = ordered.slice(start, entry["counts"])

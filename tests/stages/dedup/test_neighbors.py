@@ -30,7 +30,7 @@ def make_clips(vectors: list[tuple[int, ...]] | list[list[float]], ranking: list
 
 
 def similarities(clips: Clips) -> NDArray[np.float64]:
-    wide = clips.vectors.astype(np.float64)
+    wide = clips.vectors[np.arange(len(clips))].astype(np.float64)
     wide /= np.linalg.norm(wide, axis=1, keepdims=True)
     return np.round(wide @ wide.T, 9)
 

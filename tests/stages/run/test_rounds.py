@@ -1,6 +1,7 @@
 """Pipelines that an item goes through again, with what the stages made of it the time before."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pyarrow as pa
 
@@ -42,7 +43,7 @@ def numbers_of(task: Task) -> pa.Table:
 
 
 def again(task: Task, result: ItemResult) -> Task | None:
-    tables = [outcome for outcome in result.outcomes if isinstance(outcome, pa.Table)]
+    tables: list[Any] = [outcome for outcome in result.outcomes if isinstance(outcome, pa.Table)]
     if len(tables) < len(result.outcomes) or len(tables) == 1:
         return None
     return Sum(task.task_id, numbers=tuple(value for table in tables for value in table["number"].to_pylist()))
@@ -56,7 +57,7 @@ def test_each_item_goes_on_with_all_that_was_made_of_it_until_it_is_done() -> No
     found = [
         result for result in run_rounds(LocalExecutor(ExecutorParams(mode="local")), pipeline, tasks, stats) if result
     ]
-    results = {result.task_id: result.outcomes for result in found}
+    results: dict[str, Any] = {result.task_id: result.outcomes for result in found}
     assert sorted(result.task_id for result in found) == ["a", "b", "c", "d"]
     for name in "abd":
         (outcome,) = results[name]
