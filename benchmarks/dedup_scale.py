@@ -43,7 +43,6 @@ def main() -> None:
     parser.add_argument("command", choices=["whole", "increment", "recall", "plan"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--clips", type=int, default=100_000)
-    parser.add_argument("--partition-clips", type=int, default=5_000)
     parser.add_argument("--partitions", type=int, default=10_000)
     parser.add_argument("--sample", type=int, default=2_000)
     parser.add_argument("--seed", type=int, default=1)
@@ -54,7 +53,7 @@ def main() -> None:
 
 
 def whole(options: argparse.Namespace) -> None:
-    add_clips(options.folder, options.clips, options.partition_clips, options.seed)
+    add_clips(options.folder, options.clips, min(5_000, max(1, options.clips // 10)), options.seed)
     dedup(options.folder, options.mode)
 
 
@@ -67,7 +66,7 @@ def recall(options: argparse.Namespace) -> None:
     kept = (table["status"].to_numpy() == "kept")[place]
     planted = np.flatnonzero(~kept)
     random = np.random.default_rng(options.seed)
-    sample = random.choice(len(vectors), options.sample, replace=False)
+    sample = random.choice(len(vectors), min(len(vectors), options.sample), replace=False)
     pairs = found = 0
     nearest_found = 0
     similarity = table["similarity"].to_numpy()[place]

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from stages.dedup.arrays import Positions, VectorSource
-from stages.dedup.scan import is_by_lists, num_products, products
+from stages.dedup.scan import PROBES, is_by_lists, num_products, products
 from stages.dedup.similarity import MARGIN, exact_similarity
 
 MAX_PENDING_PAIRS = 1 << 20
@@ -40,7 +40,7 @@ class ComponentSearch:
         """About how many pairs of vectors are multiplied."""
         first, end = self._bounds()
         if self._by_lists(vectors):
-            return num_products(vectors, end - first, len(self.members), by_lists=True)
+            return num_products(vectors, end - first, len(self.members), PROBES)
         return (end - first) * (first + end) / 2
 
     def parts(self, count: int) -> Sequence["ComponentSearch"]:
@@ -60,7 +60,7 @@ class ComponentSearch:
         by_lists = self._by_lists(vectors)
         # By lists, either of two may probe the list of the other, so that newer ones are looked at too.
         queries, others = self.members[first:end], self.members if by_lists else self.members[:end]
-        for rows, targets, values in products(vectors, queries, others, by_lists=by_lists):
+        for rows, targets, values in products(vectors, queries, others, PROBES if by_lists else 0):
             near, columns = np.nonzero(values >= self.min_similarity - MARGIN)
             left, right = queries[rows[near]], targets[columns]
             wanted = (left != right) if by_lists else (left > right)

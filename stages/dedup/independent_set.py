@@ -1,20 +1,40 @@
 """Chooses which clips of each group of near-duplicates are kept."""
 
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import NDArray
 
 from stages import heartbeat
 from stages.dedup.arrays import DECIMALS, Clips, Positions, VectorSource, normalized
-from stages.dedup.nearest import nearest_targets
+from stages.dedup.nearest import nearest_targets, pair_similarity
 from stages.dedup.ranking import order_groups
 from stages.params import DedupParams
 
 BLOCK = 1024
 
 
-def keep_independent(
+@dataclass(frozen=True)
+class Chosen:
+    """Which clips of groups of near-duplicates are kept.
+
+    Attributes:
+        kept: positions.
+        removed: positions of the others.
+        nearest: for each removed clip, the position of the nearest kept one of its component.
+        similarity: float64, exact similarity to it.
+    """
+
+    kept: Positions
+    removed: Positions
+    nearest: Positions
+    similarity: NDArray[np.float64]
+
+
+def choose_independent(
     clips: Clips, members: Positions, components: Positions, min_similarity: float, params: DedupParams
-) -> Positions:
-    """The members to keep: in each component, by preference, those that are no near-duplicate of one kept before.
+) -> Chosen:
+    """Keep in each component, by preference, the members that are no near-duplicate of one kept before.
 
     Args:
         clips: all clips.
@@ -30,13 +50,25 @@ def keep_independent(
     of_position = np.zeros(len(clips), np.int64)
     of_position[members[shared]] = number[shared]
     starts = np.flatnonzero(np.diff(of_position[ordered], prepend=-1))
-    kept = [members[alone]]
-    for component in np.split(ordered, starts[1:]) if len(ordered) else []:
-        # Two that are connected are near-duplicates of each other.
-        pair = len(component) == 2
-        kept.append(component[:1] if pair else greedy_independent_set(clips.vectors, component, min_similarity))
+    pairs, others = _split_by_size(ordered, starts)
+    kept, removed, nearest = [members[alone], pairs[:, 0]], [pairs[:, 1]], [pairs[:, 0]]
+    similarity = [pair_similarity(clips.vectors, pairs[:, 1], pairs[:, 0])]
+    for component in others:
+        chosen = np.sort(greedy_independent_set(clips.vectors, component, min_similarity))
+        rest = np.setdiff1d(component, chosen)
+        found, values = nearest_targets(clips.vectors, rest, chosen)
+        for part, column in zip((chosen, rest, found, values), (kept, removed, nearest, similarity), strict=True):
+            column.append(part)
         heartbeat.beat()
-    return np.sort(np.concatenate(kept))
+    return Chosen(*(np.concatenate(column) for column in (kept, removed, nearest, similarity)))
+
+
+def _split_by_size(ordered: Positions, starts: Positions) -> tuple[Positions, list[Positions]]:
+    """Components of two, ``[P, 2]``, whose members are near-duplicates of each other; and the larger ones."""
+    sizes = np.diff(np.append(starts, len(ordered)))
+    first = starts[sizes == 2]
+    others = [ordered[start : start + size] for start, size in zip(starts, sizes, strict=True) if size > 2]
+    return np.stack([ordered[first], ordered[first + 1]], axis=1), others
 
 
 def greedy_independent_set(vectors: VectorSource, order: Positions, min_similarity: float) -> Positions:

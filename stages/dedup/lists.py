@@ -18,8 +18,6 @@ from stages.dedup.vector_store import VectorStore
 
 EXACT_CLIPS = 200_000
 """Clips up to which every clip is compared with every other."""
-PROBES = 32
-"""Lists that a query goes through."""
 TRAINING_VECTORS = 40
 TRAINING_ROUNDS = 8
 """Vectors of a list, and rounds of k-means, that centres are trained with."""
@@ -76,19 +74,19 @@ class Lists:
         """Number of lists."""
         return len(self.centres)
 
-    @property
-    def probed_share(self) -> float:
-        """About the share of all vectors that a query is compared with."""
-        return min(1.0, PROBES / self.num_lists)
-
     def members(self, number: int) -> Positions:
         """Positions of the clips of a list, in ascending order."""
         order, starts = self._order
         return order[starts[number] : starts[number + 1]]
 
-    def probed_by(self, queries: Vectors) -> Iterator[tuple[int, Positions]]:
-        """For each list that any of the queries goes through, its number and these queries, in ascending order."""
-        count = min(PROBES, self.num_lists)
+    def probed_by(self, queries: Vectors, probes: int) -> Iterator[tuple[int, Positions]]:
+        """For each list that any of the queries goes through, its number and these queries, in ascending order.
+
+        Args:
+            queries: float32 ``[Q, D]``, unit length.
+            probes: number of lists that each goes through.
+        """
+        count = min(probes, self.num_lists)
         probed = np.empty((len(queries), count), np.int32)
         for start in range(0, len(queries), BLOCK):
             values = queries[start : start + BLOCK] @ self.centres.T

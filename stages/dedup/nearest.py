@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stages.dedup.arrays import Positions, VectorSource
-from stages.dedup.scan import Products, is_by_lists, num_products, products
+from stages.dedup.scan import PROBES, Products, is_by_lists, num_products, products
 from stages.dedup.similarity import MARGIN, exact_similarity
 
 How = Literal["exact", "queries", "targets"]
@@ -43,7 +43,7 @@ class NearestSearch:
         probing, probed = len(self.queries), len(self.targets)
         if self._how(vectors) == "targets":
             probing, probed = probed, probing
-        return num_products(vectors, probing, probed, by_lists=self._how(vectors) != "exact")
+        return num_products(vectors, probing, probed, self._probes(vectors))
 
     def parts(self, count: int) -> Sequence["NearestSearch"]:
         """The search, for some of the queries each."""
@@ -52,7 +52,9 @@ class NearestSearch:
 
     def run(self, vectors: VectorSource) -> pa.Table:
         """Nearest targets and similarities."""
-        nearest, similarity = nearest_targets(vectors, self.queries, self.targets, self._how(vectors))
+        nearest, similarity = nearest_targets(
+            vectors, self.queries, self.targets, self._how(vectors), self._probes(vectors)
+        )
         return pa.table({"nearest": nearest, "similarity": similarity})
 
     def combine(self, found: Sequence[pa.Table]) -> pa.Table:
@@ -68,9 +70,16 @@ class NearestSearch:
             return "exact"
         return "targets" if len(self.targets) * FEW < self._num_queries() else "queries"
 
+    def _probes(self, vectors: VectorSource) -> int:
+        """Lists that each goes through; more where few do, since only one of two looks for the other."""
+        sizes = sorted((self._num_queries(), len(self.targets)))
+        if self._how(vectors) == "exact":
+            return 0
+        return PROBES * 2 if sizes[0] * FEW < sizes[1] else PROBES
+
 
 def nearest_targets(
-    vectors: VectorSource, queries: Positions, targets: Positions, how: How = "exact"
+    vectors: VectorSource, queries: Positions, targets: Positions, how: How = "exact", probes: int = 0
 ) -> tuple[Positions, NDArray[np.float64]]:
     """The nearest target of each query, other than itself, and the exact similarity; -1 and NaN where there is none.
 
@@ -81,12 +90,13 @@ def nearest_targets(
         queries: positions.
         targets: positions in ascending order.
         how: see `How`.
+        probes: number of lists that each query, or each target, goes through.
     """
     nearest, similarity = np.full(len(queries), -1, np.int64), np.full(len(queries), np.nan)
     if not len(queries) or not len(targets):
         return nearest, similarity
     best = np.full(len(queries), -np.inf, np.float32)
-    blocks = _products(vectors, queries, targets, how)
+    blocks = _products(vectors, queries, targets, how, probes)
     none = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
     candidates = [none, *(_candidates(block, queries, best) for block in blocks)]
     rows, found, values = (np.concatenate(column) for column in zip(*candidates, strict=True))
@@ -94,17 +104,19 @@ def nearest_targets(
     rows, found, values = rows[near], found[near], values[near]
     chosen = _first_of_each(rows, np.lexsort((found, -values, rows)), CANDIDATES)
     rows, found = rows[chosen], found[chosen]
-    exact = _similarity_of_pairs(vectors, queries[rows], found)
+    exact = pair_similarity(vectors, queries[rows], found)
     chosen = _first_of_each(rows, np.lexsort((found, -exact, rows)), 1)
     nearest[rows[chosen]], similarity[rows[chosen]] = found[chosen], exact[chosen]
     return nearest, similarity
 
 
-def _products(vectors: VectorSource, queries: Positions, targets: Positions, how: How) -> Iterator[Products]:
+def _products(
+    vectors: VectorSource, queries: Positions, targets: Positions, how: How, probes: int
+) -> Iterator[Products]:
     if how != "targets":
-        yield from products(vectors, queries, targets, by_lists=how == "queries")
+        yield from products(vectors, queries, targets, probes)
         return
-    for rows, found, values in products(vectors, targets, queries, by_lists=True):
+    for rows, found, values in products(vectors, targets, queries, probes):
         yield Products(np.searchsorted(queries, found), targets[rows], values.T.copy())
 
 
@@ -135,7 +147,7 @@ def _first_of_each(rows: Positions, order: Positions, count: int) -> Positions:
     return order[np.arange(len(ordered)) - np.repeat(starts, sizes) < count]
 
 
-def _similarity_of_pairs(vectors: VectorSource, left: Positions, right: Positions) -> NDArray[np.float64]:
+def pair_similarity(vectors: VectorSource, left: Positions, right: Positions) -> NDArray[np.float64]:
     """Exact similarity of each pair of positions."""
     parts: Iterator[NDArray[np.float64]] = (
         exact_similarity(vectors[left[start : start + 4096]], vectors[right[start : start + 4096]])

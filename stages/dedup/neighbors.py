@@ -12,7 +12,7 @@ import numpy as np
 
 from stages.dedup.arrays import Clips, Decisions, Positions
 from stages.dedup.components import ComponentSearch, Forest
-from stages.dedup.independent_set import keep_independent
+from stages.dedup.independent_set import choose_independent
 from stages.dedup.nearest import NearestSearch
 from stages.dedup.searches import Deciding, run_here
 from stages.dedup.similarity import similarity_threshold
@@ -38,31 +38,32 @@ def decisions_of(clips: Clips, members: Positions, earlier: Decisions, params: D
     forest = Forest(len(uncovered))
     edges = yield ComponentSearch(uncovered, min_similarity)
     forest.connect(edges["left"].to_numpy(), edges["right"].to_numpy())
-    kept[keep_independent(clips, uncovered, forest.roots(), min_similarity, params)] = True
+    chosen = choose_independent(clips, uncovered, forest.roots(), min_similarity, params)
+    kept[chosen.kept] = True
     known = ~earlier.is_undecided & (earlier.nearest >= 0) & kept[earlier.nearest]
     nearest = np.where(known, earlier.nearest, -1)
     values = np.where(known, earlier.similarity, np.nan)
     nearest[undecided], values[undecided] = near, similarity
-    return (yield from _assign_groups(members, earlier, kept, Decisions(earlier.group, nearest, values)))
+    # What is newly removed was connected with all of its near-duplicates, and is less similar to what was kept before.
+    nearest[chosen.removed], values[chosen.removed] = chosen.nearest, chosen.similarity
+    open_members = np.setdiff1d(members, chosen.removed, assume_unique=True)
+    return (yield from _assign_groups(open_members, earlier, kept, Decisions(earlier.group, nearest, values)))
 
 
 def _assign_groups(members: Positions, earlier: Decisions, kept: np.ndarray, known: Decisions) -> Deciding[Decisions]:
-    """Decisions with the nearest kept clip of every member.
+    """Decisions with the nearest kept clip of every clip.
 
     Args:
-        members: positions of the clips to decide over.
+        members: positions, in ascending order, of the clips of which it is not known already.
         earlier: the decisions that stand.
         kept: bool ``[N]``, the clip is kept.
         known: the nearest of the clips that were kept before, as far as it is known. Where it is, only newly kept clips
             are compared.
     """
     nearest, similarity = known.nearest, known.similarity
-    is_known = nearest >= 0
     newly_kept = np.flatnonzero(kept & ~earlier.kept)
-    for queries, targets in (
-        (np.flatnonzero(is_known), newly_kept),
-        (members[~is_known[members]], np.flatnonzero(kept)),
-    ):
+    is_known = nearest[members] >= 0
+    for queries, targets in ((members[is_known], newly_kept), (members[~is_known], np.flatnonzero(kept))):
         found = yield NearestSearch(queries, targets)
         position, value = found["nearest"].to_numpy(), found["similarity"].to_numpy()
         # Between equals a decision stands; where none was made, the older clip is taken.

@@ -21,6 +21,8 @@ TARGET_BLOCK = 4096
 """Vectors of one product: its result has 16 MiB."""
 LISTED_QUERIES = 1 << 16
 """Queries whose lists are gone through together."""
+PROBES = 32
+"""Lists that a query goes through."""
 EXACT_PAIRS = 10**9
 """Pairs of queries and targets up to which a search is exact, even where there are lists."""
 
@@ -44,24 +46,25 @@ def is_by_lists(vectors: VectorSource, num_pairs: float) -> bool:
     return isinstance(vectors, ListedVectors) and num_pairs > EXACT_PAIRS
 
 
-def num_products(vectors: VectorSource, num_queries: int, num_targets: int, *, by_lists: bool) -> float:
+def num_products(vectors: VectorSource, num_queries: int, num_targets: int, probes: int) -> float:
     """About how many pairs `products` multiplies."""
-    if by_lists and isinstance(vectors, ListedVectors):
-        return float(num_queries) * (vectors.lists.num_lists + vectors.lists.probed_share * num_targets)
+    if probes and isinstance(vectors, ListedVectors):
+        count = vectors.lists.num_lists
+        return float(num_queries) * (count + min(1.0, probes / count) * num_targets)
     return float(num_queries) * num_targets
 
 
-def products(vectors: VectorSource, queries: Positions, targets: Positions, *, by_lists: bool) -> Iterator[Products]:
+def products(vectors: VectorSource, queries: Positions, targets: Positions, probes: int) -> Iterator[Products]:
     """Products of each query with each target, or with those that lie near it.
 
     Args:
         vectors: of all clips.
         queries: positions.
         targets: positions in ascending order.
-        by_lists: leave out targets in lists that are far from the query.
+        probes: number of lists that each query goes through; 0 for exact.
     """
-    if by_lists and isinstance(vectors, ListedVectors):
-        yield from _products_by_lists(vectors, queries, targets)
+    if probes and isinstance(vectors, ListedVectors):
+        yield from _products_by_lists(vectors, queries, targets, probes)
         return
     for start in range(0, len(queries), QUERY_BLOCK):
         rows = np.arange(start, min(start + QUERY_BLOCK, len(queries)))
@@ -69,14 +72,16 @@ def products(vectors: VectorSource, queries: Positions, targets: Positions, *, b
         heartbeat.count("dedup_lookups", len(rows))
 
 
-def _products_by_lists(vectors: ListedVectors, queries: Positions, targets: Positions) -> Iterator[Products]:
+def _products_by_lists(
+    vectors: ListedVectors, queries: Positions, targets: Positions, probes: int
+) -> Iterator[Products]:
     lists = vectors.lists
     is_target = np.zeros(len(vectors), bool)
     is_target[targets] = True
     for start in range(0, len(queries), LISTED_QUERIES):
         rows = np.arange(start, min(start + LISTED_QUERIES, len(queries)))
         left = vectors[queries[rows]]
-        for number, probing in lists.probed_by(left):
+        for number, probing in lists.probed_by(left, probes):
             members = lists.members(number)
             members = members[is_target[members]]
             for first in range(0, len(probing), QUERY_BLOCK) if len(members) else ():

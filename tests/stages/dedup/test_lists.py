@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.dedup import lists, scan
+from stages.dedup import components, nearest, scan
 from stages.dedup.components import ComponentSearch, Forest
 from stages.dedup.lists import ListedVectors, Lists, nearest_centre, num_lists, train_centres
 from stages.dedup.nearest import NearestSearch
@@ -31,7 +31,8 @@ def vectors() -> np.ndarray:
 def listed(vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> ListedVectors:
     """As many lists as for so many clips, of which a quarter is gone through; searches of any size go by them."""
     monkeypatch.setattr(scan, "EXACT_PAIRS", 0)
-    monkeypatch.setattr(lists, "PROBES", num_lists(COUNT) // 4)
+    for module in (scan, components, nearest):
+        monkeypatch.setattr(module, "PROBES", num_lists(COUNT) // 4)
     return with_lists(vectors, np.arange(COUNT))
 
 

@@ -76,6 +76,7 @@ def test_plan_removes_nothing_and_names_what_a_vacuum_removes(storage: Storage) 
         "clips": 2 * 2 * 2,
         "signals": 2,
         "frame stores": 2,
+        "index of dedup": 0,
     }
     vacuum(storage, versions_kept=2)
     assert before - paths(storage) == planned
