@@ -3,6 +3,7 @@
     PYTHONPATH=. python benchmarks/dedup_scale.py whole FOLDER --clips 100000      # a root, then dedup of all of it
     PYTHONPATH=. python benchmarks/dedup_scale.py increment FOLDER --clips 10000   # more clips, then dedup again
     PYTHONPATH=. python benchmarks/dedup_scale.py recall FOLDER                    # against brute force on a sample
+    PYTHONPATH=. python benchmarks/dedup_scale.py write FOLDER                     # what write reads for a partition
     PYTHONPATH=. python benchmarks/dedup_scale.py plan FOLDER --partitions 10000   # partitions of 10 clips, planned
 
 Vectors are random directions; one in twenty is a near-duplicate of an earlier one, anywhere in the library. Each
@@ -23,7 +24,7 @@ import pyarrow.compute as pc
 
 from stages.dedup.similarity import exact_similarity
 from stages.dedup.threads import set_num_threads
-from stages.manifest import ALL, ManifestRef, RowWriter, commit_table, read_manifest
+from stages.manifest import ALL, ManifestRef, RowWriter, commit_table, last_commit, read_commit, read_manifest
 from stages.params import DedupParams, ExecutorParams
 from stages.run import open_session
 from stages.run.inputs import InputTables
@@ -40,7 +41,7 @@ FILE_CLIPS = 512
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["whole", "increment", "recall", "plan"])
+    parser.add_argument("command", choices=["whole", "increment", "recall", "write", "plan"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--clips", type=int, default=100_000)
     parser.add_argument("--partitions", type=int, default=10_000)
@@ -49,7 +50,8 @@ def main() -> None:
     parser.add_argument("--mode", default="local", help="as executor.mode")
     options = parser.parse_args()
     set_num_threads(1)
-    {"whole": whole, "increment": whole, "recall": recall, "plan": plan}[options.command](options)
+    commands = {"whole": whole, "increment": whole, "recall": recall, "write": write, "plan": plan}
+    commands[options.command](options)
 
 
 def whole(options: argparse.Namespace) -> None:
@@ -88,6 +90,21 @@ def recall(options: argparse.Namespace) -> None:
         removed=len(planted),
         nearest_right=round(nearest_found / len(sample), 4),
     )
+
+
+def write(options: argparse.Namespace) -> None:
+    """Rows of ``unique_clips`` of a partition, as they are read for the index of the dataset."""
+    ref = ManifestRef(str(options.folder), "unique_clips", ALL)
+    commit = last_commit(Storage(str(options.folder)), ref)
+    names = ["clip_id", "group_id", "group_size", "nearest_clip_id", "similarity", "rank", "status"]
+    partitions = inputs(options.folder)["embeddings"]
+    started = time.process_time()
+    for each in partitions[:20]:
+        rows = len(read_commit(Storage(ref.root), ref, commit, names, each.partition))
+    alone = (time.process_time() - started) / 20
+    started = time.process_time()
+    read_commit(Storage(ref.root), ref, commit, [*names, "partition"])
+    report(rows=rows, ms=round(alone * 1e3, 1), ms_of_whole_table=round((time.process_time() - started) * 1e3))
 
 
 def plan(options: argparse.Namespace) -> None:

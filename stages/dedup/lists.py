@@ -18,8 +18,8 @@ from stages.dedup.vector_store import VectorStore
 
 EXACT_CLIPS = 200_000
 """Clips up to which every clip is compared with every other."""
-TRAINING_VECTORS = 40
-TRAINING_ROUNDS = 8
+TRAINING_VECTORS = 24
+TRAINING_ROUNDS = 5
 """Vectors of a list, and rounds of k-means, that centres are trained with."""
 BLOCK = 4096
 
@@ -41,7 +41,7 @@ def train_centres(vectors: Vectors, count: int) -> Vectors:
         min_points_per_centroid=1,
     )
     centres = vectors[:: len(vectors) // count][:count]
-    for _ in range(TRAINING_ROUNDS):  # one at a time: eight in one call would look like a hang
+    for _ in range(TRAINING_ROUNDS):  # one at a time: all in one call would look like a hang
         kmeans.train(vectors, init_centroids=centres)
         centres = np.ascontiguousarray(kmeans.centroids)
         heartbeat.beat()

@@ -33,7 +33,7 @@ from stages.storage import Storage
 logger = logging.getLogger(__name__)
 
 PART_PRODUCTS = 2e11
-"""Numbers that are multiplied in one part of a search: some seconds on one core. A smaller search is not divided."""
+"""Some seconds on one core."""
 MAX_PARTS = 1000
 
 
@@ -65,13 +65,15 @@ class DedupStage(_IndexedStage):
     Args:
         steps: in order.
         root: of the tables.
+        part_products: numbers that are multiplied in one part of a search; a smaller search is not divided.
     """
 
     name = "dedup"
 
-    def __init__(self, steps: Sequence[Step], root: str) -> None:
+    def __init__(self, steps: Sequence[Step], root: str, part_products: float = PART_PRODUCTS) -> None:
         super().__init__(root)
         self.steps = list(steps)
+        self._part_products = part_products
 
     def process(self, task: DedupTask) -> DedupedTask | list[SearchTask]:
         """The output table with one row for each clip; or the parts of the next search, where it is a large one.
@@ -94,16 +96,46 @@ class DedupStage(_IndexedStage):
         ids: Any = rows["clip_id"].to_pylist()
         clips = Clips(ids, vectors, task.clips.ranking, task.clips.filtered)
         earlier = self._earlier_outcome(task)
-        outcome = _decide(decide_in_steps(self.steps, clips, earlier), vectors, task.found)
+        outcome = self._outcome(decide_in_steps(self.steps, clips, earlier), vectors, task.found)
         if not isinstance(outcome, Outcome):
             layout = index.save_layout(vectors)
             return [
                 SearchTask(f"{task.task_id}/{number}", task.group, search=part, folder=folder, layout=layout)
-                for number, part in enumerate(outcome.parts(_num_parts(outcome, vectors)))
+                for number, part in enumerate(outcome.parts(self._num_parts(outcome, vectors)))
             ]
+        if task.found:
+            index.remove_layout(vectors)
         heartbeat.count("dedup_clips", len(ids))
         heartbeat.count("dedup_decisions_standing", int((earlier.removed_by != UNKNOWN).sum()))
         return DedupedTask(task.task_id, task.group, table=result_table(rows, outcome, self.steps))
+
+    def _outcome(
+        self, work: Deciding[Outcome], vectors: VectorSource, found: Sequence[Sequence[pa.Table]]
+    ) -> Outcome | Search:
+        """The outcome of the work, or the first large search of which it is not known yet what it finds.
+
+        Args:
+            work: yields searches.
+            vectors: of all clips.
+            found: by the parts of the large searches, in their order.
+        """
+        answer: Any = None
+        known = iter(found)
+        while True:
+            try:
+                search = work.send(answer)
+            except StopIteration as end:
+                return end.value
+            if self._num_parts(search, vectors) <= 1:
+                answer = search.run(vectors)
+            elif (tables := next(known, None)) is not None:
+                answer = search.combine(tables)
+            else:
+                return search
+
+    def _num_parts(self, search: Search, vectors: VectorSource) -> int:
+        """In how many parts a search is done."""
+        return min(MAX_PARTS, math.ceil(search.cost(vectors) * vectors.shape[1] / self._part_products))
 
     def _earlier_outcome(self, task: DedupTask) -> Outcome:
         """What the earlier commit decided, as far as it still stands."""
@@ -141,31 +173,3 @@ class SearchStage(_IndexedStage):
         except DamagedSegment as error:
             index.remove(error.name)
             raise
-
-
-def _num_parts(search: Search, vectors: VectorSource) -> int:
-    """In how many parts a search is done."""
-    return min(MAX_PARTS, math.ceil(search.cost(vectors) * vectors.shape[1] / PART_PRODUCTS))
-
-
-def _decide(work: Deciding[Outcome], vectors: VectorSource, found: Sequence[Sequence[pa.Table]]) -> Outcome | Search:
-    """The outcome of the work, or the first large search of which it is not known yet what it finds.
-
-    Args:
-        work: yields searches.
-        vectors: of all clips.
-        found: by the parts of the large searches, in their order.
-    """
-    answer: Any = None
-    known = iter(found)
-    while True:
-        try:
-            search = work.send(answer)
-        except StopIteration as end:
-            return end.value
-        if _num_parts(search, vectors) <= 1:
-            answer = search.run(vectors)
-        elif (tables := next(known, None)) is not None:
-            answer = search.combine(tables)
-        else:
-            return search

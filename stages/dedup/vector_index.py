@@ -79,10 +79,17 @@ class VectorIndex:
         columns = {"segment": store.segment, "row": store.row}
         if isinstance(store, ListedVectors):
             columns["list"] = store.lists.assigned
-        names = [segment.name for segment in store.segments]
-        path = f"{self._folder}/layout-{digest(*names, _hash_of(store.segment, store.row))}{KEYS}"
-        write_table(self._storage, path, pa.table(columns), names)
+        path = self._layout_path(store)
+        write_table(self._storage, path, pa.table(columns), [segment.name for segment in store.segments])
         return path
+
+    def remove_layout(self, store: VectorStore) -> None:
+        """Remove what `save_layout` wrote."""
+        self._storage.delete(self._layout_path(store))
+
+    def _layout_path(self, store: VectorStore) -> str:
+        names = [segment.name for segment in store.segments]
+        return f"{self._folder}/layout-{digest(*names, _hash_of(store.segment, store.row))}{KEYS}"
 
     def open_layout(self, path: str) -> VectorStore:
         """The vectors as another worker found them.

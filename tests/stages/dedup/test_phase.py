@@ -1,6 +1,7 @@
 """Dedup as a phase: decisions that are made again when inputs, parameters or embeddings change, and those that stay."""
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.dedup import DedupPhase, check_rank_by
-from stages.dedup import stage as dedup_stage
+from stages.dedup import phase as dedup_phase
 from stages.dedup.dedup_tasks import DedupedTask, DedupTask
 from stages.dedup.phase import steps_of
 from stages.dedup.planning import plan_clips
@@ -279,12 +280,12 @@ def test_large_searches_are_divided_and_decide_the_same(
     undivided = Library(tmp_path / "other")
     undivided.add("p1", angles(a=0, b=4, c=90))
     undivided.add("p2", angles(d=2, e=94, f=200))
-    for part_products in (2e11, 8):
-        monkeypatch.setattr(dedup_stage, "PART_PRODUCTS", part_products)
-        each = undivided if part_products > 8 else library
+    for each in (undivided, library):
         each.dedup(eps=NEAR)
         each.add("p3", angles(g=201, h=300, i=303, j=45, k=2.5))
         report = each.dedup(eps=NEAR)
-        assert (report.stages["dedup_search"].tasks > 4) == (part_products == 8)
+        assert (report.stages["dedup_search"].tasks > 4) == (each is library)
+        monkeypatch.setattr(dedup_phase, "DedupStage", partial(DedupStage, part_products=8))
+    assert list(library.root.glob("index/*/layout-*")) == []
     assert library.table().drop_columns(["row_key"]).equals(undivided.table().drop_columns(["row_key"]))
     assert library.dedup(eps=NEAR).computed == 0

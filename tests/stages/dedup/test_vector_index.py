@@ -10,6 +10,7 @@ from stages.dedup import unneeded_files
 from stages.dedup.segment_files import KEYS, VECTORS, model_folder
 from stages.dedup.vector_index import VectorIndex
 from stages.dedup.vector_store import VectorStore
+from stages.maintenance import plan_vacuum, vacuum
 from stages.manifest import COMMIT_COLUMN
 from stages.storage import Storage, digest
 from tests.stages.dedup.tables import Library
@@ -123,6 +124,24 @@ def test_a_rebuilt_index_voids_no_decision(library: Library, tmp_path: Path) -> 
     report = library.dedup()
     assert report.counters["dedup_decisions_standing"] == first.rows
     assert report.counters["dedup_vectors_added"] == report.rows
+
+
+def test_a_vacuum_leaves_what_the_newest_version_was_made_from(
+    library: Library, tmp_path: Path, clips: dict[str, dict[str, list[float]]]
+) -> None:
+    """Segments that were merged into a larger one go; of what is left, the next run reads no row file."""
+    storage = Storage(tmp_path)
+    library.dedup(["p22"])
+    library.dedup()
+    age_s = 0.0
+    assert plan_vacuum(storage).files["index of dedup"] == [], "files that are young may be in use"
+    gone = vacuum(storage, min_age_s=age_s).files["index of dedup"]
+    assert len(gone) == 2, "of the segment with one partition"
+    assert plan_vacuum(storage, min_age_s=age_s).files["index of dedup"] == []
+    for path in tmp_path.glob("manifests/embeddings/*/*.parquet"):
+        path.unlink()
+    rows, expected = planned(clips)
+    check(opened(str(tmp_path), tmp_path).vectors_of(rows), expected)
 
 
 def test_other_workers_find_the_same_vectors_on_any_store(

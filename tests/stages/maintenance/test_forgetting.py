@@ -62,6 +62,8 @@ def make_version(storage: Storage, variant: int) -> None:
             paths = {"path": f"{name}.mp4", "metadata_path": f"{name}.json"}
             rows.append(row(source, partition, clip_id=clip_id(source), **paths))
         commit_items(ManifestRef(storage.root, "dataset", partition), [(f"{each['path']}", [each]) for each in rows])
+    for name in ("rows/embeddings-1/2.parquet", "3/4.vectors"):
+        storage.write_bytes(f"index/{name}", GONE.uri.encode())
     everything = [row(source, places[source], clip_id=clip_id(source)) for source in SOURCES]
     commit_items(ManifestRef(storage.root, "unique_clips", "all"), [(f"all {variant}", everything)])
     publish(storage, [ManifestRef(storage.root, "dataset", partition) for partition in sorted(set(places.values()))])
@@ -124,7 +126,7 @@ def test_forgotten_source_leaves_no_trace_and_others_stay_whole(storage: Storage
         "dataset": 2,
     }
     counts = {kind: len(infos) for kind, infos in removed.files.items() if infos}
-    assert counts == {"clip files": 4, "frame stores": 1, "signals": 2}
+    assert counts == {"clip files": 4, "frame stores": 1, "signals": 2, "index of dedup": 2}
 
 
 def test_commits_stay_as_they_would_have_been_made(storage: Storage) -> None:
