@@ -51,16 +51,22 @@ def choose_independent(
     of_position[members[shared]] = number[shared]
     starts = np.flatnonzero(np.diff(of_position[ordered], prepend=-1))
     pairs, others = _split_by_size(ordered, starts)
-    kept, removed, nearest = [members[alone], pairs[:, 0]], [pairs[:, 1]], [pairs[:, 0]]
-    similarity = [pair_similarity(clips.vectors, pairs[:, 1], pairs[:, 0])]
+    first, second = pairs[:, 0], pairs[:, 1]
+    parts = [
+        Chosen(members[alone], *(np.empty(0, np.int64),) * 2, np.empty(0)),
+        Chosen(first, second, first, pair_similarity(clips.vectors, second, first)),
+    ]
     for component in others:
-        chosen = np.sort(greedy_independent_set(clips.vectors, component, min_similarity))
-        rest = np.setdiff1d(component, chosen)
-        found, values = nearest_targets(clips.vectors, rest, chosen)
-        for part, column in zip((chosen, rest, found, values), (kept, removed, nearest, similarity), strict=True):
-            column.append(part)
+        kept = np.sort(greedy_independent_set(clips.vectors, component, min_similarity))
+        removed = np.setdiff1d(component, kept)
+        parts.append(Chosen(kept, removed, *nearest_targets(clips.vectors, removed, kept)))
         heartbeat.beat()
-    return Chosen(*(np.concatenate(column) for column in (kept, removed, nearest, similarity)))
+    return Chosen(
+        np.concatenate([part.kept for part in parts]),
+        np.concatenate([part.removed for part in parts]),
+        np.concatenate([part.nearest for part in parts]),
+        np.concatenate([part.similarity for part in parts]),
+    )
 
 
 def _split_by_size(ordered: Positions, starts: Positions) -> tuple[Positions, list[Positions]]:
