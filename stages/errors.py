@@ -49,6 +49,7 @@ class Reason(StrEnum):
     NO_CLIPS = "no_clips"
     NO_WINDOWS = "no_windows"
     DUPLICATE = "duplicate"
+    OVER_QUOTA = "over_quota"
     NO_CAPTION = "no_caption"
     SPAN_NOT_COPYABLE = "span_not_copyable"
 

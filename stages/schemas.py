@@ -356,6 +356,11 @@ ASSETS: dict[str, AssetSchema] = {
                     _TEXT,
                     "row_key of the embedding that was compared; a decision falls where it changes.",
                 ),
+                _column(
+                    "quota_classes",
+                    pa.map_(pa.string(), pa.string()),
+                    "What the clip counts as, by the column of each quota; null without quotas.",
+                ),
             ],
             "partition",
             "video_id",

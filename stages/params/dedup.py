@@ -1,10 +1,11 @@
 """Parameters of dedup."""
 
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
 from stages.params.base import Params, parameter
+from stages.params.quotas import parse_quotas
 
 
 class DedupParams(Params):
@@ -38,6 +39,13 @@ class DedupParams(Params):
     )
     seed: int = parameter(42, "work", "For keep=random and k-means.", ge=0)
     num_clusters: int = parameter(8, "work", "cluster: clusters, at most one a clip.", ge=1)
+    quotas: list[dict[str, Any]] = parameter(
+        [],
+        "work",
+        "At most so many clips of a kind: {by: camera_motion, max: 500}, {by: cluster, clusters: 64, max_share: 0.05}, "
+        "{by: duration_s, edges: [3, 6], max: 1000} for classes of numbers. by: a column of filtered_clips, a score, "
+        "'duration_s' or 'cluster'. What is over is rejected; copies and duplicates are not decided anew.",
+    )
     rebuild: bool = parameter(
         False,
         "none",
@@ -49,6 +57,11 @@ class DedupParams(Params):
     def _rank_has_columns(self) -> Self:
         if self.keep == "rank" and not self.rank_by:
             raise ValueError("keep='rank' requires rank_by to name at least one column")
+        return self
+
+    @model_validator(mode="after")
+    def _quotas_are_right(self) -> Self:
+        parse_quotas(self.quotas)
         return self
 
     def unused_fields(self) -> set[str]:

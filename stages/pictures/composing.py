@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.manifest import ManifestRef, last_commit, load_commit, read_commit
+from stages.pictures.bar_chart import draw_bars
 from stages.pictures.exhibit import SVG, WEBP, Budget, Exhibit, Picture
 from stages.pictures.exhibit_plan import COLUMNS, ContactSheet, plan_exhibits
 from stages.pictures.histogram import draw_svg
@@ -44,11 +45,14 @@ def compose_exhibits(ref: ManifestRef, number: int, budget: Budget) -> list[Exhi
     plan = plan_exhibits(ref.asset, read_commit(storage, ref, commit, COLUMNS[ref.asset]), commit)
     bytes_left = budget.total_bytes
     exhibits: list[Exhibit] = []
-    for histogram in plan.histograms:
-        svg = draw_svg(histogram)
+    drawings = [
+        *((f"histogram_{histogram.name}", draw_svg(histogram)) for histogram in plan.histograms),
+        *((f"quota_{chart.name}", draw_bars(chart)) for chart in plan.charts),
+    ]
+    for name, svg in drawings:
         if svg and len(svg) <= bytes_left:
             bytes_left -= len(svg)
-            exhibits.append(Exhibit(f"histogram_{histogram.name}", "", ((Picture(svg, SVG, small=svg),),)))
+            exhibits.append(Exhibit(name, "", ((Picture(svg, SVG, small=svg),),)))
     sheets = [sheet for sheet in plan.sheets if sheet.rows]
     return exhibits + _render_sheets(storage, sheets, Budget(bytes_left, budget.small_bytes))
 

@@ -7,11 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.errors import ParamsError
+from stages.errors import ParamsError, Reason
 from stages.filter import Limit, build_filters
 from stages.manifest import Commit
 from stages.params import FilterParams, validate
 from stages.pictures import labels
+from stages.pictures.bar_chart import BarChart
 from stages.pictures.histogram import Histogram, Threshold, Values
 from stages.pictures.row_sampling import largest_groups, sample_kept, sample_rejected
 from stages.tasks import Row
@@ -43,9 +44,10 @@ class ContactSheet:
 
 @dataclass(frozen=True)
 class ExhibitPlan:
-    """The histograms and contact sheets of one version of a table."""
+    """The histograms, bar charts and contact sheets of one version of a table."""
 
     histograms: list[Histogram] = field(default_factory=lambda: [])
+    charts: list[BarChart] = field(default_factory=lambda: [])
     sheets: list[ContactSheet] = field(default_factory=lambda: [])
 
 
@@ -63,7 +65,7 @@ COLUMNS: dict[str, list[str]] = {
     "clips": [*_CLIP_COLUMNS, *_REASON_COLUMNS, *_SPAN_COLUMNS, *_SHOT_COLUMNS],
     "filtered_clips": [*_CLIP_COLUMNS, *_REASON_COLUMNS, *_SPAN_COLUMNS, *_SHOT_COLUMNS, "scores"],
     "captions": [*_CLIP_COLUMNS, "window_index", "caption"],
-    "unique_clips": [*_CLIP_COLUMNS, "group_id", "group_size", "similarity", "rank"],
+    "unique_clips": [*_CLIP_COLUMNS, "reason", "group_id", "group_size", "similarity", "rank", "quota_classes"],
     "dataset": [*_CLIP_COLUMNS, *_REASON_COLUMNS, *_SPAN_COLUMNS, "caption"],
 }
 """Columns that the plan of each asset reads."""
@@ -79,7 +81,9 @@ def _clips(table: pa.Table, commit: Commit) -> ExhibitPlan:
     if params.get("method") == "shots":
         limits.append(Threshold(params["max_length_s"], "max"))
     lengths = _float_column(table, "end_s") - _float_column(table, "start_s")
-    return ExhibitPlan([_histogram("length_s", table, lengths, limits)], _contact_sheets(table, labels.kept_lines))
+    return ExhibitPlan(
+        [_histogram("length_s", table, lengths, limits)], sheets=_contact_sheets(table, labels.kept_lines)
+    )
 
 
 def _filtered_clips(table: pa.Table, commit: Commit) -> ExhibitPlan:
@@ -95,7 +99,7 @@ def _filtered_clips(table: pa.Table, commit: Commit) -> ExhibitPlan:
         )
         for name in names
     ]
-    return ExhibitPlan(histograms, _contact_sheets(table, labels.kept_lines))
+    return ExhibitPlan(histograms, sheets=_contact_sheets(table, labels.kept_lines))
 
 
 def _captions(table: pa.Table, commit: Commit) -> ExhibitPlan:
@@ -112,14 +116,26 @@ def _unique_clips(table: pa.Table, commit: Commit) -> ExhibitPlan:
     groups = largest_groups(table, MAX_GROUPS, MAX_GROUP_MEMBERS)
     total = len(table.filter((pc.field("status") == "kept") & (pc.field("group_size") > 1)))
     note = f"The {len(groups)} largest of {total} groups of near-duplicates, one a row; the kept clip first."
-    return ExhibitPlan(
-        [histogram], [ContactSheet("largest_groups", note, [rows.to_pylist() for rows in groups], labels.group_lines)]
-    )
+    sheet = ContactSheet("largest_groups", note, [rows.to_pylist() for rows in groups], labels.group_lines)
+    return ExhibitPlan([histogram], _quota_charts(table), [sheet])
+
+
+def _quota_charts(table: pa.Table) -> list[BarChart]:
+    """Of each quota: the clips before it, which are neither copies nor duplicates, and those that it kept, by class."""
+    asked = table.filter((pc.field("status") == "kept") | (pc.field("reason") == Reason.OVER_QUOTA.value))
+    counts: dict[str, dict[str, list[int]]] = {}
+    for status, classes in zip(asked["status"].to_pylist(), asked["quota_classes"].to_pylist(), strict=True):
+        for by, name in classes or []:
+            counts.setdefault(by, {}).setdefault(name, [0, 0])[status != "kept"] += 1
+    return [
+        BarChart(by, {name: (kept, rejected) for name, (kept, rejected) in classes.items()})
+        for by, classes in counts.items()
+    ]
 
 
 def _dataset(table: pa.Table, commit: Commit) -> ExhibitPlan:
     lengths = _float_column(table, "end_s") - _float_column(table, "start_s")
-    return ExhibitPlan([_histogram("length_s", table, lengths)], _contact_sheets(table, labels.dataset_lines))
+    return ExhibitPlan([_histogram("length_s", table, lengths)], sheets=_contact_sheets(table, labels.dataset_lines))
 
 
 _PLANNERS: dict[str, Callable[[pa.Table, Commit], ExhibitPlan]] = {

@@ -5,6 +5,7 @@ import pytest
 from stages.manifest import ALL, ManifestRef
 from stages.pictures.exhibit import SVG, Budget, Exhibit, exhibits
 from tests.stages.pictures.stores import PARTITION, clip_row, commit, jpeg, noise, write_store
+from tests.stages.pictures.svg_texts import texts
 
 BUDGET = Budget(32_000, 520)
 
@@ -95,6 +96,24 @@ def test_dedup_shows_the_largest_groups_side_by_side(filtered: ManifestRef) -> N
         [("kept, 1 of 2 clips", "a.mp4", "00:00.0-00:05.0 a-0"), ("similarity 0.980", "a.mp4", "00:05.0-00:10.0 a-5")]
     ]
     assert all(picture.data for picture in found["largest_groups"].rows[0])
+
+
+def test_dedup_shows_each_quota_before_and_after(tmp_path: Path) -> None:
+    def row(number: int, status: str, camera: str, reason: str | None = None) -> dict[str, object]:
+        clip = {"partition": PARTITION, "video_id": "a", "uri": "/a.mp4", "clip_id": f"a-{number}"}
+        classes = {"camera_motion": camera, "video_id": "a"}
+        return {**clip, "status": status, "reason": reason, "quota_classes": classes, "group_size": 1}
+
+    rows = [
+        row(0, "kept", "pan"),
+        row(1, "rejected", "static", "over_quota"),
+        row(2, "kept", "static"),
+        row(3, "rejected", "static", "duplicate"),
+    ]
+    found = exhibits_by_name(commit(tmp_path, "unique_clips", rows, partition=ALL, eps=0.07))
+    (((camera,),), ((video,),)) = (found[f"quota_{by}"].rows for by in ("camera_motion", "video_id"))
+    assert texts(camera.data) == ["static 1/2", "pan 1/1"]
+    assert texts(video.data) == ["a 2/3"]
 
 
 def test_captions_show_five_clips_each_with_its_text(filtered: ManifestRef) -> None:

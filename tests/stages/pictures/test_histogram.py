@@ -5,12 +5,9 @@ import numpy as np
 import pytest
 
 from stages.pictures.histogram import LIMIT_COLOUR, REJECTED_COLOUR, Histogram, Threshold, draw_svg
+from tests.stages.pictures.svg_texts import texts
 
 NONE = np.array([])
-
-
-def texts(svg: bytes) -> list[str]:
-    return [element.text or "" for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
 
 
 def lines_at(svg: bytes) -> list[int]:
