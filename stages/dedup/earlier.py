@@ -30,6 +30,7 @@ def outcome_from(table: pa.Table, clips: pa.Table, reasons: list[Reason]) -> Out
     by = np.full(len(table), UNKNOWN, np.int8)
     by[(table["status"].to_numpy() == "kept")] = KEPT
     reason = table["reason"].to_numpy()
+    by[reason == str(Reason.OVER_QUOTA)] = KEPT  # by all steps before
     for index, name in enumerate(reasons):
         by[reason == str(name)] = index
     stands = (group >= 0) & (by != UNKNOWN)

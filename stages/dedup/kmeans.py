@@ -25,12 +25,12 @@ def kmeans(vectors: Vectors, num_clusters: int, seed: int) -> tuple[Positions, V
     """
     centres = _kmeans_plus_plus(vectors, num_clusters, np.random.default_rng(seed))
     limit = TOLERANCE * float(vectors.var(axis=0).mean())
-    labels = _nearest_centre(vectors, centres)[0]
+    labels = nearest_centre(vectors, centres)[0]
     for _ in range(ITERATIONS):
         moved = _cluster_means(vectors, labels, centres)
         shift = float(((moved - centres) ** 2).sum())
         centres = moved
-        labels = _nearest_centre(vectors, centres)[0]
+        labels = nearest_centre(vectors, centres)[0]
         if shift <= limit:
             break
     return labels, centres
@@ -43,19 +43,19 @@ def _kmeans_plus_plus(vectors: Vectors, num_clusters: int, random: np.random.Gen
     """
     num_draws = 2 + int(np.log(num_clusters))
     chosen = [int(random.integers(len(vectors)))]
-    squared = _nearest_centre(vectors, vectors[chosen])[1]
+    squared = nearest_centre(vectors, vectors[chosen])[1]
     while len(chosen) < num_clusters:
         total = squared.sum(dtype=np.float64)
         probabilities = squared / total if total > 0 else None
         candidates = random.choice(len(vectors), num_draws, p=probabilities)
-        reduced = [np.minimum(squared, _nearest_centre(vectors, vectors[[position]])[1]) for position in candidates]
+        reduced = [np.minimum(squared, nearest_centre(vectors, vectors[[position]])[1]) for position in candidates]
         best = int(np.argmin([distances.sum() for distances in reduced]))
         squared = reduced[best]
         chosen.append(int(candidates[best]))
     return vectors[chosen]
 
 
-def _nearest_centre(vectors: Vectors, centres: Vectors) -> tuple[Positions, NDArray[np.float64]]:
+def nearest_centre(vectors: Vectors, centres: Vectors) -> tuple[Positions, NDArray[np.float64]]:
     """Nearest centre of each vector, and the squared distance to it."""
     index = faiss.IndexFlatL2(centres.shape[1])
     index.add(np.ascontiguousarray(centres))

@@ -6,15 +6,17 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
+from stages.dedup import quota_columns
 from stages.dedup.dedup_tasks import DedupTask, again, collect
 from stages.dedup.planning import EMBEDDING_COLUMNS, PlannedClips, plan_clips
+from stages.dedup.quota_step import QuotaStep
 from stages.dedup.rank_columns import columns_to_read
 from stages.dedup.semantic import SemanticStep
 from stages.dedup.stage import DedupStage, SearchStage
 from stages.dedup.steps import Step
 from stages.errors import PhaseError
 from stages.manifest import Commit, ManifestRef, last_commit
-from stages.params import DedupParams
+from stages.params import DedupParams, parse_quotas
 from stages.phase import Phase
 from stages.pipeline import Pipeline
 from stages.sources import registered_partitions
@@ -27,7 +29,7 @@ NO_EARLIER_VERSION = "0"
 
 def steps_of(params: DedupParams) -> list[Step]:
     """The steps of the phase, in order; each decides over the clips that those before it keep."""
-    return [SemanticStep(params)]
+    return [SemanticStep(params), *([QuotaStep(params)] if params.quotas else [])]
 
 
 class DedupPhase(Phase[DedupParams]):
@@ -49,15 +51,17 @@ class DedupPhase(Phase[DedupParams]):
     def __init__(self, params: DedupParams, root: str) -> None:
         super().__init__(params, root)
         self._planned: dict[str, PlannedClips] = {}
+        self._quotas = parse_quotas(params.quotas)
 
     @property
     def _rank_by(self) -> list[str]:
         return self.params.rank_by if self.params.keep == "rank" else []
 
     def columns_of(self, asset: str) -> list[str] | None:
-        """No vector of embeddings, and of filtered_clips what clips are ranked by."""
+        """No vector of embeddings, and of filtered_clips what clips are ranked and counted by."""
         if asset == "filtered_clips":
-            return list(dict.fromkeys(["partition", "clip_id", *columns_to_read(self._rank_by)]))
+            named = [*columns_to_read(self._rank_by), *quota_columns.columns_to_read(self._quotas)]
+            return list(dict.fromkeys(["partition", "clip_id", *named]))
         return super().columns_of(asset)
 
     def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
@@ -65,9 +69,9 @@ class DedupPhase(Phase[DedupParams]):
 
         Raises:
             PhaseError: the embeddings are of different models.
-            ParamsError: `rank_by` names neither a column of numbers nor a score.
+            ParamsError: `rank_by` or a quota names no column and no score.
         """
-        planned = plan_clips(inputs, self._registration_order, self._rank_by)
+        planned = plan_clips(inputs, self._registration_order, self._rank_by, self._quotas)
         if not len(planned):
             return pa.table({name: pa.array([], pa.string()) for name in self.key_columns})
         self._planned = {planned.digest: planned}
@@ -116,9 +120,13 @@ class DedupPhase(Phase[DedupParams]):
         return f"{newest.number}-{newest.digest[:12]}" if self._has_same_work_params(newest) else NO_EARLIER_VERSION
 
     def _has_same_work_params(self, commit: Commit) -> bool:
-        """True where the commit was made with the current values of all work parameters."""
+        """True where the commit was made with the current values of all work parameters but the quotas.
+
+        What is a copy or a duplicate does not hang on them; `QuotaStep` says what becomes of their own decisions.
+        """
         values: dict[str, Any] = commit.lineage.get("params", {})
-        return all(values.get(name) == value for name, value in self.params.affecting("work").items())
+        used = self.params.affecting("work")
+        return all(values.get(name) == value for name, value in used.items() if name != "quotas")
 
     @cached_property
     def _registration_order(self) -> dict[str, int]:

@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 
 from stages.dedup.arrow import pc
 from stages.dedup.plan_digest import digest_of_lines
+from stages.dedup.quota_columns import with_classes
+from stages.dedup.quota_step import quota_column
 from stages.dedup.rank_columns import ranking_values
 from stages.errors import PhaseError
 from stages.manifest import COMMIT_COLUMN
+from stages.params import Quota
 
 EMBEDDING_COLUMNS = ("partition", "video_id", "uri", "clip_id", "row_key", "model", "weights_hash", COMMIT_COLUMN)
 """What the plan reads of embeddings: no vector."""
@@ -26,7 +29,7 @@ class PlannedClips:
 
     Attributes:
         rows: `EMBEDDING_COLUMNS` of each clip. A clip that two registrations took is here once, as of the earlier.
-        filtered: the clips' rows of filtered_clips, likewise.
+        filtered: the clips' rows of filtered_clips, likewise, and what they count as, a column for each quota.
         ranking: float64 ``[N, R]``, values of `rank_by`; lower is better, NaN where the clip has no value.
         digest: hash of all that decisions depend on.
     """
@@ -41,7 +44,10 @@ class PlannedClips:
 
 
 def plan_clips(
-    inputs: Mapping[str, pa.Table], registration_order: Mapping[str, int], rank_by: Sequence[str]
+    inputs: Mapping[str, pa.Table],
+    registration_order: Mapping[str, int],
+    rank_by: Sequence[str],
+    quotas: Sequence[Quota] = (),
 ) -> PlannedClips:
     """The clips that were embedded and that the filters keep.
 
@@ -49,10 +55,11 @@ def plan_clips(
         inputs: kept rows of ``embeddings`` and ``filtered_clips``.
         registration_order: number of each registered partition.
         rank_by: what clips are ranked by.
+        quotas: of which clips must have classes.
 
     Raises:
         PhaseError: the embeddings are of different models.
-        ParamsError: `rank_by` names neither a column of numbers nor a score.
+        ParamsError: `rank_by` or a quota names no column and no score.
     """
     embedded, filtered = inputs["embeddings"], inputs["filtered_clips"]
     embedded = embedded.filter(_is_in(embedded["clip_id"], filtered["clip_id"]))
@@ -62,17 +69,19 @@ def plan_clips(
     filtered = _oldest_of_each(filtered.filter(_is_in(filtered["clip_id"], rows["clip_id"])), order)
     filtered = filtered.take(pc.index_in(rows["clip_id"], value_set=_whole(filtered["clip_id"])))
     ranking = ranking_values(filtered, rank_by)
+    filtered = with_classes(filtered, quotas)
     partitions = _in_order(_values(rows["partition"]), registration_order)
     # The order of registration never changes, so partition names and clip ids determine the order of clips.
-    return PlannedClips(rows, filtered, ranking, digest_of_lines(partitions, _lines(rows, ranking, rank_by)))
+    return PlannedClips(rows, filtered, ranking, digest_of_lines(partitions, _lines(rows, ranking, rank_by, filtered)))
 
 
-def _lines(rows: pa.Table, ranking: NDArray[np.float64], rank_by: Sequence[str]) -> pa.Array:
+def _lines(rows: pa.Table, ranking: NDArray[np.float64], rank_by: Sequence[str], filtered: pa.Table) -> pa.Array:
     """One line a clip with what its decision depends on, sorted."""
     values: pa.Array | pa.Scalar = pa.scalar("None")
     if rank_by:
         values = pa.array([str([None if np.isnan(value) else value for value in row]) for row in ranking.tolist()])
-    lines = pc.binary_join_element_wise(_whole(rows["clip_id"]), _whole(rows["row_key"]), values, " ")
+    classes = [_whole(filtered[name]) for name in filtered.column_names if name.startswith(quota_column(""))]
+    lines = pc.binary_join_element_wise(_whole(rows["clip_id"]), _whole(rows["row_key"]), values, *classes, " ")
     return lines.take(pc.sort_indices(lines))
 
 

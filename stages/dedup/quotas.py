@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.dedup.arrays import Positions
-from stages.params.quotas import Quota
+from stages.params import Quota
 
 NO_VALUE = "none"
 """The class of clips without a value."""

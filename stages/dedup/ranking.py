@@ -27,6 +27,13 @@ def order_by_preference(
     return members[np.lexsort((members, *reversed(_preference_keys(clips, members, distance, params))))]
 
 
+def order_of_all(clips: Clips, members: Positions, params: DedupParams) -> Positions:
+    """The members, best first by what they are ranked by; of equal ones in a random order that hangs on their ids."""
+    ranking = [clips.ranking[members, column] for column in range(clips.ranking.shape[1])]
+    random = np.array([_random_key(params.seed, clips.ids[position]) for position in members.tolist()], np.int64)
+    return members[np.lexsort((random, *reversed(ranking)))]
+
+
 def order_groups(clips: Clips, members: Positions, groups: Positions, params: DedupParams) -> Positions:
     """The members group by group, in each best first.
 

@@ -35,8 +35,9 @@ def result_table(rows: pa.Table, outcome: Outcome, steps: Sequence[Step]) -> pa.
         "nearest_clip_id": ids.take(pa.array(outcome.nearest, mask=outcome.nearest < 0)),
         "similarity": pa.array(outcome.similarity, mask=np.isnan(outcome.similarity)),
         "rank": outcome.rank,
+        **outcome.columns,
     }
     schema = ASSETS["unique_clips"].schema
-    empty = pa.nulls(len(rows), pa.string())
-    table = pa.table([columns.get(name, empty) for name in schema.names], schema=schema)
+    filled = [columns.get(field.name, pa.nulls(len(rows), field.type)) for field in schema]
+    table = pa.table(filled, schema=schema)
     return table.take(pc.sort_indices(table["partition"]))  # who wants one partition reads few row groups

@@ -5,11 +5,12 @@ from typing import ClassVar
 from stages import lazy
 from stages.dedup.arrays import Clips, Decisions, Positions
 from stages.dedup.searches import Deciding
+from stages.dedup.steps import Step
 from stages.errors import Reason
 from stages.params import DedupParams
 
 
-class SemanticStep:
+class SemanticStep(Step):
     """Removes near-duplicates by cosine similarity of embeddings, in one of the modes of `dedup.mode`."""
 
     reason: ClassVar[Reason] = Reason.DUPLICATE

@@ -144,7 +144,11 @@ class DedupStage(_IndexedStage):
         ref = ManifestRef(self.storage.root, "unique_clips", ALL)
         commit = load_commit(self.storage, ref, task.earlier_commit)
         table = read_unordered(self.storage, ref, commit, list(EARLIER_COLUMNS))
-        return outcome_from(table, task.clips.rows, [step.reason for step in self.steps])
+        outcome = outcome_from(table, task.clips.rows, [step.reason for step in self.steps])
+        for index, step in enumerate(self.steps):
+            if not step.stands(commit.lineage.get("params", {})):
+                outcome.void(index)
+        return outcome
 
 
 class SearchStage(_IndexedStage):

@@ -6,11 +6,12 @@ A step takes arrays of clips and the decisions that it made before, and gives de
 table and no storage. Which steps there are, `stages.dedup.phase` says.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from stages.dedup.arrays import NO_GROUP, UNDECIDED, Clips, Decisions, Positions
@@ -51,6 +52,17 @@ class Step(Protocol):
         """For each of these removed clips, what would have had to be otherwise."""
         ...
 
+    def stands(self, earlier_params: Mapping[str, Any]) -> bool:
+        """True where decisions that it took with these parameters of the phase hold for its own.
+
+        They are equal but for those that `DedupPhase` lets a step judge itself.
+        """
+        return True
+
+    def columns(self, decided: Decisions) -> Mapping[str, pa.Array]:
+        """Columns of the table that tell more of the decisions, one value a clip; null where there is no more."""
+        return {}
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -64,6 +76,7 @@ class Outcome:
         similarity: float64 ``[N]``, similarity to `nearest`; NaN for none.
         rank: int64 ``[N]``, rank in its group.
         errors: for each clip that is removed, what would have had to be otherwise, by position.
+        columns: that the steps add to the table.
     """
 
     removed_by: NDArray[np.int8]
@@ -72,6 +85,7 @@ class Outcome:
     similarity: NDArray[np.float64]
     rank: Positions
     errors: dict[int, str]
+    columns: dict[str, pa.Array] = field(default_factory=lambda: {})
 
     @classmethod
     def unknown(cls, count: int) -> "Outcome":
@@ -102,6 +116,10 @@ class Outcome:
             np.where(knows_nearest, self.similarity, np.nan),
         )
 
+    def void(self, index: int) -> None:
+        """Forget what one step decided; the decisions of those before it stand."""
+        self.removed_by[self.removed_by == KEPT] = index
+
 
 def decide_in_steps(steps: Sequence[Step], clips: Clips, earlier: Outcome) -> Deciding[Outcome]:
     """What the steps decide over all clips, each over those that the ones before it keep."""
@@ -114,6 +132,7 @@ def decide_in_steps(steps: Sequence[Step], clips: Clips, earlier: Outcome) -> De
         removed = members[~decided.kept[members]]
         result.rank[members] = step.ranks(clips, members, decided)
         result.errors.update(zip(removed.tolist(), step.explain(clips, decided, removed), strict=True))
+        result.columns.update(step.columns(decided))
         result.removed_by[removed] = index
         result.group[removed] = np.where(decided.group[removed] == NO_GROUP, removed, decided.group[removed])
         compared = members[decided.nearest[members] >= 0]

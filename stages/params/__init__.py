@@ -16,6 +16,7 @@ from stages.params.executor import ExecutorParams
 from stages.params.filter import CAMERA_MOTIONS, FilterParams
 from stages.params.groups import GROUPS, PARAM_NAMES, PHASES, validate, validate_all
 from stages.params.messages import describe_bounds, describe_error
+from stages.params.quotas import QUOTA_BY_CLUSTER, Quota, parse_quotas
 from stages.params.read import ReadParams
 from stages.params.split import SplitParams
 from stages.params.write import WriteParams
@@ -26,6 +27,7 @@ __all__ = [
     "GROUPS",
     "PARAM_NAMES",
     "PHASES",
+    "QUOTA_BY_CLUSTER",
     "CaptionParams",
     "CheckParams",
     "DedupParams",
@@ -33,12 +35,14 @@ __all__ = [
     "ExecutorParams",
     "FilterParams",
     "Params",
+    "Quota",
     "ReadParams",
     "Severity",
     "SplitParams",
     "WriteParams",
     "describe_bounds",
     "describe_error",
+    "parse_quotas",
     "validate",
     "validate_all",
 ]

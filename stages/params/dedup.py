@@ -65,10 +65,11 @@ class DedupParams(Params):
         return self
 
     def unused_fields(self) -> set[str]:
-        """Fields of another mode or another rule."""
+        """Fields of another mode or another rule, and quotas where there are none."""
         reads = {
             "seed": self.keep == "random" or self.mode == "cluster",
             "num_clusters": self.mode == "cluster",
             "rank_by": self.keep == "rank",
+            "quotas": bool(self.quotas),
         }
         return {name for name, is_read in reads.items() if not is_read}

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-CLUSTER = "cluster"
+QUOTA_BY_CLUSTER = "cluster"
 """Clips by k-means of their embeddings, in place of a column."""
 
 
@@ -34,9 +34,9 @@ class Quota(BaseModel):
             raise ValueError("a quota must have either max or max_share")
         if any(low >= high for low, high in pairwise(self.edges)):
             raise ValueError(f"edges must rise, got {list(self.edges)}")
-        if self.by == CLUSTER and self.edges:
+        if self.by == QUOTA_BY_CLUSTER and self.edges:
             raise ValueError("a quota by cluster has no edges")
-        if self.by != CLUSTER and "clusters" in self.model_fields_set:
+        if self.by != QUOTA_BY_CLUSTER and "clusters" in self.model_fields_set:
             raise ValueError("only a quota by cluster has clusters")
         return self
 

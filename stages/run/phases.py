@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from stages.caption import CaptionPhase
-from stages.dedup import DedupPhase, check_rank_by
+from stages.dedup import DedupPhase, check_quotas, check_rank_by
 from stages.embed import EmbedPhase
 from stages.errors import ParamsError
 from stages.filter import FilterPhase, build_filters
-from stages.params import DedupParams, ExecutorParams, FilterParams, Params, SplitParams
+from stages.params import DedupParams, ExecutorParams, FilterParams, Params, SplitParams, parse_quotas
 from stages.phase import Phase
 from stages.read import ReadPhase
 from stages.split import SplitPhase
@@ -61,17 +61,19 @@ def check_phases(params: Iterable[Params], root: str) -> None:
 
 
 def check_ranking(filter_params: FilterParams, dedup_params: DedupParams) -> None:
-    """Check that dedup can rank by what these filters score, before either runs.
+    """Check that dedup can rank and count by what these filters score, before either runs.
 
     A user's own filter may give any scores whose names begin with its own.
 
     Raises:
-        ParamsError: `dedup.rank_by` names neither a column of numbers nor a score.
+        ParamsError: `dedup.rank_by` names neither a column of numbers nor a score, or a quota is by nothing known.
     """
     filters = build_filters(filter_params)
     scores = {limit.score for each in filters for limit in each.limits}
     own = zip(filter_params.filters, filters, strict=True)
-    check_rank_by(dedup_params.rank_by, scores, tuple(each.name for name, each in own if ":" in name))
+    beginnings = tuple(each.name for name, each in own if ":" in name)
+    check_rank_by(dedup_params.rank_by, scores, beginnings)
+    check_quotas(parse_quotas(dedup_params.quotas), scores, beginnings)
 
 
 def check_signals(split_params: SplitParams, filter_params: FilterParams) -> None:

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from stages.dedup.quotas import over_quota, value_classes
 from stages.errors import ParamsError
-from stages.params import DedupParams, validate
-from stages.params.quotas import Quota, parse_quotas
+from stages.params import DedupParams, Quota, parse_quotas, validate
 
 CLIPS = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xy")), min_size=1, max_size=60)
 

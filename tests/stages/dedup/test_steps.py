@@ -15,7 +15,7 @@ from tests.stages.dedup.tables import angles
 from tests.stages.dedup.test_neighbors import make_clips
 
 
-class Pairs:
+class Pairs(Step):
     """Removes the second of each pair of clips that are told to be copies."""
 
     reason: ClassVar[Reason] = Reason.SUPERSEDED
@@ -42,7 +42,7 @@ class Pairs:
         return [f"copy of {decided.group[position]}" for position in removed]
 
 
-class AtMost:
+class AtMost(Step):
     """Keeps the first clips, as many as are allowed."""
 
     reason: ClassVar[Reason] = Reason.TOO_SMALL
