@@ -63,7 +63,8 @@ def over_quota(
     taken: dict[str, Counter[str]] = {quota.by: Counter() for quota in quotas}
     refused: dict[int, str] = {}
     is_earlier = earlier_kept[candidates]
-    for position in [*candidates[is_earlier].tolist(), *candidates[~is_earlier].tolist()]:
+    order: list[int] = [*candidates[is_earlier].tolist(), *candidates[~is_earlier].tolist()]
+    for position in order:
         kinds = {by: classes[by][position] for by in taken}
         full = next((by for by, kind in kinds.items() if taken[by][kind] >= most[by]), None)
         if full is not None and not earlier_kept[position]:

@@ -23,10 +23,10 @@ class Quota(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     by: str = Field(min_length=1)
-    max: int | None = Field(None, ge=1)
-    max_share: float | None = Field(None, gt=0, le=1)
+    max: int | None = Field(default=None, ge=1)
+    max_share: float | None = Field(default=None, gt=0, le=1)
     edges: tuple[float, ...] = ()
-    clusters: int = Field(64, ge=1)
+    clusters: int = Field(default=64, ge=1)
 
     @model_validator(mode="after")
     def _one_bound(self) -> Self:
