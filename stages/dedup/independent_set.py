@@ -52,8 +52,9 @@ def choose_independent(
     starts = np.flatnonzero(np.diff(of_position[ordered], prepend=-1))
     pairs, others = _split_by_size(ordered, starts)
     first, second = pairs[:, 0], pairs[:, 1]
+    nothing = np.empty(0, np.int64)
     parts = [
-        Chosen(members[alone], *(np.empty(0, np.int64),) * 2, np.empty(0)),
+        Chosen(members[alone], nothing, nothing, np.empty(0)),
         Chosen(first, second, first, pair_similarity(clips.vectors, second, first)),
     ]
     for component in others:
