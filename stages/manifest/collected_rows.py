@@ -17,12 +17,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stages.errors import ManifestError
-from stages.manifest.commits import load_commit, read_unordered
+from stages.manifest.commits import Commit, load_commit, read_unordered
+from stages.manifest.projected_reading import read_local_files
 from stages.manifest.row_files import DAMAGED_FILE_ERRORS, ManifestRef
 from stages.schemas import ASSETS
 from stages.storage import FileInfo, Storage, digest, file_numbers, map_concurrently
@@ -84,7 +86,7 @@ def read_kept_rows(
         storage: of the root.
         asset: of the tables.
         wanted: by partition, the number of the commit to read; None for the newest.
-        columns: of the asset's schema; `COMMIT_COLUMN` is added.
+        columns: of the asset's schema, ``partition`` among them; `COMMIT_COLUMN` is added.
         may_write: add what was not collected yet.
 
     Raises:
@@ -98,13 +100,12 @@ def read_kept_rows(
         file.used = [name for name, (version, _, _) in file.tables.items() if missing.get(name) == version]
         for name in file.used:
             del missing[name]
-    read = partial(_read_table, storage, asset, [*columns])
-    new = dict(zip(missing, map_concurrently(read, list(missing.items())), strict=True))
-    if new and may_write:
+    new = _new_rows(storage, asset, columns, missing)
+    if missing and may_write:
         _collect(storage, folder, files, new, missing)
     tables = [table for file in files for table in file.used_rows()]
     empty = _schema_of(asset, columns).empty_table()
-    found = pa.concat_tables([empty, *tables, *new.values()])
+    found = pa.concat_tables([empty, *tables, new])
     return found, {name: version.number for name, version in versions.items()}
 
 
@@ -151,15 +152,47 @@ def _versions(storage: Storage, asset: str, wanted: Mapping[str, int | None] | N
     return found
 
 
-def _read_table(storage: Storage, asset: str, columns: list[str], table: tuple[str, _Version]) -> pa.Table:
+def _new_rows(storage: Storage, asset: str, columns: Sequence[str], versions: Mapping[str, _Version]) -> pa.Table:
+    """Kept rows of these versions, read from row files, partition by partition and by clip."""
+    names = list(dict.fromkeys([*columns, "partition", "status"]))
+    rows = _rows_of_commits(storage, asset, names, versions)
+    rows = rows.filter(pc.field("status") == "kept")
+    by_clip = ["clip_id"] if "clip_id" in names else []
+    rows = rows.sort_by([(name, "ascending") for name in ("partition", *by_clip)])
+    counts = _counts(rows)
+    numbers = np.repeat(np.array([versions[name].number for name in counts], np.int64), list(counts.values()))
+    return rows.select(columns).append_column(COMMIT_COLUMN, pa.array(numbers)).combine_chunks()
+
+
+def _counts(rows: pa.Table) -> dict[str, int]:
+    """Number of rows by partition, in the order in which these come."""
+    return {entry["values"]: entry["counts"] for entry in rows["partition"].value_counts().to_pylist()}
+
+
+def _rows_of_commits(storage: Storage, asset: str, columns: list[str], versions: Mapping[str, _Version]) -> pa.Table:
+    """All rows of these versions: of a local root from all files at once, else file by file."""
+    schema = pa.schema([ASSETS[asset].schema.field(name) for name in columns])
+    read = partial(_load_commit, storage, asset)
+    loaded = [*map(read, versions.items())] if storage.is_local else map_concurrently(read, list(versions.items()))
+    together: list[tuple[str, str]] = []
+    alone: list[tuple[ManifestRef, Commit]] = []
+    for ref, commit in loaded:
+        if storage.is_local and all(each.footer_sha256 and len(each.items) == each.num_items for each in commit.files):
+            together += [(each.path, each.footer_sha256) for each in commit.files]
+        else:
+            alone.append((ref, commit))
+    tables = [schema.empty_table()]
+    try:
+        tables += [read_local_files(storage, together, schema)] if together else []
+    except DAMAGED_FILE_ERRORS:
+        alone = loaded  # whose error names the file
+    return pa.concat_tables([*tables, *(read_unordered(storage, ref, commit, columns) for ref, commit in alone)])
+
+
+def _load_commit(storage: Storage, asset: str, table: tuple[str, _Version]) -> tuple[ManifestRef, Commit]:
     name, version = table
     ref = ManifestRef(storage.root, asset, name)
-    commit = load_commit(storage, ref, version.number)
-    rows = read_unordered(storage, ref, commit, list(dict.fromkeys([*columns, "status"])))
-    rows = rows.filter(pc.field("status") == "kept").select(columns)
-    if "clip_id" in columns:
-        rows = rows.sort_by("clip_id")  # few here are sorted sooner than all later
-    return rows.append_column(COMMIT_COLUMN, pa.repeat(pa.scalar(version.number, pa.int64()), len(rows)))
+    return ref, load_commit(storage, ref, version.number)
 
 
 def _collected_files(storage: Storage, folder: str) -> list[_File]:
@@ -191,23 +224,19 @@ def _read_file(storage: Storage, info: FileInfo) -> _File | None:
 
 
 def _collect(
-    storage: Storage,
-    folder: str,
-    files: Sequence[_File],
-    new: Mapping[str, pa.Table],
-    versions: Mapping[str, _Version],
+    storage: Storage, folder: str, files: Sequence[_File], new: pa.Table, versions: Mapping[str, _Version]
 ) -> None:
     """Write new tables into a file, with those of files that are not much larger; remove files that are not used."""
-    total = sum(len(table) for table in new.values())
+    total = len(new)
     merged: list[_File] = []
     for file in sorted(files, key=lambda file: file.num_used):
-        if not file.used or file.num_used > MERGED_RATIO * total:
-            continue
-        merged.append(file)
-        total += file.num_used
+        if file.used and file.num_used <= MERGED_RATIO * total:
+            merged.append(file)
+            total += file.num_used
     entries = [(name, file.tables[name][0], file.tables[name][2]) for file in merged for name in file.used]
-    entries += [(name, versions[name], len(table)) for name, table in new.items()]
-    rows = pa.concat_tables([table for file in merged for table in file.used_rows()] + list(new.values()))
+    counts = _counts(new)
+    entries += [(name, versions[name], counts.get(name, 0)) for name in [*counts, *(set(versions) - set(counts))]]
+    rows = pa.concat_tables([table for file in merged for table in file.used_rows()] + [new])
     facts = [(name, version.number, version.tag, count) for name, version, count in entries]
     buffer = io.BytesIO()
     pq.write_table(rows.replace_schema_metadata({"tables": json.dumps(facts)}), buffer, compression="zstd")

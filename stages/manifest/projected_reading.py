@@ -5,12 +5,16 @@ own hash is not compared.
 """
 
 import hashlib
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyarrow import dataset
+from pyarrow.fs import LocalFileSystem
 
 from stages.storage import Storage
 
@@ -54,14 +58,36 @@ def read_projected(
         if _hash_of_footer(source, source.size()) != footer_sha256:
             raise DamagedFooter("the hash of its footer is not the committed one")
         file = pq.ParquetFile(source, page_checksum_verification=True)
-        present = [name for name in schema.names if name in file.schema_arrow.names]
-        groups = range(file.num_row_groups) if partition is None else _groups_with(file, partition)
+        there = file.schema_arrow.names  # made anew by each look at it
+        present = [name for name in schema.names if name in there]
+        groups = range(file.num_row_groups) if partition is None else _groups_with(file, there, partition)
         table = file.read_row_groups(groups, present, use_threads=False)
     for column in schema:
         if column.name not in present:
             table = table.append_column(column, pa.nulls(len(table), column.type))
     table = table.select(schema.names).cast(schema)
     return table if partition is None else table.filter(pc.field("partition") == partition)
+
+
+def read_local_files(storage: Storage, files: Sequence[tuple[str, str]], schema: pa.Schema) -> pa.Table:
+    """The columns of a schema from very many files of a local root, read together by threads of Arrow.
+
+    Args:
+        storage: of the root.
+        files: path of each, and the hash of its footer.
+        schema: of the columns to read; a column that a file lacks is null.
+
+    Raises:
+        OSError, ValueError, pyarrow.ArrowException: a file is missing or damaged.
+    """
+    paths = [storage.location(path) for path, _ in files]
+    for path, (_, footer_sha256) in zip(paths, files, strict=True):
+        with open(path, "rb") as file:
+            if _hash_of_footer(file, file.seek(0, io.SEEK_END)) != footer_sha256:
+                raise DamagedFooter("the hash of its footer is not the committed one")
+    options = dataset.ParquetFragmentScanOptions(page_checksum_verification=True)
+    parquet = dataset.ParquetFileFormat(default_fragment_scan_options=options)
+    return dataset.dataset(paths, schema=schema, format=parquet, filesystem=LocalFileSystem()).to_table()
 
 
 @contextmanager
@@ -74,7 +100,7 @@ def _open(storage: Storage, path: str) -> Iterator[pa.NativeFile]:
             yield file
 
 
-def _hash_of_footer(file: pa.NativeFile, size: int) -> str:
+def _hash_of_footer(file: pa.NativeFile | IO[bytes], size: int) -> str:
     file.seek(max(0, size - _TAIL_BYTES))
     tail = file.read(_TAIL_BYTES)
     start = size - _TAIL_BYTES - int.from_bytes(tail[:4], "little")
@@ -84,9 +110,9 @@ def _hash_of_footer(file: pa.NativeFile, size: int) -> str:
     return hashlib.sha256(file.read(size - start)).hexdigest()
 
 
-def _groups_with(file: pq.ParquetFile, partition: str) -> Sequence[int]:
+def _groups_with(file: pq.ParquetFile, names: Sequence[str], partition: str) -> Sequence[int]:
     """The row groups that may hold rows of a partition, by their statistics."""
-    column = file.schema_arrow.names.index("partition")
+    column = names.index("partition")
     found: list[int] = []
     for group in range(file.num_row_groups):
         statistics = file.metadata.row_group(group).column(column).statistics
