@@ -8,7 +8,6 @@ import pyarrow as pa
 
 from stages import heartbeat
 from stages.dedup.arrays import Vectors
-from stages.dedup.arrow import pc
 from stages.errors import StageError
 from stages.manifest import COMMIT_COLUMN, ManifestRef, load_commit, read_row_file
 from stages.storage import Storage, map_concurrently
@@ -36,8 +35,9 @@ def embedding_blocks(storage: Storage, rows: pa.Table) -> Iterator[tuple[pa.Arra
         holding = [entry for entry in files if not names.isdisjoint(entry.items)]
         read = partial(read_row_file, storage, "embeddings", columns=["row_key", "embedding"])
         for part in map_concurrently(read, holding):
-            part = part.filter(pc.is_in(part["row_key"], value_set=wanted))
-            names.difference_update(part["row_key"].to_pylist())  # a clip of two partitions is read once
+            keys = part["row_key"].to_pylist()
+            part = part.filter(pa.array([key in names for key in keys], pa.bool_()))
+            names.difference_update(keys)  # a clip of two partitions is read once
             vectors = unit_vectors(part["embedding"])
             if len(vectors):
                 sizes.add(vectors.shape[1])
