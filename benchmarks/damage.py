@@ -1,6 +1,6 @@
 """Measure how well damage is found: files damaged at random, split, and compared with the originals frame by frame.
 
-    python benchmarks/damage.py MEDIA WORK [--part held] [--seeds 1] [--clip-length 2]
+    python benchmarks/damage.py MEDIA WORK [--part report] [--first-seed 0] [--seeds 1] [--clip-length 2]
 
 MEDIA holds the test videos that pieces are taken of; WORK keeps the encoded originals. A frame is visibly different if
 its mean difference from the original's is above 4 grey levels at 96x54. A clip is damaged if at least 1 % of the frames
@@ -23,7 +23,7 @@ import numpy as np
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
-from benchmarks.damaged_videos import CODECS, GOPS, KINDS, damage, encode, sources
+from benchmarks.damaged_videos import CODECS, GOPS, KINDS, PIECES, damage, encode, sources
 from stages.errors import CorruptStream, SourceError
 from stages.media import UprightScaler, decode_frames, open_video, video_stream
 from stages.params import FilterParams, SplitParams
@@ -155,7 +155,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure how well damage is found.")
     parser.add_argument("media", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--part", choices=("tune", "held"), default="held")
+    parser.add_argument("--part", choices=tuple(PIECES), default="report")
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--clip-length", type=float, default=2.0)
     args = parser.parse_args()
@@ -164,7 +165,7 @@ def main() -> None:
         original = shown_by_product(path)
         table[codec, "undamaged"] += measure(path, original, clip_length_s=args.clip_length)
         for kind in KINDS:
-            for seed in range(args.seeds):
+            for seed in range(args.first_seed, args.first_seed + args.seeds):
                 damaged = args.work / f"damaged{path.suffix}"
                 damage(path, damaged, kind, zlib.crc32(f"{path.name} {seed}".encode()))
                 table[codec, kind] += measure(damaged, original, clip_length_s=args.clip_length)

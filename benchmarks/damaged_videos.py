@@ -52,9 +52,20 @@ PIECES: dict[str, Pieces] = {
         ("gutter_water_av1.webm", 0, 320, 180),
         ("chromeicon_30s.mp4", 20, 480, 270),
     ),
+    "report": (
+        ("asl_walk.mkv", 0, 320, 240),
+        ("slides_122s_1080p.mp4", 10, 480, 270),
+        ("tractor_vp9.webm", 3.8, 640, 360),
+        ("webcam_sheet_vfr.mov", 0, 320, 180),
+        ("leaf_deer_24s.mp4", 14, 320, 180),
+        ("sintel_trailer_52s.mp4", 40, 426, 240),
+        ("chromeicon_30s.mp4", 11, 320, 180),
+        ("bottles_static_40s.mp4", 20, 320, 180),
+        ("nasa_jwst_13s.mp4", 0, 320, 180),
+    ),
 }
-"""What is measured was tuned on the first part alone."""
-SYNTHETIC = {"tune": range(6), "held": range(6, 12)}
+"""What is measured was tuned on the first part alone. Figures are those of the last, which was looked at once."""
+SYNTHETIC = {"tune": range(6), "held": range(6, 12), "report": range(12, 19)}
 
 CODECS: dict[str, tuple[str, dict[str, str], tuple[str, ...]]] = {
     "h264": ("libx264", {"preset": "veryfast", "crf": "24"}, ("mp4", "mkv", "ts")),

@@ -50,6 +50,7 @@ __all__ = [
     "StoreFiller",
     "StoreReplaced",
     "StoreWriter",
+    "StreamDamage",
     "UprightScaler",
     "best_audio_stream",
     "black_frames",
@@ -86,7 +87,7 @@ if TYPE_CHECKING:
     from stages.media.colour import Colour
     from stages.media.container import open_video, open_video_file, video_stream
     from stages.media.cut import ClipFile, CutJob, NotCopyable, cut_clip, read_clip_file
-    from stages.media.damage import SILENT_CODECS, DecodeLog, end_with_lost, stream_damage
+    from stages.media.damage import SILENT_CODECS, DecodeLog, StreamDamage, end_with_lost, stream_damage
     from stages.media.decode import DecodedFrame, decode_frames
     from stages.media.encode import Encoding, check_encoder
     from stages.media.encoder_pictures import KeptPart
@@ -108,7 +109,7 @@ else:
         colour=("Colour",),
         container=("open_video", "open_video_file", "video_stream"),
         cut=("ClipFile", "CutJob", "NotCopyable", "cut_clip", "read_clip_file"),
-        damage=("SILENT_CODECS", "DecodeLog", "end_with_lost", "stream_damage"),
+        damage=("SILENT_CODECS", "DecodeLog", "StreamDamage", "end_with_lost", "stream_damage"),
         decode=("DecodedFrame", "decode_frames"),
         encode=("Encoding", "check_encoder"),
         encoder_pictures=("KeptPart",),

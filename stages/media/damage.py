@@ -108,10 +108,12 @@ class StreamDamage:
     Attributes:
         damaged: bool ``[N]``: flagged by the decoder, or predicted from a damaged or missing frame.
         missing: int64 ``[N]``: frames that should stand between this frame and the next, and do not.
+        late: bool ``[N]``: damaged for no other reason than that the decoder may have noticed damage late.
     """
 
     damaged: Flags
     missing: Ints
+    late: Flags
 
 
 def stream_damage(log: DecodeLog, *, codec: str, is_dts_exact: bool) -> StreamDamage:
@@ -125,11 +127,11 @@ def stream_damage(log: DecodeLog, *, codec: str, is_dts_exact: bool) -> StreamDa
     frame_pts, flagged, released_by = log.frames()
     pts, dts, is_key, fault, is_optional = log.packets()
     if not len(frame_pts):
-        return StreamDamage(np.zeros(0, bool), np.zeros(0, np.int64))
+        return StreamDamage(np.zeros(0, bool), np.zeros(0, np.int64), np.zeros(0, bool))
     owners = _owners(frame_pts, pts, released_by)
     lost = _lost(frame_pts, pts, owners, is_optional > 0) | ((fault == REFUSED) & (pts > frame_pts.max()))
     shown = np.sort(pts[pts != NO_PTS])
-    absent = _gaps(shown)
+    absent = np.where(shown < frame_pts.max(), _gaps(shown), 0)
     after_anchor, after_b = _after_gap(pts, dts, is_key > 0, shown, absent)
     if not is_dts_exact:
         after_anchor, after_b = (
@@ -139,15 +141,17 @@ def stream_damage(log: DecodeLog, *, codec: str, is_dts_exact: bool) -> StreamDa
     told = fault == REFUSED
     told[owners[flagged > 0]] = True
     bad = told | lost | _around_flags(fault == FLAGGED, told, is_key > 0, is_silent=codec in SILENT_CODECS)
+    damaged = certain = _predicted_from_bad(owners, pts, is_key > 0, (bad, after_anchor, after_b))
     if codec in LATE_CODECS:
         keys = np.concatenate([[0], np.flatnonzero(is_key)])
         refused = np.flatnonzero(fault == REFUSED)
         bad[np.maximum(keys[np.cumsum(is_key)[refused]], refused - MAX_LATE_PACKETS)] = True
-    damaged = _predicted_from_bad(owners, pts, is_key > 0, (bad, after_anchor, after_b))
+        damaged = _predicted_from_bad(owners, pts, is_key > 0, (bad, after_anchor, after_b))
     missing = _count_after(frame_pts, pts[lost]) + _count_after(frame_pts, shown, absent)
     gop = np.cumsum(is_key)[owners]
     in_bad_gop = np.isin(gop, gop[damaged | (flagged > 0)])
-    return StreamDamage(damaged | (flagged > 0) | (_is_late(frame_pts) & in_bad_gop), missing)
+    reported = (flagged > 0) | (_is_out_of_order(frame_pts) & in_bad_gop)
+    return StreamDamage(damaged | reported, missing, damaged & ~certain & ~reported)
 
 
 def end_with_lost(log: DecodeLog, last_pts: int, end_pts: int) -> int:
@@ -179,7 +183,7 @@ def _around_flags(is_flagged: Flags, told: Flags, is_key: Flags, *, is_silent: b
     return counted | np.append(False, counted[:-1])
 
 
-def _is_late(frame_pts: Ints) -> Flags:
+def _is_out_of_order(frame_pts: Ints) -> Flags:
     """Frames out of order, as some decoders give them after a loss. Where time steps back further, it begins again."""
     steps = np.abs(np.diff(frame_pts))
     if not len(steps):
@@ -236,10 +240,11 @@ def _count_after(frame_pts: Ints, times: Ints, weights: Ints | None = None) -> I
         weights: what each time counts for; 1 without.
     """
     counts = np.zeros(len(frame_pts), np.int64)
+    timed = np.flatnonzero(frame_pts != NO_PTS)
     if frame_pts[0] != NO_PTS:
-        places = np.searchsorted(np.maximum.accumulate(frame_pts), times, side="right") - 1
+        places = np.searchsorted(np.maximum.accumulate(frame_pts[timed]), times, side="right") - 1
         inside = places >= 0
-        np.add.at(counts, places[inside], 1 if weights is None else weights[inside])
+        np.add.at(counts, timed[places[inside]], 1 if weights is None else weights[inside])
     return counts
 
 

@@ -12,7 +12,7 @@ class SplitParams(Params):
 
     phase: ClassVar[str] = "split"
     asset: ClassVar[str] = "clips"
-    code_version: ClassVar[str] = "2"
+    code_version: ClassVar[str] = "3"
 
     method: str = parameter(
         "shots",

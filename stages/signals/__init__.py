@@ -7,6 +7,7 @@ nothing. `stored_signals` is light to import. Names that need av or cv2 are impo
 from typing import TYPE_CHECKING
 
 from stages import lazy
+from stages.signals.clip_values import motion_values, sharpness_values
 from stages.signals.samples import Samples
 from stages.signals.stored_signals import SIGNALS_FOLDER, Signals, read_signals, signals_path, write_signals
 
@@ -18,12 +19,15 @@ __all__ = [
     "Recorder",
     "Samples",
     "Signals",
+    "acquit",
     "bounding_frames",
     "create_recorders",
     "format_changes",
+    "motion_values",
     "read_signals",
     "recorder_versions",
     "reduce_samples",
+    "sharpness_values",
     "signals_path",
     "write_signals",
 ]
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from stages.signals.picture_format import PictureFormatRecorder, format_changes
     from stages.signals.recorder import Recorder
     from stages.signals.recorders import create_recorders, recorder_versions, reduce_samples
+    from stages.signals.second_look import acquit
 else:
     __getattr__ = lazy.module_getattr(
         __name__,
@@ -42,4 +47,5 @@ else:
         picture_format=("PictureFormatRecorder", "format_changes"),
         recorder=("Recorder",),
         recorders=("create_recorders", "recorder_versions", "reduce_samples"),
+        second_look=("acquit",),
     )

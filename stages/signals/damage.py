@@ -2,6 +2,7 @@
 
 from array import array
 from fractions import Fraction
+from functools import cached_property
 
 import av
 import numpy as np
@@ -9,9 +10,10 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from stages.media import SILENT_CODECS, DecodeLog, SoundLog, fit, stream_damage
+from stages.media import SILENT_CODECS, DecodeLog, SoundLog, StreamDamage, fit, stream_damage
 from stages.signals.frame_pictures import FramePictures
 from stages.signals.picture_damage import LONG_SIDE_PX, Pictures, SnapBackDetector
+from stages.signals.picture_proof import Suspects
 from stages.signals.recorder import Recorder
 from stages.signals.samples import Samples
 from stages.tasks import Row, Size
@@ -27,6 +29,7 @@ class DamageRecorder(Recorder):
     """
 
     name = "damage"
+    version = "2"
     clip_columns = ("damaged_frames", "missing_frames", "damaged_share", "sound_damaged_share")
 
     def __init__(self, log: DecodeLog, stream: VideoStream, *, sound: SoundLog | None) -> None:
@@ -51,9 +54,9 @@ class DamageRecorder(Recorder):
 
     def samples(self) -> Samples:
         """``is_damaged``, ``missing_after``, ``picture_damage``, ``sound_lost_s``, ``sound_s``, at every frame."""
-        damage = stream_damage(self._log, codec=self._codec, is_dts_exact=self._is_dts_exact)
+        damage = self._damage
         num_frames = len(damage.damaged)
-        scores = self._detector.scores() if self._detector is not None else np.zeros(num_frames, np.float32)
+        scores = self._scores(num_frames)
         values = {
             "is_damaged": damage.damaged | (scores > 0),
             "missing_after": damage.missing.astype(np.int32),
@@ -61,6 +64,13 @@ class DamageRecorder(Recorder):
             **self._sound_values(num_frames),
         }
         return Samples(np.arange(num_frames), values)
+
+    def suspects(self) -> Suspects:
+        """The frames that packets and decoder call damaged. To be asked for after the last frame."""
+        damage = self._damage
+        bad = self._scores(len(damage.damaged)) > 0
+        follow_gap = np.append(False, damage.missing[:-1] > 0)
+        return Suspects(damage.damaged & ~bad, bad, damage.late, follow_gap)
 
     @classmethod
     def reduce(cls, samples: Samples, start: int, end: int) -> Row:
@@ -75,6 +85,13 @@ class DamageRecorder(Recorder):
             "damaged_share": share,
             "sound_damaged_share": min(1.0, lost_s / sound_s) if sound_s > 0 else None,
         }
+
+    @cached_property
+    def _damage(self) -> StreamDamage:
+        return stream_damage(self._log, codec=self._codec, is_dts_exact=self._is_dts_exact)
+
+    def _scores(self, num_frames: int) -> NDArray[np.float32]:
+        return self._detector.scores() if self._detector is not None else np.zeros(num_frames, np.float32)
 
     def _sound_values(self, num_frames: int) -> dict[str, NDArray[np.float32]]:
         """Seconds of sound that are lost, and of all sound, while each frame is shown; the last one counts for none."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.signals.camera_motion import camera_velocities, classify_camera, motion_class
+from stages.signals.clip_values import whole_pairs
 from stages.signals.frame_pictures import FramePictures
 from stages.signals.pair_motion import LONG_SIDE_PX, SHORT_SIDE_PX, PairMeter
 from stages.signals.recorder import Recorder
@@ -79,11 +80,10 @@ class FlowRecorder(Recorder):
     @classmethod
     def reduce(cls, samples: Samples, start: int, end: int) -> Row:
         """Means over the pairs that lie inside, and what they say of the camera; None where no pair does."""
-        inside = samples.within(start, end)
-        is_whole = inside.frame + inside["flow_gap"] < end
-        if not is_whole.any():
+        pairs = whole_pairs(samples, start, end)
+        if not len(pairs):
             return dict.fromkeys(cls.clip_columns)
-        flow, subject, *background = (inside[name][is_whole].astype(np.float64) for name in COLUMNS[:6])
+        flow, subject, *background = (pairs[name].astype(np.float64) for name in COLUMNS[:6])
         camera = classify_camera(camera_velocities(*background))
         return {
             "flow_mean": float(flow.mean()),

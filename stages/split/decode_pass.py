@@ -33,11 +33,12 @@ from stages.media import (
     end_with_lost,
     frame_rate,
     frames_key,
+    open_video,
     store_path,
     video_stream,
 )
 from stages.params import SplitParams
-from stages.signals import DamageRecorder, FrameScaler, Samples, Signals, create_recorders
+from stages.signals import DamageRecorder, FrameScaler, Samples, Signals, acquit, create_recorders
 from stages.split import heap
 from stages.split.splitter import Splitter
 from stages.storage import Storage
@@ -88,7 +89,7 @@ class DecodePass:
             collector = _FrameCollector(self._params, stream, damage, writer, splitter_thread)
             error = collector.consume(itertools.chain([first], frames))
             writer.close()
-        signals = collector.signals(self._splitter, error)
+        signals = acquit(collector.signals(self._splitter, error), damage.suspects(), lambda: open_video(video.uri))
         return replace(signals, end_pts=min(MAX_PTS, end_with_lost(log, int(signals.pts[-1]), signals.end_pts)))
 
     def _store_writer(self, video: Video) -> StoreWriter:

@@ -100,7 +100,7 @@ def keys(phase: str, values: dict[str, Any]) -> tuple[str, str]:
 
 EXPECTED: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "read": (("e34b0f3478b23fa90dd9", "1fb204d36adbd5e99e61"), ("e34b0f3478b23fa90dd9", "1fb204d36adbd5e99e61")),
-    "split": (("b396c6a25ba746ed528e", "c2d11f91f3fbfe517135"), ("eb608b638533f3b71247", "c2d11f91f3fbfe517135")),
+    "split": (("aa3cb143b09b59a2bb99", "dd95ce73099fcee728a5"), ("79eafa0158fa5ad07e67", "dd95ce73099fcee728a5")),
     "filter": (("bf06a814714fa8bf6f30", "e6073dd8d4177e3327a8"), ("be6f4969ce95a1333524", "5686603a5cc09d026331")),
     "embed": (("66ae868a2b7c49933706", "f812d6a9a232f0633d4b"), ("a28c6250d2d3e22bb031", "f812d6a9a232f0633d4b")),
     "caption": (("58f7e4d589ca6afd39b3", "54508d74b4e8e388bb32"), ("4d87c711f410d6a6c93b", "54508d74b4e8e388bb32")),

@@ -110,6 +110,27 @@ def test_av1_shows_damage_before_it_refuses_a_packet() -> None:
     assert damaged(told(range(50), keys={0, 30}, packets=refused)) == list(range(45, 49))
 
 
+def test_av1_frames_before_the_refused_packet_are_damaged_late() -> None:
+    found = told(range(100), codec="av1", keys={0, 60}, packets={50: {"refused": "Invalid data"}})
+    assert np.flatnonzero(found.late).tolist() == list(range(18, 50))
+    assert not told(range(100), codec="h264", keys={0, 60}, packets={50: {"refused": "Invalid data"}}).late.any()
+
+
+def test_what_is_missing_before_a_frame_without_a_time_belongs_to_the_frame_before_that() -> None:
+    log = DecodeLog()
+    for frame in (*range(20), *range(30, 60)):
+        log.add_packet(STEP * frame, STEP * frame, is_key=frame in (0, 30))
+        log.add_frame(None if frame == 30 else STEP * frame)
+    missing = stream_damage(log, codec="hevc", is_dts_exact=True).missing
+    assert {int(frame): int(missing[frame]) for frame in np.flatnonzero(missing)} == {19: 10}
+
+
+def test_beyond_the_last_frame_nothing_is_missing_but_what_was_refused() -> None:
+    order = list(range(20))
+    assert told([*order, 25], shown=order).missing.tolist() == [0] * 20, "the file ends in the middle of packet 25"
+    assert told([*order, 20], shown=order, packets={20: {"refused": "Invalid data"}}).missing.sum() == 1
+
+
 def test_frames_out_of_order_are_damaged_where_something_is_lost() -> None:
     shown = [0, 1, 2, 3, 6, 4, 5, 7, 8, 9, 10]
     assert damaged(told(range(11), keys={0}, shown=shown)) == []

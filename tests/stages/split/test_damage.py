@@ -66,6 +66,21 @@ def test_damaged_clips_are_rejected_and_whole_frames_are_in_clips(
     assert counts["in_clips"] >= 0.95 * counts["whole_frames"]
 
 
+@pytest.mark.parametrize(("codec", "suffix"), [("h264", ".mp4"), ("mpeg4", ".mkv"), ("vp9", ".webm")])
+def test_frames_that_their_pictures_prove_whole_are_kept(
+    tmp_path: Path, pictures: list[np.ndarray], codec: str, suffix: str
+) -> None:
+    noise = np.random.default_rng(3)
+    still = [np.clip(pictures[0] + noise.normal(0, 2, pictures[0].shape), 0, 255).astype(np.uint8) for _ in pictures]
+    whole = original(tmp_path, still, codec, suffix)
+    damaged = damage(whole, tmp_path / f"damaged{suffix}", "dropped", 4)
+    counts = measure(damaged, shown_by_product(whole), clip_length_s=2)
+    assert counts["damaged"] == counts["damaged_rejected"] > 0
+    assert counts["whole"] > 0
+    assert counts["whole_rejected"] == 0
+    assert counts["in_kept_clips"] >= 0.75 * counts["whole_frames"]
+
+
 @pytest.mark.parametrize("codec", list(STRICT_DECODERS))
 def test_strict_decoders_give_the_pictures_of_ffmpegs_own(
     tmp_path: Path, pictures: list[np.ndarray], codec: str

@@ -1,0 +1,147 @@
+"""Proves suspected frames whole by their pictures: nothing changes at once where damage would come or go.
+
+Frames after a damaged or missing one are suspected, since they may be predicted from it. What is damaged stays so up to
+the next keyframe, where it vanishes within one step. So a chain of steps that motion explains, back from the first
+trusted frame after the suspected ones, proves all of them:
+
+    frames       0 1 2 3 | 5 6 7 8 [9]     |: a frame is missing; [9]: a keyframe
+    suspected              x x x x
+    steps                   - - - -        all like those around them: 5 to 8 are whole
+
+Without a trusted frame behind them nothing is proven: a part of the picture that should have changed may stand still.
+But where all packets are there and it is open which of them is damaged, damage comes within one step, and the frames
+before that step are whole.
+"""
+
+import functools
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Flags = NDArray[np.bool_]
+Blocks = NDArray[np.float32]
+
+LONG_SIDE_PX = 96
+BLOCK_PX, STRIDE_PX = 10, 6
+"""Side of a block, and from one block to the next."""
+REACH = 6
+"""Steps before and after that a step is compared with, its neighbours left out: they may share a frame with it."""
+BLOCK_LEVELS = 6.0
+"""Grey levels of 255 by which a block may change more than those around it did."""
+MEAN_LEVELS = 1.0
+"""The same as a mean over the picture; a quarter of what is visible at once."""
+MAX_EXCUSED_LEVELS = 20.0
+"""No more change than this is explained by such change in other steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspects:
+    """Frames that may be damaged as packets and decoder tell, a bool ``[N]`` each.
+
+    Attributes:
+        frames: suspected, and not yet looked at.
+        bad: damaged as pictures have shown.
+        late: suspected because the decoder notices damage late: all packets up to them are there, and it is open which
+            of them is damaged.
+        follow_gap: frames before which others are missing.
+    """
+
+    frames: Flags
+    bad: Flags
+    late: Flags
+    follow_gap: Flags
+
+    def runs(self, keyframes: Collection[int]) -> list[tuple[int, int]]:
+        """Runs [start, end) of suspected frames, each within a GOP."""
+        starts = np.isin(np.arange(len(self.frames)), np.asarray(keyframes))
+        edges = np.flatnonzero(self.frames & (starts | ~np.append(False, self.frames[:-1])))
+        ends = np.flatnonzero(self.frames & (np.append(starts[1:], True) | ~np.append(self.frames[1:], False))) + 1
+        return list(zip(edges.tolist(), ends.tolist(), strict=True))
+
+    def wanted_steps(self, keyframes: Collection[int]) -> Flags:
+        """Steps, by their second frame, that `proven_frames` looks at; none where nothing could be proven."""
+        wanted = np.zeros(len(self.frames) + 1, np.bool_)
+        for start, end in self.runs(keyframes):
+            if end < len(self.frames) or self.late[start]:
+                wanted[max(1, start - REACH) : end + REACH + 1] = True
+        return wanted[:-1]
+
+
+class StepMeter:
+    """Measures what changes from one picture to the next beside motion. Keeps the flow's buffers; not thread-safe."""
+
+    def __init__(self) -> None:
+        self._method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+
+    def measure(self, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> Blocks:
+        """Mean change of each block in grey levels, motion taken off.
+
+        Args:
+            before: luma, ``[H, W]``.
+            after: of the same size.
+        """
+        flow = self._method.calc(after, before, None)  # type: ignore[call-overload]
+        no_second_map: Any = None
+        places = flow + _pixels(*after.shape)
+        moved = cv2.remap(before, places, no_second_map, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        change = cv2.blur(cv2.absdiff(moved, after).astype(np.float32), (BLOCK_PX, BLOCK_PX))
+        first = STRIDE_PX // 2
+        return change[first::STRIDE_PX, first::STRIDE_PX].astype(np.float32)
+
+
+@functools.lru_cache(maxsize=4)
+def _pixels(height: int, width: int) -> NDArray[np.float32]:
+    """Column and row of each pixel, ``[H, W, 2]``."""
+    return np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)
+
+
+def proven_frames(suspects: Suspects, keyframes: Collection[int], changes: Mapping[int, Blocks]) -> Flags:
+    """The suspected frames that are whole as their pictures prove.
+
+    Args:
+        suspects: of the stream.
+        keyframes: indices of its keyframes.
+        changes: of steps, by their second frame, as `StepMeter` has them; unknown steps prove nothing.
+    """
+    trusted = ~(suspects.frames | suspects.bad)
+    for start, end in reversed(suspects.runs(keyframes)):
+        is_sudden = {step: _is_sudden(step, changes, suspects.follow_gap) for step in range(start, end + 1)}
+        if end < len(trusted) and trusted[end]:
+            trusted[_proven_from(start, end, is_sudden, suspects.follow_gap) : end] = True
+        step = start
+        while step < end and suspects.late[step] and step > 0 and trusted[step - 1] and not is_sudden[step]:
+            trusted[step] = True
+            step += 1
+    return trusted & suspects.frames
+
+
+def _proven_from(start: int, end: int, is_sudden: Mapping[int, bool], follow_gap: Flags) -> int:
+    """First frame of a run that the chain of steps up to its end proves; the end where it proves none.
+
+    A gap of missing frames breaks the chain. Any other sudden step leaves open which of its sides is damaged.
+    """
+    sudden = [step for step in range(max(start, 1), end + 1) if is_sudden[step]]
+    if any(step == end or not follow_gap[step] for step in sudden):
+        return end
+    return max([start, *sudden])
+
+
+def _is_sudden(step: int, changes: Mapping[int, Blocks], follow_gap: Flags) -> bool:
+    """True where blocks change more than they or their neighbours do in the steps around; true where it is unknown."""
+    if step not in changes:
+        return True
+    change = changes[step]
+    others = [
+        changes[other]
+        for other in range(step - REACH, step + REACH + 1)
+        if abs(other - step) > 1 and other in changes and not follow_gap[other] and changes[other].shape == change.shape
+    ]
+    if not others:
+        return True
+    usual = cv2.dilate(np.max(others, axis=0), np.ones((3, 3), np.uint8))
+    more = np.maximum(0, change - np.minimum(usual, MAX_EXCUSED_LEVELS))
+    return bool(more.max() > BLOCK_LEVELS or more.mean() > MEAN_LEVELS)
