@@ -10,7 +10,8 @@ trusted frame after the suspected ones, proves all of them:
 
 Without a trusted frame behind them nothing is proven: a part of the picture that should have changed may stand still.
 But where all packets are there and it is open which of them is damaged, damage comes within one step, and the frames
-before that step are whole.
+before that step are whole. And where an encoder put a keyframe out of turn, the cut is there and not earlier: a picture
+that has stood still up to it is whole.
 """
 
 import functools
@@ -34,6 +35,8 @@ BLOCK_LEVELS = 6.0
 """Grey levels of 255 by which a block may change more than those around it did."""
 MEAN_LEVELS = 1.0
 """The same as a mean over the picture; a quarter of what is visible at once."""
+STILL_LEVELS = 1.5
+"""Blocks of a picture that stands still change by no more."""
 MAX_EXCUSED_LEVELS = 20.0
 """No more change than this is explained by such change in other steps."""
 
@@ -112,6 +115,8 @@ def proven_frames(suspects: Suspects, keyframes: Collection[int], changes: Mappi
         is_sudden = {step: _is_sudden(step, changes, suspects.follow_gap) for step in range(start, end + 1)}
         if end < len(trusted) and trusted[end]:
             trusted[_proven_from(start, end, is_sudden, suspects.follow_gap) : end] = True
+            if start > 0 and trusted[start - 1] and _is_out_of_turn(end, keyframes):
+                trusted[start:end] |= all(_is_still(changes.get(step)) for step in range(start, end))
         step = start
         while step < end and suspects.late[step] and step > 0 and trusted[step - 1] and not is_sudden[step]:
             trusted[step] = True
@@ -128,6 +133,17 @@ def _proven_from(start: int, end: int, is_sudden: Mapping[int, bool], follow_gap
     if any(step == end or not follow_gap[step] for step in sudden):
         return end
     return max([start, *sudden])
+
+
+def _is_out_of_turn(frame: int, keyframes: Collection[int]) -> bool:
+    """True for a keyframe that comes before the longest distance of keyframes in the stream has passed."""
+    keys = sorted(keyframes)
+    distances = dict(zip(keys[1:], np.diff(keys).tolist(), strict=True))
+    return frame in distances and distances[frame] < max(distances.values())
+
+
+def _is_still(change: Blocks | None) -> bool:
+    return change is not None and bool(change.max() <= STILL_LEVELS)
 
 
 def _is_sudden(step: int, changes: Mapping[int, Blocks], follow_gap: Flags) -> bool:

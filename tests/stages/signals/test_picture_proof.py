@@ -1,5 +1,6 @@
 """Suspected frames that their pictures prove whole."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 
 import cv2
@@ -32,13 +33,19 @@ def spoilt(start: int, end: int) -> Pictures:
 
 
 def proven(
-    pictures: Pictures, start: int, end: int, *, late_to: int = 0, gap: int | None = None, bad: int | None = None
+    pictures: Pictures,
+    start: int,
+    end: int,
+    *,
+    late_to: int = 0,
+    gap: int | None = None,
+    bad: int | None = None,
+    keyframes: Sequence[int] = range(0, NUM_FRAMES, GOP),
 ) -> list[int]:
     """The proven ones of suspected frames [start, end), with a keyframe every 24 frames."""
     places, meter = np.arange(NUM_FRAMES), StepMeter()
     suspected = (places >= start) & (places < end)
     suspects = Suspects(suspected, places == bad, suspected & (places < late_to), places == gap)
-    keyframes = range(0, NUM_FRAMES, GOP)
     changes = {
         int(step): meter.measure(pictures[step - 1], pictures[step])
         for step in np.flatnonzero(suspects.wanted_steps(keyframes))
@@ -68,6 +75,13 @@ def test_without_a_trusted_frame_behind_them_nothing_is_proven() -> None:
 
 def test_a_cut_at_the_keyframe_proves_nothing() -> None:
     assert proven([*moving(1)[:48], *moving(2)[48:]], 30, 48) == []
+
+
+def test_a_still_picture_is_whole_up_to_a_cut_at_a_keyframe_out_of_turn() -> None:
+    stills = [*[moving(1)[0]] * 48, *[moving(2)[0]] * 12]
+    assert proven(stills, 30, 48, gap=30, keyframes=[0, 26, 48]) == list(range(30, 48))
+    assert proven(stills, 30, 48, gap=30) == [], "at its turn a keyframe may end what stood still by damage"
+    assert proven([*stills[:40], *moving(1)[40:48], *stills[48:]], 30, 48, keyframes=[0, 26, 48]) == []
 
 
 def test_a_run_is_proven_by_the_proven_run_behind_it() -> None:
