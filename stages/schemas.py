@@ -60,6 +60,9 @@ _MOTION = [
     ),
     _column("vectors_patch_min", _REAL, "The same in the stillest patch of 256 pixels."),
 ]
+_SIGNALS_KEY = _column(
+    "signals_key", _TEXT, "Hash of the decode that measured the clip; part of its signals' file name."
+)
 _RESTARTS = [
     _column(
         "num_restarts",
@@ -270,9 +273,7 @@ ASSETS: dict[str, AssetSchema] = {
                 *_FRAMES,
                 *_MOTION,
                 _column("video_frames", _INT, "Frames that the whole video decoded to, counted exactly."),
-                _column(
-                    "signals_key", _TEXT, "Hash of the decode that measured the clip; part of its signals' file name."
-                ),
+                _SIGNALS_KEY,
                 *_RESTARTS,
                 *_PICTURE,
                 *_CAMERA,
@@ -288,7 +289,7 @@ ASSETS: dict[str, AssetSchema] = {
             "a clip",
             [
                 *(*_SOURCE, *_SPAN, *_OUTCOME, *_SOURCE_FACTS, *_CUT, *_FRAMES, *_MOTION, *_SCORES, *_MEASURED),
-                *(*_RESTARTS, *_PICTURE, *_CAMERA, *_DAMAGE),
+                *(*_RESTARTS, *_PICTURE, *_CAMERA, *_DAMAGE, _SIGNALS_KEY),
             ],
             "partition",
             "video_id",

@@ -12,6 +12,7 @@ from stages import registry
 from stages.errors import ParamsError, concerning, did_you_mean
 from stages.filter.base import Filter, first_violation
 from stages.filter.reductions import parse_reductions, reduced
+from stages.filter.signal_scores import SIGNAL_SCORES, SignalScores
 from stages.filter.stage import MAX_FRAMES, FilterStage
 from stages.filter.stored_scores import FilterScores, read_stored_scores, score_columns
 from stages.manifest import CommittedFile, ManifestRef
@@ -45,6 +46,7 @@ class FilterPhase(Phase[FilterParams]):
         super().__init__(params, root)
         self.filters = build_filters(params)
         self.reductions = _reductions(params, self.filters)
+        self._signal_scores = SignalScores(self.storage(), self.reductions)
         arguments = _custom_arguments(params)
         self._entries = [arguments.get(name, {}) for name in params.filters]
         self._partly_scored: dict[str, dict[str, FilterScores]] = {}
@@ -138,7 +140,8 @@ class FilterPhase(Phase[FilterParams]):
         if row.get("scores") is None:
             return row
         pictures = dict(row.get("picture_scores") or {})
-        scores = self._in_order({**dict(row["scores"]), **self._reduced(pictures)})
+        scores = {**dict(row["scores"]), **self._reduced(pictures)}
+        scores = self._in_order({**scores, **self._signal_scores.of(row, scores)})
         thresholds = {name: value for each in self.filters for name, value in each.thresholds().items()}
         keys = self._in_order(dict(row["score_keys"]))
         row = {**row, "scores": scores, "thresholds": thresholds, "score_keys": keys}
@@ -227,11 +230,12 @@ def _reductions(params: FilterParams, filters: Sequence[Filter]) -> dict[str, st
     """
     chosen = parse_reductions(params.reduce)
     own = {name: reduction for each in filters for name, reduction in each.reductions.items()}
+    known = {*own, *(each.name for each in filters if each.name in SIGNAL_SCORES)}
     users = [each for dotted, each in zip(params.filters, filters, strict=True) if ":" in dotted]
-    unknown = [name for name in chosen if name not in own and not any(_names(each, name) for each in users)]
+    unknown = [name for name in chosen if name not in known and not any(_names(each, name) for each in users)]
     if unknown:
         raise ParamsError(
-            f"filter.reduce must name scores that filter.filters measures picture by picture, {sorted(own)}, got "
-            f"{unknown[0]!r}.{did_you_mean(unknown[0], own)}"
+            f"filter.reduce must name scores that filter.filters measures picture by picture, {sorted(known)}, got "
+            f"{unknown[0]!r}.{did_you_mean(unknown[0], known)}"
         )
     return {**own, **chosen}

@@ -35,7 +35,7 @@ class FilterParams(Params):
         [],
         "decision",
         "How the scores of a clip's pictures become one, as 'exposure=p90': mean, min, max, median, or p0 to p100, a "
-        "percentile. The others keep their filter's own.",
+        "percentile. The others keep their filter's own. Of motion and sharpness too, from the stored signals.",
     )
     score_only: list[str] = parameter([], "decision", "Filters that score but never reject; 'all' for every one.")
     damaged_max: float = parameter(

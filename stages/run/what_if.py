@@ -19,7 +19,10 @@ KEPT = "kept"
 FACTS = ("size", "duration", "camera")
 """Filters of facts, not of quality: their limits stay as they are where a share to keep is asked for."""
 _ASSET = FilterParams.asset
-_COLUMNS = ["status", "reason", "error", "start_s", "end_s", "scores", "score_keys", "picture_scores"]
+_COLUMNS = [
+    *("status", "reason", "error", "start_s", "end_s", "scores", "score_keys", "picture_scores"),
+    *("partition", "video_id", "signals_key", "start_frame", "end_frame", "flow_mean", "sharpness"),
+]
 _DIGITS = 4
 """Significant digits of a proposed threshold."""
 

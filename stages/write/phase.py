@@ -23,7 +23,7 @@ from stages.write.publishing import publish
 from stages.write.stage import WriteStage, missing_caption
 
 _OUTCOME_COLUMNS = ("status", "reason", "error", "row_key", "decision_key")
-_EXCLUDED_COLUMNS = (*_OUTCOME_COLUMNS, "thresholds", "score_keys", "picture_scores")
+_EXCLUDED_COLUMNS = (*_OUTCOME_COLUMNS, "thresholds", "score_keys", "picture_scores", "signals_key")
 CLIP_COLUMNS = tuple(name for name in ASSETS["filtered_clips"].schema.names if name not in _EXCLUDED_COLUMNS)
 """Columns in the clip's JSON. Thresholds are excluded: a changed one must not cause clips to be written again. What the
 scores were made of stays in `filtered_clips`."""

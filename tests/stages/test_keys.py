@@ -27,6 +27,7 @@ SPAN = {
     "shot_start_pts": 0,
     "shot_end_pts": 180000,
     "frames_key": "c0ffee",
+    "signals_key": "decade",
     "frames_fps": 2.0,
     "frames_max_px": 448,
     "start_s": 0.0,
@@ -101,7 +102,7 @@ def keys(phase: str, values: dict[str, Any]) -> tuple[str, str]:
 EXPECTED: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "read": (("e34b0f3478b23fa90dd9", "1fb204d36adbd5e99e61"), ("e34b0f3478b23fa90dd9", "1fb204d36adbd5e99e61")),
     "split": (("aa3cb143b09b59a2bb99", "dd95ce73099fcee728a5"), ("79eafa0158fa5ad07e67", "dd95ce73099fcee728a5")),
-    "filter": (("bf06a814714fa8bf6f30", "e6073dd8d4177e3327a8"), ("be6f4969ce95a1333524", "5686603a5cc09d026331")),
+    "filter": (("422edf412ea3705adbe3", "e6073dd8d4177e3327a8"), ("7a914082ed83019ff189", "5686603a5cc09d026331")),
     "embed": (("66ae868a2b7c49933706", "f812d6a9a232f0633d4b"), ("a28c6250d2d3e22bb031", "f812d6a9a232f0633d4b")),
     "caption": (("58f7e4d589ca6afd39b3", "54508d74b4e8e388bb32"), ("4d87c711f410d6a6c93b", "54508d74b4e8e388bb32")),
     "dedup": (("c6a4abf798ace40a83eb-0", "784b82ffdc60feebc995"), ("c47c3ff4a3a2727ade78-0", "784b82ffdc60feebc995")),
