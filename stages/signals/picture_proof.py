@@ -9,9 +9,12 @@ trusted frame after the suspected ones, proves all of them:
     steps                   - - - -        all like those around them: 5 to 8 are whole
 
 Without a trusted frame behind them nothing is proven: a part of the picture that should have changed may stand still.
-But where all packets are there and it is open which of them is damaged, damage comes within one step, and the frames
-before that step are whole. And where an encoder put a keyframe out of turn, the cut is there and not earlier: a picture
-that has stood still up to it is whole.
+
+- Frames that look as that frame does are whole, whatever was before.
+- Where all packets are there and it is open which of them is damaged, damage comes within one step; frames before that
+  step are whole.
+- Where an encoder put a keyframe out of turn, the cut is there and not earlier: a picture that has stood still up to it
+  is whole.
 """
 
 import functools
@@ -115,6 +118,7 @@ def proven_frames(suspects: Suspects, keyframes: Collection[int], changes: Mappi
         is_sudden = {step: _is_sudden(step, changes, suspects.follow_gap) for step in range(start, end + 1)}
         if end < len(trusted) and trusted[end]:
             trusted[_proven_from(start, end, is_sudden, suspects.follow_gap) : end] = True
+            trusted[_equal_from(start, end, changes) : end] = True
             if start > 0 and trusted[start - 1] and _is_out_of_turn(end, keyframes):
                 trusted[start:end] |= all(_is_still(changes.get(step)) for step in range(start, end))
         step = start
@@ -133,6 +137,17 @@ def _proven_from(start: int, end: int, is_sudden: Mapping[int, bool], follow_gap
     if any(step == end or not follow_gap[step] for step in sudden):
         return end
     return max([start, *sudden])
+
+
+def _equal_from(start: int, end: int, changes: Mapping[int, Blocks]) -> int:
+    """First frame of a run that looks as the frame at its end does, as do all frames between."""
+    total = 0.0
+    while end > start and end in changes and _is_still(changes[end]):
+        total += float(changes[end].mean())
+        if total > MEAN_LEVELS:
+            break
+        end -= 1
+    return end
 
 
 def _is_out_of_turn(frame: int, keyframes: Collection[int]) -> bool:

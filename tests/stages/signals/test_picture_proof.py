@@ -84,6 +84,11 @@ def test_a_still_picture_is_whole_up_to_a_cut_at_a_keyframe_out_of_turn() -> Non
     assert proven([*stills[:40], *moving(1)[40:48], *stills[48:]], 30, 48, keyframes=[0, 26, 48]) == []
 
 
+def test_frames_that_look_as_the_trusted_one_behind_them_are_whole_whatever_was_before() -> None:
+    changed = [*[moving(1)[0]] * 36, *[moving(2)[0]] * 24]
+    assert proven(changed, 30, 48) == list(range(36, 48))
+
+
 def test_a_run_is_proven_by_the_proven_run_behind_it() -> None:
     assert proven(moving(), 30, 55) == list(range(30, 55))
 
