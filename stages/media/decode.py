@@ -149,8 +149,9 @@ class _Numbering:
 
     def see(self, frame: av.VideoFrame) -> None:
         """Note the aspect of the decoder's next frame. A decoder tells a new one with the packet, frames later."""
-        if self._is_codecs and self._codec_aspect != self._decoder.sample_aspect_ratio:
-            self._codec_aspect = self._decoder.sample_aspect_ratio
+        aspect = self._decoder.sample_aspect_ratio if self._is_codecs else None
+        if self._is_codecs and self._codec_aspect != aspect:
+            self._codec_aspect = aspect
             self._changes_at = self._packets.num_pictures - 1
         if self._is_codecs and frame.key_frame and self._num_seen >= self._changes_at:
             self._aspect = self._codec_aspect or Fraction(1)

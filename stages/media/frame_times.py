@@ -118,6 +118,10 @@ class FrameTimes:
 
     def _spread(self, until: int | None) -> list[TimedFrame]:
         """The frames that wait, from the first one's time on, before `until`."""
+        if len(self._waiting) == 1:  # nearly always: no Fraction is needed
+            (frame,), self._waiting = self._waiting, []
+            self.last = max(self._first_waiting, self._next_possible())
+            return [(frame, self.last)]
         ready: list[TimedFrame] = []
         count = len(self._waiting)
         room = Fraction(until - self._first_waiting, count) if until is not None and count else Fraction(self._step)

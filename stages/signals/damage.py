@@ -1,7 +1,6 @@
 """Damaged and missing frames and sound: as packets and decoder tell; where it is silent, as the pictures show."""
 
 from array import array
-from fractions import Fraction
 from functools import cached_property
 
 import av
@@ -35,7 +34,7 @@ class DamageRecorder(Recorder):
     def __init__(self, log: DecodeLog, stream: VideoStream, *, sound: SoundLog | None) -> None:
         self._log = log
         self._sound = sound
-        self._time_base = stream.time_base or Fraction(1)
+        self._seconds_per_pts = float(stream.time_base or 1)
         # FFmpeg guesses the DTS of Matroska, which stores none, from the PTS that it reads.
         self._is_dts_exact = "matroska" not in stream.container.format.name
         self._codec = codec = stream.codec_context.codec.canonical_name
@@ -47,7 +46,7 @@ class DamageRecorder(Recorder):
     def push(self, pictures: FramePictures) -> None:
         """Add the next frame."""
         if self._sound is not None:
-            self._edges_s.append(float(pictures.decoded.pts * self._time_base))
+            self._edges_s.append(pictures.decoded.pts * self._seconds_per_pts)
         if self._detector is not None:
             decoded = pictures.decoded
             self._detector.push(self._small(decoded.frame), is_keyframe=decoded.is_keyframe)

@@ -12,6 +12,8 @@ class FrameScaler:
 
     def __init__(self) -> None:
         self._scalers: dict[tuple[Size, str], UprightScaler] = {}
+        self._shape: tuple[object, ...] | None = None
+        self._displayed_size = Size(0, 0)
 
     def __call__(self, decoded: DecodedFrame) -> "FramePictures":
         """The pictures of a frame; nothing is scaled before it is asked for."""
@@ -19,7 +21,12 @@ class FrameScaler:
 
     def displayed_size(self, decoded: DecodedFrame) -> Size:
         """Width and height of a frame as displayed."""
-        return displayed_size(decoded.frame, decoded.pixel_aspect)
+        frame = decoded.frame
+        # Nearly all frames have the shape of the one before; comparing costs less than the arithmetic of fractions.
+        shape = (frame.width, frame.height, frame.rotation, decoded.pixel_aspect)
+        if shape != self._shape:
+            self._shape, self._displayed_size = shape, displayed_size(frame, decoded.pixel_aspect)
+        return self._displayed_size
 
     def scale(self, decoded: DecodedFrame, size: Size, pixel_format: str) -> NDArray[np.uint8]:
         """The frame upright, in this size and format."""

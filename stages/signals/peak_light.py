@@ -33,7 +33,7 @@ class PeakLightRecorder(Recorder):
     def push(self, pictures: FramePictures) -> None:
         """Add the next frame."""
         frame = pictures.decoded.frame
-        if not Colour.of(frame).is_hdr or not self._sampler.push(pictures.decoded.pts).current:
+        if not self._sampler.push(pictures.decoded.pts).current or not Colour.of(frame).is_hdr:
             return
         if self._scaler is None:
             self._scaler = UprightScaler(fit(pictures.displayed_size, LONG_SIDE_PX))
