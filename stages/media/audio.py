@@ -36,6 +36,8 @@ AAC_FALLBACK_RATE_HZ = 48000
 MAX_DEVIATION_S = Fraction(1, 100)
 """Sound that begins later or earlier than the sound before it ends, by more: a gap, or an overlap. Containers round
 times to a millisecond; the shortest packet that can be missing from most streams lasts 20 ms."""
+COARSE_UNIT_S = Fraction(1, 1000)
+"""Times in a longer unit get a finer one: AVI counts whole packets of sound, which may last as long as a frame."""
 SILENCE_SAMPLES = 48000
 """Silence is encoded in blocks of so many samples."""
 
@@ -122,7 +124,20 @@ def _copy(source: SoundSource, packets: Iterator[Packet], sound: Sound, output: 
         return iter(())
     source.method = "copy"
     track = output.add_stream_from_template(sound.stream, opaque=True)
-    return rebase_packets(chain([first], packets), track, round(sound.start / first.time_base))
+    unit = first.time_base if first.time_base <= COARSE_UNIT_S else Fraction(1, sound.stream.rate)
+    timed = (_in_units(packet, unit) for packet in chain([first], packets))
+    return rebase_packets(timed, track, round(sound.start / unit))
+
+
+def _in_units(packet: Packet, unit: Fraction) -> Packet:
+    """The packet with its times in a finer unit."""
+    if packet.time_base != unit:
+        scale = packet.time_base / unit
+        packet.pts = round((packet.pts or 0) * scale)
+        packet.dts = round(packet.dts * scale) if packet.dts is not None else None
+        packet.duration = round((packet.duration or 0) * scale)
+        packet.time_base = unit
+    return packet
 
 
 def _encode(source: SoundSource, sound: Sound, output: OutputContainer) -> Iterator[Packet]:

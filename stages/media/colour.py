@@ -40,6 +40,7 @@ _RED_AND_BLUE_WEIGHTS = {
     Colorspace.BT2020: (0.2627, 0.0593),
 }
 """Shares of red and blue in luma."""
+_YCGCO_TO_RGB = np.array([[1, -1, 1], [1, 1, 0], [1, -1, -1]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +48,24 @@ class Colour:
     """The meaning of a picture's numbers.
 
     Attributes:
-        matrix: swscale's number of the matrix between RGB and YUV; None for RGB and for matrices that it lacks.
+        matrix: swscale's number of the matrix between RGB and YUV; None for RGB.
         color_range: MPEG (limited) or JPEG (full).
         transfer: as `ColorTrc`; unspecified where nothing tells.
         primaries: as `ColorPrimaries`; unspecified where nothing tells.
+        is_ycgco: YCgCo, which swscale lacks: `matrix` then only says that nothing is to be converted, `to_rgb` does it.
     """
 
     matrix: int | None
     color_range: ColorRange
     transfer: int
     primaries: int
+    is_ycgco: bool = False
 
     @classmethod
     def of(cls, frame: av.VideoFrame) -> Self:
         """What the frame's tags say, and where they say nothing, what players assume."""
-        return cls(_matrix(frame), _range(frame), int(frame.color_trc), int(frame.color_primaries))
+        is_ycgco = frame.colorspace == _YCGCO and not frame.format.is_rgb
+        return cls(_matrix(frame), _range(frame), int(frame.color_trc), int(frame.color_primaries), is_ycgco)
 
     @property
     def is_hdr(self) -> bool:
@@ -81,26 +85,32 @@ class Colour:
         """
         if self.matrix is None:
             raise ValueError("matrix must be known, got None.")
-        red, blue = _RED_AND_BLUE_WEIGHTS[Colorspace(self.matrix)]
-        green = 1 - red - blue
         top, unit = np.iinfo(picture.dtype).max, 1 << (8 * picture.itemsize - 8)
         is_full = self.color_range == ColorRange.JPEG
         black, luma, chroma = (0, top, top) if is_full else (16 * unit, 219 * unit, 224 * unit)
-        matrix = np.array(
-            [
-                [1, 0, 2 * (1 - red)],
-                [1, -2 * blue * (1 - blue) / green, -2 * red * (1 - red) / green],
-                [1, 2 * (1 - blue), 0],
-            ]
-        )
+        matrix = _YCGCO_TO_RGB if self.is_ycgco else _to_rgb_matrix(*_RED_AND_BLUE_WEIGHTS[Colorspace(self.matrix)])
         scale, offset = np.array([top / luma, top / chroma, top / chroma]), np.array([black, 128 * unit, 128 * unit])
         affine = np.column_stack([matrix * scale, -matrix @ (scale * offset)]).astype(np.float32)
         return cast(NDArray[_Levels], cv2.transform(picture, affine))  # saturates
 
 
+def _to_rgb_matrix(red: float, blue: float) -> NDArray[np.float64]:
+    """From luma and chroma, the latter -0.5 to 0.5, to RGB, by the shares of red and blue in luma."""
+    green = 1 - red - blue
+    return np.array(
+        [
+            [1, 0, 2 * (1 - red)],
+            [1, -2 * blue * (1 - blue) / green, -2 * red * (1 - red) / green],
+            [1, 2 * (1 - blue), 0],
+        ]
+    )
+
+
 def _matrix(frame: av.VideoFrame) -> int | None:
-    if frame.format.is_rgb or frame.colorspace in (_RGB, _YCGCO):
+    if frame.format.is_rgb or frame.colorspace == _RGB:
         return None
+    if frame.colorspace == _YCGCO:
+        return int(Colorspace.ITU709)
     if frame.colorspace in SCALER_MATRICES:
         return SCALER_MATRICES[frame.colorspace]
     if frame.color_trc in HDR_TRANSFERS or frame.color_primaries == ColorPrimaries.BT2020:

@@ -17,7 +17,6 @@ from av.video.stream import VideoStream
 
 from stages.errors import CorruptStream, StageError, StorageUnavailable
 from stages.media.audio import SoundNotCopyable, add_audio, add_encoded_audio, add_no_audio
-from stages.media.colour import HDR_TRANSFERS
 from stages.media.constant_rate import at_constant_rate, span_at_rate
 from stages.media.container import open_video, video_stream
 from stages.media.decode import DecodedFrame, decode_frames
@@ -199,9 +198,9 @@ def _check_copied_codec(job: CutJob) -> None:
 def _copy_with_audio(add_audio_stream: AddAudio, job: CutJob, target: str) -> ClipFile:
     with open_video(job.uri) as source, _sound_source(job) as sound, _open_output(target) as output:
         stream = video_stream(source)
-        if stream.color_trc in HDR_TRANSFERS and not job.encoding.keeps_hdr:
-            raise NotCopyable("A copied clip must be SDR, and this one is HDR. Set write.hdr=keep.")
-        packets = copy_packets(source, stream, job.span, job.num_frames, may_seek=job.may_seek)
+        packets = copy_packets(
+            source, stream, job.span, job.num_frames, may_seek=job.may_seek, takes_hdr=job.encoding.keeps_hdr
+        )
         track = output.add_stream_from_template(stream, opaque=True)
         if track.codec_context.codec.canonical_name == "hevc":
             track.codec_context.codec_tag = "hvc1"  # with hev1, FFmpeg's default, Safari and QuickTime play nothing

@@ -68,10 +68,10 @@ class EncodedColour:
         if colour.is_hdr and not keeps_hdr:
             return cls(SDR_FORMAT, Colorspace.ITU709, ColorPrimaries.BT709, ColorTrc.BT709)
         primaries, transfer = colour.primaries, colour.transfer
-        if colour.matrix is None:
+        if colour.matrix is None or colour.is_ycgco:
             primaries = ColorPrimaries.BT709 if primaries == ColorPrimaries.UNSPECIFIED else primaries
             transfer = ColorTrc.BT709 if transfer == ColorTrc.UNSPECIFIED else transfer
-        matrix = Colorspace.ITU709 if colour.matrix is None else colour.matrix
+        matrix = Colorspace.ITU709 if colour.matrix is None else colour.matrix  # YCgCo's is BT.709 too
         colorspace = frame.colorspace if frame.colorspace in SCALER_MATRICES else int(matrix)
         return cls(HDR_FORMAT if colour.is_hdr else SDR_FORMAT, colorspace, primaries, transfer)
 
@@ -115,7 +115,7 @@ class EncoderPictures:
     def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
         """The picture of a frame."""
         colour, orientation = Colour.of(frame), Orientation.of(frame)
-        if colour.is_hdr and not self._keeps_hdr:
+        if colour.is_ycgco or (colour.is_hdr and not self._keeps_hdr):
             frame = av.VideoFrame.from_ndarray(self._tone_mapper(frame), format="rgb24")
             colour, orientation = Colour.of(frame), Orientation()
         width, height = self._scaled.width, self._scaled.height

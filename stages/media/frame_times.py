@@ -7,7 +7,7 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from stages.media.packet_times import PacketTimes, default_step
+from stages.media.packet_times import PacketTimes, default_step, has_decoding_times_only
 
 MAX_STEP_BACK_S = 1
 """A PTS that repeats or steps back by less is replaced by one between its neighbours; at a larger one, time begins
@@ -45,6 +45,7 @@ class FrameTimes:
         self._waiting: list[av.VideoFrame] = []
         self._first_waiting = 0
         self.last: int | None = None
+        self._has_decoding_times_only = has_decoding_times_only(stream)
         self._start = stream.start_time
         self._declared_end = _declared_end(stream)
 
@@ -91,7 +92,7 @@ class FrameTimes:
         return f"the file ends {missing_s:.1f} s before its declared end"
 
     def _time(self, frame: av.VideoFrame) -> int | None:
-        time = frame.pts if frame.pts is not None else frame.dts
+        time = frame.dts if frame.pts is None or self._has_decoding_times_only else frame.pts
         if time is None and self._num_frames < self._packets.num_untimed and self._packets.first_pts is not None:
             return self._packets.first_pts - (self._packets.num_untimed - self._num_frames) * self._step
         return time + self._offset if time is not None else None

@@ -19,6 +19,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.media.colour import Colour
 from stages.media.decode import DecodedFrame
 
 SAMPLES = 25_000
@@ -106,7 +107,9 @@ def _sampled_luma(frame: av.VideoFrame) -> NDArray[np.int16]:
     picture_format = frame.format
     bits = picture_format.components[0].bits
     if not picture_format.is_planar or picture_format.is_rgb or picture_format.is_big_endian or bits > 16:
-        frame, bits = frame.reformat(format="gray", threads=1), 8
+        matrix = Colour.of(frame).matrix  # swscale refuses some that frames tell
+        frame = frame.reformat(format="gray", src_colorspace=matrix, dst_colorspace=matrix, threads=1)
+        bits = 8
     plane: Any = frame.planes[0]
     kind, width = (np.uint8, plane.line_size) if bits <= 8 else (np.uint16, plane.line_size // 2)
     step = max(1, frame.width * frame.height // SAMPLES)

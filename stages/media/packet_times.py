@@ -25,6 +25,9 @@ from stages.media.stream_choice import frame_rate
 MIN_STEP_BACK_S = Fraction(1, 10)
 """A decoding time that steps back by more begins again; FFmpeg has the same limit. Packets that only have a
 presentation time, which steps back at each B-frame, are not judged."""
+MAX_REORDERING_S = 1
+"""The same limit for presentation times. Of Matroska, which has no others, FFmpeg guesses decoding times, and guesses
+them wrong once time has begun again."""
 MAX_GAP_S = 10
 """In a container whose clock may be set anew (MPEG), a longer gap is a jump, as for FFmpeg; elsewhere it is a gap."""
 MAX_STEP_S = 1
@@ -34,6 +37,8 @@ SOUND_WAITS_S = 3
 LEADER_BONUS_S = Fraction(1, 4)
 """Sound after a jump of the video takes the video's offset, unless its own fits better by more."""
 MAX_UNTIMED_PACKETS = 512
+REORDERING_CODECS = frozenset({"h264", "hevc"})
+"""Codecs in whose packets FFmpeg does not see whether they are reordered, as it does for MPEG-4's."""
 REORDERED_PACKETS = 16
 """No codec presents a frame later than so many packets after it."""
 
@@ -41,6 +46,15 @@ REORDERED_PACKETS = 16
 def default_step(stream: VideoStream) -> int:
     """The length of a frame by the header, in the stream's time base; 1/25 s where it tells none."""
     return max(1, round(1 / ((frame_rate(stream) or Fraction(25)) * (stream.time_base or Fraction(1, av.time_base)))))
+
+
+def has_decoding_times_only(stream: VideoStream) -> bool:
+    """True where presentation times are FFmpeg's guess, and wrong: of reordered H.264 and HEVC in AVI, which has none.
+
+    Decoders give a frame the decoding time of the packet that released it. These times rise by a frame's length.
+    """
+    codec = stream.codec_context.codec.canonical_name
+    return stream.container.format.name == "avi" and codec in REORDERING_CODECS
 
 
 class _Clock:
@@ -56,6 +70,8 @@ class _Clock:
         self._held: list[Packet] = []
         has_settable_clock = bool(Flags(stream.container.format.flags) & Flags.ts_discont)
         self._max_gap = self.units(MAX_GAP_S) if has_settable_clock else None
+        self._has_presentation_times_only = "matroska" in stream.container.format.name
+        self._presented_until = 0
 
     def units(self, seconds: Fraction | int) -> int:
         return round(seconds / self.time_base)
@@ -64,10 +80,19 @@ class _Clock:
         """The packets that are ready, with corrected times: this one, those that were held, or none yet."""
         if self._held:
             return self._decide(packet)
-        if packet.dts is None or self.expected is None or not self._jumps(packet.dts + self.offset):
+        time = self._time(packet)
+        if time is None or self.expected is None or not self._jumps(time + self.offset):
             return [self._pass(packet)]
         self._held = [packet]
         return []
+
+    @property
+    def _is_by_presentation(self) -> bool:
+        """Decoding times are not to be used any more."""
+        return self._has_presentation_times_only and self.num_jumps > 0
+
+    def _time(self, packet: Packet) -> int | None:
+        return packet.pts if self._is_by_presentation else packet.dts
 
     def flush(self) -> list[Packet]:
         """The held packets, whose times are damaged, at the end of the stream."""
@@ -76,13 +101,18 @@ class _Clock:
 
     def _decide(self, packet: Packet) -> list[Packet]:
         """Whether the packet that is held begins a new count of time, or has a damaged time."""
-        if packet.dts is None:
+        time, held = self._time(packet), self._held[0]
+        if time is None:
             self._held.append(packet)
             return self.flush() if len(self._held) > REORDERED_PACKETS else []
-        first = self._held[0].dts or 0
-        if not 0 <= packet.dts - first <= self.units(MAX_STEP_S):
+        step = time - (self._time(held) or 0)
+        earliest = -self.units(MAX_REORDERING_S) if self._has_presentation_times_only else 0
+        if not earliest <= step <= self.units(MAX_STEP_S):
             return [*self.flush(), *self.push(packet)]
-        self.jump_to((self.expected or 0) - first)
+        if self._has_presentation_times_only:
+            self.jump_to(self._presented_until - (held.pts or 0))
+        else:
+            self.jump_to((self.expected or 0) - (held.dts or 0))
         held, self._held = self._held, []
         return [self._pass(waiting) for waiting in (*held, packet)]
 
@@ -92,7 +122,7 @@ class _Clock:
         self.num_jumps += 1
 
     def _jumps(self, time: int) -> bool:
-        if self._last - time > self.units(MIN_STEP_BACK_S):
+        if self._last - time > self.units(MAX_REORDERING_S if self._is_by_presentation else MIN_STEP_BACK_S):
             return True
         return self._max_gap is not None and time - (self.expected or 0) > self._max_gap
 
@@ -100,9 +130,13 @@ class _Clock:
         if self.offset:
             packet.pts = packet.pts + self.offset if packet.pts is not None else None
             packet.dts = packet.dts + self.offset if packet.dts is not None else None
-        if packet.dts is not None:
-            self._last = packet.dts
-            self.expected = self._last + (packet.duration or self._step)
+        duration = packet.duration or self._step
+        if packet.pts is not None:
+            self._presented_until = max(self._presented_until, packet.pts + duration)
+        time = self._time(packet)
+        if time is not None:
+            self._last = max(self._last, time) if self._is_by_presentation else time
+            self.expected = self._last + duration
         return packet
 
 

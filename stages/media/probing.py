@@ -143,12 +143,20 @@ def _rate_of(times: list[int], time_base: Fraction | None) -> Fraction | None:
 def _duration_s(container: InputContainer, stream: VideoStream, time_base: Fraction) -> float | None:
     if duration := declared_duration(stream):
         return float(duration * time_base)
-    if container.duration:  # Matroska counts it from time 0
-        return float(Fraction(container.duration - min(0, container.start_time or 0), av.time_base))
+    if container.duration:
+        return float(Fraction(container.duration, av.time_base) - _start_s(container, stream, time_base))
     end = _last_packet_end(container, stream)
     if end is None:
         return None
     return float((end - (stream.start_time or 0)) * time_base)
+
+
+def _start_s(container: InputContainer, stream: VideoStream, time_base: Fraction) -> Fraction:
+    """What the container's duration counts from, if not from its start: Matroska counts from time 0."""
+    earliest = Fraction(min(0, container.start_time or 0), av.time_base)
+    start = (stream.start_time or 0) * time_base
+    is_counted = "matroska" in container.format.name and start * av.time_base < (container.duration or 0)
+    return start if is_counted and not earliest else earliest
 
 
 def _last_packet_end(container: InputContainer, stream: VideoStream) -> int | None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from fractions import Fraction
+from itertools import islice
 
 import av
 from av.container import InputContainer
@@ -13,7 +14,8 @@ from av.video.stream import VideoStream
 
 from stages import heartbeat
 from stages.errors import CurationError
-from stages.media.packet_times import REORDERED_PACKETS, PacketTimes
+from stages.media.colour import Colour
+from stages.media.packet_times import REORDERED_PACKETS, PacketTimes, has_decoding_times_only
 from stages.tasks import Span
 
 COPYABLE_VIDEO_CODECS = frozenset({"h264", "hevc", "av1", "vp9", "mpeg4"})
@@ -28,7 +30,13 @@ class NotCopyable(CurationError):
 
 
 def copy_packets(
-    container: InputContainer, stream: VideoStream, span: Span, num_frames: int, *, may_seek: bool = True
+    container: InputContainer,
+    stream: VideoStream,
+    span: Span,
+    num_frames: int,
+    *,
+    may_seek: bool = True,
+    takes_hdr: bool = True,
 ) -> Iterator[Packet]:
     """The packets of the span's frames in file order, each with PTS and DTS.
 
@@ -38,6 +46,7 @@ def copy_packets(
         span: from a keyframe to a keyframe or the end.
         num_frames: in the span.
         may_seek: false to read from the beginning, see `CutJob`.
+        takes_hdr: false to copy no HDR.
 
     Raises:
         NotCopyable: at once where the codec is not copied into MP4, else while the packets are read.
@@ -45,9 +54,11 @@ def copy_packets(
     codec = stream.codec_context.codec.canonical_name
     if codec not in COPYABLE_VIDEO_CODECS:
         raise NotCopyable(f"Video copied into MP4 must be one of {sorted(COPYABLE_VIDEO_CODECS)}, got {codec}.")
+    if has_decoding_times_only(stream):
+        raise NotCopyable("Copied packets must have presentation times, and AVI has none of them.")
     read = _packets_from_keyframe if may_seek and span.start_pts > beginning(container, stream) else _packets_from_start
-    packets = _span_packets(read(container, stream, span), stream, span, num_frames)
-    return _ending_with(span, _fill_missing_dts(packets))
+    packets = _span_packets(read(container, stream, span), span, num_frames)
+    return _ending_with(span, _fill_missing_dts(_checked(packets, stream, takes_hdr=takes_hdr)))
 
 
 def rebase_packets(packets: Iterable[Packet], track: Stream, start_pts: int) -> Iterator[Packet]:
@@ -78,7 +89,7 @@ def decodes_from_keyframes(stream: VideoStream) -> bool:
     return stream.pix_fmt != "pal8"
 
 
-def _span_packets(packets: Iterator[Packet], stream: VideoStream, span: Span, num_frames: int) -> Iterator[Packet]:
+def _span_packets(packets: Iterator[Packet], span: Span, num_frames: int) -> Iterator[Packet]:
     """The packets of the span's frames in file order.
 
     The leading frames of an open GOP are presented before their keyframe and stored after it:
@@ -100,8 +111,6 @@ def _span_packets(packets: Iterator[Packet], stream: VideoStream, span: Span, nu
             if ended:
                 raise NotCopyable("The last frames of the span need the keyframe that follows it (open GOP).")
             _check_header(packet)
-            if not count:
-                _check_size(packet, stream)
             count += 1
             yield packet
     if count != num_frames:
@@ -114,20 +123,25 @@ def _check_header(packet: Packet) -> None:
         raise NotCopyable("Copied frames must have the header of the stream's first ones, got another one.")
 
 
-def _check_size(keyframe: Packet, stream: VideoStream) -> None:
-    """Decode the first packet of the span: where the size changes inside a stream, the header tells only the first.
+def _checked(packets: Iterator[Packet], stream: VideoStream, *, takes_hdr: bool) -> Iterator[Packet]:
+    """The same packets. The first is decoded: where size or colours change inside a stream, the header tells the first.
 
     Raises:
-        NotCopyable: its picture has another size.
+        NotCopyable: its picture has another size than the header tells, or is HDR, which is not to be copied.
     """
     context = stream.codec_context
     context.thread_type, context.thread_count = "NONE", 1
     told = (stream.width, stream.height)
-    with suppress(FFmpegError):  # a damaged packet is copied
-        for frame in (*context.decode(keyframe), *context.decode(None)):
-            found = (frame.width, frame.height)
-            if found != told:
-                raise NotCopyable(f"Copied frames must have the size that the header tells, {told}, got {found}.")
+    for packet in islice(packets, 1):
+        with suppress(FFmpegError):  # a damaged packet is copied
+            for frame in (*context.decode(packet), *context.decode(None)):
+                found = (frame.width, frame.height)
+                if found != told:
+                    raise NotCopyable(f"Copied frames must have the size that the header tells, {told}, got {found}.")
+                if not takes_hdr and Colour.of(frame).is_hdr:
+                    raise NotCopyable("A copied clip must be SDR, and this one is HDR. Set write.hdr=keep.")
+        yield packet
+    yield from packets
 
 
 def _packets_from_keyframe(container: InputContainer, stream: VideoStream, span: Span) -> Iterator[Packet]:

@@ -47,12 +47,11 @@ class UprightScaler:
     def __call__(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
         """The scaled frame: uint8 ``[H, W, 3]``, or ``[H, W]`` for gray."""
         colour, orientation = Colour.of(frame), Orientation.of(frame)
-        if self._format == "gray" or (colour.is_bt709 and (self._format == "rgb24" or colour.matrix is None)):
+        is_for_swscale = colour.matrix is None or (self._format == "rgb24" and not colour.is_ycgco)
+        if self._format == "gray" or (colour.is_bt709 and is_for_swscale):
             picture = self._scale(frame, colour, self._format, ColorRange.JPEG)
-        elif colour.is_bt709:
-            picture = colour.to_rgb(self._scale(frame, colour, "yuv444p", colour.color_range))[..., ::-1]
         else:
-            picture = ToneMapping.of(colour).to_sdr(self._scale_deep(frame, colour), peak_nits=self._peak_nits)
+            picture = self._rgb(frame, colour)
             picture = picture[..., ::-1] if self._format == "bgr24" else picture
         # OpenCV refuses rows with padding, which swscale adds for some widths.
         return np.ascontiguousarray(orientation.apply(picture))
@@ -61,6 +60,12 @@ class UprightScaler:
         """The light of a frame of HDR, not upright: float32 ``[H, W, 3]``, see `ToneMapping.light`."""
         colour = Colour.of(frame)
         return ToneMapping.of(colour).light(self._scale_deep(frame, colour))
+
+    def _rgb(self, frame: av.VideoFrame, colour: Colour) -> NDArray[np.uint8]:
+        """RGB of 8 bit, full range, of an SDR display."""
+        if colour.is_bt709:
+            return colour.to_rgb(self._scale(frame, colour, "yuv444p", colour.color_range))
+        return ToneMapping.of(colour).to_sdr(self._scale_deep(frame, colour), peak_nits=self._peak_nits)
 
     def _scale_deep(self, frame: av.VideoFrame, colour: Colour) -> NDArray[np.uint16]:
         """RGB of 16 bit, full range."""

@@ -16,6 +16,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
+from stages.media import Colour
 from stages.signals.frame_pictures import FramePictures
 from stages.signals.recorder import Recorder
 from stages.signals.sample_times import SampleTimes
@@ -85,7 +86,10 @@ class SharpnessRecorder(Recorder):
     def _luma(self, frame: av.VideoFrame) -> tuple[NativeLuma, int]:
         """The frame's luma, of most formats a view of the decoder's own memory; and its largest possible value."""
         if not _LUMA_FIRST.fullmatch(frame.format.name):
-            frame = self._reformatter.reformat(frame, format="gray", threads=1)
+            matrix = Colour.of(frame).matrix  # swscale refuses some that frames tell
+            frame = self._reformatter.reformat(
+                frame, format="gray", src_colorspace=matrix, dst_colorspace=matrix, threads=1
+            )
         plane = frame.planes[0]
         bits = frame.format.components[0].bits
         kind = np.uint8 if bits == 8 else np.uint16

@@ -30,7 +30,7 @@ BARS = np.array(
 PALE_BARS = np.maximum(BARS, 100)
 """Without components so dark that rounding of the others to 10 bit changes them by more than 2 levels."""
 WIDTH, HEIGHT = 16 * len(BARS), 32
-PQ, HLG, BT2020 = 16, 18, 9
+PQ, HLG, BT2020, YCGCO = 16, 18, 9, 8
 WEIGHTS = {1: (0.2126, 0.0722), 5: (0.299, 0.114), BT2020: (0.2627, 0.0593)}
 """Shares of red and blue in luma, by AVColorSpace."""
 TO_BT2020 = np.array([[0.627404, 0.329283, 0.043313], [0.069097, 0.91954, 0.011362], [0.016391, 0.088013, 0.895595]])
@@ -238,3 +238,43 @@ def test_display_p3_is_brought_to_bt709(tmp_path: Path) -> None:
     levels = to_yuv(np.repeat(linear[None] ** (1 / 2.4), len(BARS), axis=0), 1, full=False, bits=8)
     path = write_bars(tmp_path / "a.mkv", planes(levels, np.uint8), "yuv420p", (1, 12, 1), full=False)
     assert stored(path)[0] == pytest.approx([255 * 0.8 ** (1 / 2.4), 0, 0], abs=8)
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["limited", "full"])
+def test_ycgco_is_shown_as_it_was_coded(tmp_path: Path, full: bool) -> None:
+    """By the formulas of ITU-T H.273: Y = (R + 2G + B) / 4, Cg = (2G - R - B) / 4, Co = (R - B) / 2."""
+    red, green, blue = (BARS / 255).T
+    scale, offset, chroma_scale = (255, 0, 255) if full else (219, 16, 224)
+    luma, chroma = (red + 2 * green + blue) / 4, [(2 * green - red - blue) / 4, (red - blue) / 2]
+    levels = np.stack([luma * scale + offset, *(each * chroma_scale + 128 for each in chroma)], axis=1)
+    source = write_bars(tmp_path / "a.mkv", planes(levels, np.uint8), "yuv420p", (YCGCO, 1, 1), full=full)
+    assert first_frame(source).colorspace == YCGCO
+    assert stored(source) == pytest.approx(BARS, abs=2)
+    clip, _ = encode(source, Encoding("h264", 1))
+    assert first_frame(clip).colorspace == 1
+    assert stored(clip) == pytest.approx(BARS, abs=4)
+
+
+def test_hdr_is_not_copied_where_it_begins_in_the_middle(tmp_path: Path) -> None:
+    """The header tells the colours of the first frames only."""
+    pieces: list[bytes] = []
+    for number, transfer in enumerate((1, PQ)):
+        path = tmp_path / f"{number}.ts"
+        with av.open(str(path), "w") as container:
+            stream = cast(VideoStream, container.add_stream("libx264", rate=25, options={"bf": "0", "g": "5"}))
+            stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p10le"
+            stream.codec_context.color_trc = transfer
+            for index in range(5):
+                frame = av.VideoFrame.from_ndarray(np.full((96, 64), 500, np.uint16), format="yuv420p10le")
+                frame.pts, frame.time_base = index + 5 * number, Fraction(1, 25)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        pieces.append(path.read_bytes())
+    source = tmp_path / "joined.ts"
+    source.write_bytes(b"".join(pieces))
+    with open_video(str(source)) as container:
+        frames = list(decode_frames(container))
+    span = Span(frames[5].pts, frames[9].pts + 3600, Fraction(1, 90_000))
+    job = CutJob(str(source), span, 5, True, "copy", Encoding("h264", 20))
+    with pytest.raises(NotCopyable, match="this one is HDR"):
+        cut_clip(job, str(tmp_path / "clip.mp4"))

@@ -105,3 +105,13 @@ def test_opus_of_an_older_ffmpeg_is_in_step(shared_media: Path, tmp_path: Path) 
     clip = tmp_path / "clip.mp4"
     assert cut_clip(job_of(source, 0, 125, mode="auto"), str(clip)).sound == "copy"
     assert max(map(abs, sound_lag_ms(clip))) <= 3
+
+
+def test_copied_sound_that_is_timed_by_packets_begins_with_the_clip(tmp_path: Path) -> None:
+    """AVI tells times of AC-3 in packets of 32 ms: frame 26 begins in the middle of one, frame 24 with one."""
+    source, lags = toned_video(tmp_path / "a.avi", 60, codec="mpeg4", audio_codec="ac3"), []
+    for start in (24, 26):
+        clip = tmp_path / f"{start}.mp4"
+        assert cut_clip(job_of(source, start, start + 25, mode="encode"), str(clip)).sound == "copy"
+        lags.append(float(np.median(sound_lag_ms(clip, start))))
+    assert lags[1] == pytest.approx(lags[0], abs=3)

@@ -101,6 +101,20 @@ def test_sound_that_overlaps_the_next_piece_is_written(tmp_path: Path) -> None:
     assert max(map(abs, lags)) <= MAX_LAG_MS
 
 
+def test_times_that_begin_again_go_on_where_only_presentation_is_timed(tmp_path: Path) -> None:
+    """Matroska has no decoding times, and FFmpeg guesses those of a second recording wrong."""
+    pieces = [toned_video(tmp_path / f"{at}.mkv", 50, first=at, options={"g": "25", "bf": "3"}) for at in (0, 50)]
+    path, clip = joined(tmp_path / "joined.mkv", pieces), tmp_path / "clip.mp4"
+    frames, times = decode(path)
+    assert [number_of(frame.frame) for frame in frames] == list(range(100))
+    assert steps_ms(times) == {40}
+    cut(path, clip, 50, 100)
+    assert numbers_and_times(clip)[0] == list(range(50, 100))
+    lags = sound_lag_ms(clip, 50)
+    assert len(lags) == 8
+    assert max(map(abs, lags)) <= MAX_LAG_MS
+
+
 @pytest.mark.parametrize("pts", [1_000_000_000, 5_000], ids=["ahead", "back"])
 def test_one_damaged_time_moves_no_other_frame(tmp_path: Path, pts: int) -> None:
     source = toned_video(tmp_path / "a.ts", 75, audio_codec=None)
@@ -158,3 +172,18 @@ def test_a_length_in_a_wrong_unit_is_not_believed(tmp_path: Path, written: int) 
     path.write_bytes(data)
     assert probe(str(path))["duration_s"] == pytest.approx(2.0)
     assert len(decode(path)[0]) == 50
+
+
+def test_reordered_frames_of_avi_are_as_far_apart_as_all(tmp_path: Path) -> None:
+    """AVI has no presentation times. FFmpeg gives those of H.264 in the order of decoding."""
+    path, clip = toned_video(tmp_path / "a.avi", 75, options=B_FRAMES, audio_codec=None), tmp_path / "clip.mp4"
+    frames, times = decode(path)
+    assert [number_of(frame.frame) for frame in frames] == list(range(75))
+    assert steps_ms(times) == {40}
+    assert cut(path, clip, 25, 50).method == "encode"
+    assert numbers_and_times(clip)[0] == list(range(25, 50))
+
+
+def test_a_late_start_is_not_part_of_the_length(tmp_path: Path) -> None:
+    path = remuxed(toned_video(tmp_path / "a.mp4", 50, audio_codec=None, starts_s=3), tmp_path / "a.mkv")
+    assert probe(str(path))["duration_s"] == pytest.approx(2.0, abs=0.001)
