@@ -19,6 +19,8 @@ MAX_SKIPPED_VOP_BYTES = 16
 STRICT_DECODERS = {"vp9": ("libvpx-vp9", {}), "hevc": ("hevc", {"err_detect": "explode"})}
 """Decoders, with options, that refuse damaged frames where FFmpeg's own or its defaults show them and say nothing. Of
 whole streams they give the same pictures."""
+MAX_EMPTY_PACKETS = 1000
+"""So many in a row; a longer gap is a damaged number."""
 MAX_FIRST_PACKETS = 64
 """No codec holds back the first frame for so many packets."""
 
@@ -36,6 +38,8 @@ class PacketDecoder:
         self._codec = self._context.codec.canonical_name
         self._log = log
         self._first_packets: list[Packet] = []
+        self._counts_packets = stream.container.format.name == "avi"
+        self._last_dts: int | None = None
         self.has_started = False
         self.fault: str | None = None
 
@@ -46,6 +50,8 @@ class PacketDecoder:
 
     def decode(self, packet: Packet) -> list[av.VideoFrame]:
         """The frames that the packet releases, none where it does not decode. The log has the packet afterwards."""
+        if self._counts_packets:
+            self._log_empty_packets_before(packet)
         refused: str | None = None
         frames: list[av.VideoFrame] = []
         try:
@@ -64,6 +70,18 @@ class PacketDecoder:
         )
         self.has_started = self.has_started or bool(frames)
         return frames
+
+    def _log_empty_packets_before(self, packet: Packet) -> None:
+        """Note the packets without data that FFmpeg passes over: AVI repeats a frame that way.
+
+        A time of AVI is the number of a packet, so that a lost one leaves no gap.
+        """
+        dts, last = packet.dts, self._last_dts
+        if dts is not None and last is not None and dts - last <= MAX_EMPTY_PACKETS:
+            for back in range(dts - last - 1, 0, -1):
+                pts = None if packet.pts is None else packet.pts - back
+                self._log.add_packet(pts, dts - back, is_key=False, is_optional=True)
+        self._last_dts = dts
 
     def flush(self) -> list[av.VideoFrame]:
         """The frames that the decoder still holds."""

@@ -81,7 +81,8 @@ class _Clock:
         if self._held:
             return self._decide(packet)
         time = self._time(packet)
-        if time is None or self.expected is None or not self._jumps(time + self.offset):
+        # Packets that an edit list hides are only decoded; their times lie outside of what is shown, before or after.
+        if packet.is_discard or time is None or self.expected is None or not self._jumps(time + self.offset):
             return [self._pass(packet)]
         self._held = [packet]
         return []
@@ -130,6 +131,8 @@ class _Clock:
         if self.offset:
             packet.pts = packet.pts + self.offset if packet.pts is not None else None
             packet.dts = packet.dts + self.offset if packet.dts is not None else None
+        if packet.is_discard:
+            return packet
         duration = packet.duration or self._step
         if packet.pts is not None:
             self._presented_until = max(self._presented_until, packet.pts + duration)
@@ -150,6 +153,8 @@ class _SoundClock(_Clock):
 
     def push(self, packet: Packet) -> list[Packet]:
         """As of every clock. After a jump of the video, its offset is taken where it fits about as well."""
+        if packet.is_discard:
+            return [self._pass(packet)]
         if packet.dts is None or self.expected is None:
             return self._hold(packet) if self._held else [self._pass(packet)]
         if self._leader.num_jumps != self._leader_jumps:

@@ -9,7 +9,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from stages.media import SILENT_CODECS, DecodeLog, SoundLog, StreamDamage, fit, stream_damage
+from stages.media import SILENT_CODECS, Colour, DecodeLog, SoundLog, StreamDamage, fit, stream_damage
 from stages.signals.frame_pictures import FramePictures
 from stages.signals.picture_damage import LONG_SIDE_PX, Pictures, SnapBackDetector
 from stages.signals.picture_proof import Suspects
@@ -103,8 +103,16 @@ class DamageRecorder(Recorder):
     def _small(self, frame: av.VideoFrame) -> Pictures:
         """Small luma by the cheapest scaling, not upright: damage is compared from frame to frame only."""
         size = self._size = self._size or fit(Size(frame.width, frame.height), LONG_SIDE_PX)
+        matrix = Colour.of(frame).matrix  # swscale refuses some that frames tell
         small = self._reformatter.reformat(
-            frame, size.width, size.height, "gray", interpolation=Interpolation.FAST_BILINEAR, threads=1
+            frame,
+            size.width,
+            size.height,
+            "gray",
+            src_colorspace=matrix,
+            dst_colorspace=matrix,
+            interpolation=Interpolation.FAST_BILINEAR,
+            threads=1,
         )
         return small.to_ndarray().astype(np.uint8, copy=False)
 

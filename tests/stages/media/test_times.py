@@ -1,5 +1,6 @@
 """Times that begin again, overlap, are doubled, negative, damaged or late: no frame is lost, sound stays in step."""
 
+import struct
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from stages.media.container import open_video, video_stream
 from stages.media.cut import ClipFile, CutJob, cut_clip
+from stages.media.damage import DecodeLog, stream_damage
 from stages.media.decode import DecodedFrame, decode_frames
 from stages.media.encode import Encoding
 from stages.media.probing import probe
@@ -18,12 +20,14 @@ from tests.toned_media import (
     RATE,
     joined,
     number_of,
+    numbered_picture,
     numbers_and_times,
     remuxed,
     sound_lag_ms,
     toned_video,
     with_pes_time,
 )
+from tests.videos import write_video
 
 MAX_LAG_MS = 30
 B_FRAMES = {"g": "25", "bf": "2"}
@@ -187,3 +191,51 @@ def test_reordered_frames_of_avi_are_as_far_apart_as_all(tmp_path: Path) -> None
 def test_a_late_start_is_not_part_of_the_length(tmp_path: Path) -> None:
     path = remuxed(toned_video(tmp_path / "a.mp4", 50, audio_codec=None, starts_s=3), tmp_path / "a.mkv")
     assert probe(str(path))["duration_s"] == pytest.approx(2.0, abs=0.001)
+
+
+def with_edits(path: Path, edits: list[tuple[float, float]]) -> Path:
+    """An MP4 whose streams show these parts only, each a start and a length in seconds, one after another."""
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        bases = [stream.time_base or Fraction(1) for stream in container.streams]
+    place = data.find(b"moov")
+    for time_base in bases:
+        place = data.find(b"elst", place + 4)
+        (size,), (_, begins) = struct.unpack_from(">I", data, place - 4), struct.unpack_from(">Ii", data, place + 12)
+        entries = [struct.pack(">IiI", round(1000 * s), begins + round(at / time_base), 1 << 16) for at, s in edits]
+        box = struct.pack(">II", 0, len(entries)) + b"".join(entries)
+        data[place : place - 4 + size] = b"elst" + box
+        for outer in (b"elst", b"edts", b"trak", b"moov"):
+            at = data.rfind(outer, 0, place + 4) - 4
+            struct.pack_into(">I", data, at, struct.unpack_from(">I", data, at)[0] + 8 + len(box) - size)
+    path.write_bytes(data)
+    return path
+
+
+def test_parts_that_an_edit_list_leaves_out_are_no_jumps_of_time(tmp_path: Path) -> None:
+    path = with_edits(toned_video(tmp_path / "a.mp4", 100, options=B_FRAMES), [(0.4, 1.2), (2.0, 1.2)])
+    shown = [*range(10, 40), *range(50, 80)]
+    frames, times = decode(path)
+    assert [number_of(frame.frame) for frame in frames] == shown
+    with av.open(str(path)) as container:
+        ffmpegs = [float(frame.pts * frame.time_base) for frame in container.decode(video=0)]  # type: ignore[operator]
+    assert times == ffmpegs
+    assert (max(steps_ms(times)) < 100, frames[-1].num_restarts) == (True, 0)
+    for start, end in ((0, 30), (30, 60)):
+        clip = tmp_path / f"{start}.mp4"
+        cut(path, clip, start, end)
+        assert numbers_and_times(clip)[0] == shown[start:end]
+    assert max(map(abs, sound_lag_ms(tmp_path / "0.mp4", 10))) <= MAX_LAG_MS
+
+
+def test_empty_packets_of_avi_are_no_missing_frames(tmp_path: Path) -> None:
+    """AVI tells that way that a frame is shown again; FFmpeg writes them where times have a gap."""
+    kept = [index for index in range(100) if index not in (30, 55, 56, 80)]
+    pictures = [numbered_picture(index) for index in kept]
+    path = write_video(tmp_path / "a.avi", pictures, codec="mpeg4", pts=kept)
+    with open_video(str(path)) as container:
+        log = DecodeLog()
+        frames = list(decode_frames(container, log=log))
+    assert [frame.pts for frame in frames] == kept
+    damage = stream_damage(log, codec="mpeg4", is_dts_exact=True)
+    assert (damage.damaged.sum(), damage.missing.sum()) == (0, 0)

@@ -2,12 +2,15 @@
 
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
+import av
 import numpy as np
 import pytest
+from av.video.stream import VideoStream
 
-from stages.media import Fields, FieldsMeter
-from stages.signals import Samples
+from stages.media import DecodeLog, Fields, FieldsMeter, decode_frames, open_video, video_stream
+from stages.signals import DamageRecorder, FrameScaler, Samples, create_recorders, reduce_samples
 from stages.signals.fields import FieldsRecorder
 from stages.signals.peak_light import PeakLightRecorder
 from tests.stages.media.test_colour import PQ, hdr_bars
@@ -66,3 +69,39 @@ def test_peak_light_is_measured_of_hdr_only(tmp_path: Path) -> None:
     assert PeakLightRecorder.reduce(samples, 1, 3) == {"hdr_peak_nits": None}
     sdr = record(PeakLightRecorder(TIME_BASE), write_video(tmp_path / "b.mp4", noise_shot(1, 30)))
     assert PeakLightRecorder.reduce(sdr, 0, 30) == {"hdr_peak_nits": None}
+
+
+@pytest.mark.parametrize("matrix", [8, 10, 14], ids=["YCgCo", "BT.2020 CL", "ICtCp"])
+@pytest.mark.parametrize(("codec", "pixel_format"), [("libx265", "yuv420p"), ("rawvideo", "uyvy422")])
+def test_video_in_a_matrix_that_swscale_lacks_is_measured(
+    tmp_path: Path, matrix: int, codec: str, pixel_format: str
+) -> None:
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        options = {"preset": "ultrafast", "x265-params": "pools=none:log-level=none"} if codec == "libx265" else {}
+        stream = cast(VideoStream, container.add_stream(codec, rate=25, options=options))
+        stream.width, stream.height, stream.pix_fmt = 96, 64, pixel_format
+        stream.codec_context.colorspace = matrix
+        for picture in noise_shot(1, 20):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=pixel_format)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with open_video(str(path)) as container:
+        log, stream = DecodeLog(), video_stream(container)
+        frames = list(decode_frames(container, log=log))
+        assert {decoded.frame.colorspace for decoded in frames} == {matrix}
+        recorders = create_recorders(
+            ["flow"],
+            time_base=stream.time_base or Fraction(1),
+            rate=Fraction(25),
+            meter=FieldsMeter(),
+            damage=DamageRecorder(log, stream, sound=None),
+        )
+        scaler = FrameScaler()
+        for decoded in frames:
+            for recorder in recorders:
+                recorder.push(scaler(decoded))
+    samples = {recorder.name: recorder.samples() for recorder in recorders}
+    row = reduce_samples(samples, 0, 20)
+    assert (row["damaged_share"], row["interlaced_share"]) == (0, 0)
+    assert row["sharpness"] > 0
