@@ -37,8 +37,7 @@ SOUND_WAITS_S = 3
 LEADER_BONUS_S = Fraction(1, 4)
 """Sound after a jump of the video takes the video's offset, unless its own fits better by more."""
 MAX_UNTIMED_PACKETS = 512
-REORDERING_CODECS = frozenset({"h264", "hevc"})
-"""Codecs in whose packets FFmpeg does not see whether they are reordered, as it does for MPEG-4's."""
+REORDERING_CODECS = frozenset({"h264", "hevc", "mpeg4"})
 REORDERED_PACKETS = 16
 """No codec presents a frame later than so many packets after it."""
 
@@ -49,9 +48,9 @@ def default_step(stream: VideoStream) -> int:
 
 
 def has_decoding_times_only(stream: VideoStream) -> bool:
-    """True where presentation times are FFmpeg's guess, and wrong: of reordered H.264 and HEVC in AVI, which has none.
+    """True where presentation times are FFmpeg's guess: of AVI, which has none.
 
-    Decoders give a frame the decoding time of the packet that released it. These times rise by a frame's length.
+    It is wrong for H.264 and HEVC that are reordered, and for MPEG-4 with two frames in a packet. Decoders give a frame the decoding time of the packet that released it. These times rise by a frame's length.
     """
     codec = stream.codec_context.codec.canonical_name
     return stream.container.format.name == "avi" and codec in REORDERING_CODECS

@@ -21,6 +21,8 @@ from stages.tasks import Span
 COPYABLE_VIDEO_CODECS = frozenset({"h264", "hevc", "av1", "vp9", "mpeg4"})
 """Codecs copied into MP4. The rest (VP8, MPEG-2, Theora, ...) is encoded."""
 
+MPEG4_FRAME_START = b"\0\0\1\xb6"
+
 SEEK_BACK_S = 10
 """A seek may land after its target (MPEG has no index): the next seek goes back by this, the last to the start."""
 
@@ -54,10 +56,10 @@ def copy_packets(
     codec = stream.codec_context.codec.canonical_name
     if codec not in COPYABLE_VIDEO_CODECS:
         raise NotCopyable(f"Video copied into MP4 must be one of {sorted(COPYABLE_VIDEO_CODECS)}, got {codec}.")
-    if has_decoding_times_only(stream):
+    if has_decoding_times_only(stream) and codec != "mpeg4":
         raise NotCopyable("Copied packets must have presentation times, and AVI has none of them.")
     read = _packets_from_keyframe if may_seek and span.start_pts > beginning(container, stream) else _packets_from_start
-    packets = _span_packets(read(container, stream, span), span, num_frames)
+    packets = _span_packets(read(container, stream, span), codec, span, num_frames)
     return _ending_with(span, _fill_missing_dts(_checked(packets, stream, takes_hdr=takes_hdr)))
 
 
@@ -89,7 +91,7 @@ def decodes_from_keyframes(stream: VideoStream) -> bool:
     return stream.pix_fmt != "pal8"
 
 
-def _span_packets(packets: Iterator[Packet], span: Span, num_frames: int) -> Iterator[Packet]:
+def _span_packets(packets: Iterator[Packet], codec: str, span: Span, num_frames: int) -> Iterator[Packet]:
     """The packets of the span's frames in file order.
 
     The leading frames of an open GOP are presented before their keyframe and stored after it:
@@ -111,6 +113,7 @@ def _span_packets(packets: Iterator[Packet], span: Span, num_frames: int) -> Ite
             if ended:
                 raise NotCopyable("The last frames of the span need the keyframe that follows it (open GOP).")
             _check_header(packet)
+            _check_single(packet, codec)
             count += 1
             yield packet
     if count != num_frames:
@@ -121,6 +124,12 @@ def _check_header(packet: Packet) -> None:
     """Check that the packet brings no other header for the decoder than the container's."""
     if packet.has_sidedata("new_extradata"):
         raise NotCopyable("Copied frames must have the header of the stream's first ones, got another one.")
+
+
+def _check_single(packet: Packet, codec: str) -> None:
+    """Check that an MPEG-4 packet holds one frame: in AVI, encoders put a B-frame into the packet before its own."""
+    if codec == "mpeg4" and bytes(packet).count(MPEG4_FRAME_START) > 1:
+        raise NotCopyable("Copied packets must hold a frame each, got two in one (MPEG-4 as a packed bitstream).")
 
 
 def _checked(packets: Iterator[Packet], stream: VideoStream, *, takes_hdr: bool) -> Iterator[Packet]:

@@ -5,9 +5,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from stages.media import DecodedFrame, Fields, FieldsMeter, NearestSampler
+from stages.media import DecodedFrame, Fields, FieldsMeter
 from stages.signals.frame_pictures import FramePictures
 from stages.signals.recorder import Recorder
+from stages.signals.sample_times import SampleTimes
 from stages.signals.samples import Samples
 from stages.tasks import Row
 
@@ -19,31 +20,34 @@ TOLD_SHARE_MIN = 0.2
 class FieldsRecorder(Recorder):
     """Measures the fields of two frames a second, and notes what the frames say of themselves.
 
+    Their times are uneven: in film brought to 30 frames a second (telecine) two of five frames are interlaced, which
+    even times would miss, or meet each time.
+
     Args:
         time_base: seconds per unit of PTS.
         meter: of the stream's fields.
     """
 
     name = "fields"
+    version = "2"
     clip_columns = ("interlaced_share", "field_order")
 
     def __init__(self, time_base: Fraction, meter: FieldsMeter) -> None:
         self._meter = meter
-        self._sampler = NearestSampler(SAMPLES_PER_S, time_base)
+        self._times = SampleTimes(SAMPLES_PER_S, time_base)
         self._before: DecodedFrame | None = None
         self._last: DecodedFrame | None = None
-        self._last_sampled = False
+        self._last_is_due = False
         self._frames, self._fields, self._flags = array("q"), array("b"), array("b")
 
     def push(self, pictures: FramePictures) -> None:
         """Add the next frame. A sampled one is measured once the next is there."""
         current = pictures.decoded
-        selection = self._sampler.push(current.pts)
-        if self._before is not None and self._last is not None and (self._last_sampled or selection.previous):
+        if self._before is not None and self._last is not None and self._last_is_due:
             self._frames.append(self._last.index)
             self._fields.append(self._meter(self._before, self._last, current))
             self._flags.append(self._last.frame.interlaced_frame)
-        self._before, self._last, self._last_sampled = self._last, current, selection.current
+        self._before, self._last, self._last_is_due = self._last, current, self._times.is_due(current.pts)
 
     def samples(self) -> Samples:
         """``fields`` ``[N]``, as `Fields`, and ``is_flagged_interlaced`` ``[N]``."""

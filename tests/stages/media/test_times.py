@@ -31,6 +31,8 @@ from tests.videos import write_video
 
 MAX_LAG_MS = 30
 B_FRAMES = {"g": "25", "bf": "2"}
+VOP_START = b"\0\0\1\xb6"
+"""Of a frame of MPEG-4."""
 
 
 def decode(path: Path) -> tuple[list[DecodedFrame], list[float]]:
@@ -186,6 +188,39 @@ def test_reordered_frames_of_avi_are_as_far_apart_as_all(tmp_path: Path) -> None
     assert steps_ms(times) == {40}
     assert cut(path, clip, 25, 50).method == "encode"
     assert numbers_and_times(clip)[0] == list(range(25, 50))
+
+
+def packed(source: Path, path: Path) -> Path:
+    """An AVI of MPEG-4 whose B-frames lie in the packets before their own, each of which then says that it is empty."""
+    with av.open(str(source)) as reader, av.open(str(path), "w") as writer:
+        stream = reader.streams.video[0]
+        track = writer.add_stream_from_template(stream, opaque=True)
+        given = [packet for packet in reader.demux(stream) if packet.size]
+        data = [bytes(packet) for packet in given]
+        is_b = [each[each.find(VOP_START) + 4] >> 6 == 2 for each in data]
+        for index, packet in enumerate(given):
+            joined_data = VOP_START + b"\x5f\0\0" if is_b[index] else data[index]
+            if index + 1 < len(data) and is_b[index + 1]:
+                joined_data += data[index + 1]
+            head = b"\0\0\1\xb2DivX503b1393p" if not index else b""
+            place = joined_data.find(VOP_START)
+            written = av.Packet(joined_data[:place] + head + joined_data[place:])
+            written.pts = written.dts = index
+            written.time_base, written.stream, written.is_keyframe = Fraction(1, RATE), track, packet.is_keyframe
+            writer.mux(written)
+    return path
+
+
+def test_packets_of_two_frames_keep_their_times_and_are_not_copied(tmp_path: Path) -> None:
+    options = {"bf": "1", "b_strategy": "0", "g": "25", "qmin": "1", "qmax": "2"}
+    source = toned_video(tmp_path / "a.avi", 75, codec="mpeg4", options=options, audio_codec=None)
+    path, clip = packed(source, tmp_path / "b.avi"), tmp_path / "clip.mp4"
+    frames, times = decode(path)
+    assert [number_of(frame.frame) for frame in frames] == list(range(75))
+    assert steps_ms(times) == {40}
+    keys = [frame.index for frame in frames if frame.is_keyframe]
+    assert cut(path, clip, keys[1], keys[2]).method == "encode"
+    assert numbers_and_times(clip)[0] == list(range(keys[1], keys[2]))
 
 
 def test_a_late_start_is_not_part_of_the_length(tmp_path: Path) -> None:
