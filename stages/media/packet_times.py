@@ -50,7 +50,8 @@ def default_step(stream: VideoStream) -> int:
 def has_decoding_times_only(stream: VideoStream) -> bool:
     """True where presentation times are FFmpeg's guess: of AVI, which has none.
 
-    It is wrong for H.264 and HEVC that are reordered, and for MPEG-4 with two frames in a packet. Decoders give a frame the decoding time of the packet that released it. These times rise by a frame's length.
+    It is wrong for H.264 and HEVC that are reordered, and for MPEG-4 with two frames in a packet. Decoders give a frame
+    the decoding time of the packet that released it; these times rise by a frame's length.
     """
     codec = stream.codec_context.codec.canonical_name
     return stream.container.format.name == "avi" and codec in REORDERING_CODECS

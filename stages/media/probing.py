@@ -23,6 +23,8 @@ from stages.tasks import Row, Size
 TAIL_READ_BYTES = (1 << 20, 1 << 24)
 """Bytes read from the end of the file to find the last packet, where no header gives the duration."""
 
+MIN_LATE_START_S = Fraction(1, 10)
+"""What begins earlier begins with the file: codecs' delays move all times by some milliseconds."""
 RATE_FRAMES = 50
 """Frames that are decoded to measure a rate that no header tells."""
 
@@ -155,8 +157,8 @@ def _start_s(container: InputContainer, stream: VideoStream, time_base: Fraction
     """What the container's duration counts from, if not from its start: Matroska counts from time 0."""
     earliest = Fraction(min(0, container.start_time or 0), av.time_base)
     start = (stream.start_time or 0) * time_base
-    is_counted = "matroska" in container.format.name and start * av.time_base < (container.duration or 0)
-    return start if is_counted and not earliest else earliest
+    is_late = MIN_LATE_START_S < start < Fraction(container.duration or 0, av.time_base)
+    return start if is_late and "matroska" in container.format.name else earliest
 
 
 def _last_packet_end(container: InputContainer, stream: VideoStream) -> int | None:
