@@ -47,7 +47,8 @@ class FieldsRecorder(Recorder):
             self._frames.append(self._last.index)
             self._fields.append(self._meter(self._before, self._last, current))
             self._flags.append(self._last.frame.interlaced_frame)
-        self._before, self._last, self._last_is_due = self._last, current, self._times.is_due(current.pts)
+        self._last_is_due = self._last is not None and self._times.is_due(current.pts)  # the first has none before it
+        self._before, self._last = self._last, current
 
     def samples(self) -> Samples:
         """``fields`` ``[N]``, as `Fields`, and ``is_flagged_interlaced`` ``[N]``."""
@@ -64,6 +65,9 @@ class FieldsRecorder(Recorder):
         that of frames which say so of themselves.
         """
         inside = samples.within(start, end)
+        if not len(inside["fields"]) and len(samples.frame):  # a clip of less than a second may have no sample
+            nearest = int(samples.frame[np.abs(samples.frame - (start + end) // 2).argmin()])
+            inside = samples.within(nearest, nearest + 1)
         fields = inside["fields"]
         if not len(fields):
             return dict.fromkeys(cls.clip_columns)

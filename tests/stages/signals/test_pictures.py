@@ -57,6 +57,13 @@ def test_fields_recorder_tells_interlaced_from_progressive(tmp_path: Path, is_fl
         assert FieldsRecorder.reduce(samples, 0, 100)["interlaced_share"] == share
 
 
+def test_clip_between_two_samples_is_as_the_nearest_frame_says() -> None:
+    values = {"fields": np.array([U, U], np.int8), "is_flagged_interlaced": np.array([True, False])}
+    samples = Samples(np.array([10, 20]), values)
+    shares = [FieldsRecorder.reduce(samples, start, start + 3)["interlaced_share"] for start in (11, 16)]
+    assert shares == [1.0, 0.0]
+
+
 def test_fields_recorder_measures_two_frames_a_second(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", noise_shot(1, 130, speed=2))
     sampled = record(FieldsRecorder(TIME_BASE, FieldsMeter()), path).frame
