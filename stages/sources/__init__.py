@@ -16,6 +16,7 @@ from stages.sources.registering import (
     register_time_windows,
     registered_partitions,
 )
+from stages.sources.same_size import RegisteredVideo, relevant_members, same_size_groups
 from stages.sources.settling import settle
 from stages.sources.source_listing import Source, list_source_pages, list_sources
 
@@ -23,6 +24,7 @@ __all__ = [
     "PartitionContents",
     "Register",
     "RegisterEntry",
+    "RegisteredVideo",
     "Source",
     "copy_register",
     "erase_source",
@@ -37,5 +39,7 @@ __all__ = [
     "register_sources",
     "register_time_windows",
     "registered_partitions",
+    "relevant_members",
+    "same_size_groups",
     "settle",
 ]

@@ -19,7 +19,8 @@ import pyarrow.compute as pc
 from stages.errors import ManifestError
 from stages.sources.members import members_path, read_members_file
 from stages.sources.register_log import entry_path, entry_rows, list_log, read_entries, read_entry_rows
-from stages.sources.snapshot import Snapshot, read_newest_snapshot, write_snapshot
+from stages.sources.size_index import SizeIndex
+from stages.sources.snapshot import Snapshot, read_newest_snapshot, without_sources, write_snapshot
 from stages.sources.source_listing import Source
 from stages.storage import MAX_CONCURRENT, Storage, digest, map_concurrently
 
@@ -39,10 +40,11 @@ class RegisterEntry:
         partition: partition that the entry registers or extends; None if it makes older versions the newest again, or
             a source is forgotten.
         registration: token that all entries of one call share.
-        affected_partitions: other partitions that hold another version of the entry's sources; for an entry that
-            relists versions, all partitions that hold a version of their sources; for one that forgets a source, those
-            that held it, where this register knew it: a new one cannot, since its members are erased. They need no
-            run, since forgetting removes the source's rows and files itself.
+        affected_partitions: other partitions that hold another version of the entry's sources, or a possible copy of
+            one, see `SizeIndex.possible_copies`; for an entry that relists versions, all partitions that hold a
+            version of their sources, or a possible copy; for one that forgets a source, those that held it, where this
+            register knew it: a new one cannot, since its members are erased. They need no run, since forgetting
+            removes the source's rows and files itself.
     """
 
     number: int
@@ -61,6 +63,7 @@ class Register:
         partition_by_video_id: the partition that holds a video, which is the first that registered it.
         newest_version: by uri, the video id of the version that was listed last.
         relistings: by video id, how often the version became the newest again.
+        sizes: the videos of each size.
     """
 
     def __init__(self, storage: Storage) -> None:
@@ -73,6 +76,7 @@ class Register:
         self.partition_by_video_id: dict[str, str] = {}
         self.newest_version: dict[str, str] = {}
         self.relistings: dict[str, int] = {}
+        self.sizes = SizeIndex()
         self._entries: list[RegisterEntry] = []
         self._versions_by_uri: dict[str, list[str]] = {}
         self._uri_by_video_id: dict[str, str] = {}
@@ -194,7 +198,7 @@ class Register:
             Register(self.storage).save_snapshot()
         elif base.number < self.last_number:
             recent = pa.concat_tables(self._rows_since_snapshot).filter(pc.field("number") > base.number)
-            rows = self._without_forgotten_rows(pa.concat_tables([base.rows, recent]))
+            rows = without_sources(pa.concat_tables([base.rows, recent]), self.is_forgotten)
             write_snapshot(self.storage, listing, Snapshot(self.last_number, rows))
         self._snapshot_number = self.last_number
         self._rows_since_snapshot = []
@@ -218,27 +222,30 @@ class Register:
         """Apply entries; the rows of an entry are consecutive."""
         changed = np.flatnonzero(np.diff(rows["number"].to_numpy(), prepend=-1))
         headers = rows.select(["number", "registration", "partition", "added"]).take(pa.array(changed)).to_pylist()
-        uris, video_ids, starts = rows["uri"].to_pylist(), rows["video_id"].to_pylist(), changed.tolist()
+        columns, starts = [rows[name].to_pylist() for name in ("uri", "video_id", "size_bytes")], changed.tolist()
         for header, start, end in zip(headers, starts, [*starts, len(rows)][1:], strict=True):
-            listed = zip(uris[start:end], video_ids[start:end], strict=True)
+            listed = zip(*(values[start:end] for values in columns), strict=True)
             # A process that did not know yet that a source was forgotten may have registered it.
-            sources = [(uri, name) for uri, name in listed if uri is None or not self.is_forgotten(uri)]
+            sources = [each for each in listed if each[0] is None or not self.is_forgotten(each[0])]
             self._apply(header, sources)
 
-    def _apply(self, header: Mapping[str, Any], sources: list[tuple[str | None, str | None]]) -> None:
-        """Apply one entry; the id of a video is null for a forgotten source, and where a partition has no source."""
+    def _apply(self, header: Mapping[str, Any], sources: list[tuple[str | None, str | None, int | None]]) -> None:
+        """Apply one entry with uri, id and size of its videos.
+
+        The id of a video is null for a forgotten source, and where a partition has no source.
+        """
         partition = header["partition"]
-        video_ids = [video_id for _, video_id in sources if video_id is not None]
+        video_ids = [video_id for _, video_id, _ in sources if video_id is not None]
         if partition is None:
             affected = self._relist_versions(video_ids)
-            affected |= self._drop_sources({name for name, video_id in sources if name and video_id is None})
+            affected |= self._drop_sources({name for name, video_id, _ in sources if name and video_id is None})
         else:
             files = self.member_files.setdefault(partition, [])
             path = members_path(partition, header["added"])
             if path in files:  # a partition in two entries has the position of the first
                 return
             files.append(path)
-            affected = self._add_members(partition, [uri for uri, name in sources if uri and name], video_ids)
+            affected = self._add_members(partition, [(uri, name, size) for uri, name, size in sources if uri and name])
         self._entries.append(
             RegisterEntry(header["number"], partition, header["registration"], tuple(sorted(affected)))
         )
@@ -253,10 +260,13 @@ class Register:
             uri = self._uri_by_video_id.get(video_id)
             if uri is not None:
                 self.newest_version[uri] = video_id
-            affected.update(
-                self.partition_by_video_id[name] for name in self._versions_by_uri.get(uri or "", (video_id,))
-            )
+            affected |= self._partitions_with(self._versions_by_uri.get(uri or "", (video_id,)))
         return affected
+
+    def _partitions_with(self, video_ids: Iterable[str]) -> set[str]:
+        """Partitions that hold one of these videos, or a possible copy of one."""
+        names = {each for name in video_ids for each in (name, *self.sizes.possible_copies(name))}
+        return {self.partition_by_video_id[name] for name in names}
 
     def _drop_sources(self, uri_digests: set[str]) -> set[str]:
         """Drop all versions of forgotten sources; return the partitions that held one."""
@@ -270,31 +280,24 @@ class Register:
         for video_id in versions:
             self.relistings.pop(video_id, None)
             self._uri_by_video_id.pop(video_id, None)
+            self.sizes.drop(video_id)
         return {self.partition_by_video_id.pop(video_id) for video_id in versions}
 
-    def _without_forgotten_rows(self, rows: pa.Table) -> pa.Table:
-        """Rows of entries, with neither uri nor video_id where the source was forgotten after it was registered."""
-        known = [uri is None or not self.is_forgotten(uri) for uri in rows["uri"].to_pylist()]
-        if all(known):
-            return rows
-        for name in ("uri", "video_id"):
-            values = [value if kept else None for value, kept in zip(rows[name].to_pylist(), known, strict=True)]
-            rows = rows.set_column(
-                rows.schema.get_field_index(name), rows.schema.field(name), pa.array(values, pa.string())
-            )
-        return rows
+    def _add_members(self, partition: str, members: list[tuple[str, str, int | None]]) -> set[str]:
+        """Add members to a partition.
 
-    def _add_members(self, partition: str, uris: list[str], video_ids: list[str]) -> set[str]:
-        """Add members to a partition; return the other partitions that hold an earlier version of one."""
+        Returns the other partitions that hold an earlier version of one, or a possible copy of that.
+        """
         affected: set[str] = set()
-        for uri, video_id in zip(uris, video_ids, strict=True):
+        for uri, video_id, size_bytes in members:
             earlier = self.newest_version.get(uri)
             self.newest_version[uri] = video_id
-            self.partition_by_video_id.setdefault(video_id, partition)
+            if self.partition_by_video_id.setdefault(video_id, partition) == partition:
+                self.sizes.add(video_id, size_bytes or 0)
             if earlier is not None and earlier != video_id:
                 versions = self._versions_by_uri.setdefault(uri, [earlier])
                 if video_id not in versions:
                     versions.append(video_id)
                 self._uri_by_video_id.update(dict.fromkeys(versions, uri))
-                affected.update(self.partition_by_video_id[name] for name in versions)
+                affected |= self._partitions_with(versions)
         return affected - {partition}

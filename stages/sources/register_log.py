@@ -32,10 +32,11 @@ ENTRY_ROWS_SCHEMA = pa.schema(
         pa.field("added", pa.string()),
         pa.field("uri", pa.string()),
         pa.field("video_id", pa.string()),
+        pa.field("size_bytes", pa.int64()),
     ]
 )
-"""Entries as rows, one for each source; partition and uri are null for a relisted version, uri and video_id where a
-partition has no source. A forgotten source has the digest of its uri as uri, and neither partition nor video_id."""
+"""Entries as rows, one for each source; partition, uri and size_bytes are null for a relisted version, the last three
+where a partition has no source. A forgotten source has the digest of its uri as uri, and no other column of these."""
 
 _SNAPSHOT_PATH = re.compile(rf"{LOG_FOLDER}/upto-([1-9][0-9]*)\.([0-9a-f]+)\.parquet")
 
@@ -115,7 +116,8 @@ def entry_rows(number: int, entry: Mapping[str, Any], members: pa.Table | None =
     """The rows of an entry: a row for each member that it registers, for each version that it relists or forgets."""
     video_ids: list[str | None] = members["video_id"].to_pylist() if members is not None else entry.get("relisted", [])
     uris: list[str | None] = members["uri"].to_pylist() if members is not None else [None] * len(video_ids)
-    video_ids, uris = video_ids or [None], uris or [entry.get("forgotten")]
+    sizes: list[int | None] = members["size_bytes"].to_pylist() if members is not None else [None] * len(video_ids)
+    video_ids, uris, sizes = video_ids or [None], uris or [entry.get("forgotten")], sizes or [None]
     values = {
         "number": [number] * len(video_ids),
         "registration": [entry.get("registration", str(number))] * len(video_ids),
@@ -123,5 +125,6 @@ def entry_rows(number: int, entry: Mapping[str, Any], members: pa.Table | None =
         "added": [entry.get("added")] * len(video_ids),
         "uri": uris,
         "video_id": video_ids,
+        "size_bytes": sizes,
     }
     return pa.Table.from_pydict(values, schema=ENTRY_ROWS_SCHEMA)

@@ -10,6 +10,7 @@ import hashlib
 import io
 import itertools
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -65,6 +66,18 @@ def _read_snapshot(storage: Storage, path: str, log_digest: str, columns: list[s
         logger.info("%s is of another log, or of another version, and is passed over.", storage.location(path))
         return None
     return rows.replace_schema_metadata()
+
+
+def without_sources(rows: pa.Table, is_forgotten: Callable[[str], bool]) -> pa.Table:
+    """Rows of entries, with nothing but the partition where the source was forgotten after it was registered."""
+    known = [uri is None or not is_forgotten(uri) for uri in rows["uri"].to_pylist()]
+    if all(known):
+        return rows
+    for name in ("uri", "video_id", "size_bytes"):
+        field = rows.schema.field(name)
+        values = [value if kept else None for value, kept in zip(rows[name].to_pylist(), known, strict=True)]
+        rows = rows.set_column(rows.schema.get_field_index(name), field, pa.array(values, field.type))
+    return rows
 
 
 def write_snapshot(storage: Storage, listing: LogListing, snapshot: Snapshot) -> None:

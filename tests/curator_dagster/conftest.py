@@ -44,11 +44,11 @@ def write_sources(folder: Path, names: tuple[str, ...] = SOURCE_NAMES) -> Path:
 
 
 def put(folder: Path, *names: str, content: str = "", age_s: float = 3600.0) -> None:
-    """Files of this age below a folder."""
+    """Files of this age below a folder, each of a size of its own."""
     for name in names:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes((content or name).encode())
+        path.write_bytes((content or name).encode() + b" " * sum(name.encode()))
         then = time.time() - age_s
         os.utime(path, (then, then))
 

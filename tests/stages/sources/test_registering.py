@@ -25,8 +25,9 @@ PARAMS = ReadParams(partition_size=8)
 BY_TWO = ReadParams(partition_size=2)
 
 
-def source(uri: str, etag: str = "1") -> Source:
-    return Source(uri, etag, 1)
+def source(uri: str, etag: str = "1", size_bytes: int | None = None) -> Source:
+    """A source whose size is its own, unless another is given."""
+    return Source(uri, etag, int.from_bytes(uri.encode()[:7]) if size_bytes is None else size_bytes)
 
 
 @pytest.fixture(params=["local", "memory"])
