@@ -2,7 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from stages.manifest import CommittedFile, ManifestRef
 from stages.params import Params
-from stages.pipeline import Pipeline, StageStats
+from stages.pipeline import ItemResult, Pipeline, StageStats
 from stages.schemas import ASSETS
 from stages.storage import Storage, digest
 from stages.tasks import Failed, Rejected, Row, Task, VideoLength
@@ -67,6 +67,25 @@ class PhaseReport:
     root_version: int | None = None
 
 
+@dataclass(frozen=True)
+class Preparation:
+    """Work on workers whose results a phase needs before it can tell its items.
+
+    Attributes:
+        activity: what it is, for the progress.
+        pipeline: makes its stages, whose names are no names of the phase's own stages.
+        tasks: to be worked on; their ids begin with a partition and "/".
+        add_result: takes each result.
+        finish: called after the last result, and where the run is interrupted.
+    """
+
+    activity: str
+    pipeline: Callable[[], Pipeline]
+    tasks: Sequence[Task]
+    add_result: Callable[[ItemResult], None]
+    finish: Callable[[], None]
+
+
 class Phase(ABC, Generic[P]):
     """A function from input tables to an output table, item by item.
 
@@ -89,6 +108,13 @@ class Phase(ABC, Generic[P]):
     def __init__(self, params: P, root: str) -> None:
         self.params = params
         self.root = root
+
+    def preparations(self, outputs: Sequence[ManifestRef]) -> Iterator[Preparation]:
+        """What is to be done before `items` is called for these tables, one after another; nothing by default.
+
+        A dry run does none of it. What is known by then must be enough for `items`.
+        """
+        return iter(())
 
     @abstractmethod
     def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
@@ -166,13 +192,17 @@ class Phase(ABC, Generic[P]):
         """Hash of the code version, the work parameters, the identity and the item's key columns."""
         return digest(self._row_key_base, canonical([item.get(name) for name in self.key_columns]))
 
+    def work_params(self) -> dict[str, Any]:
+        """The parameters that enter every `row_key`."""
+        return self.params.affecting("work")
+
     def decision_key(self) -> str:
         """Hash of the code version and the decision parameters."""
         return digest(self.params.phase, self.params.code_version, canonical(self.params.affecting("decision")))
 
     @cached_property
     def _row_key_base(self) -> str:
-        work = canonical(self.params.affecting("work"))
+        work = canonical(self.work_params())
         return digest(self.params.phase, self.params.code_version, work, canonical(self.identity()))
 
     def outcome_row(self, item: Row, outcome: Rejected | Failed) -> Row:

@@ -6,17 +6,17 @@ import uuid
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 from stages import executors, retry
 from stages.errors import PhaseError
 from stages.manifest import ManifestRef
 from stages.params import ExecutorParams, Params
-from stages.phase import Phase, PhaseReport
-from stages.pipeline import Executor, ItemResult, RunStats
+from stages.phase import PhaseReport
+from stages.pipeline import Executor, ItemResult, Pipeline, RunStats
 from stages.run.inputs import Inputs, InputTables
 from stages.run.phase_run import PhaseRun
 from stages.run.phases import build_phase, check_reachable
+from stages.run.preparing import prepare
 from stages.run.progress import Progress
 from stages.run.rounds import run_rounds
 from stages.tasks import Task
@@ -69,8 +69,9 @@ class Session:
             if self.on_progress is not None:
                 self.on_progress(run.progress())
 
+        run.stats.stages.update(prepare(phase, outputs, self._results, self.on_progress))
         run.stats.on_running = partial(on_result, None)
-        results = self._results(phase, run.tasks(outputs), run.stats)
+        results = self._results(phase.pipeline, run.tasks(outputs), run.stats)
         try:
             for result in results:
                 on_result(result)
@@ -93,15 +94,15 @@ class Session:
         return run.reports
 
     def _results(
-        self, phase: Phase[Any], tasks: Iterator[Task], stats: RunStats
+        self, pipeline: Callable[[], Pipeline], tasks: Iterator[Task], stats: RunStats
     ) -> Generator[ItemResult | None, None, None]:
         """Yield the results of the tasks; starts an executor only where there is a task."""
         first = next(tasks, None)
         if first is None:
             return
-        pipeline = phase.pipeline().build()
-        logger.info("%s", pipeline.describe())
-        yield from run_rounds(self._get_executor(), pipeline, itertools.chain([first], tasks), stats)
+        built = pipeline().build()
+        logger.info("%s", built.describe())
+        yield from run_rounds(self._get_executor(), built, itertools.chain([first], tasks), stats)
 
     def _get_executor(self) -> Executor:
         if self._executor is None:

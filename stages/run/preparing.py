@@ -1,0 +1,75 @@
+"""What a phase needs done before its items are known, see `stages.phase.Preparation`."""
+
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Any
+
+from stages.manifest import ManifestRef
+from stages.phase import Phase, Preparation
+from stages.pipeline import ItemResult, Pipeline, RunStats, StageStats
+from stages.run.progress import Progress
+from stages.tasks import Task
+
+RunPipeline = Callable[[Callable[[], Pipeline], Iterator[Task], RunStats], Generator[ItemResult | None, None, None]]
+
+
+def prepare(
+    phase: Phase[Any],
+    outputs: Sequence[ManifestRef],
+    run_pipeline: RunPipeline,
+    on_progress: Callable[[Progress], None] | None,
+) -> dict[str, StageStats]:
+    """Do all preparations of a phase for some tables; returns the figures of their stages by name.
+
+    Args:
+        phase: the phase.
+        outputs: the tables.
+        run_pipeline: runs a pipeline on workers.
+        on_progress: called at least once a second.
+    """
+    started, stages = time.monotonic(), dict[str, StageStats]()
+    for preparation in phase.preparations(outputs):
+        step = _Step(preparation, phase.params.phase, started, on_progress)
+        results = run_pipeline(preparation.pipeline, iter(preparation.tasks), step.stats)
+        try:
+            for result in results:
+                step.add(result)
+        finally:
+            results.close()  # stops an executor that was interrupted
+            preparation.finish()
+        stages.update(step.stats.stages)
+    return stages
+
+
+class _Step:
+    """One preparation at work."""
+
+    def __init__(
+        self, preparation: Preparation, phase: str, started: float, on_progress: Callable[[Progress], None] | None
+    ) -> None:
+        self.stats = RunStats(on_running=self._tell)
+        self._preparation = preparation
+        self._phase = phase
+        self._started = started
+        self._on_progress = on_progress
+        self._num_done = 0
+
+    def add(self, result: ItemResult | None) -> None:
+        if result is not None:
+            self._num_done += 1
+            self._preparation.add_result(result)
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._on_progress is not None:
+            total = len(self._preparation.tasks)
+            progress = Progress(
+                phase=self._phase,
+                done=self._num_done,
+                failed=0,
+                total=total,
+                seconds=time.monotonic() - self._started,
+                share=self._num_done / total,
+                activity=self.stats.activity or self._preparation.activity,
+            )
+            self._on_progress(progress)
