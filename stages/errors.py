@@ -44,6 +44,7 @@ class Reason(StrEnum):
     SERVICE = "service"
     # rejected: excluded by a rule
     SUPERSEDED = "superseded"
+    EXACT_COPY = "exact_copy"
     TOO_SHORT = "too_short"
     TOO_SMALL = "too_small"
     NO_CLIPS = "no_clips"

@@ -257,6 +257,9 @@ ASSETS: dict[str, AssetSchema] = {
                 _column("display_aspect", _TEXT, 'Pixel aspect ratio, as "4/3".'),
                 _column("num_video_streams", _INT, "Video streams of the container, with covers and previews."),
                 _MIRRORED,
+                _column(
+                    "copy_of", _TEXT, "video_id of the earlier source that this one equals in every byte; else null."
+                ),
             ],
             "partition",
             "uri",

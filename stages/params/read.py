@@ -21,6 +21,12 @@ class ReadParams(Params):
         "Globs that a source's name or path below the folder must match, without regard to case.",
     )
     exclude: list[str] = parameter([], "none", "Globs of sources to leave out, by name or path below the folder.")
+    exact_copies: bool = parameter(
+        True,
+        "work",
+        "Reject a source that equals one registered earlier in every byte. Only sources of equal size are read for it; "
+        "without it a copy is decoded, captioned and told from the first one clip by clip.",
+    )
     limit: int = parameter(0, "none", "List at most so many sources; 0 for all.", ge=0)
     partition_by: Literal["count", "bytes", "prefix"] = parameter(
         "count",

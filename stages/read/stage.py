@@ -31,7 +31,7 @@ class ProbeStage(ProcessingStage[VideoTask, VideoTask]):
         self._probe = media.probe
 
     def process(self, task: VideoTask) -> VideoTask | Rejected:
-        """The task with the probed columns, or `Rejected` as superseded.
+        """The task with the probed columns, or `Rejected` as superseded or as a copy.
 
         Raises:
             SourceError: the source is gone, is empty, holds no video, or its store does not answer.
@@ -41,6 +41,12 @@ class ProbeStage(ProcessingStage[VideoTask, VideoTask]):
             return Rejected(
                 Reason.SUPERSEDED,
                 f"The source was listed again with other content: {task.data.uri}. Use its newer row.",
+            )
+        if listed["copy_of"]:
+            return Rejected(
+                Reason.EXACT_COPY,
+                f"The source must differ from those registered earlier, and equals {listed['copied_uri']} in every "
+                "byte. Remove it, or keep both with read.exact_copies=false.",
             )
         found = stat_source(task.data.uri)
         if found.etag != listed["etag"]:

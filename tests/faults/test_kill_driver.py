@@ -30,6 +30,7 @@ SETTINGS = {
     "split.method": "fixed_stride",
     "split.clip_length_s": 1.5,
     "split.min_length_s": 1,
+    "read.exact_copies": False,
     "filter.score_only": ["all"],  # filters reject noise, of which the videos are made
 }
 

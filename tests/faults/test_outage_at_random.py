@@ -47,6 +47,7 @@ def running_curator(
 ) -> AbstractContextManager[subprocess.Popen[str]]:
     """`curator run` on a Ray of its own, from the bucket into the bucket."""
     settings: dict[str, object] = {"split.min_length_s": 1, "executor.num_workers": 2, "executor.max_tries": tries}
+    settings["read.exact_copies"] = False
     settings["filter.score_only"] = ["all"]  # filters reject noise, of which the videos are made
     return running_process(arguments(f"{bucket}/in", f"{bucket}/{root}", settings))
 

@@ -68,9 +68,8 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def running_curator(sources: Path, root: Path, name: str) -> AbstractContextManager[subprocess.Popen[str]]:
     """A run without Ray."""
-    return running_process(
-        arguments(sources, root, {"executor.mode": "local", "split.min_length_s": 1, **ONE_FILTER, **SETTINGS[name]})
-    )
+    settings = {"executor.mode": "local", "split.min_length_s": 1, "read.exact_copies": False}
+    return running_process(arguments(sources, root, {**settings, **ONE_FILTER, **SETTINGS[name]}))
 
 
 def finish(sources: Path, root: Path, name: str) -> None:

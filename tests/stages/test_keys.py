@@ -68,7 +68,7 @@ SPAN = {
     "sound_damaged_share": None,
 }
 ROWS: dict[str, dict[str, Any]] = {
-    "read": {"uri": "/videos/a b.mp4", "etag": "12-34", "superseded": False, "relistings": 0},
+    "read": {"uri": "/videos/a b.mp4", "etag": "12-34", "superseded": False, "relistings": 0, "copy_of": None},
     "split": SPAN,
     "filter": SPAN,
     "embed": SPAN,

@@ -57,7 +57,7 @@ def test_read_fills_every_column_that_a_file_tells(tmp_path: Path) -> None:
     read(tmp_path / "root", register(folder, tmp_path / "root"))
     row = rows(tmp_path / "root")["a.mp4"]
     null = {name for name, value in row.items() if value is None}
-    assert null == {"reason", "error", "audio_codec"}
+    assert null == {"reason", "error", "audio_codec", "copy_of"}
     assert row["size_bytes"] == (folder / "a.mp4").stat().st_size
 
 
