@@ -71,12 +71,21 @@ class CompletePartitions:
         return partition in unique.lineage.get("inputs", {}).get("embeddings", {})
 
     def _has_registered_sources(self, partition: str, videos: Commit) -> bool:
-        """True where the table has exactly the partition's videos, and has those rejected that later ones replace."""
+        """True where the table has exactly the partition's videos, with those rejected that later ones replace.
+
+        None of its rows may call its video a copy of one that is replaced or forgotten.
+        """
         members = set(self._register.read_held_members(partition)["video_id"].to_pylist())
-        columns = ["video_id", "status", "reason"]
+        columns = ["video_id", "status", "reason", "copy_of"]
         rows = read_commit(self._register.storage, self._ref("videos", partition), videos, columns).to_pylist()
         superseded = {row["video_id"] for row in rows if (row["status"], row["reason"]) == ("rejected", "superseded")}
-        return {row["video_id"] for row in rows} == members and superseded == self._superseded.get(partition, set())
+        if {row["video_id"] for row in rows} != members or superseded != self._superseded.get(partition, set()):
+            return False
+        return all(map(self._is_current, {row["copy_of"] for row in rows if row["copy_of"]}))
+
+    def _is_current(self, video_id: str) -> bool:
+        holder = self._register.partition_by_video_id.get(video_id)
+        return holder is not None and video_id not in self._superseded.get(holder, set())
 
     def _last_commit(self, asset: str, partition: str) -> Commit | None:
         return last_commit(self._register.storage, self._ref(asset, partition))

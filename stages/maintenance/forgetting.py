@@ -17,6 +17,7 @@ from stages.errors import ParamsError
 from stages.manifest import (
     ALL,
     ManifestRef,
+    SourceNames,
     find_source_rows,
     last_commit,
     load_commit,
@@ -25,6 +26,7 @@ from stages.manifest import (
     replace_in_commits,
     write_without_source,
 )
+from stages.read import erase_fingerprints
 from stages.schemas import ASSETS
 from stages.signals import SIGNALS_FOLDER
 from stages.sources import Register, erase_source, members_files_of
@@ -43,7 +45,7 @@ class ForgottenSource:
     Attributes:
         uri: of the source.
         num_versions: contents that were registered of it.
-        rows: number of its rows by asset, in all row files together.
+        rows: number of its rows by asset, in all row files together, those of its copies included.
         files: what was removed, by kind ("clip files", "frame stores", "signals", "score sketches", "index of dedup",
             "unfinished files").
     """
@@ -94,18 +96,20 @@ def forget_source(storage: Storage, uri: str) -> ForgottenSource:
     with exclusive(storage, LEASE_FOLDER) as lease:
         Register(storage).forget(uri)
         members = members_files_of(storage, uri)
-        found = [rows for ref in _tables(storage) if (rows := find_source_rows(storage, ref, uri)).files]
-        replacements = {rows.ref: write_without_source(storage, rows, uri) for rows in found}
+        registered = frozenset(
+            row["video_id"] for table in members.values() for row in table.to_pylist() if row["uri"] == uri
+        )
+        source = SourceNames(uri, registered)
+        found = [rows for ref in _tables(storage) if (rows := find_source_rows(storage, ref, source)).files]
+        replacements = {rows.ref: write_without_source(storage, rows, source) for rows in found}
         for ref, replaced in replacements.items():
             lease.check()
-            replace_in_commits(storage, ref, replaced, uri)
+            replace_in_commits(storage, ref, replaced, source)
         partitions = sorted({rows.ref.partition for rows in found} - {ALL})
         for partition in partitions:
             lease.check()
             _write_index_again(storage, partition)
-        video_ids = {
-            row["video_id"] for table in members.values() for row in table.to_pylist() if row["uri"] == uri
-        }.union(*(rows.video_ids for rows in found))
+        video_ids = registered.union(*(rows.video_ids for rows in found))
         files = {
             "clip files": _clip_files(storage, partitions, set().union(*(rows.clip_ids for rows in found))),
             "frame stores": _files_of_videos(storage, "frames", video_ids),
@@ -116,9 +120,10 @@ def forget_source(storage: Storage, uri: str) -> ForgottenSource:
         }
         _delete(storage, lease, [info.path for info in itertools.chain.from_iterable(files.values())])
         for rows in found:
-            replace_in_commits(storage, rows.ref, replacements[rows.ref], uri)
+            replace_in_commits(storage, rows.ref, replacements[rows.ref], source)
             _delete(storage, lease, [entry.path for entry in rows.files])
         lease.check()
+        erase_fingerprints(storage, video_ids)
         erase_source(storage, uri, members)
     rows_by_asset = {asset: sum(each.num_rows for each in found if each.ref.asset == asset) for asset in ASSETS}
     return ForgottenSource(uri, len(video_ids), rows_by_asset, files)
@@ -153,7 +158,7 @@ def _clip_files(storage: Storage, partitions: Iterable[str], clip_ids: set[str])
     ]
 
 
-def _files_of_videos(storage: Storage, folder: str, video_ids: set[str]) -> list[FileInfo]:
+def _files_of_videos(storage: Storage, folder: str, video_ids: Collection[str]) -> list[FileInfo]:
     """The files of a folder whose name begins with one of these ids."""
     found = [info for info in storage.list(folder) if info.path.endswith(".parquet")]
     return [info for info in found if info.path.rpartition("/")[2].partition(".")[0] in video_ids]

@@ -37,7 +37,13 @@ from stages.manifest.row_files import (
     read_items,
     read_row_file,
 )
-from stages.manifest.row_removal import SourceRows, find_source_rows, replace_in_commits, write_without_source
+from stages.manifest.row_removal import (
+    SourceNames,
+    SourceRows,
+    find_source_rows,
+    replace_in_commits,
+    write_without_source,
+)
 from stages.manifest.row_writer import RowWriter
 from stages.manifest.stored_items import StoredItems
 
@@ -51,6 +57,7 @@ __all__ = [
     "ManifestRef",
     "RootVersion",
     "RowWriter",
+    "SourceNames",
     "SourceRows",
     "StoredItems",
     "commit_table",

@@ -1,5 +1,7 @@
 """Taking the rows of one source out of a table: out of its row files, and out of every version.
 
+Rows of other sources that were rejected as copies of it name it, and go too: the next run decides about these anew.
+
 Row files and commits are otherwise never changed. Here a row file is written again without the rows, the commits that
 name it are replaced, each in one step, and only then may the old file go. Killed anywhere, doing it again ends it.
 """
@@ -20,13 +22,43 @@ from stages.storage import Storage, file_numbers, map_concurrently
 
 
 @dataclass(frozen=True)
+class SourceNames:
+    """What rows call a source.
+
+    Attributes:
+        uri: of the source.
+        video_ids: of its versions.
+    """
+
+    uri: str
+    video_ids: frozenset[str] = frozenset()
+
+    def rows_in(self, table: pa.Table) -> pa.Table:
+        """The rows of the source and of its copies, of a table with at least those of `COLUMNS` that its asset has."""
+        return table.filter(pa.array(self._are_named(table), pa.bool_()))
+
+    def other_rows_in(self, table: pa.Table) -> pa.Table:
+        """All other rows."""
+        return table.filter(pa.array([not each for each in self._are_named(table)], pa.bool_()))
+
+    def _are_named(self, table: pa.Table) -> list[bool]:
+        copied = table["copy_of"].to_pylist() if "copy_of" in table.column_names else [None] * len(table)
+        named = zip(table["uri"].to_pylist(), copied, strict=True)
+        return [uri == self.uri or name in self.video_ids for uri, name in named]
+
+
+COLUMNS = ("uri", "copy_of")
+"""Columns that name a source."""
+
+
+@dataclass(frozen=True)
 class SourceRows:
     """What row files of a table hold of one source.
 
     Attributes:
         ref: the table.
         files: the row files, of any version or none, that hold rows of it.
-        num_rows: its rows in them.
+        num_rows: its rows in them, and those of its copies.
         video_ids: of its versions.
         clip_ids: of its clips.
     """
@@ -38,7 +70,7 @@ class SourceRows:
     clip_ids: set[str]
 
 
-def find_source_rows(storage: Storage, ref: ManifestRef, uri: str) -> SourceRows:
+def find_source_rows(storage: Storage, ref: ManifestRef, source: SourceNames) -> SourceRows:
     """Look for a source in all row files of a table.
 
     Raises:
@@ -46,34 +78,35 @@ def find_source_rows(storage: Storage, ref: ManifestRef, uri: str) -> SourceRows
     """
     infos = [info for info in storage.list(ref.folder) if info.path.endswith(".parquet")]
     files = map_concurrently(lambda info: describe_row_file(storage, info), infos)
-    names = [name for name in ("row_key", "uri", "video_id", "clip_id") if name in ASSETS[ref.asset].schema.names]
-    tables = map_concurrently(lambda entry: _rows_of(read_row_file(storage, ref.asset, entry, names), uri), files)
+    names = [name for name in (*COLUMNS, "row_key", "video_id", "clip_id") if name in ASSETS[ref.asset].schema.names]
+    tables = map_concurrently(lambda entry: source.rows_in(read_row_file(storage, ref.asset, entry, names)), files)
     found = [(entry, table) for entry, table in zip(files, tables, strict=True) if len(table)]
+    own = [table.filter(pc.field("uri") == source.uri) for _, table in found]
     return SourceRows(
         ref,
         [entry for entry, _ in found],
         sum(len(table) for _, table in found),
-        {name for _, table in found for name in table["video_id"].to_pylist()},
-        {name for _, table in found if "clip_id" in names for name in table["clip_id"].to_pylist() if name},
+        {name for table in own for name in table["video_id"].to_pylist()},
+        {name for table in own if "clip_id" in names for name in table["clip_id"].to_pylist() if name},
     )
 
 
-def write_without_source(storage: Storage, rows: SourceRows, uri: str) -> dict[str, list[CommittedFile]]:
+def write_without_source(storage: Storage, rows: SourceRows, source: SourceNames) -> dict[str, list[CommittedFile]]:
     """Write the row files that hold a source again without it; the old ones stay.
 
     Returns:
         What stands in the place of each file, by its path: nothing for one that held no others.
     """
-    return {entry.path: _write_without(storage, rows.ref, entry, uri) for entry in rows.files}
+    return {entry.path: _write_without(storage, rows.ref, entry, source) for entry in rows.files}
 
 
 def replace_in_commits(
-    storage: Storage, ref: ManifestRef, replacements: Mapping[str, Sequence[CommittedFile]], uri: str
+    storage: Storage, ref: ManifestRef, replacements: Mapping[str, Sequence[CommittedFile]], source: SourceNames
 ) -> None:
     """Let no commit of a table name a replaced file, not even one that a run made meanwhile from what it had read."""
     while changed := [commit for commit in _commits(storage, ref) if _names(commit, replacements)]:
         for commit in changed:
-            _replace_commit(storage, ref, commit, replacements, uri)
+            _replace_commit(storage, ref, commit, replacements, source)
 
 
 def _commits(storage: Storage, ref: ManifestRef) -> list[Commit]:
@@ -85,15 +118,12 @@ def _names(commit: Commit, paths: Container[str]) -> bool:
     return any(entry.path in paths for entry in commit.files)
 
 
-def _rows_of(table: pa.Table, uri: str) -> pa.Table:
-    return table.filter(pc.field("uri") == uri)
-
-
-def _write_without(storage: Storage, ref: ManifestRef, entry: CommittedFile, uri: str) -> list[CommittedFile]:
+def _write_without(
+    storage: Storage, ref: ManifestRef, entry: CommittedFile, source: SourceNames
+) -> list[CommittedFile]:
     """Row files with the other rows of this one; none where it holds no others."""
     lineage = read_footer(storage, entry.path)["lineage"]
-    table = read_row_file(storage, ref.asset, entry)
-    others = table.filter(pa.array([name != uri for name in table["uri"].to_pylist()], pa.bool_()))
+    others = source.other_rows_in(read_row_file(storage, ref.asset, entry))
     writer = RowWriter(storage, ref, decision_key=entry.decision_key, lineage=lineage)
     for row_key in entry.items:
         rows = others.filter(pc.field("row_key") == row_key)
@@ -108,12 +138,12 @@ def _replace_commit(
     ref: ManifestRef,
     commit: Commit,
     replacements: Mapping[str, Sequence[CommittedFile]],
-    uri: str,
+    source: SourceNames,
 ) -> None:
     """Replace a commit in one step. Only replaced files are read: of an old commit, others may be gone."""
-    columns = ["row_key", "uri", "status", "reason"]
+    columns = [name for name in (*COLUMNS, "row_key", "status", "reason") if name in ASSETS[ref.asset].schema.names]
     replaced = [entry for entry in commit.files if entry.path in replacements]
-    gone = [_rows_of(read_row_file(storage, ref.asset, entry, columns), uri) for entry in replaced]
+    gone = [source.rows_in(read_row_file(storage, ref.asset, entry, columns)) for entry in replaced]
     gone_counts, gone_reasons = count_rows(pa.concat_tables(gone))
     files = [part for entry in commit.files for part in _parts(entry, replacements.get(entry.path))]
     changed = replace(

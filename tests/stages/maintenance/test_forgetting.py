@@ -11,6 +11,7 @@ from stages.errors import ParamsError
 from stages.maintenance import forget_source, resolve_source
 from stages.manifest import (
     ManifestRef,
+    SourceNames,
     commit_table,
     find_source_rows,
     last_commit,
@@ -32,6 +33,7 @@ from tests.made_tables import commit_items
 
 GONE, OTHER, COPY = (Source(f"/videos/{name}.mp4", "1", 1) for name in ("gone", "other", "copy"))
 SOURCES = [GONE, OTHER, COPY]
+NAMES = SourceNames(GONE.uri, frozenset({GONE.video_id}))
 PARAMS = ReadParams(partition_size=2)
 
 
@@ -151,10 +153,10 @@ def test_forgetting_that_was_killed_is_ended_by_the_next(storage: Storage, steps
         for info in storage.list("manifests")
         if "/_commits/" in info.path
     ]
-    rows = [found for ref in set(refs) if (found := find_source_rows(storage, ref, GONE.uri)).files]
+    rows = [found for ref in set(refs) if (found := find_source_rows(storage, ref, NAMES)).files]
     Register(storage).forget(GONE.uri)
     for found in rows[: (0, 1, len(rows))[steps - 1]]:
-        replace_in_commits(storage, found.ref, write_without_source(storage, found, GONE.uri), GONE.uri)
+        replace_in_commits(storage, found.ref, write_without_source(storage, found, NAMES), NAMES)
     for version in ("first", 2):
         for each in everything(storage, version)["dataset"]:
             assert read_dataset_file(storage, each["path"], each["partition"]) == each["uri"].encode()
@@ -230,11 +232,11 @@ def test_commit_that_a_run_made_meanwhile_names_no_removed_file(storage: Storage
     partition = Register(storage).partition_by_video_id[GONE.video_id]
     ref = ManifestRef(storage.root, "videos", partition)
     files = load_commit(storage, ref, 1).files
-    found = find_source_rows(storage, ref, GONE.uri)
-    replaced = write_without_source(storage, found, GONE.uri)
-    replace_in_commits(storage, ref, replaced, GONE.uri)
+    found = find_source_rows(storage, ref, NAMES)
+    replaced = write_without_source(storage, found, NAMES)
+    replace_in_commits(storage, ref, replaced, NAMES)
     made = commit_table(storage, ref, files, {"made": "from what was read before"})
-    replace_in_commits(storage, ref, replaced, GONE.uri)
+    replace_in_commits(storage, ref, replaced, NAMES)
     old = {entry.path for entry in found.files}
     assert not old & {entry.path for entry in load_commit(storage, ref, made.number).files}
 
