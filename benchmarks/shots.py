@@ -1,52 +1,58 @@
-"""Write the shot changes found in a folder of videos as JSON, {"file name": [first frame of a new shot, ...]}.
+"""Write the transitions found in a folder of videos as JSON, {"file name": [[first frame, last frame], ...]}.
 
     python benchmarks/shots.py FOLDER PREDICTED.json [--threads 1] [--set threshold=0.4 ...]
 
-The file is what a scorer of shot changes reads. Prints frames a second, decoding included.
+Of a cut both are the first frame of the new shot. What a scorer of shot changes reads; fades at the ends of a video,
+which change no shot, are left out. Prints frames a second, decoding included.
 """
 
 import argparse
+import itertools
 import json
 import time
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from stages.errors import CorruptStream, SourceError
-from stages.media import UprightScaler, decode_frames, open_video, video_stream
+from stages.media import USUAL_PEAK_NITS, UprightScaler, decode_frames, frame_rate, open_video, video_stream
 from stages.params import SplitParams, validate
 from stages.split import Timeline
-from stages.split.shots import PICTURE_SIZE, ShotSplitter
+from stages.split.shots import ShotSplitter
+from stages.split.transitions import Transition
 from stages.stage import NodeInfo, WorkerMetadata
 
 BATCH = 50
 
 
-def shot_changes(path: Path, splitter: ShotSplitter) -> tuple[list[int], int]:
-    """First frames of new shots, and how many frames there were."""
-    splitter.begin()
-    scaler = UprightScaler(PICTURE_SIZE)
-    pts, pictures = [], []
+def measured_timeline(path: Path, splitter: ShotSplitter) -> Timeline:
+    """Push a video through a splitter; the times of its frames. A video that breaks ends where it does."""
+    scaler = UprightScaler(splitter.picture_size, peak_nits=USUAL_PEAK_NITS)
+    pts: list[int] = []
     with open_video(str(path)) as container:
-        time_base = video_stream(container).time_base or Fraction(1)
+        stream = video_stream(container)
+        time_base = stream.time_base or Fraction(1)
+        splitter.begin_video(frame_rate(stream))
+        frames = decode_frames(container)
         try:
-            for decoded in decode_frames(container):
-                pts.append(decoded.pts)
-                pictures.append(scaler(decoded.frame))
-                if len(pictures) == BATCH:
-                    splitter.push(np.stack(pictures))
-                    pictures = []
+            while batch := list(itertools.islice(frames, BATCH)):
+                pts += [decoded.pts for decoded in batch]
+                splitter.push(np.stack([scaler(decoded.frame) for decoded in batch]))
         except CorruptStream as error:
             print(f"{path.name}: {error}")
-    if pictures:
-        splitter.push(np.stack(pictures))
-    shots = splitter.shots(Timeline(pts, pts[-1] + 1, time_base)) if pts else []
-    return [shot.start for shot in shots[1:]], len(pts)
+    return Timeline(pts, pts[-1] + max(1, (pts[-1] - pts[0]) // max(1, len(pts) - 1)), time_base)
+
+
+def changes(transitions: Sequence[Transition], num_frames: int) -> list[list[int]]:
+    """First and last frame of each transition between two shots."""
+    inner = [each for each in transitions if each.start > 0 and each.end < num_frames]
+    return [[each.start, max(each.start, each.end - 1)] for each in inner]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Write the shot changes found in a folder of videos as JSON.")
+    parser = argparse.ArgumentParser(description="Write the transitions found in a folder of videos as JSON.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("predicted", type=Path)
     parser.add_argument("--threads", type=int, default=1)
@@ -58,8 +64,9 @@ def main() -> None:
     found, frames, started = {}, 0, time.perf_counter()
     for path in sorted(args.folder.iterdir()):
         try:
-            found[path.name], number = shot_changes(path, splitter)
-            frames += number
+            timeline = measured_timeline(path, splitter)
+            found[path.name] = changes(splitter.transitions(timeline), len(timeline))
+            frames += len(timeline)
         except SourceError as error:
             print(f"{path.name}: {type(error).__name__}")
     args.predicted.write_text(json.dumps(found, indent=1))

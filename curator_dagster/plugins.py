@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from stages.filter import Filter, Limit, Scores
     from stages.models import Caption, Captioner, CaptionInput, Embedder, ModelIdentity, file_hash, mean_pool
     from stages.params import CaptionParams, EmbedParams, SplitParams
-    from stages.split import Piece, Shot, Splitter, Timeline
+    from stages.split import Piece, Shot, Splitter, Timeline, Transition, TransitionDetector
     from stages.stage import NodeInfo, WorkerMetadata
     from stages.tasks import Clip, Failed, Frames, Size, Span
 
@@ -41,6 +41,8 @@ __all__ = [
     "Splitter",
     "StageError",
     "Timeline",
+    "Transition",
+    "TransitionDetector",
     "WorkerMetadata",
     "file_hash",
     "mean_pool",
@@ -51,7 +53,7 @@ _NAMES = {
     "filter": ("Filter", "Limit", "Scores"),
     "models": ("Caption", "Captioner", "CaptionInput", "Embedder", "ModelIdentity", "file_hash", "mean_pool"),
     "params": ("CaptionParams", "EmbedParams", "SplitParams"),
-    "split": ("Piece", "Shot", "Splitter", "Timeline"),
+    "split": ("Piece", "Shot", "Splitter", "Timeline", "Transition", "TransitionDetector"),
     "stage": ("NodeInfo", "WorkerMetadata"),
     "tasks": ("Clip", "Failed", "Frames", "Size", "Span"),
 }

@@ -92,13 +92,24 @@ _DAMAGE = [
 ]
 _CUT = [
     _column("method", _TEXT, "The splitter that made the clip."),
-    _column("starts_at_cut", _FLAG, "The clip begins at a shot change."),
-    _column("ends_at_cut", _FLAG, "The clip ends at a shot change."),
+    _column("starts_at_cut", _FLAG, "The clip begins at a transition, of any kind."),
+    _column("ends_at_cut", _FLAG, "The clip ends at a transition, of any kind."),
     _column("start_probability", _REAL, "Transition probability at the shot change before the clip; null without one."),
     _column("end_probability", _REAL, "The same at the shot change after it."),
     _column("shot_start_pts", _INT, "Start of the shot that the clip lies in."),
     _column("shot_end_pts", _INT, "End of that shot."),
     _column("start_is_keyframe", _FLAG, "The first frame can be decoded alone."),
+    _column(
+        "start_transition",
+        _TEXT,
+        "Kind of the transition that the clip begins at: cut, dissolve, fade, wipe or other; null where starts_at_cut "
+        "is false.",
+    ),
+    _column("start_transition_pts", _INT, "Its first changed frame; it ends at shot_start_pts."),
+    _column("start_transition_s", _REAL, "Its length, 0 for a cut."),
+    _column("end_transition", _TEXT, "Kind of the transition that the clip ends at, likewise."),
+    _column("end_transition_pts", _INT, "Where it ends, the first frame of the next shot; it begins at shot_end_pts."),
+    _column("end_transition_s", _REAL, "Its length, 0 for a cut."),
     _column("end_is_keyframe", _FLAG, "The frame at end_pts is a keyframe, or the stream ends there."),
 ]
 _FRAMES = [

@@ -63,7 +63,7 @@ def printed(package: Path) -> dict[str, str]:
 
 
 def test_tests_of_the_page_pass(printed: dict[str, str]) -> None:
-    assert re.search(r"\b5 passed\b", printed["python -m"])
+    assert re.search(r"\b6 passed\b", printed["python -m"])
 
 
 def test_classes_of_the_page_make_a_dataset(package: Path, printed: dict[str, str]) -> None:
@@ -71,6 +71,11 @@ def test_classes_of_the_page_make_a_dataset(package: Path, printed: dict[str, st
     assert "Dataset:" in printed["curator run"]
     clips = read_manifest(root, "clips").to_pylist()
     assert [(clip["start_frame"], clip["end_frame"]) for clip in clips] == [(0, 75), (75, 150), (150, 225)]
+    assert [(clip["start_transition"], clip["end_transition"]) for clip in clips] == [
+        (None, "cut"),
+        ("cut", "cut"),
+        ("cut", None),
+    ]
     filtered = read_manifest(root, "filtered_clips").to_pylist()
     assert all({"light_mean", "light_jump"} < set(dict(clip["scores"])) for clip in filtered)
     assert {dict(clip["thresholds"])["light_mean_min"] for clip in filtered} == {10}

@@ -1,4 +1,4 @@
-"""TransNetV2 over a whole video: the probability of a shot change at each frame, from overlapping windows."""
+"""TransNetV2 over a whole video: both probabilities of each frame, from overlapping windows."""
 
 import functools
 from array import array
@@ -83,21 +83,26 @@ class ShotDetector:
         self._network = network
         self._device = device
         self._windows = SlidingWindows(self._predict, end_padding)
-        # One growing array: a small one per window would fragment the heap between the windows' allocations.
-        self._probabilities = array("f")
+        # Growing arrays: small ones per window would fragment the heap between the windows' allocations.
+        self._probabilities = (array("f"), array("f"))
 
     def push(self, pictures: NDArray[np.uint8]) -> None:
         """Add the next pictures, uint8 ``[N, 27, 48, 3]``, RGB."""
         self._windows.push(pictures)
 
-    def finish(self) -> NDArray[np.float32]:
-        """End the video; the shot change probability of each frame: float32 ``[N]``, 0 to 1."""
+    def finish(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """End the video; of each frame the probability of a shot change there, and of lying in a transition.
+
+        Both float32 ``[N]``, 0 to 1.
+        """
         self._windows.finish()
-        return np.array(self._probabilities, np.float32)[: self._windows.num_frames]
+        shot, transition = (np.array(each, np.float32)[: self._windows.num_frames] for each in self._probabilities)
+        return shot, transition
 
     def _predict(self, window: NDArray[np.uint8]) -> None:
         probabilities = self._network(torch.from_numpy(np.ascontiguousarray(window)).to(self._device))
-        self._probabilities.extend(probabilities.tolist())
+        for taken, values in zip(self._probabilities, probabilities.tolist(), strict=True):
+            taken.extend(values)
         heartbeat.beat()
 
 

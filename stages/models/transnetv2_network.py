@@ -96,10 +96,7 @@ class _BlockStack(nn.Module):
 
 
 class TransNetV2(nn.Module):
-    """The network, for one window at a time; not thread-safe.
-
-    The published network's second output, for all frames of a transition, is not computed.
-    """
+    """The network, for one window at a time; not thread-safe."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -112,11 +109,15 @@ class TransNetV2(nn.Module):
         self.similarity = nn.Linear(2 * SIMILARITY_RADIUS + 1, 128)
         self.histogram = nn.Linear(2 * SIMILARITY_RADIUS + 1, 128)
         self.hidden = nn.Linear(channels[-1] * 3 * 6 + 256, 1024)
+        # Two layers instead of one with two outputs: so the last bits of the first do not depend on the second.
         self.classifier = nn.Linear(1024, 1)
+        self.extent_classifier = nn.Linear(1024, 1)
 
     @torch.inference_mode()  # the reused buffers rule out gradients
     def forward(self, pictures: Tensor) -> Tensor:
-        """Shot change probabilities, float32 ``[<= 50]``, of frames 25 to 74 of the window.
+        """Probabilities of frames 25 to 74 of the window: float32 ``[2, <= 50]``.
+
+        The first row is that of the frame of a shot change, one a change; the second that of any frame of a transition.
 
         Args:
             pictures: uint8 ``[T, 27, 48, 3]``, RGB, T usually 100.
@@ -133,7 +134,7 @@ class TransNetV2(nn.Module):
             x.permute(0, 2, 3, 1).flatten(1)[CONTEXT : CONTEXT + STEP],
         ]
         hidden = functional.relu(self.hidden(torch.cat(features, 1)))
-        return torch.sigmoid(self.classifier(hidden))[:, 0]
+        return torch.stack([torch.sigmoid(each(hidden))[:, 0] for each in (self.classifier, self.extent_classifier)])
 
 
 def _similarity_to_neighbours(vectors: Tensor) -> Tensor:
@@ -177,6 +178,7 @@ def _convert_weights(published: dict[str, Tensor]) -> dict[str, Tensor]:
         "histogram": "color_hist_layer.fc",
         "hidden": "fc1",
         "classifier": "cls_layer1",
+        "extent_classifier": "cls_layer2",
     }
     for own_name, published_name in layers.items():
         for kind in ("weight", "bias"):

@@ -6,6 +6,8 @@ from pydantic import model_validator
 
 from stages.params.base import Params, parameter
 
+USUAL_CROP_S, NEMO_CROP_S = 0.2, 0.5
+
 
 class SplitParams(Params):
     """Decoding a video once, and cutting it into clips."""
@@ -20,6 +22,12 @@ class SplitParams(Params):
         "How a video is cut: 'shots' at shot changes, 'fixed_stride' at regular times, "
         "or a class of your own as 'package.module:Class'.",
     )
+    detector: str = parameter(
+        "transnetv2",
+        "work",
+        "shots: what finds shot changes: 'transnetv2', or a class of your own as 'package.module:Class'.",
+    )
+    detector_model: str = parameter("", "work", "shots: the folder or name that a detector of your own loads.")
     clip_length_s: float = parameter(10.0, "work", "fixed_stride: length of a clip.", gt=0)
     stride_s: float | None = parameter(
         None,
@@ -34,7 +42,13 @@ class SplitParams(Params):
         "work",
         "shots: a shot longer than max_length_s becomes several clips (stride) or its beginning (truncate).",
     )
-    crop_s: float = parameter(0.5, "work", "shots: left out at each end of a clip that lies at a shot change.", ge=0)
+    crop_s: float | None = parameter(
+        None,
+        "work",
+        "shots: left out at each end of a clip that lies at a transition, beside its frames; empty for 0.2, or 0.5 "
+        "with compat=nemo.",
+        ge=0,
+    )
     threshold: float = parameter(
         0.4,
         "work",
@@ -76,19 +90,35 @@ class SplitParams(Params):
             raise ValueError(
                 f"min_length_s must be at most max_length_s, got {self.min_length_s} > {self.max_length_s}"
             )
+        if self.method == "shots" and self.compat == "nemo" and self.detector != "transnetv2":
+            raise ValueError(f"compat=nemo requires detector=transnetv2, got {self.detector}")
         unknown = set(self.signals) - {"flow", "vectors"}
         if unknown:
             raise ValueError(f"signals must be among 'flow' and 'vectors', got {sorted(unknown)}")
         return self
 
+    @property
+    def cropped_s(self) -> float:
+        """What `crop_s` is, or stands for."""
+        if self.crop_s is not None:
+            return self.crop_s
+        return NEMO_CROP_S if self.compat == "nemo" else USUAL_CROP_S
+
     def plugin_names(self) -> list[tuple[str, str]]:
-        """The splitter."""
-        return [("splitter", self.method)]
+        """The splitter, and its detector."""
+        return [("splitter", self.method), *([("detector", self.detector)] if self.method == "shots" else [])]
 
     def unused_fields(self) -> set[str]:
         """Fields of the other method; ``compat=nemo`` does not search for still pictures either."""
+        shots_only = {"detector", "detector_model", "max_length_s", "max_length_mode", "crop_s", "threshold", "compat"}
         if self.method == "fixed_stride":
-            return {"max_length_s", "max_length_mode", "crop_s", "threshold", "static_threshold", "compat"}
+            return {*shots_only, "static_threshold"}
         if self.method == "shots":
-            return {"clip_length_s", "stride_s", *(["static_threshold"] if self.compat == "nemo" else [])}
+            return {"clip_length_s", "stride_s", *self._unused_by_detector()}
         return set()
+
+    def _unused_by_detector(self) -> set[str]:
+        """A detector of a user's own may read any."""
+        if self.detector != "transnetv2":
+            return set()
+        return {"detector_model", *(["static_threshold"] if self.compat == "nemo" else [])}

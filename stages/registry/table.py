@@ -1,4 +1,4 @@
-"""The table of plug-ins: the classes of splitters, filters, embedders and captioners, by name.
+"""The table of plug-ins: the classes of splitters, detectors, filters, embedders and captioners, by name.
 
 A name with a colon ("my_package.filters:TextOverlay") is a user's own class and needs no entry here.
 """
@@ -12,6 +12,7 @@ from stages.errors import ParamsError, did_you_mean
 TABLE: dict[tuple[str, str], str] = {
     ("splitter", "fixed_stride"): "stages.split.fixed_stride:FixedStrideSplitter",
     ("splitter", "shots"): "stages.split.shots:ShotSplitter",
+    ("detector", "transnetv2"): "stages.split.transnetv2_detector:TransNetV2Detector",
     ("filter", "damage"): "stages.filter.column_filters:DamageFilter",
     ("filter", "size"): "stages.filter.column_filters:SizeFilter",
     ("filter", "duration"): "stages.filter.column_filters:DurationFilter",
@@ -34,11 +35,13 @@ TABLE: dict[tuple[str, str], str] = {
 
 _METHODS: dict[str, tuple[str, ...]] = {
     "splitter": ("identity", "setup", "begin", "push", "pieces", "boundaries"),
+    "detector": ("identity", "setup", "begin", "push", "transitions"),
     "filter": ("identity", "setup", "score", "thresholds", "violation"),
     "embedder": ("identity", "setup", "embed"),
     "captioner": ("identity", "setup", "caption"),
 }
-"""Methods by which a class is known to be of a kind; those of `Splitter`, `Filter`, `Embedder` and `Captioner`."""
+"""Methods by which a class is known to be of a kind; those of `Splitter`, `TransitionDetector`, `Filter`, `Embedder`
+and `Captioner`."""
 
 
 def names(kind: str) -> list[str]:

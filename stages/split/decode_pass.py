@@ -84,7 +84,10 @@ class DecodePass:
         size = displayed_size(first.frame, first.pixel_aspect)
         if min(size.width, size.height) < MIN_SIDE_PX:
             return _too_small(size)
-        with self._store_writer(video) as writer, _SplitterThread(self._splitter) as splitter_thread:
+        with (
+            self._store_writer(video) as writer,
+            _SplitterThread(self._splitter, frame_rate(stream)) as splitter_thread,
+        ):
             damage = DamageRecorder(log, stream, sound=sound)
             collector = _FrameCollector(self._params, stream, damage, writer, splitter_thread)
             error = collector.consume(itertools.chain([first], frames))
@@ -180,8 +183,9 @@ class _FrameCollector:
 class _SplitterThread:
     """Pushes pictures to the splitter in a thread of its own, so that decoding and inference overlap."""
 
-    def __init__(self, splitter: Splitter) -> None:
+    def __init__(self, splitter: Splitter, rate: Fraction | None) -> None:
         self._splitter = splitter
+        self._rate = rate
         self._scaler = (
             UprightScaler(splitter.picture_size, peak_nits=USUAL_PEAK_NITS) if splitter.picture_size else None
         )
@@ -190,7 +194,7 @@ class _SplitterThread:
         self._pending: deque[Future[Any]] = deque()
 
     def __enter__(self) -> Self:
-        self._splitter.begin()
+        self._splitter.begin_video(self._rate)
         return self
 
     def __exit__(

@@ -5,6 +5,7 @@ from typing import Any
 from stages.media import frames_key
 from stages.params import SplitParams
 from stages.split.spans import Piece, Timeline
+from stages.split.transitions import Transition
 from stages.storage import digest
 from stages.tasks import Clip, Row, Span, Task, Video, VideoTask
 
@@ -30,8 +31,10 @@ def clip_id(video_id: str, span: Span) -> str:
 
 
 def make_clip(video: Video, piece: Piece, timeline: Timeline) -> Clip:
-    """The clip of a piece; its columns describe the shot changes and keyframes at its ends."""
+    """The clip of a piece; its columns describe the transitions and keyframes at its ends."""
     span, shot = timeline.span(piece.start, piece.end), piece.shot
+    before = shot.before if piece.starts_at_cut else None
+    after = shot.after if piece.ends_at_cut else None
     columns: dict[str, Any] = {
         "starts_at_cut": piece.starts_at_cut,
         "ends_at_cut": piece.ends_at_cut,
@@ -39,10 +42,20 @@ def make_clip(video: Video, piece: Piece, timeline: Timeline) -> Clip:
         "end_probability": shot.end_probability,
         "shot_start_pts": timeline.at(shot.start),
         "shot_end_pts": timeline.at(shot.end),
+        "start_transition": before.kind if before else None,
+        "start_transition_pts": timeline.at(before.start) if before else None,
+        "start_transition_s": _length_s(timeline, before) if before else None,
+        "end_transition": after.kind if after else None,
+        "end_transition_pts": timeline.at(after.end) if after else None,
+        "end_transition_s": _length_s(timeline, after) if after else None,
         "start_is_keyframe": timeline.is_key(piece.start),
         "end_is_keyframe": timeline.is_key(piece.end),
     }
     return Clip(clip_id(video.video_id, span), span, piece.start, piece.end, columns=columns)
+
+
+def _length_s(timeline: Timeline, transition: Transition) -> float:
+    return float((timeline.at(transition.end) - timeline.at(transition.start)) * timeline.time_base)
 
 
 def shared_columns(video: Video, params: SplitParams, num_frames: int) -> Row:

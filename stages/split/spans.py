@@ -13,10 +13,11 @@ import itertools
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
+from stages.split.transitions import Transition
 from stages.tasks import Span, exact_fraction
 
 LengthMode = Literal["stride", "truncate"]
@@ -80,15 +81,19 @@ class Shot:
 
     Attributes:
         start: first frame.
-        end: one past the last frame; where the next shot begins.
+        end: one past the last frame; where the transition to the next shot begins.
         start_probability: of the shot change at the start; None at the start of the stream.
         end_probability: of the shot change at the end; None at the end of the stream.
+        before: the transition that ends at the start; None where there is none, or its kind is not known.
+        after: the transition that starts at the end, likewise.
     """
 
     start: int
     end: int
     start_probability: float | None = None
     end_probability: float | None = None
+    before: Transition | None = None
+    after: Transition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,18 +132,32 @@ class LengthRules:
     mode: LengthMode = "stride"
 
 
-def shots_between(cuts: Sequence[tuple[int, float]], num_frames: int) -> list[Shot]:
-    """Shots between cuts, without gaps: each ends where the next begins.
+def shots_between(transitions: Sequence[Transition], num_frames: int) -> list[Shot]:
+    """Shots between transitions: all frames that lie in none. A cut at an end of the stream parts nothing.
 
     Args:
-        cuts: first frame of each new shot with the probability of the change, in order.
+        transitions: in order.
         num_frames: of the stream.
+
+    Raises:
+        ValueError: transitions overlap, are not in order, or go beyond the stream.
     """
-    inner = [(frame, probability) for frame, probability in cuts if 0 < frame < num_frames]
-    edges: list[tuple[int, float | None]] = [(0, None), *inner, (num_frames, None)]
-    return [
-        Shot(start, end, before, after) for (start, before), (end, after) in itertools.pairwise(edges) if start < end
-    ]
+    inner = [each for each in transitions if each.end > 0 and each.start < num_frames]
+    shots: list[Shot] = []
+    for before, after in itertools.pairwise([None, *inner, None]):
+        start, end = before.end if before else 0, after.start if after else num_frames
+        if start > end or start > num_frames:
+            raise ValueError(
+                f"Transitions must be in order and end within the {num_frames} frames of the stream, got {before}, "
+                f"then {after}."
+            )
+        if start < end:
+            shots.append(_shot(start, end, before, after))
+    return shots
+
+
+def _shot(start: int, end: int, before: Transition | None, after: Transition | None) -> Shot:
+    return Shot(start, end, before.probability if before else None, after.probability if after else None, before, after)
 
 
 def divide_shots(shots: Sequence[Shot], breaks: Sequence[int]) -> list[Shot]:
@@ -146,9 +165,13 @@ def divide_shots(shots: Sequence[Shot], breaks: Sequence[int]) -> list[Shot]:
     divided: list[Shot] = []
     for shot in shots:
         inside = breaks[bisect_right(breaks, shot.start) : bisect_left(breaks, shot.end)]
-        edges = [(shot.start, shot.start_probability), *((frame, None) for frame in inside)]
-        ends = [*((frame, None) for frame in inside), (shot.end, shot.end_probability)]
-        divided += [Shot(start, end, before, after) for (start, before), (end, after) in zip(edges, ends, strict=True)]
+        for start, end in itertools.pairwise([shot.start, *inside, shot.end]):
+            part = replace(shot, start=start, end=end)
+            if start != shot.start:
+                part = replace(part, start_probability=None, before=None)
+            if end != shot.end:
+                part = replace(part, end_probability=None, after=None)
+            divided.append(part)
     return divided
 
 
@@ -194,15 +217,6 @@ def find_cuts(probabilities: Sequence[float], threshold: float) -> list[tuple[in
     if best >= 0:
         cuts.append((best + 1, float(probabilities[best])))
     return cuts
-
-
-def merge_cuts(
-    cuts: Sequence[tuple[int, float]], more: Sequence[tuple[int, float]], *, distance: int
-) -> list[tuple[int, float]]:
-    """All of `cuts`, with the cuts of `more` that are more than `distance` frames away from each of them, in order."""
-    frames = [frame for frame, _ in cuts]
-    kept = [cut for cut in more if bisect_right(frames, cut[0] + distance) == bisect_left(frames, cut[0] - distance)]
-    return sorted([*cuts, *kept])
 
 
 def split_shot(shot: Shot, timeline: Timeline, rules: LengthRules, boundaries: Sequence[int]) -> list[Piece]:

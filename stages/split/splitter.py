@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,7 +28,7 @@ class Splitter(ABC):
     """
 
     version: ClassVar[str | int | None] = None
-    picture_size: ClassVar[Size | None] = None
+    picture_size: Size | None = None
 
     def __init__(self, params: SplitParams) -> None:
         self.params = params
@@ -41,6 +42,10 @@ class Splitter(ABC):
 
     def begin(self) -> None:  # noqa: B027 - optional
         """Start a new video: reset the state of the previous one."""
+
+    def begin_video(self, frame_rate: Fraction | None) -> None:
+        """Start a new video, whose average frames a second are known or None; calls `begin`."""
+        self.begin()
 
     def push(self, pictures: NDArray[np.uint8]) -> None:  # noqa: B027 - optional
         """Add the next frames, uint8 ``[N, H, W, 3]``, RGB. Called from one thread, which is not the decoder's."""

@@ -33,12 +33,13 @@ def harmful(mark: Path) -> dict[str, dict[str, Any]]:
         "popen": {"filtered_clips": {"filters": ["subprocess:Popen"], "custom": [command]}},
         "import": {"filtered_clips": {"filters": ["evil:Filter"]}},
         "splitter": {"clips": {"method": "evil:Filter"}},
+        "detector": {"clips": {"detector": "evil:Filter"}},
         "embedder": {"embeddings": {"embedder": "evil:Filter"}},
         "captioner": {"captions": {"captioner": "evil:Filter"}},
     }
 
 
-@pytest.mark.parametrize("kind", ["popen", "import", "splitter", "embedder", "captioner"])
+@pytest.mark.parametrize("kind", ["popen", "import", "splitter", "detector", "embedder", "captioner"])
 def test_launch_that_names_other_code_runs_none_of_it(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,6 +42,7 @@ def test_every_phase_and_executor_mode_has_its_class() -> None:
         ({"spilt": {}}, r"^spilt is no group of parameters\. Did you mean split\?$"),
         ({"xyz": {"abc": 1}}, r"xyz is no group of parameters\. The groups are: read, split"),
         ({"dedup": {"keep": "rank"}}, "requires rank_by"),
+        ({"split": {"compat": "nemo", "detector": "a.b:C"}}, "compat=nemo requires detector=transnetv2, got a.b:C"),
         ({"split": {"min_length_s": 20}}, "min_length_s must be at most max_length_s, got 20.0 > 10.0.$"),
         ({"split": {"signals": ["sound"]}}, "signals must be among"),
         ({"split": {"frames_fps": "fast"}}, r"split\.frames_fps: .*valid number.*got 'fast'"),

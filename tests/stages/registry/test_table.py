@@ -3,19 +3,19 @@ import pytest
 from stages import registry
 from stages.errors import ParamsError
 from stages.filter import Filter
-from stages.split import Splitter
+from stages.split import Splitter, TransitionDetector
 
 
 @pytest.mark.parametrize(("kind", "name"), list(registry.TABLE))
 def test_every_registered_class_can_be_loaded(kind: str, name: str) -> None:
     loaded = registry.load(kind, name)
-    bases = {"filter": Filter, "splitter": Splitter}
+    bases = {"filter": Filter, "splitter": Splitter, "detector": TransitionDetector}
     assert issubclass(loaded, bases.get(kind, object))
     assert callable(getattr(loaded, {"embedder": "embed", "captioner": "caption"}.get(kind, "__init__")))
 
 
 def test_only_plug_ins_are_registered() -> None:
-    assert {kind for kind, _ in registry.TABLE} == {"splitter", "filter", "embedder", "captioner"}
+    assert {kind for kind, _ in registry.TABLE} == {"splitter", "detector", "filter", "embedder", "captioner"}
 
 
 def test_a_class_of_ones_own_needs_no_entry() -> None:

@@ -70,6 +70,10 @@ def test_split_makes_a_row_a_clip_and_the_frame_store(tmp_path: Path) -> None:
     assert (middle["start_pts"], middle["end_pts"]) == (80 * 512, 145 * 512)
     assert min(middle["start_probability"], middle["end_probability"]) > 0.4
     assert (middle["starts_at_cut"], middle["video_frames"], middle["error"]) == (True, 225, None)
+    transitions = [(row["start_transition"], row["end_transition"]) for row in rows]
+    assert transitions == [(None, "cut"), ("cut", "cut"), ("cut", None)]
+    assert (middle["start_transition_pts"], middle["end_transition_pts"]) == (38400, 76800)
+    assert (middle["start_transition_s"], middle["end_transition_s"], rows[0]["start_transition_s"]) == (0, 0, None)
     assert (middle["width"], middle["codec"], middle["method"]) == (96, "h264", "shots")
     assert 0.1 < middle["flow_mean"] <= middle["flow_p95"] < 0.5
     with open_store(Storage(tmp_path), "p", middle["video_id"]) as store:
@@ -232,6 +236,29 @@ def test_split_tries_again_a_source_that_was_gone(tmp_path: Path) -> None:
 def test_split_caps_the_clips_of_a_video(tmp_path: Path) -> None:
     split(tmp_path, [three_shots(tmp_path / "a.mp4")], method="fixed_stride", clip_length_s=2, max_clips=2)
     assert [row["start_frame"] for row in clips(tmp_path)] == [0, 50]
+
+
+def test_split_takes_a_detector_of_ones_own(tmp_path: Path) -> None:
+    detector = "tests.stages.split.fixed_detector:FixedDetector"
+    split(tmp_path, [three_shots(tmp_path / "a.mp4")], detector=detector, min_length_s=1, crop_s=0.2)
+    first, second = clips(tmp_path)
+    names = ("start_frame", "end_frame", "shot_start_pts", "shot_end_pts", "end_transition", "end_transition_pts")
+    assert [first[name] for name in names] == [0, 65, 0, 70 * 512, "dissolve", 80 * 512]
+    assert [second[name] for name in names] == [85, 195, 80 * 512, 200 * 512, "fade", 225 * 512]
+    assert (second["start_transition"], second["start_transition_pts"]) == ("dissolve", 70 * 512)
+    assert (first["end_transition_s"], second["start_transition_s"], second["end_transition_s"]) == (0.4, 0.4, 1.0)
+    assert (first["end_probability"], second["end_probability"]) == (0.75, 0.5)
+
+
+def test_split_decodes_anew_for_another_detector(tmp_path: Path) -> None:
+    split(tmp_path, [three_shots(tmp_path / "a.mp4")])
+    report = run(tmp_path, detector="tests.stages.split.fixed_detector:FixedDetector")
+    assert (report.computed, report.counters["decoded_frames"]) == (1, 225)
+
+
+def test_split_rejects_an_unknown_detector(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="detector must be one of transnetv2, or a class"):
+        split(tmp_path, [three_shots(tmp_path / "a.mp4")], detector="transnet")
 
 
 def test_split_rejects_an_unknown_method(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.media import UprightScaler, decode_frames, open_video, video_stream
+from stages.media import UprightScaler, decode_frames, frame_rate, open_video, video_stream
 from stages.params import SplitParams
 from stages.split.fixed_stride import FixedStrideSplitter
-from stages.split.shots import PICTURE_SIZE, ShotSplitter
+from stages.split.shots import ShotSplitter
 from stages.split.spans import Timeline
 from stages.split.static_cuts import StaticCutDetector, static_cuts
 from stages.stage import NodeInfo, WorkerMetadata
@@ -26,10 +26,10 @@ def steady(num_frames: int, rate: int = 25, keyframes: tuple[int, ...] = (0,)) -
 def feed(splitter: ShotSplitter, path: Path) -> Timeline:
     """Push a video through a splitter, as a worker does."""
     splitter.setup(WORKER)
-    splitter.begin()
-    scaler = UprightScaler(PICTURE_SIZE)
+    scaler = UprightScaler(splitter.picture_size)
     with open_video(str(path)) as container:
         time_base = video_stream(container).time_base or Fraction(1)
+        splitter.begin_video(frame_rate(video_stream(container)))
         frames = list(decode_frames(container))
     splitter.push(np.stack([scaler(decoded.frame) for decoded in frames]))
     keyframes = [decoded.index for decoded in frames if decoded.is_keyframe]

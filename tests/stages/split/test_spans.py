@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,11 +20,11 @@ from stages.split.spans import (
     find_cuts,
     fixed_stride,
     keyframe_boundaries,
-    merge_cuts,
     shots_between,
     snap_inward,
     split_shot,
 )
+from stages.split.transitions import Transition, cut_at
 from stages.tasks import exact_fraction
 
 
@@ -54,7 +55,7 @@ def rules(draw: st.DrawFn) -> LengthRules:
 
 
 def cut(timeline: Timeline, cuts: list[int], given_rules: LengthRules, boundaries: list[int]) -> list[Piece]:
-    shots = shots_between([(frame, 0.9) for frame in cuts], len(timeline))
+    shots = shots_between([cut_at(frame, 0.9) for frame in cuts], len(timeline))
     return [piece for shot in shots for piece in split_shot(shot, timeline, given_rules, boundaries)]
 
 
@@ -225,20 +226,46 @@ def test_transitions_cut_after_the_most_probable_frame(
 
 
 def test_shots_tile_the_stream_and_ignore_cuts_at_its_ends() -> None:
-    shots = shots_between([(0, 0.5), (3, 0.8), (5, 0.9)], 5)
-    assert shots == [Shot(0, 3, None, 0.8), Shot(3, 5, 0.8, None)]
+    cuts = [cut_at(0, 0.5), cut_at(3, 0.8), cut_at(5, 0.9)]
+    assert shots_between(cuts, 5) == [Shot(0, 3, None, 0.8, None, cuts[1]), Shot(3, 5, 0.8, None, cuts[1], None)]
 
 
-def test_merge_cuts_leaves_out_what_is_known() -> None:
-    assert merge_cuts([(50, 0.9)], [(40, 0.0), (45, 0.0), (61, 0.1)], distance=10) == [(50, 0.9), (61, 0.1)]
+def test_shots_leave_out_the_frames_of_transitions() -> None:
+    opening, middle = Transition(0, 4, "fade", 0.5), Transition(9, 12, "dissolve", 0.8)
+    assert shots_between([opening, middle], 20) == [
+        Shot(4, 9, 0.5, 0.8, opening, middle),
+        Shot(12, 20, 0.8, None, middle, None),
+    ]
+    assert shots_between([middle, Transition(12, 20, "fade", 0.5)], 20) == [Shot(0, 9, None, 0.8, None, middle)]
+
+
+@pytest.mark.parametrize("spans", [[(3, 9), (8, 12)], [(8, 12), (3, 5)], [(15, 21)]], ids=["over", "back", "beyond"])
+def test_shots_rejects_transitions_out_of_place(spans: list[tuple[int, int]]) -> None:
+    with pytest.raises(ValueError, match="must be in order and end within the 20 frames"):
+        shots_between([Transition(start, end, "wipe", 0.9) for start, end in spans], 20)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "kind", "message"),
+    [
+        (3, 5, "cut", "must have start == end"),
+        (3, 3, "fade", "any other transition start < end"),
+        (5, 3, "wipe", "got a wipe from 5 to 3"),
+        (3, 5, "zoom", "kind must be one of cut, dissolve"),
+    ],
+)
+def test_transition_rejects_what_is_none(start: int, end: int, kind: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Transition(start, end, kind, 0.5)
 
 
 def test_divide_shots_keeps_the_changes_at_the_ends() -> None:
-    shots = [Shot(0, 50, None, 0.9), Shot(50, 100, 0.9, None)]
+    cut = cut_at(50, 0.9)
+    shots = [Shot(0, 50, None, 0.9, None, cut), Shot(50, 100, 0.9, None, cut)]
     assert divide_shots(shots, [0, 20, 50, 70]) == [
         Shot(0, 20),
-        Shot(20, 50, None, 0.9),
-        Shot(50, 70, 0.9, None),
+        Shot(20, 50, None, 0.9, None, cut),
+        Shot(50, 70, 0.9, None, cut),
         Shot(70, 100),
     ]
 
