@@ -22,6 +22,7 @@ from stages.params import SplitParams, validate
 from stages.split import Timeline
 from stages.split.shots import ShotSplitter
 from stages.split.transitions import Transition
+from stages.split.transnetv2_detector import TransNetV2Detector
 from stages.stage import NodeInfo, WorkerMetadata
 
 BATCH = 50
@@ -29,7 +30,7 @@ BATCH = 50
 
 def measured_timeline(path: Path, splitter: ShotSplitter) -> Timeline:
     """Push a video through a splitter; the times of its frames. A video that breaks ends where it does."""
-    scaler = UprightScaler(splitter.picture_size, peak_nits=USUAL_PEAK_NITS)
+    scaler = UprightScaler(TransNetV2Detector.picture_size, peak_nits=USUAL_PEAK_NITS)
     pts: list[int] = []
     with open_video(str(path)) as container:
         stream = video_stream(container)

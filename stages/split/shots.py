@@ -25,7 +25,7 @@ from stages.split.spans import (
 from stages.split.splitter import Splitter
 from stages.split.transitions import Transition
 from stages.stage import WorkerMetadata
-from stages.tasks import Size, exact_fraction
+from stages.tasks import exact_fraction
 
 
 class ShotSplitter(Splitter):
@@ -35,7 +35,7 @@ class ShotSplitter(Splitter):
         super().__init__(params)
         with concerning("split.detector"):
             self._detector: TransitionDetector = registry.load("detector", params.detector)(params)
-        self.picture_size: Size = self._detector.picture_size
+        self.picture_size = self._detector.picture_size
 
     def identity(self) -> dict[str, Any]:
         """The detector's model, the hash of its weights, and the version of its code where it is a user's own."""

@@ -13,17 +13,16 @@ from array import array
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 Bools = NDArray[np.bool_]
 STILL_FRAMES, STEP_FRAMES = 4, 1
 """A pixel stands still for so many frames before and after a step, which takes up to so many frames beside its own."""
-MIN_STEP_LEVELS = 12.0
+MIN_STEP_LEVELS = 12
 """A step has as many grey levels at least, and more than the pixel changes before and after it."""
 QUIET_FRAMES = 6
 """Steps of a pixel that follow one another within so many frames are one."""
-WINDOWS = (8, 16, 32, 64)
+WINDOWS = (8, 16, 32, 48, 64)
 """Lengths in frames in which an edge may pass: at 25 frames/s up to 2.6 s."""
 MIN_SHARE = 0.4
 """Windows in which fewer pixels step once are not looked at."""
@@ -38,9 +37,10 @@ class WipeMeter:
     """Measures the pictures of one video, pushed in order. Keeps some of them, and the steps of `WINDOWS`."""
 
     def __init__(self) -> None:
-        self._recent: NDArray[np.float32] | None = None
+        self._recent: NDArray[np.int16] | None = None
         self._quiet = np.zeros(0, np.int64)
         self._steps: Bools = np.zeros((0, 0), np.bool_)
+        self._counts: dict[int, NDArray[np.int16]] = {}
         self._values = {name: array("f") for name in COLUMNS}
         self._num_frames = 0
 
@@ -48,11 +48,12 @@ class WipeMeter:
         """Add the next frames, uint8 ``[N, H, W, 3]``."""
         if not len(pictures):
             return
-        new = pictures.astype(np.float32)
+        new = pictures.astype(np.int16)
         if self._recent is None:
             self._recent = new[:0]
             self._quiet = np.full(new[0].size // 3, QUIET_FRAMES)
             self._steps = np.zeros((WINDOWS[-1], new[0].size // 3), np.bool_)
+            self._counts = {window: np.zeros(new[0].size // 3, np.int16) for window in WINDOWS}
             self._append([(0.0, 1.0, 0.0)] * STILL_FRAMES)
         both = np.concatenate([self._recent, new])
         self._append(self._measured_frames(_steps(both), new.shape[1:3]))
@@ -79,18 +80,23 @@ class WipeMeter:
         for step in steps:
             is_first = step & (self._quiet >= QUIET_FRAMES)
             self._quiet = np.where(step, 0, self._quiet + 1)
-            self._steps = np.concatenate([self._steps[1:], is_first[None]])
+            for window, counts in self._counts.items():
+                counts += is_first
+                counts -= self._steps[-window]
+            self._steps[:-1] = self._steps[1:]
+            self._steps[-1] = is_first
             yield self._best_window(shape)
 
     def _best_window(self, shape: tuple[int, ...]) -> tuple[float, float, float]:
         """Share, order and length of the shortest window in which about the most pixels step once."""
         best, found = MIN_SHARE, (0.0, 1.0, 0.0)
         for window in WINDOWS:
-            steps = self._steps[-window:]
-            is_once = steps.sum(axis=0) == 1
+            is_once = self._counts[window] == 1
             share = float(is_once.mean())
-            times = steps.argmax(axis=0)
-            if share < best or np.bincount(times[is_once]).max() > MAX_SHARE_AT_ONCE * is_once.size:
+            if share < best:
+                continue
+            times = self._steps[-window:].argmax(axis=0)
+            if np.bincount(times[is_once]).max() > MAX_SHARE_AT_ONCE * is_once.size:
                 continue
             ordered = np.sort(times[is_once])
             first = ordered[int(TRIMMED_SHARE * len(ordered))]
@@ -98,18 +104,20 @@ class WipeMeter:
         return found
 
 
-def _steps(pictures: NDArray[np.float32]) -> Bools:
+def _steps(pictures: NDArray[np.int16]) -> Bools:
     """Of each frame but the first and last, which pixels step between the frame before and those after it."""
     flat = pictures.reshape(len(pictures), -1, 3)
     distance = STILL_FRAMES + STEP_FRAMES
     number = len(flat) - STILL_FRAMES - distance + 1
     if number < 1:
         return np.zeros((0, flat.shape[1]), np.bool_)
-    windows = sliding_window_view(flat, STILL_FRAMES, axis=0)
-    means = windows.mean(axis=-1)
-    unrest = (windows.max(axis=-1) - windows.min(axis=-1)).mean(axis=-1)
-    change = np.abs(means[distance:] - means[:number]).mean(axis=-1)
-    return change > np.maximum(MIN_STEP_LEVELS, unrest[:number] + unrest[distance:])
+    shifted = [flat[start : start + number + distance] for start in range(STILL_FRAMES)]
+    sums = np.add.reduce(shifted, dtype=np.int16)
+    unrest = (np.maximum.reduce(shifted) - np.minimum.reduce(shifted)).sum(axis=2, dtype=np.int16)
+    change = np.abs(sums[distance:] - sums[:number]).sum(axis=2, dtype=np.int16)
+    # Of sums over frames and channels, and of sums over channels.
+    limit = np.maximum(3 * MIN_STEP_LEVELS, unrest[:number] + unrest[distance:])
+    return change > STILL_FRAMES * limit
 
 
 def _order(times: NDArray[np.int64], is_once: Bools, shape: tuple[int, ...]) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from stages.media import UprightScaler, decode_frames, frame_rate, open_video, video_stream
 from stages.params import SplitParams
@@ -13,7 +14,9 @@ from stages.split.fixed_stride import FixedStrideSplitter
 from stages.split.shots import ShotSplitter
 from stages.split.spans import Timeline
 from stages.split.static_cuts import StaticCutDetector, static_cuts
+from stages.split.transnetv2_detector import TransNetV2Detector
 from stages.stage import NodeInfo, WorkerMetadata
+from tests.stages.split.test_change_meter import texture
 from tests.videos import Picture, noise_shot, slides, three_shots
 
 WORKER = WorkerMetadata("test", NodeInfo("test", 1, 0))
@@ -26,7 +29,7 @@ def steady(num_frames: int, rate: int = 25, keyframes: tuple[int, ...] = (0,)) -
 def feed(splitter: ShotSplitter, path: Path) -> Timeline:
     """Push a video through a splitter, as a worker does."""
     splitter.setup(WORKER)
-    scaler = UprightScaler(splitter.picture_size)
+    scaler = UprightScaler(TransNetV2Detector.picture_size)
     with open_video(str(path)) as container:
         time_base = video_stream(container).time_base or Fraction(1)
         splitter.begin_video(frame_rate(video_stream(container)))
@@ -54,6 +57,51 @@ def test_shot_splitter_finds_slides_that_the_network_misses(tmp_path: Path) -> N
     shots = splitter.shots(feed(splitter, slides(tmp_path / "a.mp4")))
     assert [shot.start for shot in shots] == [0, 75, 150]
     assert all((shot.start_probability or 0) < splitter.params.threshold for shot in shots)
+
+
+def joined_shots() -> list[NDArray[np.float32]]:
+    """Four shots with some motion: dissolve [60, 80), fade through black [160, 185), wipe [265, 285)."""
+    first, second, third, last = (
+        [np.roll(texture(seed), index // 3, axis=1) for index in range(length)]
+        for seed, length in ((1, 60), (2, 80), (3, 80), (4, 50))
+    )
+    parts, edges = np.arange(1, 21) / 21, np.arange(48)[None, :, None] / 48
+    return [
+        *first,
+        *(first[-1] * (1 - part) + second[0] * part for part in parts),
+        *second,
+        *(second[-1] * part for part in np.arange(10, 0, -1) / 11),
+        *[np.zeros_like(first[0])] * 5,
+        *(third[0] * part for part in np.arange(1, 11) / 11),
+        *third,
+        *(np.where(edges < part, last[0], third[-1]) for part in parts),
+        *last,
+    ]
+
+
+@pytest.mark.parametrize("repeats", [1, 2], ids=["25 frames/s", "the same at 50"])
+def test_shot_splitter_finds_gradual_transitions_whole(repeats: int) -> None:
+    pictures = np.rint(np.stack(joined_shots())).astype(np.uint8).repeat(repeats, axis=0)
+    timeline = steady(len(pictures), 25 * repeats)
+    splitter = ShotSplitter(SplitParams(min_length_s=1, crop_s=0))
+    splitter.setup(WORKER)
+    splitter.begin_video(Fraction(25 * repeats))
+    for start in range(0, len(pictures), 70):
+        splitter.push(pictures[start : start + 70])
+    found = splitter.transitions(timeline)
+    assert [each.kind for each in found] == ["dissolve", "fade", "wipe"]
+    for each, (start, end) in zip(found, [(60, 80), (160, 185), (265, 285)], strict=True):
+        assert start - 8 <= each.start / repeats <= start + 3
+        assert end - 1 <= each.end / repeats <= end + 8
+    assert [(piece.start, piece.end) for piece in splitter.pieces(timeline)] == [
+        (0, found[0].start),
+        (found[0].end, found[1].start),
+        (found[1].end, found[2].start),
+        (found[2].end, len(pictures)),
+    ]
+    again = ShotSplitter(SplitParams(min_length_s=1, crop_s=0))
+    again.restore(splitter.measured() or {})
+    assert again.transitions(timeline) == found
 
 
 def test_shot_splitter_repeats_nemo_curator(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ class Made:
         }
         self.columns = {name: np.full(num_frames, value, np.float32) for name, value in steady.items()}
 
-    def put(self, name: str, start: int, end: int, values: float | NDArray[np.float64]) -> "Made":
+    def put(self, name: str, start: int, end: int, values: float | NDArray[Any]) -> "Made":
         self.columns[name][start:end] = values
         return self
 
