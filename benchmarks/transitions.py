@@ -1,6 +1,6 @@
 """How right transitions and clips are, on labelled videos and on videos synthesised of them.
 
-    PYTHONPATH=. python benchmarks/transitions.py MEDIA WORK [--videos 40] [--set threshold=0.4 ...]
+    PYTHONPATH=. python benchmarks/transitions.py MEDIA WORK [--videos 45] [--set threshold=0.4 ...]
 
 MEDIA holds videos and their labels, `shots.json`. WORK keeps synthesised videos and what was measured of every video,
 so that another rule or threshold is tried in seconds; remove ``*.npz`` where measures change. The halves share no
@@ -198,7 +198,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="How right transitions and clips are.")
     parser.add_argument("media", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--videos", type=int, default=40, help="synthesised of each half")
+    parser.add_argument("--videos", type=int, default=45, help="synthesised of each half")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of split")
     args = parser.parse_args()
     params = validate(SplitParams, "split", dict(setting.split("=", 1) for setting in args.set))

@@ -73,7 +73,11 @@ class FrameSignals:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Frames [start, end) that may be one transition; those of a cut are none."""
+    """Frames [start, end) that may be one transition; those of a cut are none.
+
+    Attributes:
+        is_wipe: an edge passes over the picture meanwhile.
+    """
 
     start: int
     end: int
@@ -87,7 +91,9 @@ def merged(candidates: Sequence[Candidate]) -> list[Candidate]:
     for each in sorted(candidates, key=lambda each: each.start):
         if found and each.start <= found[-1].end:
             last = found.pop()
-            found.append(Candidate(last.start, max(last.end, each.end), max(last.probability, each.probability)))
+            probability = max(last.probability, each.probability)
+            is_wipe = last.is_wipe and each.is_wipe
+            found.append(Candidate(last.start, max(last.end, each.end), probability, is_wipe=is_wipe))
         else:
             found.append(each)
     return found

@@ -70,7 +70,7 @@ def find_transitions(signals: FrameSignals, timeline: Timeline, rules: Transitio
     cuts = [cut for cut in cuts if not touches_any(cut, gradual)]
     wipes = _wipes(signals)
     gradual = [replace(each, is_wipe=any(_holds_half(wipe, each) for wipe in wipes)) for each in gradual]
-    gradual += [wipe for wipe in wipes if not touches_any(wipe, [*cuts, *gradual])]
+    gradual += [wipe for wipe in merged(wipes) if not touches_any(wipe, [*cuts, *gradual])]
     if rules.static_threshold:
         frames = static_cuts(signals.change, timeline, rules.static_threshold)
         still = [Candidate(frame, frame, signals.probability(frame - 1, frame)) for frame in frames]

@@ -146,7 +146,11 @@ def test_unread_names_fields_that_affect_work(model: type[Params]) -> None:
 
 
 def test_crop_stands_for_what_the_rules_need() -> None:
-    assert [SplitParams.model_validate(given).cropped_s for given in ({}, {"compat": "nemo"}, {"crop_s": 0})] == [0.2, 0.5, 0]
+    assert [SplitParams.model_validate(given).cropped_s for given in ({}, {"compat": "nemo"}, {"crop_s": 0})] == [
+        0.2,
+        0.5,
+        0,
+    ]
 
 
 @given(st.floats(allow_nan=True), st.sampled_from(["threshold", "clip_length_s", "crop_s", "frames_fps"]))

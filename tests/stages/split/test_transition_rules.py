@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from stages.split.frame_signals import FrameSignals
-from stages.split.spans import Timeline
+from stages.split.spans import Timeline, shots_between
 from stages.split.transition_rules import TransitionRules, find_transitions
 
 RULES = TransitionRules(threshold=0.4, static_threshold=3.0)
@@ -163,6 +163,26 @@ def test_flash_changes_no_shot() -> None:
     assert flash.put("return_change", 52, 53, 1.0).put("return_frames", 52, 53, 3).found() == []
     after_it = Made().cut(48).cut(50).cut(52).put("return_change", 52, 53, 1.0).put("return_frames", 52, 53, 3)
     assert after_it.found() == [(48, 48, "cut")], "what returned is the new shot"
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("stride", [1, 2])
+def test_transitions_lie_in_order_whatever_was_measured(seed: int, stride: int) -> None:
+    random = np.random.default_rng(seed)
+    made = Made(400)
+    for name in ("shot_probability", "transition_probability", "wipe_share", "wipe_order"):
+        made.put(name, 0, 400, random.random(400) ** random.integers(1, 6))
+    for name, most in (("still_change", 60), ("contrast", 20), ("return_change", 60), ("return_frames", 6)):
+        made.put(name, 0, 400, random.integers(0, most, 400).astype(float))
+    made.put("wipe_length", 0, 400, random.integers(0, 65, 400).astype(float))
+    made.put("change_coherence", 0, 400, random.uniform(-1, 1, 400)).put("change_spread", 0, 400, random.random(400))
+    columns = made.fed(stride).columns
+    timeline = Timeline(range(400), 400, Fraction(1, 25))
+    found = find_transitions(FrameSignals.of(columns, timeline), timeline, RULES)
+    shots = shots_between(found, 400)  # raises where two overlap
+    assert found
+    inside = [frame for each in found for frame in range(each.start, each.end)]
+    assert sorted([*inside, *(frame for shot in shots for frame in range(shot.start, shot.end))]) == list(range(400))
 
 
 def test_still_picture_that_is_replaced_is_a_cut_without_the_network() -> None:
