@@ -74,6 +74,7 @@ __all__ = [
     "probe",
     "read_clip_facts",
     "read_clip_file",
+    "sdr_luma",
     "select_preview_pts",
     "store_path",
     "stream_damage",
@@ -100,7 +101,7 @@ if TYPE_CHECKING:
     from stages.media.sound_damage import SoundLog
     from stages.media.store_filler import StoreFiller
     from stages.media.stream_choice import best_audio_stream, frame_rate
-    from stages.media.tone_mapping import USUAL_PEAK_NITS, peak_of
+    from stages.media.tone_mapping import USUAL_PEAK_NITS, peak_of, sdr_luma
     from stages.media.upright import UprightScaler, displayed_size, fit
 else:
     __getattr__ = lazy.module_getattr(
@@ -122,6 +123,6 @@ else:
         probing=("probe",),
         store_filler=("StoreFiller",),
         stream_choice=("best_audio_stream", "frame_rate"),
-        tone_mapping=("USUAL_PEAK_NITS", "peak_of"),
+        tone_mapping=("USUAL_PEAK_NITS", "peak_of", "sdr_luma"),
         upright=("UprightScaler", "displayed_size", "fit"),
     )

@@ -125,6 +125,13 @@ class ToneMapping:
         return cast(NDArray[np.uint8], cv2.convertScaleAbs(signal, alpha=255))
 
 
+def sdr_luma(luma: NDArray[np.uint8], colour: Colour) -> NDArray[np.uint8]:
+    """Luma as it is coded, of full range, as that of SDR: of greys exactly, of colours about."""
+    if not colour.is_hdr:
+        return luma
+    return cast(NDArray[np.uint8], cv2.LUT(luma, _sdr_luma_table(ToneMapping.of(colour))))
+
+
 def peak_of(light: Light) -> float:
     """The largest luminance of a picture in nits, single pixels apart.
 
@@ -148,6 +155,12 @@ def below_white(light: Light, peak_nits: float) -> Light:
         factor = np.take(_roll_off_table(peak_nits), steps)
         light = np.dstack([light[..., channel] * factor for channel in range(3)])
     return np.minimum(light * np.float32(1 / SDR_WHITE_NITS), 1)
+
+
+@lru_cache(maxsize=8)
+def _sdr_luma_table(mapping: ToneMapping) -> NDArray[np.uint8]:
+    greys = np.repeat(np.arange(256, dtype=np.uint16)[None, :, None] * np.uint16(257), 3, axis=2)
+    return mapping.to_sdr(greys, peak_nits=USUAL_PEAK_NITS)[0, :, 0].copy()
 
 
 @lru_cache(maxsize=8)

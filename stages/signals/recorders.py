@@ -7,6 +7,7 @@ from stages.media import FieldsMeter
 from stages.signals.damage import DamageRecorder
 from stages.signals.fields import FieldsRecorder
 from stages.signals.flow import FlowRecorder
+from stages.signals.hashes import HashRecorder
 from stages.signals.peak_light import PeakLightRecorder
 from stages.signals.picture_format import PictureFormatRecorder
 from stages.signals.recorder import Recorder
@@ -23,11 +24,20 @@ RECORDERS: tuple[type[Recorder], ...] = (
     FieldsRecorder,
     PeakLightRecorder,
     DamageRecorder,
+    HashRecorder,
 )
 ALWAYS_TAKEN = frozenset(
-    each.name for each in (SharpnessRecorder, PictureFormatRecorder, FieldsRecorder, PeakLightRecorder, DamageRecorder)
+    each.name
+    for each in (
+        SharpnessRecorder,
+        PictureFormatRecorder,
+        FieldsRecorder,
+        PeakLightRecorder,
+        DamageRecorder,
+        HashRecorder,
+    )
 )
-"""Measures that every decode takes, whatever ``split.signals`` names: cutting and writing clips needs them."""
+"""Measures that every decode takes, whatever ``split.signals`` names: later phases need them."""
 
 
 def create_recorders(
@@ -52,6 +62,7 @@ def create_recorders(
         PictureFormatRecorder(),
         FieldsRecorder(time_base, meter),
         PeakLightRecorder(time_base),
+        HashRecorder(time_base),
         *([damage] if damage is not None else []),
     ]
     if FlowRecorder.name in names:

@@ -1,0 +1,84 @@
+"""Hashes of pictures: what changes them, and what does not."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from stages.media import DecodedFrame, decode_frames, open_video, video_stream
+from stages.signals import FrameScaler, Samples
+from stages.signals.hashes import HashRecorder
+from stages.signals.pdq import pdq_hash
+
+RATE = 25
+
+
+def recorded(pictures: list[NDArray[np.uint8]], times: list[int] | None = None) -> Samples:
+    recorder, scaler = HashRecorder(Fraction(1, RATE)), FrameScaler()
+    for index, picture in enumerate(pictures):
+        frame = av.VideoFrame.from_ndarray(picture, format="gray")
+        recorder.push(scaler(DecodedFrame(frame, index, times[index] if times else index, True)))
+    return recorder.samples()
+
+
+def scene(number: int, width: int = 640, height: int = 360) -> NDArray[np.uint8]:
+    rough = np.random.default_rng(number).integers(30, 226, (18, 32)).astype(np.uint8)
+    return cv2.resize(rough, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
+
+
+def bits_apart(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.int64]:
+    return np.unpackbits(left ^ right, axis=-1).sum(axis=-1)
+
+
+def test_eight_pictures_a_second_are_hashed_whatever_the_rate() -> None:
+    picture = scene(1)
+    assert len(recorded([picture] * 100)) == 32
+    assert recorded([picture] * 5, [0, 100, 101, 102, 225]).frame.tolist() == [0, 1, 4]
+
+
+def test_hash_is_pdq_of_the_picture() -> None:
+    pictures = [scene(number) for number in range(6)]
+    samples = recorded(pictures, [number * 10 for number in range(6)])
+    expected = [pdq_hash(picture)[0] for picture in pictures]
+    assert bits_apart(samples["pdq"], np.stack(expected)).max() <= 12  # it is scaled in another way
+    assert samples["pdq_quality"].min() > 50
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+@pytest.mark.parametrize("sides", [(60, 60, 0, 0), (0, 0, 90, 90), (40, 40, 60, 60), (0, 70, 0, 0)])
+def test_bars_do_not_count(level: int, sides: tuple[int, int, int, int]) -> None:
+    pictures = [scene(number) for number in range(3)]
+    framed = [cv2.copyMakeBorder(each, *sides, cv2.BORDER_CONSTANT, value=(level,)) for each in pictures]
+    plain, inside = (recorded([np.ascontiguousarray(each) for each in group]) for group in (pictures, framed))
+    assert bits_apart(plain["pdq"], inside["pdq"]).max() <= 32
+
+
+def test_dark_parts_that_change_are_no_bars() -> None:
+    picture = np.vstack([np.full((120, 640), 3, np.uint8), scene(2, height=240)])
+    other = picture.copy()
+    other[:120, 200:300] = 90
+    samples = recorded([picture, other], [0, 10])
+    assert bits_apart(samples["pdq"][0], pdq_hash(picture)[0]) <= 12
+
+
+def test_hdr_is_hashed_as_the_sdr_that_it_shows(shared_media: Path) -> None:
+    hashes = []
+    for name in ("gutter_water_av1.webm", "gutter_water_av1_hdr10.webm"):
+        with open_video(str(shared_media / name)) as container:
+            recorder, scaler = HashRecorder(video_stream(container).time_base or Fraction(1)), FrameScaler()
+            for decoded in decode_frames(container):
+                if decoded.index == 30:
+                    break
+                recorder.push(scaler(decoded))
+        hashes.append(recorder.samples()["pdq"])
+    assert bits_apart(*hashes).mean() < 24
+
+
+def test_a_video_without_frames_has_no_hashes() -> None:
+    samples = HashRecorder(Fraction(1, 25)).samples()
+    assert samples["pdq"].shape == (0, 32)
+    assert HashRecorder.reduce(samples, 0, 10) == {}
