@@ -84,6 +84,16 @@ _CAMERA = [
     _column("motion_class", _TEXT, "still, low, medium or high, by flow_mean; null where not measured."),
     _column("sharpness", _REAL, "Widths of a strong edge in the shorter side of the picture; of the sharper frames."),
 ]
+_COPY_FACTS = [
+    _column(
+        "detail", _REAL, "As sharpness, at the picture's own size: it grows with the resolution where that is true."
+    ),
+    _column("picture_share", _REAL, "Share of the frame inside flat bars; null where not measured."),
+]
+_SIGNALS_KEY = _column(
+    "signals_key", _TEXT, "Hash of the decode that measured the clip; part of its signals' file name."
+)
+_VIDEO_FRAMES = _column("video_frames", _INT, "Frames that the whole video decoded to, counted exactly.")
 _DAMAGE = [
     _column("damaged_frames", _INT, "Frames that are damaged, or predicted from damaged or missing ones."),
     _column("missing_frames", _INT, "Frames that the container promises and that do not decode."),
@@ -286,12 +296,13 @@ ASSETS: dict[str, AssetSchema] = {
                 *_CUT,
                 *_FRAMES,
                 *_MOTION,
-                _column("video_frames", _INT, "Frames that the whole video decoded to, counted exactly."),
+                _VIDEO_FRAMES,
                 _SIGNALS_KEY,
                 *_RESTARTS,
                 *_PICTURE,
                 *_CAMERA,
                 *_DAMAGE,
+                *_COPY_FACTS,
             ],
             "partition",
             "video_id",
@@ -303,7 +314,7 @@ ASSETS: dict[str, AssetSchema] = {
             "a clip",
             [
                 *(*_SOURCE, *_SPAN, *_OUTCOME, *_SOURCE_FACTS, *_CUT, *_FRAMES, *_MOTION, *_SCORES, *_MEASURED),
-                *(*_RESTARTS, *_PICTURE, *_CAMERA, *_DAMAGE, _SIGNALS_KEY),
+                *(*_RESTARTS, *_PICTURE, *_CAMERA, *_DAMAGE, *_COPY_FACTS, _VIDEO_FRAMES, _SIGNALS_KEY),
             ],
             "partition",
             "video_id",

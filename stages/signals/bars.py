@@ -1,6 +1,5 @@
 """The part of a picture inside flat bars of any level, told by the lines of the pictures around it in time."""
 
-from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -11,7 +10,7 @@ Luma = NDArray[np.uint8]
 
 FLAT_LEVELS = 14
 """Largest difference of luma within a line of a bar, over its pixels and all pictures."""
-EDGE_LEVELS = 8.0
+EDGE_LEVELS = 8
 """Least mean step of luma from a bar to the picture, in one of the pictures."""
 EDGE_LINES = 2
 """Lines over which the step is taken, since scaling blurs the edge."""
@@ -32,52 +31,63 @@ class Area(NamedTuple):
         return luma[self.top : self.bottom, self.left : self.right]
 
 
-class Lines(NamedTuple):
-    """Rows or columns of a picture: smallest and largest value of each, and its mean step to that `EDGE_LINES` on."""
+class BarsWindow:
+    """The lines of the newest pictures, of one size.
 
-    low: NDArray[np.uint8]
-    high: NDArray[np.uint8]
-    step: NDArray[np.float32]
-
-
-def picture_lines(luma: Luma) -> tuple[Lines, Lines] | None:
-    """Rows and columns of a picture, ``[H, W]``; None for a flat one, which tells nothing of bars."""
-    rows, columns = _lines(luma, 1), _lines(luma, 0)
-    return None if int(rows.high.max()) - int(rows.low.min()) <= 2 * FLAT_LEVELS else (rows, columns)
-
-
-def active_area(lines: Iterable[tuple[Lines, Lines] | None], shape: Sequence[int]) -> Area:
-    """The area inside the bars that all pictures share.
+    Of each row and column it holds the smallest and the largest value, and the mean step to the line `EDGE_LINES` on.
 
     Args:
-        lines: of each picture, from `picture_lines`.
         shape: height and width of the pictures.
+        length: pictures that are held.
     """
-    seen = [each for each in lines if each is not None]
-    if not seen:
-        return Area(0, shape[0], 0, shape[1])
-    (top, bottom), (left, right) = (_inside([each[axis] for each in seen]) for axis in (0, 1))
-    return Area(top, bottom, left, right)
+
+    def __init__(self, shape: tuple[int, int], length: int) -> None:
+        self._shape = shape
+        self._length = length
+        # What a flat picture leaves: it tells nothing of bars.
+        self._low = [np.full((length, count), 255, np.uint8) for count in shape]
+        self._high = [np.zeros((length, count), np.uint8) for count in shape]
+        self._step = [np.zeros((length, count - EDGE_LINES), np.uint8) for count in shape]
+        self._count = 0
+
+    def push(self, luma: Luma) -> None:
+        """Add a picture ``[H, W]``; the oldest goes."""
+        place = self._count % self._length
+        self._count += 1
+        lines = [_lines(luma, axis) for axis in (0, 1)]
+        is_flat = int(lines[0][1].max()) - int(lines[0][0].min()) <= 2 * FLAT_LEVELS
+        for axis, (low, high, step) in enumerate(lines):
+            self._low[axis][place], self._high[axis][place], self._step[axis][place] = (
+                (255, 0, 0) if is_flat else (low, high, step)
+            )
+
+    def area(self) -> Area:
+        """The area inside the bars that all pictures share."""
+        (top, bottom), (left, right) = (
+            _inside(self._low[axis].min(axis=0), self._high[axis].max(axis=0), self._step[axis].max(axis=0))
+            for axis in (0, 1)
+        )
+        return Area(top, bottom, left, right)
 
 
-def _lines(luma: Luma, axis: int) -> Lines:
-    low, high = (cv2.reduce(luma, axis, kind).ravel() for kind in (cv2.REDUCE_MIN, cv2.REDUCE_MAX))
-    ahead = (luma[EDGE_LINES:], luma[:-EDGE_LINES]) if axis else (luma[:, EDGE_LINES:], luma[:, :-EDGE_LINES])
-    step = cv2.reduce(cv2.absdiff(*ahead), axis, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel()
-    return Lines(low.astype(np.uint8), high.astype(np.uint8), step.astype(np.float32))
+def _lines(luma: Luma, axis: int) -> tuple[Luma, Luma, Luma]:
+    """Smallest value, largest value and mean step of each row (axis 0) or column."""
+    ahead = (luma[:, EDGE_LINES:], luma[:, :-EDGE_LINES]) if axis else (luma[EDGE_LINES:], luma[:-EDGE_LINES])
+    step = cv2.absdiff(*ahead).astype(np.uint8, copy=False).mean(axis=1 - axis, dtype=np.float32)
+    return luma.min(axis=1 - axis), luma.max(axis=1 - axis), step.astype(np.uint8)
 
 
-def _inside(lines: Sequence[Lines]) -> tuple[int, int]:
+def _inside(low: Luma, high: Luma, step: Luma) -> tuple[int, int]:
     """First line inside the bars, and one past the last."""
-    low, high = np.min([each.low for each in lines], axis=0), np.max([each.high for each in lines], axis=0)
-    step = np.max([each.step for each in lines], axis=0)
     count = len(low)
+    if int(low.min()) > int(high.max()):
+        return 0, count  # all were flat
     first = _bar(low, high, step)
     last = count - _bar(low[::-1], high[::-1], step[::-1])
     return (first, last) if last - first >= LEAST_SHARE * count else (0, count)
 
 
-def _bar(low: NDArray[np.uint8], high: NDArray[np.uint8], step: NDArray[np.float32]) -> int:
+def _bar(low: Luma, high: Luma, step: Luma) -> int:
     """Lines of the bar at the beginning; 0 without one.
 
     line 0   flat, of one level   the bar
@@ -87,7 +97,7 @@ def _bar(low: NDArray[np.uint8], high: NDArray[np.uint8], step: NDArray[np.float
     """
     level_low, level_high = np.minimum.accumulate(low), np.maximum.accumulate(high)
     is_bar = level_high.astype(np.int16) - level_low <= FLAT_LEVELS
-    lines = int(np.argmin(is_bar)) if not is_bar.all() else 0
+    lines = int(np.argmin(is_bar))
     if not lines or step[lines - 1 : lines + 1].max(initial=0) < EDGE_LEVELS:
         return 0
     return lines

@@ -11,7 +11,7 @@ class FrameScaler:
     """Makes `FramePictures` of a video's frames. Keeps the scaler of each size; not thread-safe."""
 
     def __init__(self) -> None:
-        self._scalers: dict[tuple[Size, str], UprightScaler] = {}
+        self._scalers: dict[tuple[Size, str, bool], UprightScaler] = {}
         self._shape: tuple[object, ...] | None = None
         self._displayed_size = Size(0, 0)
 
@@ -28,11 +28,14 @@ class FrameScaler:
             self._shape, self._displayed_size = shape, displayed_size(frame, decoded.pixel_aspect)
         return self._displayed_size
 
-    def scale(self, decoded: DecodedFrame, size: Size, pixel_format: str) -> NDArray[np.uint8]:
+    def scale(
+        self, decoded: DecodedFrame, size: Size, pixel_format: str, *, by_area: bool = False
+    ) -> NDArray[np.uint8]:
         """The frame upright, in this size and format."""
-        scaler = self._scalers.get((size, pixel_format))
+        key = (size, pixel_format, by_area)
+        scaler = self._scalers.get(key)
         if scaler is None:
-            scaler = self._scalers[size, pixel_format] = UprightScaler(size, pixel_format=pixel_format)
+            scaler = self._scalers[key] = UprightScaler(size, pixel_format=pixel_format, by_area=by_area)
         return scaler(decoded.frame)
 
 
@@ -48,12 +51,18 @@ class FramePictures:
         self.decoded = decoded
         self.displayed_size = scaler.displayed_size(decoded)
         self._scaler = scaler
-        self._luma: dict[Size, NDArray[np.uint8]] = {}
+        self._luma: dict[tuple[Size, bool], NDArray[np.uint8]] = {}
 
-    def luma(self, max_px: int, *, min_px: int = 1) -> NDArray[np.uint8]:
-        """Luma, uint8 ``[H, W]``: scaled down to at most `max_px` on the longest side, then up to at least `min_px`."""
+    def luma(self, max_px: int, *, min_px: int = 1, by_area: bool = False) -> NDArray[np.uint8]:
+        """Luma, uint8 ``[H, W]``: scaled down to at most `max_px` on the longest side, then up to at least `min_px`.
+
+        Args:
+            max_px: the longest side, at most.
+            min_px: each side, at least.
+            by_area: scale in the cheaper way, see `UprightScaler`.
+        """
         small = fit(self.displayed_size, max_px)
         size = Size(max(min_px, small.width), max(min_px, small.height))
-        if size not in self._luma:
-            self._luma[size] = self._scaler.scale(self.decoded, size, "gray")
-        return self._luma[size]
+        if (size, by_area) not in self._luma:
+            self._luma[size, by_area] = self._scaler.scale(self.decoded, size, "gray", by_area=by_area)
+        return self._luma[size, by_area]

@@ -3,25 +3,28 @@
 from array import array
 from collections import deque
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.media import Colour, sdr_luma
-from stages.signals.bars import Area, Lines, active_area, picture_lines
+from stages.signals.bars import Area, BarsWindow
 from stages.signals.frame_pictures import FramePictures
-from stages.signals.pdq import SIDE_PX, dct, hash_bits, qualities
+from stages.signals.pdq import SIDE_PX, dct, hash_bits, quality_of
 from stages.signals.recorder import Recorder
 from stages.signals.samples import Samples
 from stages.tasks import Row
 
 PICTURES_PER_S = 8
 LONG_SIDE_PX = 128
+SHORT_SIDE_MIN_PX = 8
 """Of the picture in which bars are looked for."""
 BARS_WINDOW = 2 * PICTURES_PER_S
 """Bars must be there in so many pictures before and after."""
+AREA_INTERVAL = PICTURES_PER_S // 2
+"""Pictures after which bars are looked for again."""
 THUMBNAIL_PX = 24
 """Sides of the small picture that is stored."""
 
@@ -29,7 +32,6 @@ THUMBNAIL_PX = 24
 class _Picture(NamedTuple):
     frame: int
     luma: NDArray[np.uint8]
-    lines: tuple[Lines, Lines] | None
 
 
 class HashRecorder(Recorder):
@@ -42,16 +44,17 @@ class HashRecorder(Recorder):
     """
 
     name = "hashes"
-    clip_columns = ()
+    clip_columns = ("picture_share",)
 
     def __init__(self, time_base: Fraction) -> None:
         self._step = 1 / (PICTURES_PER_S * time_base)
         self._due: Fraction | None = None
         self._ahead: deque[_Picture] = deque()
-        self._lines: deque[tuple[Lines, Lines] | None] = deque(maxlen=2 * BARS_WINDOW + 1)
         self._frames = array("q")
         self._values: dict[str, list[NDArray[np.uint8]]] = {"pdq": [], "thumbnail": []}
-        self._qualities, self._shape = array("B"), (0, 0)
+        self._qualities, self._shares = array("B"), array("d")
+        self._bars: BarsWindow | None = None
+        self._area: Area | None = None
 
     def push(self, pictures: FramePictures) -> None:
         """Add the next frame."""
@@ -60,43 +63,49 @@ class HashRecorder(Recorder):
             return
         origin = self._due if self._due is not None else Fraction(decoded.pts)
         self._due = origin + self._step * ((decoded.pts - origin) // self._step + 1)
-        luma = sdr_luma(pictures.luma(LONG_SIDE_PX), Colour.of(decoded.frame))
-        if luma.shape != self._shape:
+        luma = sdr_luma(pictures.luma(LONG_SIDE_PX, min_px=SHORT_SIDE_MIN_PX, by_area=True), Colour.of(decoded.frame))
+        if self._bars is None or (self._ahead and luma.shape != self._ahead[-1].luma.shape):
             self._finish()
-            self._shape = luma.shape
-        lines = picture_lines(luma)
-        self._ahead.append(_Picture(decoded.index, luma, lines))
-        self._lines.append(lines)
+            self._area = None
+            self._bars = BarsWindow((luma.shape[0], luma.shape[1]), 2 * BARS_WINDOW + 1)
+        self._ahead.append(_Picture(decoded.index, luma))
+        self._bars.push(luma)
         if len(self._ahead) > BARS_WINDOW:
-            self._measure(active_area(self._lines, self._shape))
+            if self._area is None or len(self._frames) % AREA_INTERVAL == 0:
+                self._area = self._bars.area()
+            self._measure(self._area)
 
     def samples(self) -> Samples:
-        """``pdq`` ``[N, 32]`` and ``thumbnail`` ``[N, 576]``, both uint8, and ``pdq_quality`` ``[N]``."""
+        """``pdq`` ``[N, 32]``, ``thumbnail`` ``[N, 576]``, ``pdq_quality`` and ``picture_share`` ``[N]``."""
         self._finish()
         sizes = {"pdq": 32, "thumbnail": THUMBNAIL_PX * THUMBNAIL_PX}
-        values = {
+        values: dict[str, NDArray[Any]] = {
             name: np.stack(self._values[name]) if self._frames else np.zeros((0, size), np.uint8)
             for name, size in sizes.items()
         }
-        return Samples(np.array(self._frames, np.int64), {**values, "pdq_quality": np.array(self._qualities, np.uint8)})
+        values["pdq_quality"] = np.array(self._qualities, np.uint8)
+        values["picture_share"] = np.array(self._shares, np.float32)
+        return Samples(np.array(self._frames, np.int64), values)
 
     @classmethod
     def reduce(cls, samples: Samples, start: int, end: int) -> Row:
-        """No columns: dedup reads the values themselves."""
-        return {}
+        """The middle share of the frame that lies inside bars; None without any. Dedup reads the other values."""
+        shares = samples.within(start, end)["picture_share"]
+        return {"picture_share": float(np.median(shares)) if len(shares) else None}
 
     def _finish(self) -> None:
-        while self._ahead:
-            self._measure(active_area(self._lines, self._shape))
-        self._lines.clear()
+        area = self._bars.area() if self._bars is not None else None
+        while self._ahead and area is not None:
+            self._measure(area)
 
     def _measure(self, area: Area) -> None:
         """Hash the oldest picture that waits."""
         picture = self._ahead.popleft()
         inside = area.of(picture.luma)
-        values = cv2.resize(inside, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)[None].astype(np.float32)
+        values = cv2.resize(inside, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
         small = cv2.resize(inside, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
         self._frames.append(picture.frame)
-        self._values["pdq"].append(hash_bits(dct(values))[0])
+        self._shares.append(inside.size / picture.luma.size)
+        self._values["pdq"].append(hash_bits(dct(values[None].astype(np.float32)))[0])
         self._values["thumbnail"].append(small.astype(np.uint8).ravel())
-        self._qualities.append(int(qualities(values)[0]))
+        self._qualities.append(quality_of(values))

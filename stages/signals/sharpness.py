@@ -2,7 +2,8 @@
 
 The width of an edge is its contrast over its steepest slope. Sharpness is how many such widths the picture's shorter
 side has. Edges are measured at the scale of a picture of `REFERENCE_PX`: one scene scores the same in any size from
-there on, and an enlarged picture scores no more than the one that it was enlarged from.
+there on, and an enlarged picture scores no more than the one that it was enlarged from. *Detail* is the same at the
+picture's own scale: it grows with the resolution, where that is true.
 """
 
 import re
@@ -58,12 +59,14 @@ class SharpnessRecorder(Recorder):
     """
 
     name = "sharpness"
-    clip_columns = ("sharpness",)
+    version = "2"
+    clip_columns = ("sharpness", "detail")
 
     def __init__(self, time_base: Fraction) -> None:
         self._times = SampleTimes(FRAMES_PER_S, time_base)
         self._reformatter = VideoReformatter()
-        self._frames, self._values = array("q"), array("d")
+        self._frames = array("q")
+        self._values = {name: array("d") for name in self.clip_columns}
 
     def push(self, pictures: FramePictures) -> None:
         """Add the next frame."""
@@ -71,17 +74,27 @@ class SharpnessRecorder(Recorder):
         if self._times.is_due(decoded.pts):
             self._frames.append(decoded.index)
             luma, white = self._luma(decoded.frame)
-            self._values.append(measure_sharpness(luma, white=white, pixel_aspect=_pixel_aspect(pictures)))
+            aspect = _pixel_aspect(pictures)
+            sharpness = measure_sharpness(luma, white=white, pixel_aspect=aspect)
+            self._values["sharpness"].append(sharpness)
+            own_px = round(min(luma.shape[0], luma.shape[1] * aspect))
+            if own_px > REFERENCE_PX:
+                sharpness = measure_sharpness(luma, white=white, pixel_aspect=aspect, reference_px=own_px)
+            self._values["detail"].append(sharpness)
 
     def samples(self) -> Samples:
-        """``sharpness`` ``[N]``."""
-        return Samples(np.array(self._frames, np.int64), {"sharpness": np.array(self._values, np.float32)})
+        """``sharpness`` and ``detail``, both ``[N]``."""
+        values = {name: np.array(column, np.float32) for name, column in self._values.items()}
+        return Samples(np.array(self._frames, np.int64), values)
 
     @classmethod
     def reduce(cls, samples: Samples, start: int, end: int) -> Row:
         """Mean over the sharper half of the frames, for in the others something may have moved; None without any."""
-        values = np.sort(samples.within(start, end)["sharpness"].astype(np.float64))
-        return {"sharpness": float(values[len(values) // 2 :].mean()) if len(values) else None}
+        inside = samples.within(start, end)
+        columns = {name: np.sort(inside[name].astype(np.float64)) for name in cls.clip_columns}
+        return {
+            name: float(values[len(values) // 2 :].mean()) if len(values) else None for name, values in columns.items()
+        }
 
     def _luma(self, frame: av.VideoFrame) -> tuple[NativeLuma, int]:
         """The frame's luma, of most formats a view of the decoder's own memory; and its largest possible value."""
@@ -105,16 +118,19 @@ def _pixel_aspect(pictures: FramePictures) -> float:
     return size.width * size.height / (frame.width * frame.height)
 
 
-def measure_sharpness(luma: NativeLuma, *, white: int = 255, pixel_aspect: float = 1.0) -> float:
+def measure_sharpness(
+    luma: NativeLuma, *, white: int = 255, pixel_aspect: float = 1.0, reference_px: int = REFERENCE_PX
+) -> float:
     """Widths of a strong edge in the shorter side of the picture; 0 where it has no edges.
 
     Args:
         luma: of the whole frame, ``[H, W]``; full or limited range, since contrasts and slopes are compared.
         white: its largest possible value.
         pixel_aspect: width of a pixel over its height.
+        reference_px: shorter side of the picture that edges are measured in.
     """
     height, width = luma.shape
-    scale = REFERENCE_PX / min(height, width * pixel_aspect)
+    scale = reference_px / min(height, width * pixel_aspect)
     whole = Size(max(3, round(width * pixel_aspect * scale)), max(3, round(height * scale)))
     columns, rows = (
         max(1, min(round(wanted / TILE_PX), there // MIN_TILE_PX))
@@ -125,7 +141,7 @@ def measure_sharpness(luma: NativeLuma, *, white: int = 255, pixel_aspect: float
     slopes, contrasts = (np.concatenate(parts) for parts in zip(*map(_edges, tiles), strict=True))
     count = max(1, round(EDGE_SHARE * len(slopes)))
     steepest = np.argpartition(slopes, -count)[-count:]
-    return REFERENCE_PX * float(np.median(slopes[steepest] / (contrasts[steepest] + MIN_CONTRAST)))
+    return reference_px * float(np.median(slopes[steepest] / (contrasts[steepest] + MIN_CONTRAST)))
 
 
 def _most_textured(luma: NativeLuma, rows: int, columns: int) -> list[int]:

@@ -55,6 +55,8 @@ def test_bars_do_not_count(level: int, sides: tuple[int, int, int, int]) -> None
     framed = [cv2.copyMakeBorder(each, *sides, cv2.BORDER_CONSTANT, value=(level,)) for each in pictures]
     plain, inside = (recorded([np.ascontiguousarray(each) for each in group]) for group in (pictures, framed))
     assert bits_apart(plain["pdq"], inside["pdq"]).max() <= 32
+    share = 640 * 360 / framed[0].size
+    assert HashRecorder.reduce(inside, 0, 3)["picture_share"] == pytest.approx(share, abs=0.03)
 
 
 def test_dark_parts_that_change_are_no_bars() -> None:
@@ -81,4 +83,4 @@ def test_hdr_is_hashed_as_the_sdr_that_it_shows(shared_media: Path) -> None:
 def test_a_video_without_frames_has_no_hashes() -> None:
     samples = HashRecorder(Fraction(1, 25)).samples()
     assert samples["pdq"].shape == (0, 32)
-    assert HashRecorder.reduce(samples, 0, 10) == {}
+    assert HashRecorder.reduce(samples, 0, 10) == {"picture_share": None}

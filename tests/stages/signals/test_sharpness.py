@@ -44,6 +44,12 @@ def sharpness(frame: av.VideoFrame, *, pixel_aspect: Fraction = Fraction(1)) -> 
     return SharpnessRecorder.reduce(recorder.samples(), 0, 1)["sharpness"]
 
 
+def detail(frame: av.VideoFrame) -> float:
+    recorder, scaler = SharpnessRecorder(Fraction(1, 25)), FrameScaler()
+    recorder.push(scaler(DecodedFrame(frame, 0, 0, True)))
+    return SharpnessRecorder.reduce(recorder.samples(), 0, 1)["detail"]
+
+
 def gray(picture: NDArray[np.uint8]) -> av.VideoFrame:
     return av.VideoFrame.from_ndarray(picture, format="gray")
 
@@ -72,6 +78,14 @@ def test_an_enlarged_picture_is_no_sharper_than_it_was() -> None:
     enlarged = resized(small, 1280, 720)
     assert measure_sharpness(small) < 0.95 * measure_sharpness(scene(720))
     assert measure_sharpness(enlarged) == pytest.approx(measure_sharpness(small), rel=0.1)
+
+
+def test_detail_grows_with_the_resolution_where_that_is_true() -> None:
+    small, large = scene(480), scene(1080)
+    enlarged = resized(small, 1920, 1080)
+    details = [detail(gray(picture)) for picture in (small, large, enlarged)]
+    assert details[1] == pytest.approx(details[0] * 1080 / 480, rel=0.25)
+    assert details[2] < 1.3 * details[0]
 
 
 def test_contrast_and_range_do_not_count_as_sharpness() -> None:

@@ -1,0 +1,141 @@
+"""Finds copies among clips: the same pictures in the same order, however they were changed."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages import heartbeat
+from stages.dedup.copy_alignment import WHOLE, Alignment, ClipPictures, Window, align
+from stages.dedup.copy_candidates import Landmarks, candidates, to_landmarks
+
+LIKENESS_MIN = 0.6
+"""Of pictures of a copy. A large overlay leaves no more."""
+CHANGE_LIKENESS_MIN = 0.4
+"""Of the changes from picture to picture."""
+CHANGE_MIN = 0.0006
+"""Where less changes, in contrasts of a picture, it may be noise, and does not tell copies."""
+STILL_LIKENESS_MIN = 0.97
+"""Of pictures that stand still."""
+STILL_DIFFERENCE_MIN = 2e-4
+STILL_PEAK_MAX = 0.55
+"""Where more of a difference than this is in few pixels, other words stand on the same plate; unless it is tiny."""
+PICTURES_MIN = 5
+
+
+@dataclass(frozen=True)
+class ClipHashes:
+    """What was recorded of one clip's pictures, and where it lies in its video.
+
+    Attributes:
+        seconds: float64 ``[N]``, times from the start of the clip; rises.
+        thumbnails: uint8 ``[N, S * S]``.
+        quality: uint8 ``[N]``, of each picture's hash.
+        video: number of its video.
+        shot: number of its shot among all shots of all videos.
+        start_s, end_s: its span in the video.
+    """
+
+    seconds: NDArray[np.float64]
+    thumbnails: NDArray[np.uint8]
+    quality: NDArray[np.uint8]
+    video: int
+    shot: int
+    start_s: float
+    end_s: float
+
+    def pictures(self) -> ClipPictures:
+        """The small pictures."""
+        side = int(np.sqrt(self.thumbnails.shape[1]))
+        return ClipPictures(self.seconds, self.thumbnails.reshape(-1, side, side).astype(np.float32))
+
+
+class CopyPair(NamedTuple):
+    """Two clips that are copies of each other.
+
+    Attributes:
+        left, right: their numbers.
+        likeness: of what tells that they are, 0 to 1.
+        rate: seconds of the right clip for a second of the left one.
+        offset_s: time in the right clip at the start of the left one.
+    """
+
+    left: int
+    right: int
+    likeness: float
+    rate: float
+    offset_s: float
+
+
+def landmarks_of(clips: Mapping[int, ClipHashes]) -> Landmarks:
+    """Hashes to look for of clips by number."""
+    numbers = np.array(list(clips), np.int64)
+    pictures = [clip.pictures() for clip in clips.values()]
+    found = to_landmarks(
+        [each.seconds for each in pictures],
+        [each.luma for each in pictures],
+        [clip.quality for clip in clips.values()],
+    )
+    return Landmarks(numbers[found.clip], found.hashes)
+
+
+def find_copies(
+    new: Mapping[int, ClipHashes], known: Mapping[int, ClipHashes], *, overlap_min: float = 0.5
+) -> list[CopyPair]:
+    """Copies among the new clips, and between these and the known ones.
+
+    Args:
+        new: clips by number.
+        known: other clips by number; no number is among those of `new`.
+        overlap_min: least share of the shorter clip that two must have in common.
+    """
+    landmarks = landmarks_of(new)
+    found = candidates(landmarks, landmarks)
+    if known:
+        found.update(candidates(landmarks, landmarks_of(known)))
+    return list(_confirmed(found, {**known, **new}, overlap_min))
+
+
+def _confirmed(
+    found: Mapping[tuple[int, int], Sequence[tuple[Window, Window]]],
+    clips: Mapping[int, ClipHashes],
+    overlap_min: float,
+) -> Iterator[CopyPair]:
+    for (left, right), windows in sorted(found.items()):
+        heartbeat.beat()
+        pair = compare_clips(clips[left], clips[right], windows, overlap_min=overlap_min)
+        if pair is not None:
+            yield pair._replace(left=left, right=right)
+
+
+def compare_clips(
+    left: ClipHashes, right: ClipHashes, windows: Sequence[tuple[Window, Window]], *, overlap_min: float
+) -> CopyPair | None:
+    """How they are copies of each other, with the numbers 0 and 1; None where they are not."""
+    if left.video == right.video and (shared := min(left.end_s, right.end_s) - max(left.start_s, right.start_s)) > 0:
+        shorter = min(left.end_s - left.start_s, right.end_s - right.start_s)
+        return CopyPair(0, 1, 1.0, 1.0, left.start_s - right.start_s) if shared >= overlap_min * shorter else None
+    tried = tuple(dict.fromkeys([*windows, (WHOLE, WHOLE)]))
+    found = align(left.pictures(), right.pictures(), tried)
+    if found is None or not is_copy(found, overlap_min=overlap_min, is_one_shot=left.shot == right.shot):
+        return None
+    return CopyPair(0, 1, found.likeness, found.rate, found.offset_s)
+
+
+def is_copy(found: Alignment, *, overlap_min: float, is_one_shot: bool) -> bool:
+    """Whether two clips under their best alignment are copies.
+
+    Args:
+        found: the alignment.
+        overlap_min: least share of the shorter clip that they must have in common.
+        is_one_shot: they are pieces of one shot, which goes on as before: only still ones are copies.
+    """
+    step = 1 / max(1, found.num_pictures)
+    if found.num_pictures < PICTURES_MIN or found.overlap + step < overlap_min or found.likeness < LIKENESS_MIN:
+        return False
+    if found.change < CHANGE_MIN:
+        is_same = found.difference < STILL_DIFFERENCE_MIN or found.difference_peak <= STILL_PEAK_MAX
+        return found.likeness >= STILL_LIKENESS_MIN and is_same
+    return found.change_likeness >= CHANGE_LIKENESS_MIN and not is_one_shot

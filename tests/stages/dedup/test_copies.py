@@ -1,0 +1,154 @@
+"""Copies are found however they were changed; what merely looks alike is not taken for one."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from stages.dedup.copies import ClipHashes, compare_clips, find_copies
+from stages.dedup.copy_alignment import WHOLE
+from stages.dedup.copy_candidates import window_hashes
+from stages.signals.pdq import pdq_hash
+
+SIZE = 192
+"""Sides of the pictures that are drawn."""
+SIDE = 24
+RATE = 8
+Picture = NDArray[np.float32]
+Change = Callable[[Picture], Picture]
+
+
+def place(seed: int) -> Picture:
+    """Where something happens, float32, 0 to 255."""
+    rough = np.random.default_rng(seed).uniform(40, 216, (14, 14)).astype(np.float32)
+    return cv2.resize(rough, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+
+
+def at(second: float, background: Picture, action: int) -> Picture:
+    """The picture of a time: three discs that go their ways through a place."""
+    picture = background.copy()
+    random = np.random.default_rng(1000 + action)
+    for _ in range(3):
+        phase, speed, level = random.uniform(0, 6.3, 2), random.uniform(0.7, 1.6, 2), random.uniform(0, 255)
+        x, y = (int(SIZE * (0.5 + 0.4 * value)) for value in np.sin(phase + speed * second))
+        cv2.circle(picture, (x, y), 16, float(level), -1)
+    return picture
+
+
+def clip(
+    start: float = 0.0,
+    length: float = 4.0,
+    *,
+    seed: int = 1,
+    action: int = 1,
+    speed: float = 1.0,
+    change: Change = lambda picture: picture,
+    video: int = 0,
+) -> ClipHashes:
+    """A clip of what happens at a place, from a second on, at a speed."""
+    seconds = np.arange(0, length / speed, 1 / RATE)
+    background = place(seed)
+    pictures = [change(at(start + speed * second, background, action)) for second in seconds]
+    small = [cv2.resize(each, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for each in pictures]
+    thumbnails = np.clip(np.stack(small), 0, 255).astype(np.uint8).reshape(len(small), -1)
+    quality = np.full(len(seconds), 80, np.uint8)
+    return ClipHashes(seconds, thumbnails, quality, video, video, start, start + length)
+
+
+def crop(share: float, x: float, y: float) -> Change:
+    def apply(picture: Picture) -> Picture:
+        size = round(SIZE * share)
+        left, top = round((SIZE - size) * x), round((SIZE - size) * y)
+        return cv2.resize(picture[top : top + size, left : left + size], (SIZE, SIZE)).astype(np.float32)
+
+    return apply
+
+
+def written(picture: Picture, text: str, where: tuple[int, int]) -> Picture:
+    marked = picture.clip(0, 255).astype(np.uint8)
+    cv2.putText(marked, text, where, cv2.FONT_HERSHEY_SIMPLEX, 1.2, (255,), 4)
+    return marked.astype(np.float32)
+
+
+def mark(picture: Picture) -> Picture:
+    return written(picture, "TV", (8, 40))
+
+
+def noise(picture: Picture) -> Picture:
+    return picture + np.random.default_rng(int(picture.sum()) % 1000).normal(0, 20, picture.shape).astype(np.float32)
+
+
+CHANGES: dict[str, Change] = {
+    "none": lambda picture: picture,
+    "gamma": lambda picture: 255 * (picture / 255) ** 0.6,
+    "contrast": lambda picture: 0.5 * picture + 70,
+    "crop": crop(0.9, 0.3, 0.8),
+    "large crop": crop(0.78, 0.7, 0.1),
+    "mark": mark,
+    "noise": noise,
+    "blur": lambda picture: cv2.GaussianBlur(picture, (0, 0), 4).astype(np.float32),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_changed_copy_is_found(name: str) -> None:
+    pairs = find_copies({3: clip(), 5: clip(change=CHANGES[name], video=1), 7: clip(seed=2, action=3, video=2)}, {})
+    assert [(pair.left, pair.right) for pair in pairs] == [(3, 5)]
+
+
+@pytest.mark.parametrize(
+    ("start", "length", "speed"), [(0.0, 4.0, 1.3), (0.0, 4.0, 0.7), (0.7, 2.6, 1.0), (1.5, 4.0, 1.0), (0.5, 3.0, 1.5)]
+)
+def test_rate_and_offset_of_a_copy_are_told(start: float, length: float, speed: float) -> None:
+    (pair,) = find_copies({1: clip(start, length, speed=speed, video=1)}, {0: clip()})
+    # second of the original = start + speed * second of the copy
+    assert (pair.left, pair.right) == (1, 0)
+    assert pair.rate == pytest.approx(speed, rel=0.04)
+    assert pair.offset_s == pytest.approx(start, abs=0.1)
+
+
+def test_pieces_of_one_shot_are_no_copies() -> None:
+    pieces = {number: clip(4.0 * number, video=number) for number in range(4)}
+    assert find_copies(pieces, {}) == []
+
+
+def test_another_action_at_the_same_place_is_no_copy() -> None:
+    assert find_copies({number: clip(action=number, video=number) for number in range(4)}, {}) == []
+
+
+def card(text: str, video: int, *, blur: float = 0) -> ClipHashes:
+    picture = written(place(7), text, (30, 110))
+    picture = cv2.GaussianBlur(picture, (0, 0), blur).astype(np.float32) if blur else picture
+    still = clip(video=video)
+    small = cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA).clip(0, 255).astype(np.uint8)
+    return replace(still, thumbnails=np.repeat(small.reshape(1, -1), len(still.seconds), axis=0))
+
+
+def test_a_still_clip_is_a_copy_of_the_same_picture_only() -> None:
+    cards = {0: card("one", 0), 1: card("two", 1), 2: card("one", 2, blur=1.5)}
+    assert [(pair.left, pair.right) for pair in find_copies(cards, {})] == [(0, 2)]
+
+
+def test_black_clips_are_no_copies() -> None:
+    shown = clip()
+    black = replace(shown, thumbnails=np.full_like(shown.thumbnails, 16), quality=np.zeros_like(shown.quality))
+    assert find_copies({0: black, 1: replace(black, video=1)}, {}) == []
+
+
+@pytest.mark.parametrize(("start", "expected"), [(1.0, True), (1.9, True), (2.1, False), (4.0, False)])
+def test_spans_of_one_video_are_compared_by_their_times(start: float, expected: bool) -> None:
+    found = compare_clips(clip(), clip(start), [(WHOLE, WHOLE)], overlap_min=0.5)
+    assert (found is not None) == expected
+    if found is not None:
+        assert found.offset_s == pytest.approx(-start)
+
+
+def test_hashes_through_windows_are_those_of_the_parts() -> None:
+    picture = place(4)
+    small = cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    enlarged = cv2.resize(small, (64, 64), interpolation=cv2.INTER_LINEAR)
+    bits = np.unpackbits(window_hashes(small[None])[0, 0] ^ pdq_hash(enlarged)[0]).sum()
+    assert bits <= 4
