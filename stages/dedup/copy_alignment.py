@@ -36,6 +36,8 @@ WINDOW_STEPS = (0.04, 0.016)
 ROUNDS_MAX = 5
 """Shares of a side by which windows are moved, and how often at most."""
 PICTURES_FOR_WINDOWS = 6
+LIKE_ENOUGH = 0.99
+"""Pictures so alike are compared as they are."""
 SHIFT_MAX = 0.08
 """By so much a window may lie outside of the picture."""
 
@@ -245,23 +247,23 @@ def align(left: ClipPictures, right: ClipPictures, windows: tuple[tuple[Window, 
     """
     if min(len(left), len(right)) < 2 or not _shows_something(left) or not _shows_something(right):
         return None
-    best: tuple[float, Alignment] | None = None
-    for left_window, right_window in windows:
-        seen_left, seen_right = seen_through(left.luma, left_window), seen_through(right.luma, right_window)
-        found = _in_time(left.seconds, right.seconds, seen_left, seen_right)
-        refined = _refined(found, seen_left, seen_right, (left_window, right_window), left, right)
-        value = refined.likeness + refined.change_likeness
-        if best is None or value > best[0]:
-            best = value, refined
-    return best[1] if best else None
+    best: tuple[float, Hypotheses, tuple[Window, Window]] | None = None
+    for pair in windows:
+        seen = [seen_through(clip.luma, window) for clip, window in zip((left, right), pair, strict=True)]
+        score, found = _in_time(left.seconds, right.seconds, *seen)
+        if best is None or score > best[0]:
+            best = score, found, pair
+    return _refined(best[1], best[2], left, right) if best is not None else None
 
 
 def _shows_something(clip: ClipPictures) -> bool:
     return float(np.median(clip.luma.reshape(len(clip), -1).std(axis=1))) >= CONTRAST_MIN
 
 
-def _in_time(left_s: NDArray[np.float64], right_s: NDArray[np.float64], left: Pictures, right: Pictures) -> Hypotheses:
-    """The best hypothesis, alone."""
+def _in_time(
+    left_s: NDArray[np.float64], right_s: NDArray[np.float64], left: Pictures, right: Pictures
+) -> tuple[float, Hypotheses]:
+    """The best score, and its hypothesis alone."""
     tried = hypotheses(left_s, right_s, all_pairs(left_s, right_s, RATES))
     order = np.argsort(-_coarse_scores(tried, left, right), kind="stable")[:2]
     fine = [
@@ -272,7 +274,9 @@ def _in_time(left_s: NDArray[np.float64], right_s: NDArray[np.float64], left: Pi
         for shift in (-0.06, -0.04, -0.02, 0, 0.02, 0.04, 0.06)
     ]
     finer = hypotheses(left_s, right_s, np.array(fine))
-    return finer.best(np.argsort(-_scores(finer, left, right), kind="stable")[:1])
+    scores = _scores(finer, left, right)
+    best = np.argmax(scores)
+    return float(scores[best]), finer.best(np.array([best]))
 
 
 def _at(tried: Hypotheses, right: Pictures) -> Pictures:
@@ -283,22 +287,15 @@ def _at(tried: Hypotheses, right: Pictures) -> Pictures:
     return (1 - share) * right[before] + share * right[after]
 
 
-def _refined(
-    found: Hypotheses,
-    left: Pictures,
-    right: Pictures,
-    windows: tuple[Window, Window],
-    left_clip: ClipPictures,
-    right_clip: ClipPictures,
-) -> Alignment:
+def _refined(found: Hypotheses, windows: tuple[Window, Window], left: ClipPictures, right: ClipPictures) -> Alignment:
     """The alignment with windows that were moved until pictures are most alike."""
+    alignment = compare(found, left, right, *windows)
+    if alignment.likeness >= LIKE_ENOUGH or not alignment.num_pictures:
+        return alignment
     valid = found.valid[0]
-    start, end = windows
     chosen = np.unique(np.linspace(0, valid.sum() - 1, PICTURES_FOR_WINDOWS).astype(int))
-    lefts = left_clip.luma[valid][chosen]
-    rights = _at(found, right_clip.luma)[chosen]
-    start, end = best_windows(lefts, rights, start, end)
-    return compare(found, left_clip, right_clip, start, end)
+    moved = best_windows(left.luma[valid][chosen], _at(found, right.luma)[chosen], *windows)
+    return compare(found, left, right, *moved)
 
 
 def best_windows(left: Pictures, right: Pictures, start: Window, end: Window) -> tuple[Window, Window]:
