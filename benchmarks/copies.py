@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from benchmarks.copied_videos import KEPT, TUNED, Video, make_cards, make_videos
 from stages.dedup.copies import ClipHashes, CopyPair, find_copies
-from stages.dedup.quality import QUALITY_COLUMNS, order_by_quality, quality_values
+from stages.dedup.quality import QUALITY_COLUMNS, quality_keys, quality_values
 from stages.media import decode_frames, open_video, video_stream
 from stages.signals import FrameScaler
 from stages.signals.hashes import HashRecorder
@@ -115,7 +115,8 @@ def report(videos: Sequence[Video], pairs: Sequence[CopyPair], columns: pa.Table
         hits[video.change.name][pair in found] += 1
         missed += [pair] if pair not in found else []
         if pair in found and video.change.kind != "hdr":
-            first = order_by_quality(values[[number, originals[video.original]]])[0]
+            keys = quality_keys(values[[number, originals[video.original]]], np.zeros(2, np.int64))
+            first = np.lexsort(keys[::-1])[0]
             better[first == 1] += 1
             worse += [number] if first == 0 else []
     for name, counts in sorted(hits.items()):

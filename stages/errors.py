@@ -49,6 +49,7 @@ class Reason(StrEnum):
     TOO_SMALL = "too_small"
     NO_CLIPS = "no_clips"
     NO_WINDOWS = "no_windows"
+    COPY = "copy"
     DUPLICATE = "duplicate"
     OVER_QUOTA = "over_quota"
     NO_CAPTION = "no_caption"

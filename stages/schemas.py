@@ -372,9 +372,10 @@ ASSETS: dict[str, AssetSchema] = {
                 _column(
                     "nearest_clip_id",
                     _TEXT,
-                    "Nearest other kept clip (cluster mode: nearest clip ranked before it); null without one.",
+                    "Nearest other kept clip (cluster mode: nearest clip ranked before it); null without one. "
+                    "Of a copy, the clip that it is a copy of.",
                 ),
-                _column("similarity", _REAL, "Cosine similarity to nearest_clip_id."),
+                _column("similarity", _REAL, "Cosine similarity to nearest_clip_id; null for a copy."),
                 _column("rank", _INT, "Order of preference in its group, 0 is kept."),
                 _column("model", _TEXT, "Of the embedding that was compared."),
                 _column(
@@ -387,6 +388,9 @@ ASSETS: dict[str, AssetSchema] = {
                     pa.map_(pa.string(), pa.string()),
                     "What the clip counts as, by the column of each quota; null without quotas.",
                 ),
+                _column("copy_of", _TEXT, "Clip id of the clip that this one is a copy of; null where it is none."),
+                _column("copy_rate", _REAL, "Seconds of that clip in which it shows what this one does in a second."),
+                _column("copy_offset_s", _REAL, "Time in that clip at the start of this one."),
             ],
             "partition",
             "video_id",

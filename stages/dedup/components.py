@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from stages.dedup.arrays import Positions, VectorSource
 from stages.dedup.scan import PROBES, is_by_lists, num_products, products
+from stages.dedup.shot_pieces import ShotPieces
 from stages.dedup.similarity import MARGIN, exact_similarity
 
 MAX_PENDING_PAIRS = 1 << 20
@@ -29,12 +30,14 @@ class ComponentSearch:
         min_similarity: of near-duplicates.
         first: number of the first member that is compared with all members before it.
         end: number of the first that is not.
+        pieces: of one shot, which are no near-duplicates of each other; None where there are none.
     """
 
     members: Positions
     min_similarity: float
     first: int = 0
     end: int = -1
+    pieces: ShotPieces | None = None
 
     def cost(self, vectors: VectorSource) -> float:
         """About how many pairs of vectors are multiplied."""
@@ -49,7 +52,7 @@ class ComponentSearch:
         squares = np.linspace(first**2, end**2, count + 1)
         bounds = np.unique(np.round(np.sqrt(squares)).astype(np.int64)).tolist()
         return [
-            ComponentSearch(self.members, self.min_similarity, begin, after)
+            ComponentSearch(self.members, self.min_similarity, begin, after, self.pieces)
             for begin, after in itertools.pairwise(bounds)
         ]
 
@@ -61,6 +64,8 @@ class ComponentSearch:
         # By lists, either of two may probe the list of the other, so that newer ones are looked at too.
         queries, others = self.members[first:end], self.members if by_lists else self.members[:end]
         for rows, targets, values in products(vectors, queries, others, PROBES if by_lists else 0):
+            if self.pieces is not None:
+                self.pieces.mask(values, queries[rows], targets)
             near, columns = np.nonzero(values >= self.min_similarity - MARGIN)
             left, right = queries[rows[near]], targets[columns]
             wanted = (left != right) if by_lists else (left > right)

@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 
 from stages import heartbeat
 from stages.dedup.copy_alignment import WHOLE, Alignment, ClipPictures, Window, align
-from stages.dedup.copy_candidates import Landmarks, candidates, to_landmarks
+from stages.dedup.copy_candidates import (
+    HASH_BYTES,
+    STORED_WINDOWS,
+    WINDOWS,
+    Landmarks,
+    candidates,
+    landmark_indices,
+    window_hashes,
+)
 
 LIKENESS_MIN = 0.6
 """Of pictures of a copy. A large overlay leaves no more."""
@@ -69,16 +77,15 @@ class CopyPair(NamedTuple):
     offset_s: float
 
 
-def landmarks_of(clips: Mapping[int, ClipHashes]) -> Landmarks:
-    """Hashes to look for of clips by number."""
-    numbers = np.array(list(clips), np.int64)
-    pictures = [clip.pictures() for clip in clips.values()]
-    found = to_landmarks(
-        [each.seconds for each in pictures],
-        [each.luma for each in pictures],
-        [clip.quality for clip in clips.values()],
-    )
-    return Landmarks(numbers[found.clip], found.hashes)
+def landmarks_of(clips: Mapping[int, ClipHashes], windows: tuple[Window, ...]) -> Landmarks:
+    """Hashes of clips by number through these windows."""
+    numbers, hashes = [np.empty(0, np.int64)], [np.empty((0, len(windows), HASH_BYTES), np.uint8)]
+    for number, clip in clips.items():
+        chosen = landmark_indices(clip.seconds, clip.quality)
+        if len(chosen):
+            numbers.append(np.full(len(chosen), number, np.int64))
+            hashes.append(window_hashes(clip.pictures().luma[chosen], windows))
+    return Landmarks(np.concatenate(numbers), np.concatenate(hashes))
 
 
 def find_copies(
@@ -91,18 +98,23 @@ def find_copies(
         known: other clips by number; no number is among those of `new`.
         overlap_min: least share of the shorter clip that two must have in common.
     """
-    landmarks = landmarks_of(new)
-    found = candidates(landmarks, landmarks)
-    if known:
-        found.update(candidates(landmarks, landmarks_of(known)))
-    return list(_confirmed(found, {**known, **new}, overlap_min))
+    clips = {**known, **new}
+    found = candidates(landmarks_of(new, WINDOWS), landmarks_of(clips, STORED_WINDOWS))
+    return list(confirmed(found, clips, overlap_min))
 
 
-def _confirmed(
+def confirmed(
     found: Mapping[tuple[int, int], Sequence[tuple[Window, Window]]],
     clips: Mapping[int, ClipHashes],
     overlap_min: float,
 ) -> Iterator[CopyPair]:
+    """The candidates that are copies.
+
+    Args:
+        found: from `candidates`.
+        clips: at least those that it names.
+        overlap_min: see `find_copies`.
+    """
     for (left, right), windows in sorted(found.items()):
         heartbeat.beat()
         pair = compare_clips(clips[left], clips[right], windows, overlap_min=overlap_min)

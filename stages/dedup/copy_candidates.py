@@ -1,10 +1,14 @@
 """Which clips may be copies of which: some of their pictures have nearly the same hash.
 
-A copy that shows a part of the other's picture has other hashes. So each picture is hashed as it is, and through some
-windows; a hash as it is is looked for among all hashes of the others.
+A copy that shows a part of the other's picture has other hashes. So pictures are hashed through windows too: those that
+are looked for through many, those that are looked among through few. A part that has any place in a picture of the one
+is then the middle of the other, or the whole:
+
+    looked for    the whole, parts of four sizes at nine places, parts across and along
+    among         the whole, the middle 80 % and 60 % of each side
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -25,6 +29,9 @@ LANDMARK_STEP_S = 0.5
 HASH_BYTES = 32
 SIDE = 64
 """Side of the picture whose transform is the hash, see `stages.signals.pdq`."""
+EXACT_COMPARISONS = 5e10
+"""Comparisons of hashes up to which every one is compared with every other."""
+HASH_PARTS = 16
 QUERY_BATCH = 1024
 """Hashes of one search."""
 
@@ -46,8 +53,9 @@ def _windows() -> tuple[Window, ...]:
 
 
 WINDOWS = _windows()
-PLAIN = 0
-"""Of `WINDOWS`, the whole picture."""
+"""Through which pictures are hashed that are looked for; the first is the whole."""
+STORED_WINDOWS = (WHOLE, Window(0.1, 0.9, 0.1, 0.9), Window(0.2, 0.8, 0.2, 0.8))
+"""Through which those are hashed that they are looked for among."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,7 @@ class Landmarks:
 
     Attributes:
         clip: int64 ``[N]``, the clip of each picture, by number.
-        hashes: uint8 ``[N, W, 32]``, through each of `WINDOWS`.
+        hashes: uint8 ``[N, W, 32]``, through each of W windows.
     """
 
     clip: NDArray[np.int64]
@@ -75,11 +83,11 @@ def landmark_indices(seconds: NDArray[np.float64], quality: NDArray[np.uint8]) -
     return np.array(chosen, np.int64)
 
 
-def window_hashes(luma: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """PDQ of small pictures ``[N, S, S]`` through each of `WINDOWS`, uint8 ``[N, W, 32]``."""
-    down, across = _operators(luma.shape[-1])
-    bits = np.empty((len(luma), len(WINDOWS), HASH_BYTES), np.uint8)
-    for number in range(len(WINDOWS)):
+def window_hashes(luma: NDArray[np.float32], windows: tuple[Window, ...]) -> NDArray[np.uint8]:
+    """PDQ of small pictures ``[N, S, S]`` through each window, uint8 ``[N, W, 32]``."""
+    down, across = _operators(luma.shape[-1], windows)
+    bits = np.empty((len(luma), len(windows), HASH_BYTES), np.uint8)
+    for number in range(len(windows)):
         flat = (down[number] @ luma @ across[number].T).reshape(len(luma), -1)
         middle = flat.shape[1] // 2 - 1
         median = np.partition(flat, middle, axis=1)[:, middle : middle + 1]
@@ -87,13 +95,13 @@ def window_hashes(luma: NDArray[np.float32]) -> NDArray[np.uint8]:
     return bits
 
 
-@lru_cache(maxsize=2)
-def _operators(size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+@lru_cache(maxsize=4)
+def _operators(size: int, windows: tuple[Window, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """For each window, the matrices ``[16, S]`` down and across that sample it and transform it."""
     order, place = np.arange(1, 17)[:, None], np.arange(SIDE)[None]
     cosines = np.cos(np.pi / (2 * SIDE) * order * (2 * place + 1)).astype(np.float32)
     enlarge = [
-        [cosines @ _enlarging(low, high, size) for low, high in ((w.top, w.bottom), (w.left, w.right))] for w in WINDOWS
+        [cosines @ _enlarging(low, high, size) for low, high in ((w.top, w.bottom), (w.left, w.right))] for w in windows
     ]
     return np.stack([down for down, _ in enlarge]), np.stack([across for _, across in enlarge])
 
@@ -108,65 +116,85 @@ def _enlarging(low: float, high: float, size: int) -> NDArray[np.float32]:
     return matrix
 
 
-def candidates(new: Landmarks, known: Landmarks) -> dict[tuple[int, int], list[tuple[Window, Window]]]:
-    """Pairs of a new and a known clip, each with the windows of both under which most pictures are alike, best first.
+def candidates(new: Landmarks, stored: Landmarks) -> dict[tuple[int, int], list[tuple[Window, Window]]]:
+    """Pairs of clips that may be copies, the lower number first, and the windows under which they are most alike.
 
-    Where `new` is `known`, pairs of a clip with itself are left out, and of each other pair one order is given.
+    Args:
+        new: through `WINDOWS`, or the first of them.
+        stored: through `STORED_WINDOWS`; may hold the new clips too.
     """
-    votes: dict[tuple[int, int], dict[tuple[int, int], float]] = {}
-    plain_known = known.hashes[:, PLAIN]
-    for window in range(len(WINDOWS)):
-        searches = [(new.hashes[:, PLAIN], known.hashes[:, window], (PLAIN, window))]
-        if window != PLAIN:
-            searches.append((new.hashes[:, window], plain_known, (window, PLAIN)))
-        for queries, targets, windows in searches:
-            for rows, columns, bits in _hits(queries, targets):
-                _vote(votes, new.clip[rows], known.clip[columns], bits, windows, is_same=new is known)
-    return {
-        pair: [(WINDOWS[left], WINDOWS[right]) for left, right in sorted(found, key=lambda each: -found[each])[:2]]
-        for pair, found in votes.items()
-    }
+    num_new, num_stored = new.hashes.shape[1], stored.hashes.shape[1]
+    votes = _Votes(int(max(new.clip.max(initial=0), stored.clip.max(initial=0))) + 1)
+    comparisons = float(len(new.hashes)) * num_new * len(stored.hashes) * num_stored
+    for among in range(num_stored):
+        index = _index(stored.hashes[:, among], is_large=comparisons > EXACT_COMPARISONS)
+        for window in range(num_new):
+            for rows, columns, bits in _hits(index, new.hashes[:, window]):
+                votes.add(new.clip[rows], stored.clip[columns], (HASH_BITS_MAX + 1.0 - bits) ** 2, window, among)
+    return votes.best()
 
 
-def _vote(
-    votes: dict[tuple[int, int], dict[tuple[int, int], float]],
-    left: NDArray[np.int64],
-    right: NDArray[np.int64],
-    bits: NDArray[np.int32],
-    windows: tuple[int, int],
-    *,
-    is_same: bool,
-) -> None:
-    for a, b, count in zip(left.tolist(), right.tolist(), bits.tolist(), strict=True):
-        if is_same and a == b:
-            continue
-        pair, places = ((a, b), windows) if not is_same or a < b else ((b, a), windows[::-1])
-        found = votes.setdefault(pair, {})
-        found[places] = found.get(places, 0.0) + float(HASH_BITS_MAX + 1 - count) ** 2
+class _Votes:
+    """Sums of weights by pair of clips and pair of windows.
+
+    Args:
+        num_clips: all numbers of clips are below.
+    """
+
+    def __init__(self, num_clips: int) -> None:
+        self._num_clips = num_clips
+        self._pairs, self._windows = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        self._weights = [np.empty(0)]
+
+    def add(
+        self, left: NDArray[np.int64], right: NDArray[np.int64], weight: NDArray[np.float64], window: int, among: int
+    ) -> None:
+        """Add votes for pairs of different clips: `window` of `WINDOWS` left, `among` of `STORED_WINDOWS` right."""
+        is_turned = left > right
+        pairs = np.minimum(left, right) * self._num_clips + np.maximum(left, right)
+        codes = pairs * 2 + is_turned
+        found, place = np.unique(codes[left != right], return_inverse=True)
+        self._pairs.append(found // 2)
+        self._windows.append(((found % 2) * len(WINDOWS) + window) * len(STORED_WINDOWS) + among)
+        self._weights.append(np.bincount(place, weight[left != right], len(found)))
+
+    def best(self) -> dict[tuple[int, int], list[tuple[Window, Window]]]:
+        """For each pair, the two pairs of windows with the most weight."""
+        pairs, windows, weights = (np.concatenate(each) for each in (self._pairs, self._windows, self._weights))
+        order = np.lexsort((windows, -weights, pairs))
+        starts = np.flatnonzero(np.diff(pairs[order], prepend=-1))
+        found: dict[tuple[int, int], list[tuple[Window, Window]]] = {}
+        for places in np.split(order, starts[1:]) if len(order) else []:
+            pair = divmod(int(pairs[places[0]]), self._num_clips)
+            found[pair] = [_windows_of(int(windows[place])) for place in places[:2]]
+        return found
+
+
+def _windows_of(code: int) -> tuple[Window, Window]:
+    """The windows of the clip with the lower number and of the other, see `_Votes.add`."""
+    code, among = divmod(code, len(STORED_WINDOWS))
+    is_turned, window = divmod(code, len(WINDOWS))
+    pair = WINDOWS[window], STORED_WINDOWS[among]
+    return pair[::-1] if is_turned else pair
+
+
+def _index(hashes: NDArray[np.uint8], *, is_large: bool) -> faiss.IndexBinary:
+    """All are compared; of very many, those that have a part of 16 bits in common, but for one bit."""
+    index: faiss.IndexBinary = faiss.IndexBinaryFlat(HASH_BYTES * 8)
+    if is_large:
+        index = faiss.IndexBinaryMultiHash(HASH_BYTES * 8, HASH_PARTS, HASH_BYTES * 8 // HASH_PARTS)
+        index.nflip = 1
+    index.add(np.ascontiguousarray(hashes))
+    return index
 
 
 def _hits(
-    queries: NDArray[np.uint8], targets: NDArray[np.uint8]
+    index: faiss.IndexBinary, queries: NDArray[np.uint8]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]]:
-    """Positions in both, and the bits in which they differ, of all that differ in at most `HASH_BITS_MAX`."""
-    index = faiss.IndexBinaryFlat(HASH_BYTES * 8)
-    index.add(np.ascontiguousarray(targets))
+    """Positions of queries, positions in the index, and in how many bits they differ: at most `HASH_BITS_MAX`."""
     for start in range(0, len(queries), QUERY_BATCH):
         part = np.ascontiguousarray(queries[start : start + QUERY_BATCH])
         bounds, bits, positions = index.range_search(part, HASH_BITS_MAX + 1)
         rows = start + np.repeat(np.arange(len(part)), np.diff(bounds.astype(np.int64)))
         heartbeat.beat()
         yield rows, positions.astype(np.int64), bits
-
-
-def to_landmarks(
-    seconds: Sequence[NDArray[np.float64]], luma: Sequence[NDArray[np.float32]], quality: Sequence[NDArray[np.uint8]]
-) -> Landmarks:
-    """The landmarks of clips, each with its pictures' times, luma ``[N, S, S]`` and quality."""
-    clips, hashes = [np.empty(0, np.int64)], [np.empty((0, len(WINDOWS), HASH_BYTES), np.uint8)]
-    for number, (times, pictures, values) in enumerate(zip(seconds, luma, quality, strict=True)):
-        chosen = landmark_indices(times, values)
-        if len(chosen):
-            clips.append(np.full(len(chosen), number, np.int64))
-            hashes.append(window_hashes(pictures[chosen]))
-    return Landmarks(np.concatenate(clips), np.concatenate(hashes))

@@ -7,7 +7,17 @@ from stages.dedup.arrow import pc
 from stages.dedup.steps import KEPT, UNKNOWN, Outcome
 from stages.errors import Reason
 
-EARLIER_COLUMNS = ("clip_id", "status", "reason", "group_id", "nearest_clip_id", "similarity", "embedding_key")
+EARLIER_COLUMNS = (
+    "clip_id",
+    "status",
+    "reason",
+    "group_id",
+    "nearest_clip_id",
+    "similarity",
+    "embedding_key",
+    "copy_rate",
+    "copy_offset_s",
+)
 
 
 def outcome_from(table: pa.Table, clips: pa.Table, reasons: list[Reason]) -> Outcome:
@@ -39,6 +49,8 @@ def outcome_from(table: pa.Table, clips: pa.Table, reasons: list[Reason]) -> Out
     near = stands & (nearest >= 0)
     outcome.nearest[place[near]] = nearest[near]
     outcome.similarity[place[near]] = table["similarity"].to_numpy()[near]
+    outcome.rate[place[near]] = table["copy_rate"].to_numpy()[near]
+    outcome.offset_s[place[near]] = table["copy_offset_s"].to_numpy()[near]
     return outcome
 
 

@@ -9,6 +9,7 @@ from stages import heartbeat
 from stages.dedup.arrays import DECIMALS, Clips, Positions, VectorSource, normalized
 from stages.dedup.nearest import nearest_targets, pair_similarity
 from stages.dedup.ranking import order_groups
+from stages.dedup.shot_pieces import ShotPieces
 from stages.params import DedupParams
 
 BLOCK = 1024
@@ -32,7 +33,12 @@ class Chosen:
 
 
 def choose_independent(
-    clips: Clips, members: Positions, components: Positions, min_similarity: float, params: DedupParams
+    clips: Clips,
+    members: Positions,
+    components: Positions,
+    min_similarity: float,
+    params: DedupParams,
+    pieces: ShotPieces | None = None,
 ) -> Chosen:
     """Keep in each component, by preference, the members that are no near-duplicate of one kept before.
 
@@ -42,6 +48,7 @@ def choose_independent(
         components: for each member, the number of its connected component of near-duplicates.
         min_similarity: of near-duplicates.
         params: of the rule of preference.
+        pieces: of one shot, which are no near-duplicates of each other; None where there are none.
     """
     _, number, sizes = np.unique(components, return_inverse=True, return_counts=True)
     alone = sizes[number] == 1
@@ -58,9 +65,9 @@ def choose_independent(
         Chosen(first, second, first, pair_similarity(clips.vectors, second, first)),
     ]
     for component in others:
-        kept = np.sort(greedy_independent_set(clips.vectors, component, min_similarity))
+        kept = np.sort(greedy_independent_set(clips.vectors, component, min_similarity, pieces))
         removed = np.setdiff1d(component, kept)
-        parts.append(Chosen(kept, removed, *nearest_targets(clips.vectors, removed, kept)))
+        parts.append(Chosen(kept, removed, *nearest_targets(clips.vectors, removed, kept, pieces=pieces)))
         heartbeat.beat()
     return Chosen(
         np.concatenate([part.kept for part in parts]),
@@ -78,22 +85,28 @@ def _split_by_size(ordered: Positions, starts: Positions) -> tuple[Positions, li
     return np.stack([ordered[first], ordered[first + 1]], axis=1), others
 
 
-def greedy_independent_set(vectors: VectorSource, order: Positions, min_similarity: float) -> Positions:
+def greedy_independent_set(
+    vectors: VectorSource, order: Positions, min_similarity: float, pieces: ShotPieces | None = None
+) -> Positions:
     """Maximal independent set of the graph of near-duplicates, chosen greedily.
 
     Args:
         vectors: of all clips.
         order: positions to choose from, in order of preference. A position is chosen if no near-duplicate of it is.
         min_similarity: of near-duplicates.
+        pieces: see `choose_independent`.
     """
     chosen = np.empty(0, np.int64)
     for start in range(0, len(order), BLOCK):
         block = order[start : start + BLOCK]
         if len(chosen):
-            _, similarity = nearest_targets(vectors, block, np.sort(chosen))
-            block = block[similarity < min_similarity]
+            _, similarity = nearest_targets(vectors, block, np.sort(chosen), pieces=pieces)
+            block = block[~(similarity >= min_similarity)]  # NaN where all chosen ones are pieces of its shot
         directions = normalized(vectors[block])
-        near = np.round(directions @ directions.T, DECIMALS) >= min_similarity
+        values = np.round(directions @ directions.T, DECIMALS)
+        if pieces is not None:
+            pieces.mask(values, block, block)
+        near = values >= min_similarity
         free = np.ones(len(block), bool)
         for position in range(len(block)):
             if free[position]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stages.dedup.arrays import Positions, VectorSource
 from stages.dedup.scan import PROBES, Products, is_by_lists, num_products, products
+from stages.dedup.shot_pieces import ShotPieces
 from stages.dedup.similarity import MARGIN, exact_similarity
 
 How = Literal["exact", "queries", "targets"]
@@ -32,11 +33,13 @@ class NearestSearch:
         queries: positions of clips, in ascending order.
         targets: positions of clips, in ascending order.
         whole_queries: number of queries of the whole search, where this is a part of one; it decides about lists.
+        pieces: of one shot, which are not compared with each other; None where there are none.
     """
 
     queries: Positions
     targets: Positions
     whole_queries: int = 0
+    pieces: ShotPieces | None = None
 
     def cost(self, vectors: VectorSource) -> float:
         """About how many pairs of vectors are multiplied."""
@@ -48,12 +51,13 @@ class NearestSearch:
     def parts(self, count: int) -> Sequence["NearestSearch"]:
         """The search, for some of the queries each."""
         whole = self._num_queries()
-        return [NearestSearch(part, self.targets, whole) for part in np.array_split(self.queries, count) if len(part)]
+        parts = [part for part in np.array_split(self.queries, count) if len(part)]
+        return [NearestSearch(part, self.targets, whole, self.pieces) for part in parts]
 
     def run(self, vectors: VectorSource) -> pa.Table:
         """Nearest targets and similarities."""
         nearest, similarity = nearest_targets(
-            vectors, self.queries, self.targets, self._how(vectors), self._probes(vectors)
+            vectors, self.queries, self.targets, self._how(vectors), self._probes(vectors), self.pieces
         )
         return pa.table({"nearest": nearest, "similarity": similarity})
 
@@ -79,7 +83,12 @@ class NearestSearch:
 
 
 def nearest_targets(
-    vectors: VectorSource, queries: Positions, targets: Positions, how: How = "exact", probes: int = 0
+    vectors: VectorSource,
+    queries: Positions,
+    targets: Positions,
+    how: How = "exact",
+    probes: int = 0,
+    pieces: ShotPieces | None = None,
 ) -> tuple[Positions, NDArray[np.float64]]:
     """The nearest target of each query, other than itself, and the exact similarity; -1 and NaN where there is none.
 
@@ -91,6 +100,7 @@ def nearest_targets(
         targets: positions in ascending order.
         how: see `How`.
         probes: number of lists that each query, or each target, goes through.
+        pieces: see `NearestSearch`.
     """
     nearest, similarity = np.full(len(queries), -1, np.int64), np.full(len(queries), np.nan)
     if not len(queries) or not len(targets):
@@ -98,7 +108,7 @@ def nearest_targets(
     best = np.full(len(queries), -np.inf, np.float32)
     blocks = _products(vectors, queries, targets, how, probes)
     none = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
-    candidates = [none, *(_candidates(block, queries, best) for block in blocks)]
+    candidates = [none, *(_candidates(block, queries, best, pieces) for block in blocks)]
     rows, found, values = (np.concatenate(column) for column in zip(*candidates, strict=True))
     near = values >= best[rows] - MARGIN
     rows, found, values = rows[near], found[near], values[near]
@@ -121,13 +131,15 @@ def _products(
 
 
 def _candidates(
-    block: Products, queries: Positions, best: NDArray[np.float32]
+    block: Products, queries: Positions, best: NDArray[np.float32], pieces: ShotPieces | None
 ) -> tuple[Positions, Positions, NDArray[np.float32]]:
     """Queries, targets and values that may be the nearest so far; `best` is brought up to date."""
     rows, targets, values = block
     place = np.searchsorted(targets, queries[rows])
     itself = np.flatnonzero((place < len(targets)) & (targets[np.minimum(place, len(targets) - 1)] == queries[rows]))
     values[itself, place[itself]] = -np.inf
+    if pieces is not None:
+        pieces.mask(values, queries[rows], targets)
     highest = values.max(axis=1)
     best[rows] = np.maximum(best[rows], highest)
     near = np.flatnonzero((highest >= best[rows] - MARGIN) & (highest > -np.inf))

@@ -4,14 +4,20 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from stages.dedup import quota_columns
+from stages.dedup.copy_columns import COPY_COLUMNS
+from stages.dedup.copy_step import CopyStep
 from stages.dedup.dedup_tasks import DedupTask, again, collect
 from stages.dedup.planning import EMBEDDING_COLUMNS, PlannedClips, plan_clips
 from stages.dedup.quota_step import QuotaStep
-from stages.dedup.rank_columns import columns_to_read
+from stages.dedup.quality import QUALITY_COLUMNS, quality_values
+from stages.dedup.rank_columns import columns_to_read, ranking_values
 from stages.dedup.semantic import SemanticStep
+from stages.dedup.shot_pieces import PIECE_COLUMNS
 from stages.dedup.stage import DedupStage, SearchStage
 from stages.dedup.steps import Step
 from stages.errors import PhaseError
@@ -27,9 +33,10 @@ NO_EARLIER_VERSION = "0"
 """The part of a key that names the earlier version, where there is none."""
 
 
-def steps_of(params: DedupParams) -> list[Step]:
+def steps_of(params: DedupParams, root: str) -> list[Step]:
     """The steps of the phase, in order; each decides over the clips that those before it keep."""
-    return [SemanticStep(params), *([QuotaStep(params)] if params.quotas else [])]
+    copies: list[Step] = [CopyStep(params, root)] if params.copies else []
+    return [*copies, SemanticStep(params), *([QuotaStep(params)] if params.quotas else [])]
 
 
 class DedupPhase(Phase[DedupParams]):
@@ -57,10 +64,15 @@ class DedupPhase(Phase[DedupParams]):
     def _rank_by(self) -> list[str]:
         return self.params.rank_by if self.params.keep == "rank" else []
 
+    def _ranking(self, clips: pa.Table) -> NDArray[np.float64]:
+        return quality_values(clips) if self.params.keep == "quality" else ranking_values(clips, self._rank_by)
+
     def columns_of(self, asset: str) -> list[str] | None:
         """No vector of embeddings, and of filtered_clips what clips are ranked and counted by."""
         if asset == "filtered_clips":
-            named = [*columns_to_read(self._rank_by), *quota_columns.columns_to_read(self._quotas)]
+            named = [*PIECE_COLUMNS, *columns_to_read(self._rank_by), *quota_columns.columns_to_read(self._quotas)]
+            named += COPY_COLUMNS if self.params.copies else ()
+            named += QUALITY_COLUMNS if self.params.keep == "quality" else ()
             return list(dict.fromkeys(["partition", "clip_id", *named]))
         return super().columns_of(asset)
 
@@ -71,7 +83,7 @@ class DedupPhase(Phase[DedupParams]):
             PhaseError: the embeddings are of different models.
             ParamsError: `rank_by` or a quota names no column and no score.
         """
-        planned = plan_clips(inputs, self._registration_order, self._rank_by, self._quotas)
+        planned = plan_clips(inputs, self._registration_order, self._ranking, self._quotas)
         if not len(planned):
             return pa.table({name: pa.array([], pa.string()) for name in self.key_columns})
         self._planned = {planned.digest: planned}
@@ -94,7 +106,7 @@ class DedupPhase(Phase[DedupParams]):
 
     def pipeline(self) -> Pipeline:
         """The stage that decides, and the one that searches for it."""
-        stages = [DedupStage(steps_of(self.params), self.root), SearchStage(self.root)]
+        stages = [DedupStage(steps_of(self.params, self.root), self.root), SearchStage(self.root)]
         return Pipeline("dedup", [*stages], collect=collect, again=again)
 
     def outcome_row(self, item: Row, outcome: Rejected | Failed) -> Row:

@@ -3,7 +3,7 @@
 Everything is done by columns: the rows of a library of millions of clips never become Python objects.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,6 @@ from stages.dedup.arrow import pc
 from stages.dedup.plan_digest import digest_of_lines
 from stages.dedup.quota_columns import with_classes
 from stages.dedup.quota_step import quota_column
-from stages.dedup.rank_columns import ranking_values
 from stages.errors import PhaseError
 from stages.manifest import COMMIT_COLUMN
 from stages.params import Quota
@@ -30,7 +29,7 @@ class PlannedClips:
     Attributes:
         rows: `EMBEDDING_COLUMNS` of each clip. A clip that two registrations took is here once, as of the earlier.
         filtered: the clips' rows of filtered_clips, likewise, and what they count as, a column for each quota.
-        ranking: float64 ``[N, R]``, values of `rank_by`; lower is better, NaN where the clip has no value.
+        ranking: float64 ``[N, R]``, values to rank by; lower is better, NaN where the clip has no value.
         digest: hash of all that decisions depend on.
     """
 
@@ -46,7 +45,7 @@ class PlannedClips:
 def plan_clips(
     inputs: Mapping[str, pa.Table],
     registration_order: Mapping[str, int],
-    rank_by: Sequence[str],
+    ranking_of: Callable[[pa.Table], NDArray[np.float64]],
     quotas: Sequence[Quota] = (),
 ) -> PlannedClips:
     """The clips that were embedded and that the filters keep.
@@ -54,7 +53,7 @@ def plan_clips(
     Args:
         inputs: kept rows of ``embeddings`` and ``filtered_clips``.
         registration_order: number of each registered partition.
-        rank_by: what clips are ranked by.
+        ranking_of: of rows of filtered_clips, the values that they are ranked by.
         quotas: of which clips must have classes.
 
     Raises:
@@ -68,18 +67,19 @@ def plan_clips(
     rows = _oldest_first(embedded, order)
     filtered = _oldest_of_each(filtered.filter(_is_in(filtered["clip_id"], rows["clip_id"])), order)
     filtered = filtered.take(pc.index_in(rows["clip_id"], value_set=_whole(filtered["clip_id"])))
-    ranking = ranking_values(filtered, rank_by)
+    ranking = ranking_of(filtered)
     filtered = with_classes(filtered, quotas)
     partitions = _in_order(_values(rows["partition"]), registration_order)
     # The order of registration never changes, so partition names and clip ids determine the order of clips.
-    return PlannedClips(rows, filtered, ranking, digest_of_lines(partitions, _lines(rows, ranking, rank_by, filtered)))
+    return PlannedClips(rows, filtered, ranking, digest_of_lines(partitions, _lines(rows, ranking, filtered)))
 
 
-def _lines(rows: pa.Table, ranking: NDArray[np.float64], rank_by: Sequence[str], filtered: pa.Table) -> pa.Array:
+def _lines(rows: pa.Table, ranking: NDArray[np.float64], filtered: pa.Table) -> pa.Array:
     """One line a clip with what its decision depends on, sorted."""
     values: pa.Array | pa.Scalar = pa.scalar("None")
-    if rank_by:
-        values = pa.array([str([None if np.isnan(value) else value for value in row]) for row in ranking.tolist()])
+    if ranking.shape[1]:
+        lists = [[None if np.isnan(value) else value for value in row] for row in ranking.tolist()]
+        values = pa.array([str(each) for each in lists], pa.string())
     classes = [_whole(filtered[name]) for name in filtered.column_names if name.startswith(quota_column(""))]
     lines = pc.binary_join_element_wise(_whole(rows["clip_id"]), _whole(rows["row_key"]), values, *classes, " ")
     return lines.take(pc.sort_indices(lines))

@@ -4,6 +4,7 @@ In order of weight: damage, true resolution, bytes for a pixel, bit depth, age. 
 counts as equal, so that the next one decides: a sharpness measured 5 % apart tells nothing, twice the bytes do.
 """
 
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -34,49 +35,61 @@ CODEC_EFFICIENCY = {"hevc": 1.6, "vp9": 1.5, "av1": 2.0, "mpeg4": 0.6, "mpeg2vid
 
 
 def quality_values(clips: pa.Table) -> NDArray[np.float64]:
-    """Float64 ``[N, 4]``: damage, resolution, bytes for a pixel and bit depth of each clip; NaN where unknown.
+    """Float64 ``[N, 4]``: damage, resolution, bytes for a pixel and bit depth; negated where more is better.
 
     The resolution is in pixels, without those of bars and those that an enlarged or blurred picture has in excess. The
-    bytes are those of the source for a pixel and a second.
+    bytes are those of the source for a pixel and a second. NaN where it is unknown.
 
     Args:
         clips: `QUALITY_COLUMNS`.
     """
-    values = np.full((len(clips), 4), np.nan)
-    for number, row in enumerate(clips.select(QUALITY_COLUMNS).to_pylist()):
-        pixels = float(row["width"] or 0) * float(row["height"] or 0)
-        shown = pixels * (row["picture_share"] or 1.0)
-        shorter = float(min(row["width"] or 0, row["height"] or 0))
-        if pixels:
-            held = 1.0 if row["detail"] is None else min(1.0, row["detail"] / (EDGE_SHARPEST * shorter))
-            values[number, 1] = shown * held**2
-            seconds = (row["video_frames"] or 0) / float(Fraction(row["average_rate"] or 25))
-            if seconds and row["size_bytes"]:
-                values[number, 2] = row["size_bytes"] * CODEC_EFFICIENCY.get(row["codec"], 1.0) / (seconds * shown)
-        values[number, 0] = row["damaged_share"] or 0.0
-        values[number, 3] = row["bit_depth"] or 8
-    return values
+    numbers = {name: _numbers(clips[name]) for name in QUALITY_COLUMNS if name not in ("average_rate", "codec")}
+    shown = numbers["width"] * numbers["height"] * np.nan_to_num(numbers["picture_share"], nan=1.0)
+    shorter = np.minimum(numbers["width"], numbers["height"])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        held = np.nan_to_num(np.minimum(1.0, numbers["detail"] / (EDGE_SHARPEST * shorter)), nan=1.0)
+        seconds = numbers["video_frames"] / _of_each(clips["average_rate"], lambda rate: float(Fraction(rate or 25)))
+        worth = _of_each(clips["codec"], lambda codec: CODEC_EFFICIENCY.get(codec or "", 1.0))
+        density = numbers["size_bytes"] * worth / (seconds * shown)
+    columns = [
+        np.nan_to_num(numbers["damaged_share"]),
+        -shown * held**2,
+        -np.where(np.isfinite(density), density, np.nan),
+        -np.nan_to_num(numbers["bit_depth"], nan=8.0),
+    ]
+    return np.column_stack(columns) if len(clips) else np.empty((0, len(columns)))
 
 
-def order_by_quality(values: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Positions of clips, best first; of equal ones the earlier first.
+def quality_keys(values: NDArray[np.float64], groups: NDArray[np.int64]) -> list[NDArray[np.float64]]:
+    """Keys to order the clips of each group by, in order of weight; lower is better.
+
+    A value counts in steps of its tolerance from the best one of the group.
 
     Args:
-        values: of `quality_values`.
+        values: of `quality_values`, rows of one group next to each other; without columns all are equal.
+        groups: int64 ``[N]``, number of each row's group.
     """
-    left = list(range(len(values)))
-    ordered: list[int] = []
-    while left:
-        best = _best(values, left)
-        ordered.append(best)
-        left.remove(best)
-    return np.array(ordered, np.int64)
+    if not values.size:
+        return []
+    starts = np.flatnonzero(np.diff(groups, prepend=groups[0] - 1))
+    sizes = np.diff(np.append(starts, len(groups)))
+    damage, resolution, density, depth = values.T
+    least = np.repeat(np.minimum.reduceat(damage, starts), sizes)
+    keys = [np.floor((damage - least) / DAMAGE_TOLERANCE + 1e-9)]
+    for column, tolerance in ((resolution, RESOLUTION_TOLERANCE**2), (density, BYTES_TOLERANCE)):
+        most = np.repeat(np.fmin.reduceat(column, starts), sizes)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            steps = np.floor(np.log(most / column) / np.log(tolerance) + 1e-9)
+        keys.append(np.where(np.isfinite(steps), steps, np.inf))  # unknown is worst
+    return [*keys, depth]
 
 
-def _best(values: NDArray[np.float64], candidates: list[int]) -> int:
-    damage = values[candidates, 0]
-    left = [each for each, share in zip(candidates, damage, strict=True) if share <= damage.min() + DAMAGE_TOLERANCE]
-    for column, tolerance in ((1, RESOLUTION_TOLERANCE**2), (2, BYTES_TOLERANCE), (3, 1.0)):
-        known = np.nan_to_num(values[left, column], nan=0.0)
-        left = [each for each, value in zip(left, known, strict=True) if value * tolerance >= known.max()]
-    return left[0]
+def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    return column.cast(pa.float64()).to_numpy().copy()
+
+
+def _of_each(column: pa.ChunkedArray, value_of: Callable[[str | None], float]) -> NDArray[np.float64]:
+    """A number for each text."""
+    encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
+    values = np.array([value_of(text) for text in encoded.dictionary.to_pylist()], np.float64)
+    return values[encoded.indices.to_numpy()] if len(values) else np.empty(0)

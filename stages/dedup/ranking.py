@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.dedup.arrays import DECIMALS, Clips, Positions, Vectors, VectorSource, normalized
+from stages.dedup.quality import quality_keys
 from stages.params import DedupParams
 from stages.storage import digest
 
@@ -24,7 +25,8 @@ def order_by_preference(
         distance: float64, distance of each member to the centre of its group.
         params: `keep`, and `seed` or `rank_by`.
     """
-    return members[np.lexsort((members, *reversed(_preference_keys(clips, members, distance, params))))]
+    keys = _preference_keys(clips, members, np.zeros(len(members), np.int64), distance, params)
+    return members[np.lexsort((members, *reversed(keys)))]
 
 
 def order_of_all(clips: Clips, members: Positions, params: DedupParams) -> Positions:
@@ -47,14 +49,16 @@ def order_groups(clips: Clips, members: Positions, groups: Positions, params: De
     members, groups = members[by_group], groups[by_group]
     by_distance = params.keep in ("farthest", "nearest")
     distance = _distance_in_groups(clips.vectors, members, groups) if by_distance else np.zeros(len(members))
-    keys = _preference_keys(clips, members, distance, params)
+    keys = _preference_keys(clips, members, groups, distance, params)
     return members[np.lexsort((members, *reversed(keys), groups))]
 
 
 def _preference_keys(
-    clips: Clips, members: Positions, distance: NDArray[np.float64], params: DedupParams
+    clips: Clips, members: Positions, groups: Positions, distance: NDArray[np.float64], params: DedupParams
 ) -> list[NDArray[np.float64] | Positions]:
-    """What members are ordered by, in order of weight; lower is better."""
+    """What members, group by group, are ordered by, in order of weight; lower is better."""
+    if params.keep == "quality":
+        return [*quality_keys(clips.ranking[members], groups)]
     if params.keep == "rank":
         return [clips.ranking[members, column] for column in range(clips.ranking.shape[1])]
     if params.keep == "random":

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from stages.dedup.arrow import pc
 from stages.dedup.steps import Outcome, Step
+from stages.errors import Reason
 from stages.schemas import ASSETS
 
 
@@ -22,6 +23,8 @@ def result_table(rows: pa.Table, outcome: Outcome, steps: Sequence[Step]) -> pa.
     removed = ~outcome.kept
     reasons = pa.array([str(step.reason) for step in steps], pa.string())
     ids = rows["clip_id"]
+    copies = [index for index, step in enumerate(steps) if step.reason == Reason.COPY]
+    is_copy = np.isin(outcome.removed_by, copies) & (outcome.nearest >= 0)
     errors = np.full(len(rows), None, object)
     errors[list(outcome.errors)] = list(outcome.errors.values())
     columns: dict[str, Any] = {
@@ -35,6 +38,9 @@ def result_table(rows: pa.Table, outcome: Outcome, steps: Sequence[Step]) -> pa.
         "nearest_clip_id": ids.take(pa.array(outcome.nearest, mask=outcome.nearest < 0)),
         "similarity": pa.array(outcome.similarity, mask=np.isnan(outcome.similarity)),
         "rank": outcome.rank,
+        "copy_of": ids.take(pa.array(outcome.nearest, mask=~is_copy)),
+        "copy_rate": pa.array(outcome.rate, mask=~is_copy | np.isnan(outcome.rate)),
+        "copy_offset_s": pa.array(outcome.offset_s, mask=~is_copy | np.isnan(outcome.offset_s)),
         **outcome.columns,
     }
     schema = ASSETS["unique_clips"].schema

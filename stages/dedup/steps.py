@@ -8,7 +8,7 @@ table and no storage. Which steps there are, `stages.dedup.phase` says.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -64,6 +64,15 @@ class Step(Protocol):
         return {}
 
 
+@runtime_checkable
+class AligningStep(Protocol):
+    """A step that knows where in another clip a removed one lies."""
+
+    def times(self, decided: Decisions, removed: Positions) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Rate and offset of each of these removed clips, see `Outcome`; NaN where they are none of this run."""
+        ...
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What all steps together decided.
@@ -76,6 +85,8 @@ class Outcome:
         similarity: float64 ``[N]``, similarity to `nearest`; NaN for none.
         rank: int64 ``[N]``, rank in its group.
         errors: for each clip that is removed, what would have had to be otherwise, by position.
+        rate: float64 ``[N]``, of a copy: seconds of its nearest clip for one of its own; NaN for others.
+        offset_s: float64 ``[N]``, of a copy: time in its nearest clip at its own start; NaN for others.
         columns: that the steps add to the table.
     """
 
@@ -85,6 +96,8 @@ class Outcome:
     similarity: NDArray[np.float64]
     rank: Positions
     errors: dict[int, str]
+    rate: NDArray[np.float64]
+    offset_s: NDArray[np.float64]
     columns: dict[str, pa.Array] = field(default_factory=lambda: {})
 
     @classmethod
@@ -92,7 +105,8 @@ class Outcome:
         """The outcome of `count` clips of which nothing was decided."""
         none = Decisions.undecided(count)
         rank = np.zeros(count, np.int64)
-        return cls(np.full(count, UNKNOWN, np.int8), none.group, none.nearest, none.similarity, rank, {})
+        by, times = np.full(count, UNKNOWN, np.int8), np.full((2, count), np.nan)
+        return cls(by, none.group, none.nearest, none.similarity, rank, {}, times[0], times[1])
 
     @property
     def kept(self) -> NDArray[np.bool_]:
@@ -121,6 +135,15 @@ class Outcome:
         self.removed_by[self.removed_by == KEPT] = index
 
 
+def _set_times(
+    result: Outcome, earlier: Outcome, removed: Positions, rate: NDArray[np.float64], offset_s: NDArray[np.float64]
+) -> None:
+    """Where a decision stands, what the earlier run told of it stands too."""
+    stands = np.isnan(rate)
+    result.rate[removed] = np.where(stands, earlier.rate[removed], rate)
+    result.offset_s[removed] = np.where(stands, earlier.offset_s[removed], offset_s)
+
+
 def decide_in_steps(steps: Sequence[Step], clips: Clips, earlier: Outcome) -> Deciding[Outcome]:
     """What the steps decide over all clips, each over those that the ones before it keep."""
     result = Outcome.unknown(len(clips))
@@ -134,6 +157,8 @@ def decide_in_steps(steps: Sequence[Step], clips: Clips, earlier: Outcome) -> De
         result.errors.update(zip(removed.tolist(), step.explain(clips, decided, removed), strict=True))
         result.columns.update(step.columns(decided))
         result.removed_by[removed] = index
+        if isinstance(step, AligningStep):
+            _set_times(result, earlier, removed, *step.times(decided, removed))
         result.group[removed] = np.where(decided.group[removed] == NO_GROUP, removed, decided.group[removed])
         compared = members[decided.nearest[members] >= 0]
         result.nearest[compared] = decided.nearest[compared]

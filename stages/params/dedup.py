@@ -13,8 +13,20 @@ class DedupParams(Params):
 
     phase: ClassVar[str] = "dedup"
     asset: ClassVar[str] = "unique_clips"
-    code_version: ClassVar[str] = "1"
+    code_version: ClassVar[str] = "2"
 
+    copies: bool = parameter(
+        True,
+        "work",
+        "Find copies by pictures aligned in time, before clips are compared by embeddings; these take no part then.",
+    )
+    copy_overlap: float = parameter(
+        0.5,
+        "work",
+        "Clips are copies if they have at least this share of the shorter one in common. Lower removes more.",
+        gt=0,
+        le=1,
+    )
     mode: Literal["neighbors", "cluster"] = parameter(
         "neighbors",
         "work",
@@ -27,10 +39,12 @@ class DedupParams(Params):
         ge=0,
         le=2,
     )
-    keep: Literal["farthest", "nearest", "random", "rank"] = parameter(
-        "farthest",
+    keep: Literal["quality", "farthest", "nearest", "random", "rank"] = parameter(
+        "quality",
         "work",
-        "Which of a group stays: farthest from or nearest to the group's mean, by seed and id, or by rank_by.",
+        "Which of a group stays: the least damaged, then of the highest true resolution, with the most bytes for a "
+        "pixel, the highest bit depth, the oldest; farthest from or nearest to the group's mean; by seed and id, or by "
+        "rank_by.",
     )
     rank_by: list[str] = parameter(
         [],
@@ -69,6 +83,7 @@ class DedupParams(Params):
         reads = {
             "seed": self.keep == "random" or self.mode == "cluster",
             "num_clusters": self.mode == "cluster",
+            "copy_overlap": self.copies,
             "rank_by": self.keep == "rank",
             "quotas": bool(self.quotas),
         }

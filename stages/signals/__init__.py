@@ -9,13 +9,22 @@ from typing import TYPE_CHECKING
 from stages import lazy
 from stages.signals.clip_values import motion_values, sharpness_values
 from stages.signals.samples import Samples
-from stages.signals.stored_signals import SIGNALS_FOLDER, Signals, read_signals, signals_path, write_signals
+from stages.signals.stored_signals import (
+    SIGNALS_FOLDER,
+    RecordedPictures,
+    Signals,
+    read_pictures,
+    read_signals,
+    signals_path,
+    write_signals,
+)
 
 __all__ = [
     "SIGNALS_FOLDER",
     "DamageRecorder",
     "FrameScaler",
     "PictureFormatRecorder",
+    "RecordedPictures",
     "Recorder",
     "Samples",
     "Signals",
@@ -24,6 +33,7 @@ __all__ = [
     "create_recorders",
     "format_changes",
     "motion_values",
+    "read_pictures",
     "read_signals",
     "recorder_versions",
     "reduce_samples",

@@ -106,6 +106,44 @@ def read_signals(storage: Storage, path: str) -> Signals | None:
         return None
 
 
+@dataclass(frozen=True)
+class RecordedPictures:
+    """Hashes and small pictures of a video, without its other signals.
+
+    Attributes:
+        seconds: float64 ``[N]``, times of all frames.
+        samples: of the measure ``hashes``.
+    """
+
+    seconds: NDArray[np.float64]
+    samples: Samples
+
+
+def read_pictures(storage: Storage, path: str) -> RecordedPictures | None:
+    """Hashes and small pictures; None where there are none, or the file is gone or damaged.
+
+    Raises:
+        StorageError: the root does not answer.
+    """
+    if not storage.exists(path):
+        return None
+    data = io.BytesIO(storage.read_bytes(path))
+    try:
+        footer: dict[str, Any] = json.loads((pq.read_schema(data).metadata or {})[_FOOTER_KEY])
+        names: list[str] = footer["measures"].get("hashes", [])
+        if footer["version"] != VERSION or not names:
+            return None
+        table = pq.read_table(data, columns=["pts", *names], page_checksum_verification=True)
+        columns = {name: table[name].combine_chunks() for name in names}
+        seconds = table["pts"].to_numpy() * float(Fraction(footer["time_base"]))
+        return RecordedPictures(seconds, _from_columns(columns, len(table)))
+    except (pa.ArrowException, OSError, KeyError, ValueError, IndexError) as error:
+        logger.warning(
+            "Copies of the video are not found, its signals %s are damaged: %s", storage.location(path), error
+        )
+        return None
+
+
 def _parse(data: bytes) -> Signals | None:
     table = pq.read_table(io.BytesIO(data), page_checksum_verification=True)
     footer: dict[str, Any] = json.loads((table.schema.metadata or {})[_FOOTER_KEY])

@@ -23,10 +23,11 @@ from stages.write.publishing import publish
 from stages.write.stage import WriteStage, missing_caption
 
 _OUTCOME_COLUMNS = ("status", "reason", "error", "row_key", "decision_key")
-_EXCLUDED_COLUMNS = (*_OUTCOME_COLUMNS, "thresholds", "score_keys", "picture_scores", "signals_key")
+_DEDUP_COLUMNS = ("detail", "picture_share", "video_frames", "signals_key")
+_EXCLUDED_COLUMNS = (*_OUTCOME_COLUMNS, "thresholds", "score_keys", "picture_scores", *_DEDUP_COLUMNS)
 CLIP_COLUMNS = tuple(name for name in ASSETS["filtered_clips"].schema.names if name not in _EXCLUDED_COLUMNS)
 """Columns in the clip's JSON. Thresholds are excluded: a changed one must not cause clips to be written again. What the
-scores were made of stays in `filtered_clips`."""
+scores were made of, and what only dedup reads, stays in `filtered_clips`."""
 
 CLIP_MEGAPIXELS = 10.0
 """What preview, JSON and opening the source take for a clip, in millions of pixels encoded (15 ms each on a core)."""

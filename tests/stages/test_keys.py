@@ -108,10 +108,10 @@ def keys(phase: str, values: dict[str, Any]) -> tuple[str, str]:
 EXPECTED: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "read": (("e34b0f3478b23fa90dd9", "1fb204d36adbd5e99e61"), ("e34b0f3478b23fa90dd9", "1fb204d36adbd5e99e61")),
     "split": (("4c0eef318ac908c8a287", "dd95ce73099fcee728a5"), ("79eafa0158fa5ad07e67", "dd95ce73099fcee728a5")),
-    "filter": (("a3392b88a1fa728d59f5", "e6073dd8d4177e3327a8"), ("87a2a611cf684cf042b3", "5686603a5cc09d026331")),
+    "filter": (("81b04900c37b2a4f07a1", "e6073dd8d4177e3327a8"), ("02de45517e19c2d38259", "5686603a5cc09d026331")),
     "embed": (("66ae868a2b7c49933706", "f812d6a9a232f0633d4b"), ("a28c6250d2d3e22bb031", "f812d6a9a232f0633d4b")),
     "caption": (("58f7e4d589ca6afd39b3", "54508d74b4e8e388bb32"), ("4d87c711f410d6a6c93b", "54508d74b4e8e388bb32")),
-    "dedup": (("c6a4abf798ace40a83eb-0", "784b82ffdc60feebc995"), ("c47c3ff4a3a2727ade78-0", "784b82ffdc60feebc995")),
+    "dedup": (("53676b41a56048585533-0", "c3cc41de1399fb221de0"), ("cadf87b96f148672b064-0", "c3cc41de1399fb221de0")),
     "write": (("b0fbc66380950f477716", "01969b66b84ddaeb3532"), ("fa0aa271063afbdaa34c", "f96485dac1643bd7c64a")),
 }
 """Row key and decision key, with the defaults and with `OTHER`.

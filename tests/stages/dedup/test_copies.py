@@ -1,85 +1,16 @@
 """Copies are found however they were changed; what merely looks alike is not taken for one."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from stages.dedup.copies import ClipHashes, compare_clips, find_copies
 from stages.dedup.copy_alignment import WHOLE
 from stages.dedup.copy_candidates import window_hashes
 from stages.signals.pdq import pdq_hash
-
-SIZE = 192
-"""Sides of the pictures that are drawn."""
-SIDE = 24
-RATE = 8
-Picture = NDArray[np.float32]
-Change = Callable[[Picture], Picture]
-
-
-def place(seed: int) -> Picture:
-    """Where something happens, float32, 0 to 255."""
-    rough = np.random.default_rng(seed).uniform(40, 216, (14, 14)).astype(np.float32)
-    return cv2.resize(rough, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC).astype(np.float32)
-
-
-def at(second: float, background: Picture, action: int) -> Picture:
-    """The picture of a time: three discs that go their ways through a place."""
-    picture = background.copy()
-    random = np.random.default_rng(1000 + action)
-    for _ in range(3):
-        phase, speed, level = random.uniform(0, 6.3, 2), random.uniform(0.7, 1.6, 2), random.uniform(0, 255)
-        x, y = (int(SIZE * (0.5 + 0.4 * value)) for value in np.sin(phase + speed * second))
-        cv2.circle(picture, (x, y), 16, float(level), -1)
-    return picture
-
-
-def clip(
-    start: float = 0.0,
-    length: float = 4.0,
-    *,
-    seed: int = 1,
-    action: int = 1,
-    speed: float = 1.0,
-    change: Change = lambda picture: picture,
-    video: int = 0,
-) -> ClipHashes:
-    """A clip of what happens at a place, from a second on, at a speed."""
-    seconds = np.arange(0, length / speed, 1 / RATE)
-    background = place(seed)
-    pictures = [change(at(start + speed * second, background, action)) for second in seconds]
-    small = [cv2.resize(each, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for each in pictures]
-    thumbnails = np.clip(np.stack(small), 0, 255).astype(np.uint8).reshape(len(small), -1)
-    quality = np.full(len(seconds), 80, np.uint8)
-    return ClipHashes(seconds, thumbnails, quality, video, video, start, start + length)
-
-
-def crop(share: float, x: float, y: float) -> Change:
-    def apply(picture: Picture) -> Picture:
-        size = round(SIZE * share)
-        left, top = round((SIZE - size) * x), round((SIZE - size) * y)
-        return cv2.resize(picture[top : top + size, left : left + size], (SIZE, SIZE)).astype(np.float32)
-
-    return apply
-
-
-def written(picture: Picture, text: str, where: tuple[int, int]) -> Picture:
-    marked = picture.clip(0, 255).astype(np.uint8)
-    cv2.putText(marked, text, where, cv2.FONT_HERSHEY_SIMPLEX, 1.2, (255,), 4)
-    return marked.astype(np.float32)
-
-
-def mark(picture: Picture) -> Picture:
-    return written(picture, "TV", (8, 40))
-
-
-def noise(picture: Picture) -> Picture:
-    return picture + np.random.default_rng(int(picture.sum()) % 1000).normal(0, 20, picture.shape).astype(np.float32)
-
+from tests.stages.dedup.drawn_clips import SIDE, Change, clip, crop, mark, noise, place, written
 
 CHANGES: dict[str, Change] = {
     "none": lambda picture: picture,
@@ -150,5 +81,5 @@ def test_hashes_through_windows_are_those_of_the_parts() -> None:
     picture = place(4)
     small = cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     enlarged = cv2.resize(small, (64, 64), interpolation=cv2.INTER_LINEAR)
-    bits = np.unpackbits(window_hashes(small[None])[0, 0] ^ pdq_hash(enlarged)[0]).sum()
+    bits = np.unpackbits(window_hashes(small[None], (WHOLE,))[0, 0] ^ pdq_hash(enlarged)[0]).sum()
     assert bits <= 4
