@@ -19,17 +19,20 @@ from stages.dedup.copy_candidates import (
     window_hashes,
 )
 
-LIKENESS_MIN = 0.6
-"""Of pictures of a copy. A large overlay leaves no more."""
+LIKENESS_MIN = 0.4
+"""Of pictures of a moving copy. A large overlay leaves no more."""
 CHANGE_LIKENESS_MIN = 0.4
-"""Of the changes from picture to picture."""
-CHANGE_MIN = 0.0006
-"""Where less changes, in contrasts of a picture, it may be noise, and does not tell copies."""
-STILL_LIKENESS_MIN = 0.97
-"""Of pictures that stand still."""
-STILL_DIFFERENCE_MIN = 2e-4
-STILL_PEAK_MAX = 0.55
-"""Where more of a difference than this is in few pixels, other words stand on the same plate; unless it is tiny."""
+COURSE_LIKENESS_MIN = 0.6
+"""Of the changes from picture to picture, and of the course of pictures. Where the same template moves in the same way
+with other content, the former are alike, and the latter is less so."""
+CHANGE_MIN = 0.0007
+"""Where less changes, in contrasts of a picture, the clip stands still: what changes is noise, and tells no copies."""
+STILL_LIKENESS_MIN = 0.75
+STILL_BITS_MAX = 40
+STILL_PEAK_MAX = 0.8
+STILL_SAME_BITS = 16
+"""Of pictures that stand still, hashes differ in no more bits. If most of the difference is in few pixels, other words
+may stand on the same plate: then in no more than these."""
 PICTURES_MIN = 5
 
 
@@ -144,10 +147,17 @@ def is_copy(found: Alignment, *, overlap_min: float, is_one_shot: bool) -> bool:
         overlap_min: least share of the shorter clip that they must have in common.
         is_one_shot: they are pieces of one shot, which goes on as before: only still ones are copies.
     """
-    step = 1 / max(1, found.num_pictures)
-    if found.num_pictures < PICTURES_MIN or found.overlap + step < overlap_min or found.likeness < LIKENESS_MIN:
+    # Pictures are an interval apart, so that the shared part seems shorter by up to one and a half.
+    overlap = found.overlap * (1 + 1.5 / max(1, found.num_pictures))
+    if found.num_pictures < PICTURES_MIN or overlap < overlap_min:
         return False
     if found.change < CHANGE_MIN:
-        is_same = found.difference < STILL_DIFFERENCE_MIN or found.difference_peak <= STILL_PEAK_MAX
-        return found.likeness >= STILL_LIKENESS_MIN and is_same
-    return found.change_likeness >= CHANGE_LIKENESS_MIN and not is_one_shot
+        return found.likeness >= STILL_LIKENESS_MIN and _is_same_still(found)
+    is_alike = found.likeness >= LIKENESS_MIN and found.course_likeness >= COURSE_LIKENESS_MIN
+    return is_alike and found.change_likeness >= CHANGE_LIKENESS_MIN and not is_one_shot
+
+
+def _is_same_still(found: Alignment) -> bool:
+    left, right = (window_hashes(mean[None], (WHOLE,))[0, 0] for mean in found.means)
+    bits = int(np.unpackbits(left ^ right).sum())
+    return bits <= (STILL_BITS_MAX if found.difference_peak <= STILL_PEAK_MAX else STILL_SAME_BITS)

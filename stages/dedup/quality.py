@@ -1,7 +1,7 @@
 """Which of several copies is the best: `dedup.keep=quality`.
 
-In order of weight: damage, true resolution, bytes for a pixel, bit depth, age. What differs by less than its tolerance
-counts as equal, so that the next one decides: a sharpness measured 5 % apart tells nothing, twice the bytes do.
+In order of weight: damage, true resolution, noise, bytes for a pixel, bit depth, age. What differs by less than its
+tolerance counts as equal, so that the next one decides.
 """
 
 from collections.abc import Callable
@@ -25,35 +25,38 @@ QUALITY_COLUMNS = (
 )
 """Of ``filtered_clips``, what the quality is told by."""
 DAMAGE_TOLERANCE = 0.01
-RESOLUTION_TOLERANCE = 1.3
+PIXELS_TOLERANCE = 1.44
+NOISE_TOLERANCE = 1.6
 BYTES_TOLERANCE = 1.1
-"""Factors within which resolutions and bytes are equal; the share of frames within which damage is."""
-EDGE_SHARPEST = 0.25
-"""Widths of an edge in a pixel from which on a picture shows all that its size can hold."""
+"""Factors within which pixels, noise and bytes are equal; the share of frames within which damage is."""
+DETAIL_OF_TRUE_SIZE = 0.95
+DETAIL_OF_NOTHING = 0.35
+"""Detail of a picture whose size is true, or less, and of one enlarged very much; between them, sides go linearly."""
 CODEC_EFFICIENCY = {"hevc": 1.6, "vp9": 1.5, "av1": 2.0, "mpeg4": 0.6, "mpeg2video": 0.4, "mpeg1video": 0.3}
 """Bytes of H.264 that a byte is worth, about."""
 
 
 def quality_values(clips: pa.Table) -> NDArray[np.float64]:
-    """Float64 ``[N, 4]``: damage, resolution, bytes for a pixel and bit depth; negated where more is better.
+    """Float64 ``[N, 5]``: damage, pixels, noise, bytes for a pixel and bit depth; negated where more is better.
 
-    The resolution is in pixels, without those of bars and those that an enlarged or blurred picture has in excess. The
-    bytes are those of the source for a pixel and a second. NaN where it is unknown.
+    Pixels are without those of bars, and those that an enlarged or blurred picture has in excess. The bytes are those
+    of the source for a pixel and a second. NaN where it is unknown.
 
     Args:
         clips: `QUALITY_COLUMNS`.
     """
     numbers = {name: _numbers(clips[name]) for name in QUALITY_COLUMNS if name not in ("average_rate", "codec")}
     shown = numbers["width"] * numbers["height"] * np.nan_to_num(numbers["picture_share"], nan=1.0)
-    shorter = np.minimum(numbers["width"], numbers["height"])
     with np.errstate(divide="ignore", invalid="ignore"):
-        held = np.nan_to_num(np.minimum(1.0, numbers["detail"] / (EDGE_SHARPEST * shorter)), nan=1.0)
+        held = (numbers["detail"] - DETAIL_OF_NOTHING) / (DETAIL_OF_TRUE_SIZE - DETAIL_OF_NOTHING)
+        held = np.nan_to_num(np.clip(held, 0.2, 1.0), nan=1.0)
         seconds = numbers["video_frames"] / _of_each(clips["average_rate"], lambda rate: float(Fraction(rate or 25)))
         worth = _of_each(clips["codec"], lambda codec: CODEC_EFFICIENCY.get(codec or "", 1.0))
         density = numbers["size_bytes"] * worth / (seconds * shown)
     columns = [
         np.nan_to_num(numbers["damaged_share"]),
         -shown * held**2,
+        np.maximum(np.nan_to_num(numbers["detail"]), DETAIL_OF_TRUE_SIZE),
         -np.where(np.isfinite(density), density, np.nan),
         -np.nan_to_num(numbers["bit_depth"], nan=8.0),
     ]
@@ -73,13 +76,13 @@ def quality_keys(values: NDArray[np.float64], groups: NDArray[np.int64]) -> list
         return []
     starts = np.flatnonzero(np.diff(groups, prepend=groups[0] - 1))
     sizes = np.diff(np.append(starts, len(groups)))
-    damage, resolution, density, depth = values.T
+    damage, pixels, noise, density, depth = values.T
     least = np.repeat(np.minimum.reduceat(damage, starts), sizes)
     keys = [np.floor((damage - least) / DAMAGE_TOLERANCE + 1e-9)]
-    for column, tolerance in ((resolution, RESOLUTION_TOLERANCE**2), (density, BYTES_TOLERANCE)):
-        most = np.repeat(np.fmin.reduceat(column, starts), sizes)
+    for column, tolerance in ((pixels, PIXELS_TOLERANCE), (noise, NOISE_TOLERANCE), (density, BYTES_TOLERANCE)):
+        best = np.repeat(np.fmin.reduceat(column, starts), sizes)
         with np.errstate(divide="ignore", invalid="ignore"):
-            steps = np.floor(np.log(most / column) / np.log(tolerance) + 1e-9)
+            steps = np.floor(np.abs(np.log(best / column)) / np.log(tolerance) + 1e-9)
         keys.append(np.where(np.isfinite(steps), steps, np.inf))  # unknown is worst
     return [*keys, depth]
 

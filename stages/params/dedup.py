@@ -42,9 +42,9 @@ class DedupParams(Params):
     keep: Literal["quality", "farthest", "nearest", "random", "rank"] = parameter(
         "quality",
         "work",
-        "Which of a group stays: the least damaged, then of the highest true resolution, with the most bytes for a "
-        "pixel, the highest bit depth, the oldest; farthest from or nearest to the group's mean; by seed and id, or by "
-        "rank_by.",
+        "Which of a group stays: the least damaged, then of the highest true resolution, the least noisy, with the "
+        "most bytes for a pixel, the highest bit depth, the oldest; farthest from or nearest to the group's mean; by "
+        "seed and id, or by rank_by.",
     )
     rank_by: list[str] = parameter(
         [],

@@ -11,7 +11,9 @@ Luma = NDArray[np.uint8]
 FLAT_LEVELS = 14
 """Largest difference of luma within a line of a bar, over its pixels and all pictures."""
 EDGE_LEVELS = 8
-"""Least mean step of luma from a bar to the picture, in one of the pictures."""
+EDGE_PERCENT = 40
+"""At the edge of a bar, luma steps by more than so much along so much of it, in one of the pictures; else a logo or the
+moon stands on a flat background."""
 EDGE_LINES = 2
 """Lines over which the step is taken, since scaling blurs the edge."""
 LEAST_SHARE = 0.3
@@ -34,7 +36,8 @@ class Area(NamedTuple):
 class BarsWindow:
     """The lines of the newest pictures, of one size.
 
-    Of each row and column it holds the smallest and the largest value, and the mean step to the line `EDGE_LINES` on.
+    Of each row and column it holds the smallest and the largest value, and how much of it differs from the line
+    `EDGE_LINES` on, in percent.
 
     Args:
         shape: height and width of the pictures.
@@ -71,10 +74,10 @@ class BarsWindow:
 
 
 def _lines(luma: Luma, axis: int) -> tuple[Luma, Luma, Luma]:
-    """Smallest value, largest value and mean step of each row (axis 0) or column."""
+    """Smallest value, largest value and percentage of steps of each row (axis 0) or column."""
     ahead = (luma[:, EDGE_LINES:], luma[:, :-EDGE_LINES]) if axis else (luma[EDGE_LINES:], luma[:-EDGE_LINES])
-    step = cv2.absdiff(*ahead).astype(np.uint8, copy=False).mean(axis=1 - axis, dtype=np.float32)
-    return luma.min(axis=1 - axis), luma.max(axis=1 - axis), step.astype(np.uint8)
+    steps = (cv2.absdiff(*ahead) > EDGE_LEVELS).mean(axis=1 - axis, dtype=np.float32)
+    return luma.min(axis=1 - axis), luma.max(axis=1 - axis), (100 * steps).astype(np.uint8)
 
 
 def _inside(low: Luma, high: Luma, step: Luma) -> tuple[int, int]:
@@ -93,11 +96,11 @@ def _bar(low: Luma, high: Luma, step: Luma) -> int:
     line 0   flat, of one level   the bar
     line 1   flat, of one level
     line 2   not flat             blurred by scaling
-    line 3   the picture          its mean step from line 1 is large, else line 0 is a part of the picture
+    line 3   the picture          differs from line 1 along much of it, else line 0 is a part of the picture
     """
     level_low, level_high = np.minimum.accumulate(low), np.maximum.accumulate(high)
     is_bar = level_high.astype(np.int16) - level_low <= FLAT_LEVELS
     lines = int(np.argmin(is_bar))
-    if not lines or step[lines - 1 : lines + 1].max(initial=0) < EDGE_LEVELS:
+    if not lines or step[lines - 1 : lines + 1].max(initial=0) < EDGE_PERCENT:
         return 0
     return lines

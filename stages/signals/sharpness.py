@@ -2,8 +2,9 @@
 
 The width of an edge is its contrast over its steepest slope. Sharpness is how many such widths the picture's shorter
 side has. Edges are measured at the scale of a picture of `REFERENCE_PX`: one scene scores the same in any size from
-there on, and an enlarged picture scores no more than the one that it was enlarged from. *Detail* is the same at the
-picture's own scale: it grows with the resolution, where that is true.
+there on, and an enlarged picture scores no more than the one that it was enlarged from.
+
+Detail tells whether the picture's size is true: how much its finest scale holds, by what the next one holds.
 """
 
 import re
@@ -47,6 +48,9 @@ EDGE_SHARE = 0.03
 MIN_CONTRAST = 10.0
 """Added to each contrast, in levels of 255: faint edges, which may be noise, count as wide."""
 
+MIN_COARSE = 0.5
+"""Least contrast, in levels of 255, that fine detail is compared with."""
+
 _LUMA_FIRST = re.compile(r"(yuvj?a?4\d\dp|gray)(\d\dle)?|nv12|nv21")
 """Pixel formats whose first plane holds luma and nothing else, in 8 bits or in the low bits of 16."""
 
@@ -75,12 +79,8 @@ class SharpnessRecorder(Recorder):
             self._frames.append(decoded.index)
             luma, white = self._luma(decoded.frame)
             aspect = _pixel_aspect(pictures)
-            sharpness = measure_sharpness(luma, white=white, pixel_aspect=aspect)
-            self._values["sharpness"].append(sharpness)
-            own_px = round(min(luma.shape[0], luma.shape[1] * aspect))
-            if own_px > REFERENCE_PX:
-                sharpness = measure_sharpness(luma, white=white, pixel_aspect=aspect, reference_px=own_px)
-            self._values["detail"].append(sharpness)
+            self._values["sharpness"].append(measure_sharpness(luma, white=white, pixel_aspect=aspect))
+            self._values["detail"].append(measure_detail(luma, white=white))
 
     def samples(self) -> Samples:
         """``sharpness`` and ``detail``, both ``[N]``."""
@@ -118,19 +118,16 @@ def _pixel_aspect(pictures: FramePictures) -> float:
     return size.width * size.height / (frame.width * frame.height)
 
 
-def measure_sharpness(
-    luma: NativeLuma, *, white: int = 255, pixel_aspect: float = 1.0, reference_px: int = REFERENCE_PX
-) -> float:
+def measure_sharpness(luma: NativeLuma, *, white: int = 255, pixel_aspect: float = 1.0) -> float:
     """Widths of a strong edge in the shorter side of the picture; 0 where it has no edges.
 
     Args:
         luma: of the whole frame, ``[H, W]``; full or limited range, since contrasts and slopes are compared.
         white: its largest possible value.
         pixel_aspect: width of a pixel over its height.
-        reference_px: shorter side of the picture that edges are measured in.
     """
     height, width = luma.shape
-    scale = reference_px / min(height, width * pixel_aspect)
+    scale = REFERENCE_PX / min(height, width * pixel_aspect)
     whole = Size(max(3, round(width * pixel_aspect * scale)), max(3, round(height * scale)))
     columns, rows = (
         max(1, min(round(wanted / TILE_PX), there // MIN_TILE_PX))
@@ -141,7 +138,29 @@ def measure_sharpness(
     slopes, contrasts = (np.concatenate(parts) for parts in zip(*map(_edges, tiles), strict=True))
     count = max(1, round(EDGE_SHARE * len(slopes)))
     steepest = np.argpartition(slopes, -count)[-count:]
-    return reference_px * float(np.median(slopes[steepest] / (contrasts[steepest] + MIN_CONTRAST)))
+    return REFERENCE_PX * float(np.median(slopes[steepest] / (contrasts[steepest] + MIN_CONTRAST)))
+
+
+def measure_detail(luma: NativeLuma, *, white: int = 255) -> float:
+    """Contrast of what is about a pixel wide, over that of what is twice as wide.
+
+    About 1 to 1.6 where the size is true, 0.65 where it was doubled, more where there is noise; 0 of a flat picture.
+
+    Args:
+        luma: of the whole frame, ``[H, W]``.
+        white: its largest possible value.
+    """
+    rows, columns = (max(1, min(round(side / TILE_PX), side // MIN_TILE_PX)) for side in luma.shape)
+    fine = coarse = 0.0
+    for place in _most_textured(luma, rows, columns):
+        row, column = divmod(place, columns)
+        top, bottom = luma.shape[0] * row // rows, luma.shape[0] * (row + 1) // rows
+        left, right = luma.shape[1] * column // columns, luma.shape[1] * (column + 1) // columns
+        tile = luma[top:bottom, left:right].astype(np.float32) * np.float32(255 / white)
+        once, twice = (cv2.GaussianBlur(tile, (0, 0), sigma) for sigma in (1, 2))
+        fine += float((tile - once).std())
+        coarse += float((once - twice).std())
+    return fine / max(coarse, MIN_COARSE)
 
 
 def _most_textured(luma: NativeLuma, rows: int, columns: int) -> list[int]:

@@ -34,9 +34,9 @@ def test_a_changed_copy_is_found(name: str) -> None:
     ("start", "length", "speed"), [(0.0, 4.0, 1.3), (0.0, 4.0, 0.7), (0.7, 2.6, 1.0), (1.5, 4.0, 1.0), (0.5, 3.0, 1.5)]
 )
 def test_rate_and_offset_of_a_copy_are_told(start: float, length: float, speed: float) -> None:
-    (pair,) = find_copies({1: clip(start, length, speed=speed, video=1)}, {0: clip()})
+    (pair,) = find_copies({0: clip(start, length, speed=speed)}, {1: clip(video=1)})
     # second of the original = start + speed * second of the copy
-    assert (pair.left, pair.right) == (1, 0)
+    assert (pair.left, pair.right) == (0, 1)
     assert pair.rate == pytest.approx(speed, rel=0.04)
     assert pair.offset_s == pytest.approx(start, abs=0.1)
 
