@@ -13,8 +13,8 @@ from stages.dedup.copy_columns import COPY_COLUMNS
 from stages.dedup.copy_step import CopyStep
 from stages.dedup.dedup_tasks import DedupTask, again, collect
 from stages.dedup.planning import EMBEDDING_COLUMNS, PlannedClips, plan_clips
-from stages.dedup.quota_step import QuotaStep
 from stages.dedup.quality import QUALITY_COLUMNS, quality_values
+from stages.dedup.quota_step import QuotaStep
 from stages.dedup.rank_columns import columns_to_read, ranking_values
 from stages.dedup.semantic import SemanticStep
 from stages.dedup.shot_pieces import PIECE_COLUMNS
