@@ -80,7 +80,7 @@ class DamageRun:
         sources.mkdir(parents=True)
         uris = {str(copy.make(sources)): copy.kind for copy in copies}
         partition = register_folder(sources, self._root)
-        videos = self._phase(ReadParams(max_failed_fraction=1), {}, partition)
+        videos = self._phase(ReadParams(max_failed_fraction=1, exact_copies=False), {}, partition)
         clips = self._phase(self._split, {"videos": [ManifestRef(self._root, "videos", partition)]}, partition)
         kept = [row for row in clips if row["status"] == "kept"]
         inputs: Inputs = {

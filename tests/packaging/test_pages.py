@@ -18,7 +18,6 @@ from tests.packaging.test_commands import RUN
 from tests.videos import three_shots
 
 NOT_RUN = {
-    block("README.md", "pip uninstall --yes faiss-cpu"): "needs CUDA; replaces a package of a gigabyte",
     block("docs/deploy.md", "ray start --head"): "needs a second machine; tests/deploy/test_ray_nodes.py has two nodes",
 }
 """Commands that no test runs as they stand, and why."""

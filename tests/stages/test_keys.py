@@ -71,7 +71,6 @@ SPAN = {
     "detail": 180.25,
     "picture_share": 1.0,
     "video_frames": 250,
-    "signals_key": "decade",
     "damaged_frames": 0,
     "missing_frames": 0,
     "damaged_share": 0.0,

@@ -14,6 +14,7 @@ from stages.dedup import phase as dedup_phase
 from stages.dedup.dedup_tasks import DedupedTask, DedupTask
 from stages.dedup.phase import steps_of
 from stages.dedup.planning import plan_clips
+from stages.dedup.rank_columns import ranking_values
 from stages.dedup.stage import DedupStage
 from stages.errors import ParamsError, PhaseError
 from stages.manifest import ALL, ManifestRef, last_commit
@@ -228,7 +229,7 @@ def test_vectors_are_of_the_version_that_was_planned_on(library: Library) -> Non
     (task,) = run.tasks()
     assert isinstance(task, DedupTask)
     assert tables.versions["embeddings"]["p1"] == 1
-    stage = DedupStage(steps_of(phase.params), root)
+    stage = DedupStage(steps_of(phase.params, root), root)
     stage.setup(WorkerMetadata("w", NodeInfo("n", 1, 0)))
     found = stage.process(task)
     stage.teardown()
@@ -264,7 +265,7 @@ def test_digest_of_a_plan_is_that_of_its_lines(rank_by: list[str]) -> None:
             }
         ),
     }
-    planned = plan_clips(inputs, {"p2": 0, "p0": 1}, rank_by)
+    planned = plan_clips(inputs, {"p2": 0, "p0": 1}, lambda clips: ranking_values(clips, rank_by))
     values = {each[1]: [None if each[3] is None else -1.0 * each[3], 0.5] if rank_by else None for each in clips}
     lines = sorted(f"{clip_id} {key} {values[clip_id]}" for _, clip_id, key, _ in clips)
     assert planned.digest == digest("p2", "p0", "p1", *lines)

@@ -31,7 +31,7 @@ def test_workers_of_ray_do_the_parts_of_a_search(tmp_path: Path) -> None:
     phase = DedupPhase(params, root)
     refs = {asset: [ManifestRef(root, asset, name) for name in library.partitions] for asset in phase.inputs}
     run = TableRun(phase, ManifestRef(root, "unique_clips", ALL), InputTables(phase, refs), "r", ())
-    stages = [DedupStage(steps_of(params), root, part_products=4e3), SearchStage(root)]
+    stages = [DedupStage(steps_of(params, root), root, part_products=4e3), SearchStage(root)]
     pipeline = Pipeline("dedup", [*stages], collect=collect, again=again).build()
     stats = RunStats()
     with executor() as ray_executor:
