@@ -124,7 +124,7 @@ def seen_through(pictures: Pictures, window: Window) -> Pictures:
         return pictures
     size = pictures.shape[-1]
     down, across = sampling(window.top, window.bottom, size), sampling(window.left, window.right, size)
-    return down @ pictures @ across.T
+    return np.asarray(down @ pictures @ across.T, np.float32)
 
 
 def normalized(pictures: Pictures) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -154,7 +154,9 @@ class Hypotheses(NamedTuple):
 
     def best(self, order: NDArray[np.intp]) -> "Hypotheses":
         """Some of them."""
-        return Hypotheses(*(each[order] for each in self))
+        return Hypotheses(
+            self.rate[order], self.offset_s[order], self.before[order], self.share[order], self.valid[order]
+        )
 
 
 def hypotheses(left: NDArray[np.float64], right: NDArray[np.float64], pairs: NDArray[np.float64]) -> Hypotheses:
@@ -233,7 +235,9 @@ def _interpolated(
         + 2 * share * (1 - share) * neighbours[tried.before]
     )
     product = (1 - share) * near + share * far
-    return (product / np.sqrt(np.maximum(length, 1e-6)) if is_unit else product), length
+    if is_unit:
+        product = product / np.sqrt(np.maximum(length, np.float32(1e-6)))
+    return np.asarray(product, np.float32), np.asarray(length, np.float32)
 
 
 def _changes(pictures: Pictures) -> NDArray[np.float32]:
@@ -243,7 +247,7 @@ def _changes(pictures: Pictures) -> NDArray[np.float32]:
     index = np.arange(len(values))
     before, after = np.maximum(index - LAG // 2, 0), np.minimum(index + LAG // 2, len(values) - 1)
     typical = max(float(np.median(contrast)), CONTRAST_MIN)
-    return (values[after] - values[before]) / np.float32(typical * np.sqrt(values.shape[1]))
+    return np.asarray((values[after] - values[before]) / np.float32(typical * np.sqrt(values.shape[1])), np.float32)
 
 
 def align(left: ClipPictures, right: ClipPictures, windows: tuple[tuple[Window, Window], ...]) -> Alignment | None:

@@ -130,7 +130,8 @@ def candidates(new: Landmarks, stored: Landmarks) -> dict[tuple[int, int], list[
         index = _index(stored.hashes[:, among], is_large=comparisons > EXACT_COMPARISONS)
         for window in range(num_new):
             for rows, columns, bits in _hits(index, new.hashes[:, window]):
-                votes.add(new.clip[rows], stored.clip[columns], (HASH_BITS_MAX + 1.0 - bits) ** 2, window, among)
+                weight = np.asarray((HASH_BITS_MAX + 1.0 - bits) ** 2, np.float64)
+                votes.add(new.clip[rows], stored.clip[columns], weight, window, among)
     return votes.best()
 
 
@@ -144,7 +145,7 @@ class _Votes:
     def __init__(self, num_clips: int) -> None:
         self._num_clips = num_clips
         self._pairs, self._windows = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-        self._weights = [np.empty(0)]
+        self._weights: list[NDArray[np.float64]] = [np.empty(0)]
 
     def add(
         self, left: NDArray[np.int64], right: NDArray[np.int64], weight: NDArray[np.float64], window: int, among: int
@@ -156,7 +157,7 @@ class _Votes:
         found, place = np.unique(codes[left != right], return_inverse=True)
         self._pairs.append(found // 2)
         self._windows.append(((found % 2) * len(WINDOWS) + window) * len(STORED_WINDOWS) + among)
-        self._weights.append(np.bincount(place, weight[left != right], len(found)))
+        self._weights.append(np.bincount(place, weight[left != right], len(found)).astype(np.float64))
 
     def best(self) -> dict[tuple[int, int], list[tuple[Window, Window]]]:
         """For each pair, the two pairs of windows with the most weight."""
@@ -174,8 +175,8 @@ def _windows_of(code: int) -> tuple[Window, Window]:
     """The windows of the clip with the lower number and of the other, see `_Votes.add`."""
     code, among = divmod(code, len(STORED_WINDOWS))
     is_turned, window = divmod(code, len(WINDOWS))
-    pair = WINDOWS[window], STORED_WINDOWS[among]
-    return pair[::-1] if is_turned else pair
+    lower, other = WINDOWS[window], STORED_WINDOWS[among]
+    return (other, lower) if is_turned else (lower, other)
 
 
 def _index(hashes: NDArray[np.uint8], *, is_large: bool) -> faiss.IndexBinary:

@@ -5,6 +5,7 @@ median are 1. The quality says how much there is to see: hashes of flat pictures
 """
 
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -40,7 +41,7 @@ def pdq_hash(luma: Luma) -> tuple[NDArray[np.uint8], int]:
 def dct(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
     """Coefficients 1 to 16 down and across, float32 ``[N, 16, 16]``, of pictures ``[N, 64, 64]``."""
     matrix = dct_matrix()
-    return matrix @ pictures @ matrix.T
+    return np.asarray(matrix @ pictures @ matrix.T, np.float32)
 
 
 def hash_bits(coefficients: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -54,7 +55,7 @@ def quality_of(picture: Luma) -> int:
     """Quality, 0 to 100, of a picture ``[64, 64]``: steps between neighbouring pixels, from 2.55 levels on."""
     total = 0
     for ahead, behind in ((picture[1:], picture[:-1]), (picture[:, 1:], picture[:, :-1])):
-        steps = cv2.absdiff(ahead, behind)
+        steps: NDArray[Any] = np.asarray(cv2.absdiff(ahead, behind))
         hundredths = _HUNDREDTHS[steps] if steps.dtype == np.uint8 else (steps * np.float32(100 / 255)).astype(np.int32)
         total += int(hundredths.sum())
     return min(total // 90, 100)

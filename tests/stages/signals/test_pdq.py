@@ -28,7 +28,7 @@ def distance(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> int:
 def test_hash_and_quality_are_those_of_the_reference(shape: tuple[int, int]) -> None:
     random = np.random.default_rng(shape[0])
     rough = random.integers(0, 256, (9, 16)).astype(np.uint8)
-    picture = cv2.resize(rough, shape[::-1], interpolation=cv2.INTER_CUBIC)
+    picture = np.asarray(cv2.resize(rough, shape[::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
     ours, theirs = pdq_hash(picture), reference(picture)
     assert distance(ours[0], theirs[0]) <= DIFFERENT_BITS_MAX
     assert ours[1] == pytest.approx(theirs[1], abs=1)
@@ -39,7 +39,7 @@ def test_hashes_of_a_real_video_are_those_of_the_reference(shared_media: Path) -
     with av.open(str(shared_media / "bikes_10s.mp4")) as container:
         for index, frame in enumerate(container.decode(video=0)):
             if index % 25 == 0:
-                luma = frame.to_ndarray(format="gray")
+                luma = np.asarray(frame.to_ndarray(format="gray"), np.uint8)
                 ours, theirs = pdq_hash(luma), reference(luma)
                 differences.append(distance(ours[0], theirs[0]))
                 qualities.append(abs(ours[1] - theirs[1]))
