@@ -8,6 +8,7 @@ steadily. A fade falls to pictures of one colour or rises from them. A flash is 
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stages.split.flat_pictures import FLAT_CONTRAST, flat_candidates
 from stages.split.frame_signals import Candidate, Floats, FrameSignals, merged, runs, touches_any
@@ -106,12 +107,18 @@ def _network_runs(signals: FrameSignals, threshold: float) -> list[Candidate]:
         is_weak = probability <= PEAK_SHARE * threshold and evidence < LONG_EVIDENCE
         if is_weak or _is_hard(signals.change[start : end + 1], (end - start) / stride):
             continue
-        while start > 0 and is_steady[start - 1]:
-            start -= 1
-        while end < len(values) and is_steady[end]:
-            end += 1
+        start -= _steady_length(is_steady[:start][::-1], signals.step)
+        end += _steady_length(is_steady[end:], signals.step)
         found.append(Candidate(start, end, probability))
     return found
+
+
+def _steady_length(is_steady: NDArray[np.bool_], gap: int) -> int:
+    """Frames up to the last steady one; gaps of so many are bridged, since repeated pictures change nothing."""
+    steady = np.flatnonzero(is_steady)
+    steps = np.diff(np.concatenate([[-1], steady]))
+    number = int(np.argmax(steps > gap + 1)) if (steps > gap + 1).any() else len(steady)
+    return int(steady[number - 1]) + 1 if number else 0
 
 
 def _wipes(signals: FrameSignals) -> list[Candidate]:
