@@ -21,8 +21,8 @@ from stages.dedup.copy_candidates import (
 
 LIKENESS_MIN = 0.4
 """Of pictures of a moving copy. A large overlay leaves no more."""
-CHANGE_LIKENESS_MIN = 0.4
-COURSE_LIKENESS_MIN = 0.6
+CHANGE_LIKENESS_MIN = 0.35
+COURSE_LIKENESS_MIN = 0.77
 """Of the changes from picture to picture, and of the course of pictures. Where the same template moves in the same way
 with other content, the former are alike, and the latter is less so."""
 CHANGE_MIN = 0.0007

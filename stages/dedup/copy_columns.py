@@ -12,3 +12,6 @@ COPY_COLUMNS = (
     "shot_start_pts",
 )
 """Of ``filtered_clips``, what tells where a clip's pictures are."""
+
+COPIES_FOLDER = "index/copies"
+"""Of the hashes of clips, below the root. Rows of clips that are gone leave it when its files are joined."""

@@ -85,6 +85,9 @@ class CopyStep(Step):
 
     def _find(self, clips: Clips, new: Positions, known: Positions) -> _Copies:
         """The copies of each new clip, and of each new clip's copy."""
+        is_recorded = clips.rows["signals_key"].is_valid().to_numpy()
+        heartbeat.count("dedup_clips_without_hashes", float((~is_recorded[new]).sum()))
+        new, known = new[is_recorded[new]], known[is_recorded[known]]
         if not len(new):
             return {}
         store = lazy.load("stages.dedup.copy_store:CopyStore")(Storage(self.root), clips.rows)

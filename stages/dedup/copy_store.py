@@ -20,11 +20,10 @@ from stages import heartbeat
 from stages.dedup.arrays import Positions
 from stages.dedup.copies import ClipHashes, landmarks_of
 from stages.dedup.copy_candidates import HASH_BYTES, STORED_WINDOWS, Landmarks
-from stages.dedup.copy_columns import COPY_COLUMNS
+from stages.dedup.copy_columns import COPIES_FOLDER, COPY_COLUMNS
 from stages.signals import RecordedPictures, read_pictures, signals_path
 from stages.storage import Storage, digest
 
-COPIES_FOLDER = "index/copies"
 VERSION = "1"
 """Of the hashes; raised where windows or landmarks change."""
 FILES_MAX = 24
@@ -38,14 +37,14 @@ class CopyStore:
 
     Args:
         storage: of the root.
-        rows: `COPY_COLUMNS` of all clips.
+        rows: `COPY_COLUMNS` of all clips; only those with a ``signals_key`` are asked for.
     """
 
     def __init__(self, storage: Storage, rows: pa.Table) -> None:
         self._storage = storage
         columns = {name: rows[name].to_pylist() for name in COPY_COLUMNS}
         self._paths = [
-            signals_path(*each) if each[2] else ""
+            signals_path(*each)
             for each in zip(columns["partition"], columns["video_id"], columns["signals_key"], strict=True)
         ]
         self._frames = list(zip(columns["start_frame"], columns["end_frame"], strict=True))
@@ -59,7 +58,7 @@ class CopyStore:
 
     def clip(self, position: int) -> ClipHashes | None:
         """What was recorded of a clip; None where nothing was."""
-        recorded = self._recorded(self._paths[position]) if self._paths[position] else None
+        recorded = self._recorded(self._paths[position])
         if recorded is None:
             return None
         start, end = self._frames[position]
@@ -129,10 +128,11 @@ class CopyStore:
         return pa.concat_tables(tables)
 
     def _write_index(self, stored: pa.Table, added: pa.Table) -> None:
-        """Add a file; where there are many, one with all rows, and remove the others."""
+        """Add a file; where there are many, one with the rows of all clips that there are, and remove the others."""
         files = self._files()
         if len(files) >= FILES_MAX:
-            added = pa.concat_tables([stored, added])
+            current = stored.filter(pc.is_in(stored["key"], value_set=pa.array(self._keys, pa.string())))
+            added = pa.concat_tables([current, added])
         buffer = io.BytesIO()
         pq.write_table(added.combine_chunks(), buffer, compression="zstd", write_page_checksum=True)
         data = buffer.getvalue()

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from stages.dedup.arrow import pc
+from stages.dedup.copy_columns import COPIES_FOLDER
 from stages.dedup.segment_files import INDEX_FOLDER, KEYS, VECTORS, read_table
 from stages.manifest import COLLECTED_FOLDER
 from stages.storage import FileInfo, Storage
@@ -22,7 +23,7 @@ def unneeded_files(storage: Storage, used: pa.ChunkedArray) -> list[FileInfo]:
     """
     folders: dict[str, list[FileInfo]] = {}
     for info in storage.list(INDEX_FOLDER):
-        if not info.path.startswith(f"{COLLECTED_FOLDER}/"):
+        if not info.path.startswith((f"{COLLECTED_FOLDER}/", f"{COPIES_FOLDER}/")):
             folders.setdefault(info.path.rpartition("/")[0], []).append(info)
     return [info for infos in folders.values() for info in _unneeded_of_model(storage, infos, used)]
 

@@ -265,7 +265,7 @@ def test_digest_of_a_plan_is_that_of_its_lines(rank_by: list[str]) -> None:
             }
         ),
     }
-    planned = plan_clips(inputs, {"p2": 0, "p0": 1}, lambda clips: ranking_values(clips, rank_by))
+    planned = plan_clips(inputs, {"p2": 0, "p0": 1}, partial(ranking_values, rank_by=rank_by))
     values = {each[1]: [None if each[3] is None else -1.0 * each[3], 0.5] if rank_by else None for each in clips}
     lines = sorted(f"{clip_id} {key} {values[clip_id]}" for _, clip_id, key, _ in clips)
     assert planned.digest == digest("p2", "p0", "p1", *lines)
