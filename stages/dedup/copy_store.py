@@ -12,12 +12,12 @@ from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stages import heartbeat
 from stages.dedup.arrays import Positions
+from stages.dedup.arrow import pc
 from stages.dedup.copies import ClipHashes, landmarks_of
 from stages.dedup.copy_candidates import HASH_BYTES, STORED_WINDOWS, Landmarks
 from stages.dedup.copy_columns import COPIES_FOLDER, COPY_COLUMNS

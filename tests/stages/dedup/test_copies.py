@@ -79,7 +79,7 @@ def test_spans_of_one_video_are_compared_by_their_times(start: float, expected: 
 
 def test_hashes_through_windows_are_those_of_the_parts() -> None:
     picture = place(4)
-    small = np.asarray(cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA))
+    small = np.asarray(cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.float32)
     enlarged = np.asarray(cv2.resize(small, (64, 64), interpolation=cv2.INTER_LINEAR), np.float32)
     bits = np.unpackbits(window_hashes(small[None], (WHOLE,))[0, 0] ^ pdq_hash(enlarged)[0]).sum()
     assert bits <= 4

@@ -52,7 +52,8 @@ def test_hash_is_pdq_of_the_picture() -> None:
 @pytest.mark.parametrize("sides", [(60, 60, 0, 0), (0, 0, 90, 90), (40, 40, 60, 60), (0, 70, 0, 0)])
 def test_bars_do_not_count(level: int, sides: tuple[int, int, int, int]) -> None:
     pictures = [scene(number) for number in range(3)]
-    framed = [cv2.copyMakeBorder(each, *sides, cv2.BORDER_CONSTANT, value=(level,)) for each in pictures]
+    border = (*sides, cv2.BORDER_CONSTANT)
+    framed = [np.asarray(cv2.copyMakeBorder(each, *border, value=(level,)), np.uint8) for each in pictures]
     plain, inside = (recorded([np.ascontiguousarray(each) for each in group]) for group in (pictures, framed))
     assert bits_apart(plain["pdq"], inside["pdq"]).max() <= 32
     share = 640 * 360 / framed[0].size
