@@ -39,8 +39,9 @@ def test_one_partition_is_read_from_its_row_groups_alone(tmp_path: Path) -> None
     storage, path = Storage(tmp_path), tmp_path / file.path
     expected = read_row_file(storage, "unique_clips", file, ["clip_id"])["clip_id"].to_pylist()
     whole = path.read_bytes()
-    start = whole.index(b"PAR1") + 4
-    path.write_bytes(whole[:start] + bytes((len(whole) - start) // 2) + whole[start + (len(whole) - start) // 2 :])
+    start, footer_bytes = whole.index(b"PAR1") + 4, int.from_bytes(whole[-8:-4], "little") + 8
+    harmed = (len(whole) - start - footer_bytes) // 2
+    path.write_bytes(whole[:start] + bytes(harmed) + whole[start + harmed :])
     with pytest.raises(ManifestError, match="must be a whole row file"):
         read_row_file(storage, "unique_clips", file, ["clip_id"])
     last = read_row_file(storage, "unique_clips", file, ["clip_id"], "p5")
