@@ -82,7 +82,9 @@ def write_signals(storage: Storage, path: str, signals: Signals) -> None:
     buffer = io.BytesIO()
     # PTS rise by nearly equal steps, which a dictionary cannot use; of the rest, most columns are sparse.
     encoding: dict[str, Any] = {
-        "use_dictionary": [name for name in columns if name != "pts"],
+        "use_dictionary": [
+            name for name, each in columns.items() if name != "pts" and not pa.types.is_large_binary(each.type)
+        ],
         "column_encoding": {"pts": "DELTA_BINARY_PACKED"},
     }
     pq.write_table(table, buffer, compression="zstd", write_page_checksum=True, **encoding)
@@ -167,6 +169,10 @@ def _to_column(frame: NDArray[np.int64], values: NDArray[Any], num_frames: int) 
     """The values at their frames, null at all others."""
     if values.ndim == 1:
         taken = pa.array(values)
+    elif values.dtype == np.uint8:  # as a list, each byte would take Parquet several while it is written
+        offsets = np.arange(len(values) + 1, dtype=np.int64) * values.shape[1]
+        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(values))]
+        taken = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(values), buffers)
     else:
         taken = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
     if len(frame) == num_frames:
@@ -188,6 +194,9 @@ def _from_columns(columns: Mapping[str, Any], num_frames: int) -> Samples:
         if pa.types.is_fixed_size_list(column.type):
             flat = taken.flatten().to_numpy(zero_copy_only=False)
             values[name] = flat.reshape(len(frame), column.type.list_size)
+        elif pa.types.is_large_binary(column.type):
+            joined = np.frombuffer(b"".join(taken.to_pylist()), np.uint8)
+            values[name] = joined.reshape(len(frame), -1) if len(frame) else joined.reshape(0, 0)
         else:
             values[name] = taken.to_numpy(zero_copy_only=False)
     return Samples(frame, values)
