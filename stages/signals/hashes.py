@@ -51,7 +51,8 @@ class HashRecorder(Recorder):
         self._due: Fraction | None = None
         self._ahead: deque[_Picture] = deque()
         self._frames = array("q")
-        self._values: dict[str, list[NDArray[np.uint8]]] = {"pdq": [], "thumbnail": []}
+        # Growing arrays: small ones between the pictures of a decode would fragment the heap.
+        self._values = {"pdq": bytearray(), "thumbnail": bytearray()}
         self._qualities, self._shares = array("B"), array("d")
         self._bars: BarsWindow | None = None
         self._area: Area | None = None
@@ -80,8 +81,7 @@ class HashRecorder(Recorder):
         self._finish()
         sizes = {"pdq": 32, "thumbnail": THUMBNAIL_PX * THUMBNAIL_PX}
         values: dict[str, NDArray[Any]] = {
-            name: np.stack(self._values[name]) if self._frames else np.zeros((0, size), np.uint8)
-            for name, size in sizes.items()
+            name: np.frombuffer(bytes(self._values[name]), np.uint8).reshape(-1, size) for name, size in sizes.items()
         }
         values["pdq_quality"] = np.array(self._qualities, np.uint8)
         values["picture_share"] = np.array(self._shares, np.float32)
@@ -106,6 +106,6 @@ class HashRecorder(Recorder):
         small = cv2.resize(inside, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
         self._frames.append(picture.frame)
         self._shares.append(inside.size / picture.luma.size)
-        self._values["pdq"].append(hash_bits(dct(values[None].astype(np.float32)))[0])
-        self._values["thumbnail"].append(small.astype(np.uint8).ravel())
+        self._values["pdq"] += hash_bits(dct(values[None].astype(np.float32))).tobytes()
+        self._values["thumbnail"] += small.astype(np.uint8).tobytes()
         self._qualities.append(quality_of(values))
