@@ -1,6 +1,6 @@
 """Measure what looking for exact copies of sources costs.
 
-    PYTHONPATH=. python benchmarks/exact_copies.py reading [--sources 1000] [--kib 512]
+    PYTHONPATH=. python benchmarks/exact_copies.py reading [--sources 1000] [--kib 512] [--kinds "own sizes" ...]
     PYTHONPATH=. python benchmarks/exact_copies.py register [--sources 1000000]
 
 `reading` puts sources on a real S3 server of this machine and runs the read phase over them, with and without
@@ -34,6 +34,7 @@ from stages.sources.register_log import ENTRY_ROWS_SCHEMA
 from stages.storage import Storage, digest
 from tests.object_store import running_server
 
+KINDS = ["own sizes", "one size", "one content"]
 REQUESTS: Counter[str] = Counter()
 
 
@@ -64,12 +65,12 @@ def fill(bucket: str, kind: str, num_sources: int, size: int) -> None:
         list(pool.map(put, range(num_sources)))
 
 
-def measure_reading(num_sources: int, size: int) -> None:
+def measure_reading(num_sources: int, size: int, kinds: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder, running_server(Path(folder)) as server:
         conf["s3"] = dict(server.settings)
         for name, value in server.settings.items():
             os.environ[f"FSSPEC_S3_{name.upper()}"] = value
-        for kind in ("own sizes", "one size", "one content"):
+        for kind in kinds:
             bucket = kind.replace(" ", "-")
             fill(bucket, kind, num_sources, size)
             for exact_copies in (False, True):
@@ -89,7 +90,8 @@ def read_all(bucket: str, params: ReadParams, kind: str) -> None:
         print(
             f"{kind}, exact_copies={params.exact_copies}, {turn}: {sum(REQUESTS.values())} requests "
             f"{dict(sorted(REQUESTS.items()))}, {counters.get('source_bytes', 0) / 1e6:.1f} MB of sources, "
-            f"{rejected} copies, {sum(report.computed for report in reports.values())} computed"
+            f"{rejected} copies, {sum(report.computed for report in reports.values())} computed",
+            flush=True,
         )
 
 
@@ -145,10 +147,11 @@ def main() -> None:
     parser.add_argument("what", choices=["reading", "register"])
     parser.add_argument("--sources", type=int)
     parser.add_argument("--kib", type=int, default=512)
+    parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
     arguments = parser.parse_args()
     if arguments.what == "reading":
         fsspec.register_implementation("s3", CountedS3, clobber=True)
-        measure_reading(arguments.sources or 1000, arguments.kib << 10)
+        measure_reading(arguments.sources or 1000, arguments.kib << 10, arguments.kinds)
     else:
         measure_register(arguments.sources or 1_000_000)
 
