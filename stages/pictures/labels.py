@@ -48,7 +48,8 @@ def group_lines(row: Row) -> tuple[str, ...]:
     """Lines of a row of a group: first the group's size for the kept clip, or the similarity for a removed one."""
     if row["status"] == "kept":
         return f"kept, 1 of {row['group_size']} clips", *kept_lines(row)
-    return f"similarity {row['similarity']:.3f}", *kept_lines(row)
+    found = "copy" if row["similarity"] is None else f"similarity {row['similarity']:.3f}"
+    return found, *kept_lines(row)
 
 
 def caption_lines(row: Row) -> tuple[str, ...]:
