@@ -37,6 +37,8 @@ SIZE = 256
 SHARE = 0.05
 EPS = 0.07
 FILE_CLIPS = 512
+PARAMS = DedupParams(eps=EPS, copies=False, keep="farthest")
+"""The semantic step alone: there are no pictures."""
 
 
 def main() -> None:
@@ -117,7 +119,7 @@ def plan(options: argparse.Namespace) -> None:
 
 
 def planned_run(folder: Path) -> TableRun:
-    phase = build_phase(DedupParams(eps=EPS), str(folder))
+    phase = build_phase(PARAMS, str(folder))
     return TableRun(phase, ManifestRef(str(folder), "unique_clips", ALL), InputTables(phase, inputs(folder)), "run", [])
 
 
@@ -133,7 +135,7 @@ def dedup(folder: Path, mode: str) -> None:
     started, wall = time.process_time(), time.perf_counter()
     with open_session(ExecutorParams.model_validate({"mode": mode})) as session:
         output = ManifestRef(str(folder), "unique_clips", ALL)
-        done = session.run_phase(DedupParams(eps=EPS), inputs(folder), [output])[ALL]
+        done = session.run_phase(PARAMS, inputs(folder), [output])[ALL]
     report(
         clips=done.rows,
         kept=done.counts["kept"],

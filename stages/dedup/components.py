@@ -5,14 +5,14 @@ what its pairs connect, with one edge a clip at most, and these are joined.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from stages.dedup.arrays import Positions, VectorSource
-from stages.dedup.scan import PROBES, is_by_lists, num_products, products
+from stages.dedup.scan import PROBES, QUERY_BLOCK, Products, is_by_lists, num_products, products
 from stages.dedup.shot_pieces import ShotPieces
 from stages.dedup.similarity import MARGIN, exact_similarity
 
@@ -58,12 +58,9 @@ class ComponentSearch:
 
     def run(self, vectors: VectorSource) -> pa.Table:
         """Edges of a forest."""
-        first, end = self._bounds()
         forest = Forest(len(self.members))
         by_lists = self._by_lists(vectors)
-        # By lists, either of two may probe the list of the other, so that newer ones are looked at too.
-        queries, others = self.members[first:end], self.members if by_lists else self.members[:end]
-        for rows, targets, values in products(vectors, queries, others, PROBES if by_lists else 0):
+        for queries, (rows, targets, values) in self._products(vectors):
             if self.pieces is not None:
                 self.pieces.mask(values, queries[rows], targets)
             near, columns = np.nonzero(values >= self.min_similarity - MARGIN)
@@ -83,6 +80,19 @@ class ComponentSearch:
         for edges in found:
             forest.connect(edges["left"].to_numpy(), edges["right"].to_numpy())
         return forest.edges()
+
+    def _products(self, vectors: VectorSource) -> Iterator[tuple[Positions, Products]]:
+        """Queries, and their products with other members."""
+        first, end = self._bounds()
+        if self._by_lists(vectors):  # either of two may probe the list of the other, so newer ones are looked at too
+            queries = self.members[first:end]
+            for block in products(vectors, queries, self.members, PROBES):
+                yield queries, block
+            return
+        for start in range(first, end, QUERY_BLOCK):
+            stop = min(start + QUERY_BLOCK, end)
+            for block in products(vectors, self.members[start:stop], self.members[:stop], 0):
+                yield self.members[start:stop], block
 
     def _by_lists(self, vectors: VectorSource) -> bool:
         return is_by_lists(vectors, float(len(self.members)) ** 2)

@@ -34,12 +34,14 @@ class NearestSearch:
         targets: positions of clips, in ascending order.
         whole_queries: number of queries of the whole search, where this is a part of one; it decides about lists.
         pieces: of one shot, which are not compared with each other; None where there are none.
+        floor: float64, one value a query: targets that are less similar do not count; None where all do.
     """
 
     queries: Positions
     targets: Positions
     whole_queries: int = 0
     pieces: ShotPieces | None = None
+    floor: NDArray[np.float64] | None = None
 
     def cost(self, vectors: VectorSource) -> float:
         """About how many pairs of vectors are multiplied."""
@@ -51,14 +53,17 @@ class NearestSearch:
     def parts(self, count: int) -> Sequence["NearestSearch"]:
         """The search, for some of the queries each."""
         whole = self._num_queries()
-        parts = [part for part in np.array_split(self.queries, count) if len(part)]
-        return [NearestSearch(part, self.targets, whole, self.pieces) for part in parts]
+        parts = [part for part in np.array_split(np.arange(len(self.queries)), count) if len(part)]
+        floors = [None if self.floor is None else self.floor[part] for part in parts]
+        return [
+            NearestSearch(self.queries[part], self.targets, whole, self.pieces, floor)
+            for part, floor in zip(parts, floors, strict=True)
+        ]
 
     def run(self, vectors: VectorSource) -> pa.Table:
         """Nearest targets and similarities."""
-        nearest, similarity = nearest_targets(
-            vectors, self.queries, self.targets, self._how(vectors), self._probes(vectors), self.pieces
-        )
+        how, probes = self._how(vectors), self._probes(vectors)
+        nearest, similarity = nearest_targets(vectors, self.queries, self.targets, how, probes, self.pieces, self.floor)
         return pa.table({"nearest": nearest, "similarity": similarity})
 
     def combine(self, found: Sequence[pa.Table]) -> pa.Table:
@@ -75,11 +80,10 @@ class NearestSearch:
         return "targets" if len(self.targets) * FEW < self._num_queries() else "queries"
 
     def _probes(self, vectors: VectorSource) -> int:
-        """Lists that each goes through; more where few do, since only one of two looks for the other."""
-        sizes = sorted((self._num_queries(), len(self.targets)))
+        """Lists that each goes through; more where few look for one that is kept, and are not looked for."""
         if self._how(vectors) == "exact":
             return 0
-        return PROBES * 2 if sizes[0] * FEW < sizes[1] else PROBES
+        return PROBES * 2 if self._num_queries() * FEW < len(self.targets) else PROBES
 
 
 def nearest_targets(
@@ -89,6 +93,7 @@ def nearest_targets(
     how: How = "exact",
     probes: int = 0,
     pieces: ShotPieces | None = None,
+    floor: NDArray[np.float64] | None = None,
 ) -> tuple[Positions, NDArray[np.float64]]:
     """The nearest target of each query, other than itself, and the exact similarity; -1 and NaN where there is none.
 
@@ -101,11 +106,14 @@ def nearest_targets(
         how: see `How`.
         probes: number of lists that each query, or each target, goes through.
         pieces: see `NearestSearch`.
+        floor: see `NearestSearch`.
     """
     nearest, similarity = np.full(len(queries), -1, np.int64), np.full(len(queries), np.nan)
     if not len(queries) or not len(targets):
         return nearest, similarity
     best = np.full(len(queries), -np.inf, np.float32)
+    if floor is not None:
+        best[:] = floor
     blocks = _products(vectors, queries, targets, how, probes)
     none = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
     candidates = [none, *(_candidates(block, queries, best, pieces) for block in blocks)]

@@ -71,7 +71,8 @@ def _assign_groups(
     newly_kept = np.flatnonzero(kept & ~earlier.kept)
     is_known = nearest[members] >= 0
     for queries, targets in ((members[is_known], newly_kept), (members[~is_known], np.flatnonzero(kept))):
-        found = yield NearestSearch(queries, targets, pieces=pieces)
+        floor = np.where(nearest[queries] >= 0, similarity[queries], -1.0)
+        found = yield NearestSearch(queries, targets, pieces=pieces, floor=floor)
         position, value = found["nearest"].to_numpy(), found["similarity"].to_numpy()
         # Between equals a decision stands; where none was made, the older clip is taken.
         is_older = (value == similarity[queries]) & (position < nearest[queries]) & earlier.is_undecided[queries]

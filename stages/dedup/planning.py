@@ -22,6 +22,10 @@ EMBEDDING_COLUMNS = ("partition", "video_id", "uri", "clip_id", "row_key", "mode
 """What the plan reads of embeddings: no vector."""
 
 
+_PLACE = "place"
+"""Column with the place of a clip's row among those of filtered_clips."""
+
+
 @dataclass(frozen=True)
 class PlannedClips:
     """The clips that dedup decides over, oldest first: in the order of registration of partitions, then by id.
@@ -61,12 +65,14 @@ def plan_clips(
         ParamsError: `rank_by` or a quota names no column and no score.
     """
     embedded, filtered = inputs["embeddings"], inputs["filtered_clips"]
-    embedded = embedded.filter(_is_in(embedded["clip_id"], filtered["clip_id"]))
-    _check_one_model(embedded)
     order = _in_order({*_values(embedded["partition"]), *_values(filtered["partition"])}, registration_order)
+    filtered = _oldest_of_each(filtered, order)
+    place = pc.index_in(embedded["clip_id"], value_set=_whole(filtered["clip_id"]))
+    embedded = embedded.append_column(_PLACE, place).filter(pc.is_valid(place))
+    _check_one_model(embedded)
     rows = _oldest_first(embedded, order)
-    filtered = _oldest_of_each(filtered.filter(_is_in(filtered["clip_id"], rows["clip_id"])), order)
-    filtered = filtered.take(pc.index_in(rows["clip_id"], value_set=_whole(filtered["clip_id"])))
+    filtered = filtered.take(rows[_PLACE])
+    rows = rows.drop_columns([_PLACE])
     ranking = ranking_of(filtered)
     filtered = with_classes(filtered, quotas)
     partitions = _in_order(_values(rows["partition"]), registration_order)
@@ -127,10 +133,6 @@ def _values(column: pa.ChunkedArray) -> set[str]:
 def _whole(column: pa.ChunkedArray) -> pa.Array:
     """The column in one piece."""
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-
-
-def _is_in(column: pa.ChunkedArray, others: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pc.is_in(column, value_set=_whole(others))
 
 
 def _check_one_model(embedded: pa.Table) -> None:
