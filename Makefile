@@ -58,7 +58,7 @@ contracts: $(VENV)/dev.installed
 tests: $(VENV)/dev.installed
 	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-test-system: $(VENV)/dev.installed  ## Whole curations under kills, damage and concurrency, and their memory
+test-system: $(VENV)/dev.installed  ## Whole curations under kills, damage and concurrency, their memory, benchmarks in small
 	$(PYTEST) -m 'system and not long' -n $(WORKERS) --dist loadfile
 
 test-packaging: $(VENV)/dev.installed  ## Wheel, source distribution, recipes of CONTRIBUTING.md

@@ -29,6 +29,7 @@ def test_backfill_with_a_changed_threshold_redecides_and_computes_nothing(
     )
 
 
+@pytest.mark.system
 def test_backfill_with_a_changed_prompt_computes_captions_and_says_why(
     run: Run, session: Session, partitions: list[str]
 ) -> None:

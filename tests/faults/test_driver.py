@@ -82,6 +82,7 @@ def running_driver(folder: Path, **popen: Any) -> Iterator[tuple[subprocess.Pope
                 driver.kill()
 
 
+@pytest.mark.system
 def test_driver_prints_data_only_and_leaves_nothing_when_interrupted(tmp_path: Path) -> None:
     folder, pipe = tmp_path / "driver", subprocess.PIPE
     with running_driver(folder, cwd=tmp_path, stdout=pipe, stderr=pipe) as (driver, temporary):
@@ -127,6 +128,7 @@ def test_driver_says_plainly_that_ray_did_not_start() -> None:
     assert done.stdout.startswith("Ray must start on this machine, got RuntimeError: Timed out waiting for file")
 
 
+@pytest.mark.system
 def test_killed_driver_leaves_no_process_and_no_file_of_its_ray(tmp_path: Path) -> None:
     with running_driver(tmp_path) as (driver, temporary):
         wait_for(driver, lambda: any(tmp_path.glob("marker-*")))

@@ -5,6 +5,8 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.faults.waiting import run_command
 
 PROGRAM = """
@@ -33,6 +35,7 @@ print(text())
 """
 
 
+@pytest.mark.system
 def test_ray_shows_the_figures_of_a_run() -> None:
     environment = {**os.environ, "RAY_metrics_report_interval_ms": "500"}
     program = PROGRAM.format(project=str(Path(__file__).parents[2]))

@@ -95,6 +95,7 @@ def test_short_outage_is_waited_for(sources: str, s3_bucket: str, s3_server: Obj
     assert rows(f"{s3_bucket}/out") == rows(f"{s3_bucket}/reference")
 
 
+@pytest.mark.system
 def test_long_outage_stops_the_phase_and_the_next_run_finishes(
     sources: str, s3_bucket: str, s3_server: ObjectStore
 ) -> None:

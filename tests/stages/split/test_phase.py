@@ -274,6 +274,7 @@ def peak_bytes(root: Path, path: Path) -> int:
     return peak
 
 
+@pytest.mark.system
 def test_split_holds_no_more_of_a_longer_video(tmp_path: Path) -> None:
     shot = noise_shot(1, 96)
     paths = [write_video(tmp_path / f"{rounds}.mp4", shot * rounds) for rounds in (4, 4, 24)]

@@ -79,6 +79,7 @@ def joined_shots() -> list[NDArray[np.float32]]:
     ]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("repeats", [1, 2], ids=["25 frames/s", "the same at 50"])
 def test_shot_splitter_finds_gradual_transitions_whole(repeats: int) -> None:
     pictures = np.rint(np.stack(joined_shots())).astype(np.uint8).repeat(repeats, axis=0)
