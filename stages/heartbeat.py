@@ -21,6 +21,7 @@ _last = 0
 _listener: "_Listener | None" = None
 _lock = threading.Lock()
 _counts: defaultdict[str, float] = defaultdict(float)
+_of_thread = threading.local()
 
 
 def beat() -> None:
@@ -39,7 +40,7 @@ def beats() -> int:
 def count(name: str, amount: float = 1.0) -> None:
     """Add to a counter of the current batch. Safe from any thread."""
     with _lock:
-        _counts[name] += amount
+        getattr(_of_thread, "counts", _counts)[name] += amount
 
 
 def counts() -> dict[str, float]:
@@ -54,6 +55,16 @@ def take_counts() -> dict[str, float]:
         counts = dict(_counts)
         _counts.clear()
     return counts
+
+
+@contextmanager
+def separate_counts() -> Iterator[dict[str, float]]:
+    """Count what this thread counts inside the block apart, into the value: other batches are in work beside it."""
+    _of_thread.counts = counts = defaultdict[str, float](float)
+    try:
+        yield counts
+    finally:
+        del _of_thread.counts
 
 
 class _Listener:

@@ -50,11 +50,21 @@ class ProcessingStage(ABC, Generic[X, Y]):
         name: unique within a pipeline.
         resources: resources of one worker of the stage.
         batch_size: largest number of tasks in one `process_batch` call; all have the same `Task.group`.
+        mixes_groups: a batch may hold tasks of several groups.
+        batches_in_flight: largest number of batches that one worker is handed at once. The tasks of the second are in
+            the worker when the first ends, so that a device does not wait for them.
+        waits_for_others: its calls wait for a server more than they compute: the batches in flight are processed at
+            once, each in a thread, beside a batch of another stage. `process_batch` must be thread-safe.
+        max_workers: largest number of workers that it is set up in; 0 for no limit.
     """
 
     name: str = ""
     resources: Resources = Resources()
     batch_size: int = 1
+    mixes_groups: bool = False
+    batches_in_flight: int = 1
+    waits_for_others: bool = False
+    max_workers: int = 0
 
     def inputs(self) -> Fields:
         """Fields that the stage reads; a stage before it must make them."""

@@ -67,20 +67,28 @@ def run_batch(stage: AnyStage, tasks: list[Task]) -> BatchResult:
 
     Every exception is caught, here and nowhere else: it becomes the failed row of the task that raised it.
     """
-    heartbeat.take_counts()
     started = time.perf_counter()
     heartbeat.beat()
-    results: list[StageResult]
+    if stage.waits_for_others:
+        with heartbeat.separate_counts() as counters:
+            results = _results(stage, tasks)
+    else:
+        heartbeat.take_counts()
+        results = _results(stage, tasks)
+        counters = heartbeat.take_counts()
+    heartbeat.beat()
+    return BatchResult(results, time.perf_counter() - started, dict(counters))
+
+
+def _results(stage: AnyStage, tasks: list[Task]) -> list[StageResult]:
     try:
-        results = [_checked(stage, value) for value in _process_batch(stage, tasks)]
+        return [_checked(stage, value) for value in _process_batch(stage, tasks)]
     except MemoryError:
         raise
     except StorageError as error:  # already retried, and would be retried again for each task
-        results = [failure_of(error)] * len(tasks)
+        return [failure_of(error)] * len(tasks)
     except Exception:  # noqa: BLE001 - each task is run again alone, where its error becomes a row
-        results = [_run_alone(stage, task) for task in tasks]
-    heartbeat.beat()
-    return BatchResult(results, time.perf_counter() - started, heartbeat.take_counts())
+        return [_run_alone(stage, task) for task in tasks]
 
 
 def _process_batch(stage: AnyStage, tasks: list[Task]) -> Sequence[object]:
@@ -120,11 +128,12 @@ def collect_rows(collect: Collect, tasks: list[Task]) -> Rows | Failed:
     return [row for part in rows for row in (part if isinstance(part, list) else part.to_pylist())]
 
 
-def split_into_batches(tasks: Iterable[Task], batch_size: int) -> Iterator[list[Task]]:
-    """Consecutive tasks of one group, at most `batch_size` together."""
+def split_into_batches(tasks: Iterable[Task], stage: AnyStage) -> Iterator[list[Task]]:
+    """Consecutive tasks, of one group unless the stage mixes them, at most its `batch_size` together."""
     batch: list[Task] = []
     for task in tasks:
-        if batch and (len(batch) >= batch_size or task.group != batch[0].group):
+        is_other = not stage.mixes_groups and bool(batch) and task.group != batch[0].group
+        if batch and (len(batch) >= stage.batch_size or is_other):
             yield batch
             batch = []
         batch.append(task)

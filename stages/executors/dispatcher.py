@@ -33,6 +33,7 @@ class Dispatcher:
         self._pool = pool
         self._ledger = ledger
         self._queues = ledger.queues
+        self._stages = pipeline.stages
         self._is_streaming = params.mode == "streaming"
         self._shapes = shapes
         self._assignments = _put_assignments(self.run_id, pipeline)
@@ -44,12 +45,15 @@ class Dispatcher:
         Args:
             open_group: group of the last task that was read, of which more may follow; None once all were read.
         """
-        running = [task for worker in self._pool.busy() if worker.call for task in worker.call.tasks]
+        running = [task for worker in self._pool.busy() for call in worker.calls for task in call.tasks]
         if any(task.is_quarantined for task in running):
             return
+        has_suspects = any(task.is_suspect for queue in self._queues for task in queue.single_tasks)
         for may_grow in (partial(self._may_grow, open_group), _never_grows):
             for stage in self._stage_order():
-                while self._has_output_room(stage) and self._dispatch_batch(stage, may_grow):
+                # A batch that might be fuller later is no reason to hold another one behind or beside it.
+                most = self._stages[stage].batches_in_flight if may_grow is not _never_grows else 1
+                while self._has_output_room(stage) and self._dispatch_batch(stage, may_grow, most, has_suspects):
                     pass
         if not self._pool.busy():
             self._dispatch_quarantined()
@@ -58,7 +62,8 @@ class Dispatcher:
         """Number of batches that could be dispatched now, by stage."""
         batches = [0] * len(self._queues)
         for stage in self._stage_order():
-            batches[stage] = self._queues[stage].num_batches if self._has_output_room(stage) else 0
+            may_start = self._has_output_room(stage) and not self._is_limit_reached(stage)
+            batches[stage] = self._queues[stage].num_batches if may_start else 0
         if not self._pool.busy():
             batches = [count + len(queue.quarantine) for count, queue in zip(batches, self._queues, strict=True)]
         return batches
@@ -71,7 +76,9 @@ class Dispatcher:
         return [stage for stage in stages if not self._queues[stage].is_done][:1]
 
     def _may_grow(self, open_group: str | None, stage: int, group: str) -> bool:
-        """Whether more tasks of a group may still reach a stage."""
+        """Whether more tasks of a group may still reach a stage; of any group where the stage mixes them."""
+        if self._stages[stage].mixes_groups:
+            return open_group is not None or any(not queue.is_done for queue in self._queues[:stage])
         if group == open_group:
             return True
         return any(queue.has_pending(group) for queue in self._queues[:stage])
@@ -81,27 +88,56 @@ class Dispatcher:
         if not self._is_streaming or stage + 1 == len(self._queues):
             return True
         following = self._queues[stage + 1]
-        in_flight = sum(worker.call is not None and worker.call.stage == stage for worker in self._pool.busy())
+        in_flight = sum(call.stage == stage for worker in self._pool.busy() for call in worker.calls)
         if not following.num_waiting and not in_flight:
             return True
         return following.held_bytes + self._ledger.child_bytes[stage] * (in_flight + 1) <= self._max_queue_bytes
 
-    def _dispatch_batch(self, stage: int, may_grow: Callable[[int, str], bool]) -> bool:
-        """Give a worker one batch of a stage, or let one set the stage up; False if neither is possible."""
+    def _dispatch_batch(
+        self, stage: int, may_grow: Callable[[int, str], bool], batches_in_flight: int, has_suspects: bool
+    ) -> bool:
+        """Give a worker one batch of a stage, or let one set the stage up; False if neither is possible.
+
+        Args:
+            stage: the stage's index.
+            may_grow: whether a batch of a stage and a group is worth waiting for, since more tasks may join it.
+            batches_in_flight: largest number of batches of the stage in one worker.
+            has_suspects: no worker gets a second batch, so that one becomes free for those that must be alone in it.
+        """
         queue = self._queues[stage]
         tasks = queue.select(lambda group: may_grow(stage, group))
-        idle = [worker for worker in self._pool.idle() if worker.shape == self._shapes[stage]]
-        if not tasks or not idle:
+        if not tasks:
             return False
-        for worker in idle:
+        workers = self._workers_with_room(stage, batches_in_flight, is_alone=has_suspects)
+        for worker in workers:
             if worker.is_ready(self.run_id, stage):
                 self._submit_batch(worker, stage, queue.pop_batch(tasks))
                 return True
-        return self._submit_setup(idle[0], stage, queue.num_batches)
+        return bool(workers) and self._submit_setup(workers[0], stage, queue.num_batches)
+
+    def _workers_with_room(self, stage: int, batches_in_flight: int, *, is_alone: bool) -> list[WorkerHandle]:
+        """Workers that can take a batch of a stage: those with fewest calls first, then the one that worked last."""
+        waits = self._stages[stage].waits_for_others
+        workers = [
+            worker
+            for worker in self._pool.workers
+            if worker.shape == self._shapes[stage]
+            and (not worker.calls if is_alone else worker.has_room_for(stage, batches_in_flight, waits=waits))
+        ]
+        return sorted(workers, key=lambda worker: (len(worker.calls), -worker.idle_since))
+
+    def _is_limit_reached(self, stage: int) -> bool:
+        """Whether the stage is set up, or being set up, in as many workers as it may be."""
+        most = self._stages[stage].max_workers
+        ready = sum(worker.is_ready(self.run_id, stage) for worker in self._pool.workers)
+        return bool(most) and ready + self._num_setups(stage) >= most
+
+    def _num_setups(self, stage: int) -> int:
+        calls = [call for worker in self._pool.workers for call in worker.calls if call.kind is CallKind.SET_UP]
+        return sum(call.stage == stage and call.run_id == self.run_id for call in calls)
 
     def _submit_setup(self, worker: WorkerHandle, stage: int, max_setups: int) -> bool:
-        calls = [worker.call for worker in self._pool.workers if worker.is_in(CallKind.SET_UP)]
-        if sum(call is not None and call.stage == stage and call.run_id == self.run_id for call in calls) >= max_setups:
+        if self._num_setups(stage) >= max_setups or self._is_limit_reached(stage):
             return False
         result = worker.actor.set_up.remote(self._assignments[stage])
         self._pool.begin_call(worker, RemoteCall(CallKind.SET_UP, result, run_id=self.run_id, stage=stage))
@@ -120,11 +156,12 @@ class Dispatcher:
     def _submit_batch(self, worker: WorkerHandle, stage: int, tasks: list[PendingTask]) -> None:
         blocks = list(dict.fromkeys(task.block for task in tasks))
         indexes = [(blocks.index(task.block), task.index) for task in tasks]
-        result, children = worker.actor.process.remote(stage, indexes, *(block.tasks for block in blocks))
-        self._pool.begin_call(
-            worker,
-            RemoteCall(CallKind.BATCH, result, run_id=self.run_id, stage=stage, tasks=tasks, children_ref=children),
-        )
+        waits = self._stages[stage].waits_for_others
+        process = worker.actor.process_waiting if waits else worker.actor.process
+        result, children = process.remote(stage, indexes, *(block.tasks for block in blocks))
+        call = RemoteCall(CallKind.BATCH, result, run_id=self.run_id, stage=stage, tasks=tasks, waits=waits)
+        call.children_ref = children
+        self._pool.begin_call(worker, call)
 
 
 def _put_assignments(run_id: str, pipeline: Pipeline) -> "list[ray.ObjectRef[StageAssignment]]":

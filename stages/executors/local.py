@@ -53,7 +53,7 @@ class LocalExecutor:
                 ready.append(stage)
             stats.begin_work()
             run = _PipelineRun(pipeline, stats, RetryPolicy.from_params(self.params))
-            for batch in split_into_batches(tasks, pipeline.stages[0].batch_size):
+            for batch in split_into_batches(tasks, pipeline.stages[0]):
                 yield from run.results(batch)
                 yield None
         finally:
@@ -89,7 +89,7 @@ class _PipelineRun:
         results: dict[int, list[Task] | Rejected | Failed] = {}
         owners = {id(value): owner for owner, value in values}
         tasks = [value for _, value in values if isinstance(value, Task)]
-        for batch in split_into_batches(tasks, stage.batch_size):
+        for batch in split_into_batches(tasks, stage):
             item_ids = tuple(owners[id(task)].task_id for task in batch)
             for task, result in zip(batch, self._run_with_retries(stage, batch, item_ids), strict=True):
                 results[id(task)] = result

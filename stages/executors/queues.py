@@ -62,6 +62,7 @@ class PendingTask:
         group: group of the task.
         exit_reasons: exit reasons of the workers that died while they held this task alone.
         num_failures: number of failures for transient reasons.
+        is_suspect: true if a worker died while it held this task; it may only run in a worker that holds nothing else.
         is_quarantined: true if it may only run while no other task does.
     """
 
@@ -72,6 +73,7 @@ class PendingTask:
     group: str
     exit_reasons: list[ExitReason] = field(default_factory=lambda: [])
     num_failures: int = 0
+    is_suspect: bool = False
     is_quarantined: bool = False
 
 
@@ -87,8 +89,9 @@ class StageQueue:
         num_waiting: tasks queued, without the quarantine.
     """
 
-    def __init__(self, batch_size: int) -> None:
+    def __init__(self, batch_size: int, *, mixes_groups: bool = False) -> None:
         self.batch_size = batch_size
+        self.mixes_groups = mixes_groups
         self.held_bytes = self.peak_bytes = self.num_waiting = 0
         self.single_tasks: deque[PendingTask] = deque()
         self.quarantine: deque[PendingTask] = deque()
@@ -102,9 +105,12 @@ class StageQueue:
 
     def push(self, task: PendingTask) -> None:
         """Queue a new task."""
-        self._groups.setdefault(task.group, deque()).append(task)
+        self._groups.setdefault(self._batch_group(task), deque()).append(task)
         self._num_pending[task.group] += 1
         self.num_waiting += 1
+
+    def _batch_group(self, task: PendingTask) -> str:
+        return "" if self.mixes_groups else task.group
 
     def requeue(self, task: PendingTask) -> None:
         """Queue again a task that was dispatched and got no outcome."""
@@ -152,7 +158,7 @@ class StageQueue:
         size = 1 if tasks is self.single_tasks else min(self.batch_size, len(tasks))
         batch = [tasks.popleft() for _ in range(size)]
         if not tasks and tasks is not self.single_tasks:
-            del self._groups[batch[0].group]
+            del self._groups[self._batch_group(batch[0])]
         self.num_waiting -= size
         return batch
 

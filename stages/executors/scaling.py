@@ -91,7 +91,7 @@ class WorkerScaler:
         upstream = [
             worker
             for worker in self._pool.busy()
-            if worker.shape != shape and worker.call and worker.call.stage < stage
+            if worker.shape != shape and all(call.stage < stage for call in worker.calls)
         ]
         num_drained = max(1, round(shape.cpus / max(upstream[0].shape.cpus, 1))) if upstream else 0
         for worker in upstream[:num_drained]:

@@ -71,8 +71,9 @@ class Scheduler:
             if self._pool.busy():
                 stats.begin_work()
             self._maintain_pool()
-            for worker in self._pool.wait_for_calls(TURN_S):
-                self._on_call_ended(worker)
+            for worker, call in self._pool.wait_for_calls(TURN_S):
+                if call in worker.calls:  # else it ended with its worker, of which another call told
+                    self._on_call_ended(worker, call)
             self._pool.shut_down_drained()
             finished = self._ledger.pop_finished()
             stats.running = self._pool.running_batches()
@@ -102,7 +103,7 @@ class Scheduler:
     def _read_tasks(self, source: Iterator[Task]) -> None:
         """Keep enough tasks queued for the first stage that no worker waits for the source."""
         queue = self._queues[0]
-        wanted = (self._pool.max_workers + 1) * queue.batch_size
+        wanted = (self._pool.max_workers * self._pipeline.stages[0].batches_in_flight + 1) * queue.batch_size
         until = time.monotonic() + TURN_S
         while (
             not self._is_source_exhausted
@@ -123,21 +124,21 @@ class Scheduler:
             return
         self._maintained_at = time.monotonic()
         for worker, exit_reason in list(self._pool.check_limits()):
-            self._on_worker_death(worker, self._pool.end_call(worker), exit_reason)
+            self._on_worker_death(worker, exit_reason)
         self._pool.remove_dead_idle()
         if self._metrics.is_due():
             self._publish_metrics()
         self._ledger.requeue_due()
         self._scaler.scale(self._dispatcher.count_ready_batches())
 
-    def _on_call_ended(self, worker: WorkerHandle) -> None:
+    def _on_call_ended(self, worker: WorkerHandle, call: RemoteCall) -> None:
         """Read the result of a worker's call."""
-        call = self._pool.end_call(worker)
         try:
             result = ray.get(call.result_ref)
         except RayError as error:
             self._on_call_error(worker, call, error)
             return
+        self._pool.end_call(worker, call)
         if call.kind is CallKind.START:
             self._start_deaths.clear()
             self._pool.on_worker_started(worker, result)
@@ -150,20 +151,31 @@ class Scheduler:
             self._ledger.on_batch_done(call, result)
 
     def _on_call_error(self, worker: WorkerHandle, call: RemoteCall, error: RayError) -> None:
-        if call.children_ref is not None:
-            with contextlib.suppress(RayError):  # it holds the same error, which Ray logs unless somebody reads it
-                ray.get(call.children_ref)
         exit_reason = exit_reason_of(error, self._pool.crash_text(worker))
         if exit_reason is not None or call.kind in (CallKind.START, CallKind.SHUT_DOWN):
-            self._on_worker_death(worker, call, exit_reason or ExitReason(Reason.WORKER_DIED, cause_text(error)))
-        elif call.run_id == self._run_id and call.kind is CallKind.SET_UP:
+            self._on_worker_death(worker, exit_reason or ExitReason(Reason.WORKER_DIED, cause_text(error)))
+            return
+        _read_children_error(call)
+        self._pool.end_call(worker, call)
+        if call.run_id == self._run_id and call.kind is CallKind.SET_UP:
             raise PhaseError(f"Stage {self._stage_name(call.stage)} cannot be set up: {cause_text(error)}") from error
         elif call.run_id == self._run_id:
             self._ledger.on_batch_error(call, error)
 
-    def _on_worker_death(self, worker: WorkerHandle, call: RemoteCall, exit_reason: ExitReason) -> None:
-        """Remove a worker, and decide what its death means for its call."""
+    def _on_worker_death(self, worker: WorkerHandle, exit_reason: ExitReason) -> None:
+        """Remove a worker, and decide what its death means for its calls."""
+        calls, worker.calls = worker.calls, []
         self._pool.kill(worker)
+        batches = [call for call in calls if call.kind is CallKind.BATCH and call.run_id == self._run_id]
+        for call in batches:
+            _read_children_error(call)
+        if batches:
+            self._ledger.on_worker_death(batches, exit_reason)
+        for call in calls:
+            self._on_death_in(call, exit_reason)
+
+    def _on_death_in(self, call: RemoteCall, exit_reason: ExitReason) -> None:
+        """Stop where workers die in a row while they start, or set up a stage."""
         if call.kind is CallKind.START:
             deaths = self._start_deaths
             deaths.append(exit_reason)
@@ -180,11 +192,16 @@ class Scheduler:
                     f"Stage {name} cannot be set up, it ended {MAX_CONSECUTIVE_DEATHS} workers in a row: "
                     f"{_joined_texts(deaths)}."
                 )
-        elif call.run_id == self._run_id and call.kind is CallKind.BATCH:
-            self._ledger.on_worker_death(call, exit_reason)
 
     def _stage_name(self, stage: int) -> str:
         return self._pipeline.stages[stage].name
+
+
+def _read_children_error(call: RemoteCall) -> None:
+    """Read the error of a call's second value: it is that of the first, and Ray logs it unless somebody reads it."""
+    if call.children_ref is not None:
+        with contextlib.suppress(RayError):
+            ray.get(call.children_ref, timeout=0)
 
 
 def _joined_texts(exit_reasons: list[ExitReason]) -> str:

@@ -1,6 +1,7 @@
 """The task ledger: queues, retries, outcomes and statistics of all tasks of one run."""
 
 import logging
+from collections.abc import Sequence
 
 from ray.exceptions import RayError
 
@@ -35,7 +36,7 @@ class TaskLedger:
     """
 
     def __init__(self, pipeline: Pipeline, params: ExecutorParams) -> None:
-        self.queues = [StageQueue(stage.batch_size) for stage in pipeline.stages]
+        self.queues = [StageQueue(stage.batch_size, mixes_groups=stage.mixes_groups) for stage in pipeline.stages]
         self.stats = RunStats()
         self.child_bytes = [0] * len(pipeline.stages)
         self._stage_names = [stage.name for stage in pipeline.stages]
@@ -105,23 +106,29 @@ class TaskLedger:
         else:
             self._fail(call.stage, task, outcome)
 
-    def on_worker_death(self, call: RemoteCall, exit_reason: ExitReason) -> None:
-        """Requeue the tasks of a dead worker, each alone; fail a task that was alone, at the limit of deaths."""
-        name, stats = self._stage_names[call.stage], self.stage_stats(call.stage)
+    def on_worker_death(self, calls: Sequence[RemoteCall], exit_reason: ExitReason) -> None:
+        """Requeue the tasks of a dead worker, each alone; fail a task that was alone in it, at the limit of deaths."""
+        for call in calls:
+            name, stats = self._stage_names[call.stage], self.stage_stats(call.stage)
+            stats.peak_memory_bytes = max(stats.peak_memory_bytes, call.peak_bytes)
+            logger.warning("A worker was lost at stage %s with %d tasks: %s", name, len(call.tasks), exit_reason.text)
+        stats = self.stage_stats(calls[0].stage)
         stats.deaths[exit_reason.row_reason] = stats.deaths.get(exit_reason.row_reason, 0) + 1
-        stats.peak_memory_bytes = max(stats.peak_memory_bytes, call.peak_bytes)
-        logger.warning("A worker was lost at stage %s with %d tasks: %s", name, len(call.tasks), exit_reason.text)
-        if len(call.tasks) == 1:
+        if len(calls) == len(calls[0].tasks) == 1:
+            (call,) = calls
             (task,) = call.tasks
             task.exit_reasons.append(exit_reason)
             if is_death_limit_reached(task.exit_reasons, self._max_deaths):
                 self._fail(call.stage, task, failure_after_deaths(task.exit_reasons))
                 return
             task.is_quarantined = needs_quarantine(task.exit_reasons, self._max_deaths)
-        if exit_reason.is_eviction:
-            self._retry_queue.put(call.stage, call.tasks, EVICTION_DELAY_S)
-        else:
-            self._requeue(call)
+        for call in calls:
+            for task in call.tasks:
+                task.is_suspect = True
+            if exit_reason.is_eviction:
+                self._retry_queue.put(call.stage, call.tasks, EVICTION_DELAY_S)
+            else:
+                self._requeue(call)
 
     def _add_child_block(self, call: RemoteCall, report: BatchReport) -> TaskBlock:
         """The block of a batch's children, its bytes counted at the next stage."""

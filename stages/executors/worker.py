@@ -19,6 +19,9 @@ from stages.tasks import Failed, Rejected, Task
 
 logger = logging.getLogger(__name__)
 
+MAX_WAITING_BATCHES = 16
+"""Batches that a worker processes at once, of stages that wait for others."""
+
 Outcome = Rows | Rejected | Failed
 TaskIndexes = list[tuple[int, int]]
 """For each task of a batch, the index of its block and its index in the block."""
@@ -75,7 +78,7 @@ class StageAssignment:
 
 
 class Worker:
-    """An actor in its own process. Serves one call at a time, and concurrently `poll`, for the driver's watchdog."""
+    """An actor in its own process. Serves one call at a time, and beside it those that wait for others, and `poll`."""
 
     def __init__(self, worker_id: str, num_threads: int, scratch: ScratchFolder, backoff: retry.Backoff) -> None:
         retry.use(backoff)
@@ -113,6 +116,16 @@ class Worker:
     @ray.method(num_returns=2)
     def process(self, stage: int, indexes: TaskIndexes, *blocks: list[Task]) -> tuple[BatchReport, list[Task]]:
         """Run the stage of this index on a batch; the second value holds the children, in the order of the results."""
+        return self._process(stage, indexes, blocks)
+
+    @ray.method(concurrency_group="waiting", num_returns=2)
+    def process_waiting(self, stage: int, indexes: TaskIndexes, *blocks: list[Task]) -> tuple[BatchReport, list[Task]]:
+        """`process`, in a thread beside the call of another stage, of a stage that waits for others."""
+        return self._process(stage, indexes, blocks)
+
+    def _process(
+        self, stage: int, indexes: TaskIndexes, blocks: tuple[list[Task], ...]
+    ) -> tuple[BatchReport, list[Task]]:
         assignment = self._assignments[stage]
         done = run_batch(assignment.stage, [blocks[block][index] for block, index in indexes])
         children: list[Task] = []

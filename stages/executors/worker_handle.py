@@ -31,6 +31,7 @@ class RemoteCall:
         run_id: id of the pipeline run that it belongs to.
         stage: index in the pipeline.
         tasks: the batch.
+        waits: whether it is processed beside a call that computes, see `ProcessingStage.waits_for_others`.
         children_ref: the second value of `Worker.process`.
         peak_bytes: largest private memory seen during the call.
         counters: what the stage had counted of the batch at the last poll.
@@ -42,9 +43,15 @@ class RemoteCall:
     run_id: str = ""
     stage: int = -1
     tasks: list[PendingTask] = field(default_factory=lambda: [])
+    waits: bool = False
     children_ref: "ray.ObjectRef[Any] | None" = None
     peak_bytes: int = 0
     counters: dict[str, float] = field(default_factory=lambda: {})
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether its task may have ended a worker, so that it must be the only call of one."""
+        return any(task.is_suspect for task in self.tasks)
 
 
 @dataclass(eq=False, slots=True)
@@ -55,7 +62,7 @@ class WorkerHandle:
         worker_id: unique within the session.
         shape: CPUs and GPUs that it holds.
         actor: Ray's handle.
-        call: the call in flight; None while the worker is idle.
+        calls: the calls in flight, the oldest first; none while the worker is idle. Only batches are several.
         ready_stages: indexes of the stages of the run `ready_run_id` that are set up in it.
         pid: process id, if the process runs on this machine and is visible.
         idle_since: time when its last call ended.
@@ -63,14 +70,14 @@ class WorkerHandle:
         beats: number of heartbeats at the last poll.
         progress_at: time when `beats` last changed.
         is_draining: true if it shuts down after its current batch.
-        pending_poll: call of `Worker.poll` in flight, made during the current call.
+        pending_poll: call of `Worker.poll` in flight, made since the worker was last idle.
         polled_at: time when the last poll was made.
     """
 
     worker_id: str
     shape: Shape
     actor: Any
-    call: RemoteCall | None
+    calls: list[RemoteCall]
     ready_stages: set[int] = field(default_factory=lambda: set())
     ready_run_id: str = ""
     pid: int | None = None
@@ -84,13 +91,26 @@ class WorkerHandle:
 
     def is_in(self, kind: CallKind) -> bool:
         """Whether a call of this kind is in flight."""
-        return self.call is not None and self.call.kind is kind
+        return any(call.kind is kind for call in self.calls)
+
+    def has_room_for(self, stage: int, batches_in_flight: int, *, waits: bool) -> bool:
+        """Whether it can be handed one more batch of a stage beside those that it holds.
+
+        Args:
+            stage: index in the pipeline of the run whose batches it holds.
+            batches_in_flight: largest number of batches of that stage in one worker.
+            waits: see `RemoteCall.waits`; other batches are computed one after another, and stand in one queue.
+        """
+        if self.is_draining or any(call.kind is not CallKind.BATCH or call.is_suspect for call in self.calls):
+            return False
+        queued = [call for call in self.calls if call.waits == waits]
+        return len(queued) < batches_in_flight and all(call.stage == stage or waits for call in queued)
 
     def extend_deadlines(self, seconds: float, now: float) -> None:
-        """Extend all time limits of the current call by some seconds, as if the call had begun later."""
+        """Extend all time limits of the current calls by some seconds, as if they had begun later."""
         self.progress_at = min(now, self.progress_at + seconds)
-        if self.call is not None:
-            self.call.started_at = min(now, self.call.started_at + seconds)
+        for call in self.calls:
+            call.started_at = min(now, call.started_at + seconds)
 
     def is_ready(self, run_id: str, stage: int) -> bool:
         """Whether a stage of a run is set up in it."""

@@ -15,7 +15,7 @@ from stages.executors.cluster import Cluster, Shape
 from stages.executors.exit_reasons import ExitReason
 from stages.executors.process_memory import private_bytes
 from stages.executors.scratch_folder import fault_file
-from stages.executors.worker import Worker, WorkerInfo
+from stages.executors.worker import MAX_WAITING_BATCHES, Worker, WorkerInfo
 from stages.executors.worker_handle import CallKind, RemoteCall, WorkerHandle
 from stages.params import ExecutorParams
 from stages.pipeline import RunningBatch
@@ -48,7 +48,7 @@ class WorkerPool:
         options: dict[str, Any] = {
             "max_restarts": 0,  # else Ray restarts forever a worker whose setup kills it
             "max_task_retries": 0,  # else Ray repeats a call that was killed for a stall, and hides the exit reason
-            "concurrency_groups": {"watch": 1},
+            "concurrency_groups": {"watch": 1, "waiting": MAX_WAITING_BATCHES},
             "runtime_env": cluster.worker_environment,
         }
         self._actor_class: Any = ray.remote(**options)(Worker)
@@ -69,7 +69,7 @@ class WorkerPool:
 
     def idle(self) -> list[WorkerHandle]:
         """Workers without a call, the one that worked last first."""
-        return sorted((worker for worker in self.workers if worker.call is None), key=lambda worker: -worker.idle_since)
+        return sorted((worker for worker in self.workers if not worker.calls), key=lambda worker: -worker.idle_since)
 
     def busy(self) -> list[WorkerHandle]:
         """Workers that hold a batch."""
@@ -78,7 +78,7 @@ class WorkerPool:
     def running_batches(self) -> list[RunningBatch]:
         """The batches that workers hold, of which a poll has told counters."""
         now = time.monotonic()
-        calls = [worker.call for worker in self.busy() if worker.call and worker.call.counters]
+        calls = [call for worker in self.busy() for call in worker.calls if call.counters]
         return [
             RunningBatch(tuple(task.item.task_id for task in call.tasks), call.counters, now - call.started_at)
             for call in calls
@@ -115,7 +115,7 @@ class WorkerPool:
         worker_id = uuid.uuid4().hex[:12]
         actor_class = self._actor_class.options(num_cpus=shape.cpus, num_gpus=shape.gpus)
         actor = actor_class.remote(worker_id, max(1, int(shape.cpus)), self._cluster.scratch, self._params.backoff)
-        self.workers.append(WorkerHandle(worker_id, shape, actor, RemoteCall(CallKind.START, actor.info.remote())))
+        self.workers.append(WorkerHandle(worker_id, shape, actor, [RemoteCall(CallKind.START, actor.info.remote())]))
 
     def on_worker_started(self, worker: WorkerHandle, info: WorkerInfo) -> None:
         """Note the process of a worker, if it runs on this machine and can be watched."""
@@ -123,24 +123,25 @@ class WorkerPool:
         worker.pid = info.pid if is_visible else None
 
     def begin_call(self, worker: WorkerHandle, call: RemoteCall) -> None:
-        """Note the call of a worker; from now on it must show progress."""
+        """Note a call of a worker; an idle one must show progress from now on."""
         self.count_idle_time(worker)
-        worker.call = call
-        worker.progress_at = call.started_at
+        if not worker.calls:
+            worker.progress_at = call.started_at
+        worker.calls.append(call)
 
-    def end_call(self, worker: WorkerHandle) -> RemoteCall:
-        """Note that a worker is idle again, and return the call that ended."""
-        call = worker.call
-        if call is None:
-            raise ValueError(f"Worker {worker.worker_id} must be at something to be released, but is idle.")
-        worker.call = worker.pending_poll = None
-        worker.idle_since = time.monotonic()
+    def end_call(self, worker: WorkerHandle, call: RemoteCall) -> None:
+        """Note that a call of a worker ended; without another one the worker is idle again."""
+        worker.calls.remove(call)
+        worker.progress_at = time.monotonic()
+        if worker.calls:
+            return
+        worker.pending_poll = None
+        worker.idle_since = worker.progress_at
         worker.idle_after = (call.run_id, call.stage) if call.kind is CallKind.BATCH else None
-        return call
 
     def count_idle_time(self, worker: WorkerHandle) -> None:
         """Add, once, the time that a worker has been idle since its last batch."""
-        if worker.call is None and worker.idle_after is not None:
+        if not worker.calls and worker.idle_after is not None:
             self.idle_s[worker.idle_after] += time.monotonic() - worker.idle_since
             worker.idle_after = None
 
@@ -176,9 +177,9 @@ class WorkerPool:
         first = fault.partition("\n")[0].removeprefix("Fatal Python error: ")
         return f"its process crashed: {first}" if first else "its process ended without a word (SIGKILL, or an exit)"
 
-    def wait_for_calls(self, timeout_s: float) -> list[WorkerHandle]:
-        """Wait for the first call to end; returns the workers of all calls that have."""
-        in_flight = {worker.call.result_ref: worker for worker in self.workers if worker.call is not None}
+    def wait_for_calls(self, timeout_s: float) -> list[tuple[WorkerHandle, RemoteCall]]:
+        """Wait for the first call to end; returns all calls that have, with their workers."""
+        in_flight = {call.result_ref: (worker, call) for worker in self.workers for call in worker.calls}
         if not in_flight:
             time.sleep(timeout_s)
             return []
@@ -197,7 +198,7 @@ class WorkerPool:
                 worker.extend_deadlines(now - self._limits_checked_at, now)
         self._limits_checked_at = now
         for worker in list(self.workers):
-            exit_reason = self._exceeded_limit(worker, worker.call, now) if worker.call else None
+            exit_reason = self._exceeded_limit(worker, worker.calls[0], now) if worker.calls else None
             if exit_reason is not None:
                 yield worker, exit_reason
 
@@ -216,11 +217,12 @@ class WorkerPool:
             return _stalled(now - call.started_at, SHUTDOWN_LIMIT_S, "it did not leave")
         memory = private_bytes(worker.pid) if worker.pid else None
         polled_memory = self._poll(worker, call, now)
-        call.peak_bytes = max(call.peak_bytes, memory or polled_memory)
+        for each in worker.calls:
+            each.peak_bytes = max(each.peak_bytes, memory or polled_memory)
         limit_gb = self._params.worker_memory_gb
         if call.peak_bytes > limit_gb * GIB:
             return ExitReason(Reason.OUT_OF_MEMORY, f"its private memory went above {limit_gb:g} GiB")
-        factor = SETUP_STALL_FACTOR if call.kind is CallKind.SET_UP else 1
+        factor = SETUP_STALL_FACTOR if worker.is_in(CallKind.SET_UP) else 1
         return _stalled(now - worker.progress_at, factor * self._params.stall_timeout_s, "it made no progress")
 
     def _poll(self, worker: WorkerHandle, call: RemoteCall, now: float) -> int:

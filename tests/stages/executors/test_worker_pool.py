@@ -33,8 +33,8 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerPool]:
 @pytest.mark.parametrize("kind", [CallKind.START, CallKind.SHUT_DOWN])
 def test_worker_has_its_whole_time_again_after_a_gap_in_checks(pool: WorkerPool, kind: CallKind) -> None:
     (worker,) = pool.workers
-    assert worker.call is not None
-    worker.call.kind = kind
+    (call,) = worker.calls
+    call.kind = kind
     time.sleep(2 * POLL_INTERVAL_S + 0.1)
     assert list(pool.check_limits()) == []
     started, late = time.monotonic(), list[WorkerHandle]()
@@ -49,7 +49,7 @@ def test_worker_has_its_whole_time_again_after_a_gap_in_checks(pool: WorkerPool,
 
 
 def test_extended_deadlines_do_not_start_in_the_future() -> None:
-    worker = WorkerHandle("1", Shape(1, 0), None, RemoteCall(CallKind.BATCH, None, started_at=90.0), progress_at=20.0)  # type: ignore[arg-type]
+    call = RemoteCall(CallKind.BATCH, None, started_at=90.0)  # type: ignore[arg-type]
+    worker = WorkerHandle("1", Shape(1, 0), None, [call], progress_at=20.0)
     worker.extend_deadlines(70.0, 100.0)
-    assert worker.call is not None
-    assert (worker.progress_at, worker.call.started_at) == (90.0, 100.0)
+    assert (worker.progress_at, call.started_at) == (90.0, 100.0)
