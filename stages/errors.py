@@ -53,6 +53,7 @@ class Reason(StrEnum):
     DUPLICATE = "duplicate"
     OVER_QUOTA = "over_quota"
     NO_CAPTION = "no_caption"
+    CUT_SHORT = "cut_short"
     SPAN_NOT_COPYABLE = "span_not_copyable"
 
 

@@ -352,6 +352,8 @@ ASSETS: dict[str, AssetSchema] = {
                 _column("weights_hash", _TEXT, "SHA-256 of its weights, first 16 digits; null for a server."),
                 _column("prompt_id", _TEXT, "Hash of the prompt; null where the captioner reads none."),
                 _column("tokens", _INT, "Output tokens; null where the captioner does not count them."),
+                _column("prompt_tokens", _INT, "Input tokens, those of pictures too; null likewise."),
+                _column("cost", _REAL, "What the tokens cost by caption.price_input and price_output; null without."),
             ],
             "partition",
             "video_id",

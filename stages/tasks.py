@@ -109,7 +109,8 @@ class Window:
         end_frame: one past the last frame.
         captions: text by the captioner's model name.
         tokens: output tokens by model name, where the model counts them.
-        failures: failed captions by model name.
+        prompt_tokens: input tokens, likewise.
+        failures: failed and rejected captions by model name.
     """
 
     index: int
@@ -117,7 +118,8 @@ class Window:
     end_frame: int
     captions: Mapping[str, str] = field(default_factory=lambda: {})
     tokens: Mapping[str, int | None] = field(default_factory=lambda: {})
-    failures: Mapping[str, "Failed"] = field(default_factory=lambda: {})
+    prompt_tokens: Mapping[str, int | None] = field(default_factory=lambda: {})
+    failures: Mapping[str, "Failed | Rejected"] = field(default_factory=lambda: {})
 
 
 @dataclass(frozen=True, slots=True)

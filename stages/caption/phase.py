@@ -73,8 +73,11 @@ class CaptionPhase(Phase[CaptionParams]):
             "weights_hash": identity.weights_hash or None,
             "prompt_id": digest(self.params.prompt) if self._captioner.reads_prompt else None,
         }
-        stages = [loading, CaptionStage(self.params, identity)]
-        return Pipeline("caption", stages, collect=partial(_rows, model_columns), provides=CLIP_TASK_FIELDS)
+        waits_for_server = getattr(self._captioner, "waits_for_server", False)
+        stages = [loading, CaptionStage(self.params, identity, waits_for_server=waits_for_server)]
+        return Pipeline(
+            "caption", stages, collect=partial(_rows, self.params, model_columns), provides=CLIP_TASK_FIELDS
+        )
 
     def identity(self) -> dict[str, Any]:
         """The captioner's model and the hash of its weights; of a user's own captioner the version of its code too."""
@@ -95,22 +98,41 @@ class CaptionPhase(Phase[CaptionParams]):
             return registry.load("captioner", self.params.captioner)(self.params)
 
 
-def _rows(model_columns: Row, task: Task) -> list[Row]:
+def _rows(params: CaptionParams, model_columns: Row, task: Task) -> list[Row]:
     """One row per window of the clip."""
     clip = cast(VideoTask, task).data.clip
     copied: Row = {name: clip.columns.get(name) for name in ASSETS["captions"].schema.names}
-    return [{**copied, **model_columns, **_window_columns(window, model_columns["model"])} for window in clip.windows]
+    return [
+        {**copied, **model_columns, **_window_columns(params, window, model_columns["model"])}
+        for window in clip.windows
+    ]
 
 
-def _window_columns(window: Window, model: str) -> Row:
-    failure = window.failures.get(model)
+def _window_columns(params: CaptionParams, window: Window, model: str) -> Row:
+    outcome = window.failures.get(model)
+    tokens, prompt_tokens = window.tokens.get(model), window.prompt_tokens.get(model)
     return {
         "window_index": window.index,
         "window_start_frame": window.start_frame,
         "window_end_frame": window.end_frame,
         "caption": window.captions.get(model),
-        "tokens": window.tokens.get(model),
-        "status": "failed" if failure else "kept",
-        "reason": failure.reason.value if failure else None,
-        "error": failure.error if failure else None,
+        "tokens": tokens,
+        "prompt_tokens": prompt_tokens,
+        "cost": _cost(params, tokens, prompt_tokens),
+        **_outcome_columns(outcome),
     }
+
+
+def _outcome_columns(outcome: Failed | Rejected | None) -> Row:
+    if outcome is None:
+        return {"status": "kept", "reason": None, "error": None}
+    if isinstance(outcome, Failed):
+        return {"status": "failed", "reason": outcome.reason.value, "error": outcome.error}
+    return {"status": "rejected", "reason": outcome.reason, "error": outcome.detail}
+
+
+def _cost(params: CaptionParams, tokens: int | None, prompt_tokens: int | None) -> float | None:
+    """What the window's tokens cost; None where prices or tokens are not known."""
+    if tokens is None or prompt_tokens is None or not (params.price_input or params.price_output):
+        return None
+    return (prompt_tokens * params.price_input + tokens * params.price_output) / 1e6

@@ -12,6 +12,9 @@ from stages.params import CaptionParams
 from stages.stage import Fields, ProcessingStage, WorkerMetadata
 from stages.tasks import Clip, Failed, Rejected, VideoTask, Window
 
+_PARTS = 4
+"""Of a captioner that waits for a server, batches that together ask for as much as may be in flight."""
+
 Outcome = VideoTask | list[VideoTask] | Rejected | Failed
 
 
@@ -31,15 +34,23 @@ class CaptionStage(ProcessingStage[VideoTask, VideoTask]):
     Args:
         params: the captioner, and the lengths of windows.
         identity: the model and weights that are part of the row keys; the worker must load the same ones.
+        waits_for_server: see `Captioner`.
     """
 
     name = "caption"
+    mixes_groups = True
 
-    def __init__(self, params: CaptionParams, identity: ModelIdentity) -> None:
+    def __init__(self, params: CaptionParams, identity: ModelIdentity, *, waits_for_server: bool = False) -> None:
         self.params = params
         self.expected = identity
         self.batch_size = params.batch_size
         self._captioner: Captioner | None = None
+        if waits_for_server:
+            # The worker holds twice as many clips as requests may be in flight, and each batch that ends makes room for
+            # some of them: so there is always a window to ask for, also while the last ones of a batch are slow.
+            self.waits_for_others, self.max_workers = True, 1
+            self.batches_in_flight = 2 * _PARTS
+            self.batch_size = -(-params.requests_in_flight // _PARTS)
 
     def inputs(self) -> Fields:
         """Reads frames."""
@@ -92,11 +103,15 @@ class CaptionStage(ProcessingStage[VideoTask, VideoTask]):
 
     def _captioned(self, window: Window, result: Caption | Failed) -> Window:
         model = self.expected.model
+        if isinstance(result, Caption) and result.is_cut:
+            cut = Rejected(Reason.CUT_SHORT, _cut_message(result))
+            return replace(window, failures={model: cut}, **_tokens(model, result))
         if isinstance(result, Caption) and not result.text.strip():
             result = Failed(Reason.EMPTY_CAPTION, f"The caption must hold a word, got none from {model}.")
         if isinstance(result, Failed):
             return replace(window, failures={model: replace(result, error=replace_surrogates(result.error))})
-        return replace(window, captions={model: replace_surrogates(result.text.strip())}, tokens={model: result.tokens})
+        captions = {model: replace_surrogates(result.text.strip())}
+        return replace(window, captions=captions, **_tokens(model, result))
 
     def _outcome(self, task: VideoTask, windows: list[Window]) -> Outcome:
         if not windows:
@@ -104,8 +119,23 @@ class CaptionStage(ProcessingStage[VideoTask, VideoTask]):
         return with_clip(task, replace(task.data.clip, frames=None, windows=tuple(windows)))
 
     def teardown(self) -> None:
-        """Release the captioner."""
+        """Release the captioner, and its connections."""
+        close = getattr(self._captioner, "close", None)
         self._captioner = None
+        if close is not None:
+            close()
+
+
+def _tokens(model: str, caption: Caption) -> dict[str, dict[str, int | None]]:
+    return {"tokens": {model: caption.tokens}, "prompt_tokens": {model: caption.prompt_tokens}}
+
+
+def _cut_message(caption: Caption) -> str:
+    end = replace_surrogates(caption.text[-80:])
+    return (
+        f"The answer must end by itself, and ended at {caption.tokens or 'the largest number of'} tokens: ...{end!r}. "
+        "Raise caption.max_tokens, or ask for less."
+    )
 
 
 def sample_clip(params: CaptionParams, clip: Clip, index: Sequence[int]) -> list[int]:

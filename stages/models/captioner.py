@@ -33,12 +33,16 @@ class Caption:
     """A captioner's output for one window.
 
     Attributes:
-        text: not empty.
+        text: not empty, unless it is cut.
         tokens: output tokens; None where the captioner does not count them.
+        prompt_tokens: input tokens, of pictures too; None likewise.
+        is_cut: the answer ended at the largest number of tokens; its window is rejected.
     """
 
     text: str
     tokens: int | None = None
+    prompt_tokens: int | None = None
+    is_cut: bool = False
 
 
 def replace_surrogates(text: str) -> str:
@@ -52,6 +56,8 @@ class Captioner(Protocol):
     Attributes:
         columns: columns of filtered_clips that it reads beside the frames; they enter the row key of captions.
         reads_prompt: true if it uses ``caption.prompt``; each row then holds the prompt's hash.
+        waits_for_server: optional; true if `caption` waits for a server more than it computes. It is then called by
+            several threads at once, in one worker. A method ``close`` is called at the end.
 
     A user's own class may declare a ``version``; where it does not, a hash of its source enters the row keys.
     """

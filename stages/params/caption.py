@@ -42,7 +42,13 @@ class CaptionParams(Params):
         ge=1,
     )
     max_frames: int = parameter(8, "work", "Pictures of a window that the captioner is shown, at most.", ge=1, le=768)
-    max_tokens: int = parameter(256, "work", "openai: longest answer.", ge=1)
+    max_tokens: int = parameter(
+        256,
+        "work",
+        "openai: tokens of the longest answer. One that is cut is asked for once more with twice as many; where that "
+        "is cut too, the window is rejected (cut_short).",
+        ge=1,
+    )
     temperature: float = parameter(0.0, "work", "openai: 0 repeats itself, higher varies.", ge=0, le=2)
     model: str = parameter("", "work", "openai: the model's name on the server.")
     base_url: str = parameter(
@@ -51,8 +57,10 @@ class CaptionParams(Params):
         "openai: where the server is. The key is read from CURATOR_CAPTION_API_KEY. With a key, a launch from Dagster "
         "may name only hosts in CURATOR_CAPTION_HOSTS, or this machine.",
     )
-    requests_in_flight: int = parameter(8, "none", "openai: requests at once per worker.", ge=1, le=1024)
+    requests_in_flight: int = parameter(8, "none", "openai: requests at once, of all videos.", ge=1, le=1024)
     request_timeout_s: float = parameter(120.0, "none", "openai: longest wait for one whole answer.", gt=0)
+    price_input: float = parameter(0.0, "none", "openai: price of a million input tokens; see column cost.", ge=0)
+    price_output: float = parameter(0.0, "none", "openai: price of a million output tokens.", ge=0)
     batch_size: int = parameter(8, "none", "Clips of one video handed to the captioner at once.", ge=1, le=4096)
 
     @model_validator(mode="after")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -40,12 +40,24 @@ def make_checkpoint(folder: Path) -> Path:
     return folder
 
 
+class Answer(NamedTuple):
+    """An answer as it is sent; of headers' names, an underscore stands for a hyphen."""
+
+    body: bytes
+    headers: dict[str, str]
+    status: int = 200
+
+
+Step = int | float | bytes | str | threading.Event | Answer
+
+
 class CaptionServer(ThreadingHTTPServer):
     """Answers each request from the model, unless the test has put something else in `script`.
 
     Attributes:
-        script: what to do with the next requests: a status, bytes to answer, an URL to redirect to, an event to wait
-            for first, or seconds between single bytes of the answer, head and all.
+        script: what to do with the next requests: a status, bytes to answer, bytes with headers, an URL to redirect to,
+            an event to wait for first, or seconds between single bytes of the answer, head and all.
+        default: what to do with requests when the script is empty; None to answer from the model.
         num_trailing_spaces: number of spaces after an answer that is sent byte by byte.
         requests: bodies received.
         authorizations: the headers Authorization received.
@@ -59,7 +71,8 @@ class CaptionServer(ThreadingHTTPServer):
 
         super().__init__(("127.0.0.1", 0), Handler)
         self.model: Any = VisionEncoderDecoderModel.from_pretrained(checkpoint).eval()
-        self.script: deque[int | float | bytes | str | threading.Event] = deque()
+        self.script: deque[Step] = deque()
+        self.default: Step | None = None
         self.requests: list[dict[str, Any]] = []
         self.authorizations: list[str | None] = []
         self.num_trailing_spaces = 0
@@ -97,14 +110,17 @@ class Handler(BaseHTTPRequestHandler):
         self.server.authorizations.append(self.headers["Authorization"])
         if self.server.barrier is not None:
             self.server.barrier.wait(timeout=STALL_TIMEOUT_S)
-        step = self.server.script.popleft() if self.server.script else None
+        step = self.server.script.popleft() if self.server.script else self.server.default
         if isinstance(step, threading.Event):
             step.wait(timeout=STALL_TIMEOUT_S)
         status, answer = 200, step
         if isinstance(step, int):
             status, answer = step, json.dumps({"error": {"message": f"the server says {step}"}}).encode()
         elif isinstance(step, str):
-            self._send(302, b"moved", location=step)
+            self._send(302, b"moved", Location=step)
+            return
+        elif isinstance(step, Answer):
+            self._send(step.status, step.body, **step.headers)
             return
         elif not isinstance(step, bytes):
             answer = json.dumps(self.server.answer(body)).encode()
@@ -123,12 +139,11 @@ class Handler(BaseHTTPRequestHandler):
         except ConnectionError:
             return
 
-    def _send(self, status: int, data: Any, *, location: str | None = None) -> None:
+    def _send(self, status: int, data: Any, **headers: str) -> None:
         try:
             self.send_response(status)
-            self.send_header("Content-Length", str(len(data)))
-            if location is not None:
-                self.send_header("Location", location)
+            for name, value in {"Content-Length": str(len(data)), **headers}.items():
+                self.send_header(name.replace("_", "-"), value)
             self.end_headers()
             self.wfile.write(data)
         except ConnectionError:  # the client had no more patience, which is what some tests are about
