@@ -15,13 +15,13 @@ import argparse
 import json
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from stages.dedup.arrow import pc
 from stages.dedup.similarity import exact_similarity
 from stages.dedup.threads import set_num_threads
 from stages.manifest import ALL, ManifestRef, RowWriter, commit_table, last_commit, read_commit, read_manifest
@@ -97,10 +97,11 @@ def recall(options: argparse.Namespace) -> None:
 def write(options: argparse.Namespace) -> None:
     """Rows of ``unique_clips`` of a partition, as they are read for the index of the dataset."""
     ref = ManifestRef(str(options.folder), "unique_clips", ALL)
-    commit = last_commit(Storage(str(options.folder)), ref)
+    if (commit := last_commit(Storage(ref.root), ref)) is None:
+        raise SystemExit(f"{options.folder} must hold unique_clips. Run `whole` first.")
     names = ["clip_id", "group_id", "group_size", "nearest_clip_id", "similarity", "rank", "status"]
     partitions = inputs(options.folder)["embeddings"]
-    started = time.process_time()
+    rows, started = 0, time.process_time()
     for each in partitions[:20]:
         rows = len(read_commit(Storage(ref.root), ref, commit, names, each.partition))
     alone = (time.process_time() - started) / 20
@@ -205,10 +206,10 @@ def add_partition(storage: Storage, name: str, vectors: np.ndarray) -> None:
     commit(storage, "filtered_clips", name, common)
 
 
-def commit(storage: Storage, asset: str, partition: str, columns: dict[str, object]) -> None:
+def commit(storage: Storage, asset: str, partition: str, columns: Mapping[str, list[str] | pa.ListArray]) -> None:
     """Row files of `FILE_CLIPS` items each."""
-    schema, count = ASSETS[asset].schema, len(columns["clip_id"])  # type: ignore[arg-type]
-    keys = [digest(asset, clip_id) for clip_id in columns["clip_id"]]  # type: ignore[union-attr]
+    schema, count = ASSETS[asset].schema, len(columns["clip_id"])
+    keys = [digest(asset, str(clip_id)) for clip_id in columns["clip_id"]]
     columns = {**columns, "row_key": keys, "decision_key": ["d"] * count}
     table = pa.table([columns.get(name, pa.nulls(count, schema.field(name).type)) for name in schema.names], schema)
     ref = ManifestRef(storage.root, asset, partition)
