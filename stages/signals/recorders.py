@@ -16,9 +16,7 @@ from stages.signals.sharpness import SharpnessRecorder
 from stages.signals.vectors import VectorRecorder
 from stages.tasks import Row
 
-RECORDERS: tuple[type[Recorder], ...] = (
-    FlowRecorder,
-    VectorRecorder,
+_ALWAYS_TAKEN: tuple[type[Recorder], ...] = (
     SharpnessRecorder,
     PictureFormatRecorder,
     FieldsRecorder,
@@ -26,17 +24,8 @@ RECORDERS: tuple[type[Recorder], ...] = (
     DamageRecorder,
     HashRecorder,
 )
-ALWAYS_TAKEN = frozenset(
-    each.name
-    for each in (
-        SharpnessRecorder,
-        PictureFormatRecorder,
-        FieldsRecorder,
-        PeakLightRecorder,
-        DamageRecorder,
-        HashRecorder,
-    )
-)
+RECORDERS: tuple[type[Recorder], ...] = (FlowRecorder, VectorRecorder, *_ALWAYS_TAKEN)
+ALWAYS_TAKEN = frozenset(each.name for each in _ALWAYS_TAKEN)
 """Measures that every decode takes, whatever ``split.signals`` names: later phases need them."""
 
 
