@@ -10,6 +10,7 @@ from av.codec.context import Flags, Flags2
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from stages import heartbeat
@@ -76,15 +77,7 @@ def decode_frames(
         CorruptStream: packets do not decode, or the stream ends before its declared duration. Raised after all frames.
     """
     stream = video_stream(container)
-    context = stream.codec_context
-    # FRAME threading only: slice threading would change nothing here, and AUTO has hung.
-    context.thread_count = num_threads
-    context.thread_type = "FRAME" if num_threads > 1 else "NONE"
-    context.options = {"max_pixels": str(MAX_PIXELS)}  # a later frame may be larger than the header says
-    # Without this flag FFmpeg leaves out what the stream says to crop at the left, unless it is a multiple of 32 bytes.
-    context.flags |= Flags.unaligned
-    if export_vectors:
-        context.flags2 |= Flags2.export_mvs
+    _set_up_decoder(stream.codec_context, num_threads, export_vectors=export_vectors)
     log = DecodeLog() if log is None else log
     decoder = PacketDecoder(stream, log)
     packets = PacketTimes(container, stream, sound.stream if sound is not None else None)
@@ -92,9 +85,7 @@ def decode_frames(
     numbering = _Numbering(stream, packets, times, decoder)
     fault: str | None = None
     read = packets.packets() if decoded_from is None else packets.packets_from(decoded_from)
-    if sound is not None:
-        read = _pictures_alone(read, stream, sound)
-    for item in _raw_frames(container, read, decoder):
+    for item in _raw_frames(container, _pictures_alone(read, stream, sound), decoder):
         if isinstance(item, str):
             fault = item
             break
@@ -108,11 +99,21 @@ def decode_frames(
         log.add_frame(item.pts, is_flagged=item.is_corrupt)
         yield from numbering.number(ready)
     yield from numbering.number(times.flush())
-    if fault is None:
-        fault = times.missing_tail(numbering.end_pts) or _truncated_packet(container)
-    message = _damage_message(fault, times.last, log)
-    if message is not None:
+    fault = fault or times.missing_tail(numbering.end_pts) or _truncated_packet(container)
+    if message := _damage_message(fault, times.last, log):
         raise CorruptStream(container.name, message, times.last)
+
+
+def _set_up_decoder(context: VideoCodecContext, num_threads: int, *, export_vectors: bool) -> None:
+    """Set what `decode_frames` asks of the decoder, which must not be open yet."""
+    # FRAME threading only: slice threading would change nothing here, and AUTO has hung.
+    context.thread_count = num_threads
+    context.thread_type = "FRAME" if num_threads > 1 else "NONE"
+    context.options = {"max_pixels": str(MAX_PIXELS)}  # a later frame may be larger than the header says
+    # Without this flag FFmpeg leaves out what the stream says to crop at the left, unless it is a multiple of 32 bytes.
+    context.flags |= Flags.unaligned
+    if export_vectors:
+        context.flags2 |= Flags2.export_mvs
 
 
 def _damage_message(fault: str | None, last_pts: int | None, log: DecodeLog) -> str | None:
@@ -191,10 +192,10 @@ def _raw_frames(
         yield fault or "the last packet is cut off"
 
 
-def _pictures_alone(packets: Iterator[Packet], video: VideoStream, sound: SoundLog) -> Iterator[Packet]:
-    """The packets of the video; those of the sound go to its log."""
+def _pictures_alone(packets: Iterator[Packet], video: VideoStream, sound: SoundLog | None) -> Iterator[Packet]:
+    """The packets of the video; those of the sound, which are read where it has a log, go there."""
     for packet in packets:
-        if packet.stream_index == video.index:
+        if sound is None or packet.stream_index == video.index:
             yield packet
         else:
             sound.add(packet)
