@@ -44,6 +44,7 @@ class Format(StrEnum):
 
 
 Root = Annotated[str, typer.Option("--root", envvar="CURATOR_ROOT", help="Where everything is written.")]
+WrittenRoot = Annotated[str, typer.Argument(help="Where `curator run` wrote to.")]
 Set = Annotated[
     list[str],
     typer.Option(
@@ -122,7 +123,7 @@ def run(
 @app.command(cls=CommandWithParams)
 def retry(
     context: typer.Context,
-    root: Annotated[str, typer.Argument(help="Where `curator run` wrote to.")],
+    root: WrittenRoot,
     asset: Annotated[list[str], typer.Option(help="Only failed rows of this asset; may be given again.")] = [],  # noqa: B006 - typer copies it
     reason: Annotated[
         list[str],
@@ -150,7 +151,7 @@ def retry(
 
 @app.command()
 def show(
-    root: Annotated[str, typer.Argument(help="Where `curator run` wrote to.")],
+    root: WrittenRoot,
     asset: Annotated[
         str | None,
         typer.Argument(help=f"One of {', '.join(ASSET_NAMES)}; without it, why rows of all assets were lost."),
@@ -186,7 +187,7 @@ def show(
 
 @app.command()
 def report(
-    root: Annotated[str, typer.Argument(help="Where `curator run` wrote to.")],
+    root: WrittenRoot,
     output_file: Annotated[
         str | None,
         typer.Option("--output", metavar="FILE", help="Where the page goes; ROOT/report.html where ROOT is a folder."),
@@ -204,7 +205,7 @@ def report(
 
 @app.command()
 def tag(
-    root: Annotated[str, typer.Argument(help="Where `curator run` wrote to.")],
+    root: WrittenRoot,
     name: Annotated[str, typer.Argument(help="Letters, digits, '.', '-' and '_', a letter first.")],
     version: Annotated[int | None, typer.Option(help="Number of the version; the newest without it.")] = None,
 ) -> None:
@@ -219,7 +220,7 @@ def tag(
 
 @app.command(name="what-if")
 def what_if(
-    root: Annotated[str, typer.Argument(help="Where `curator run` wrote to.")],
+    root: WrittenRoot,
     config: Annotated[
         Path | None, typer.Option("--config", help="YAML with parameters to try, in place of those last used.")
     ] = None,
@@ -243,7 +244,7 @@ def what_if(
 
 @app.command()
 def vacuum(
-    root: Annotated[str, typer.Argument(help="Where `curator run` wrote to.")],
+    root: WrittenRoot,
     keep: Annotated[int, typer.Option(min=1, help="So many of the newest versions stay; tagged ones always do.")] = 10,
     min_age_h: Annotated[
         float, typer.Option(min=0, help="Younger files stay: a run may be writing them. In hours.")
@@ -259,7 +260,7 @@ def vacuum(
 
 @app.command()
 def forget(
-    root: Annotated[str, typer.Argument(help="Where `curator run` wrote to.")],
+    root: WrittenRoot,
     uri: Annotated[str, typer.Argument(help="The source, as the column `uri` has it; or the path of a local file.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before it is removed.")] = False,
 ) -> None:
