@@ -20,12 +20,22 @@ def walk(base: str, start: int, *, finished: bool) -> Iterator[FileInfo]:
         start: length of the beginning of a file's full path that its `FileInfo` leaves out.
         finished: False for those that a killed process left.
     """
-    for folder, _, names in os.walk(base):
-        for name in names:
-            full = os.path.join(folder, name)
-            if name.startswith(_TEMPORARY_PREFIX) != finished:
+    folders = [base]
+    while folders:
+        for entry in _entries(folders.pop()):
+            if entry.is_dir():
+                if not entry.is_symlink():
+                    folders.append(entry.path)
+            elif entry.name.startswith(_TEMPORARY_PREFIX) != finished:
                 with contextlib.suppress(FileNotFoundError):
-                    yield local_file_info(full, full[start:])
+                    yield local_file_info(entry, entry.path[start:])
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    """What is in a folder; nothing where it cannot be listed, as for `os.walk`, which takes twice as long."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        return list(entries)
+    return []
 
 
 def write(full: str, data: bytes) -> None:

@@ -92,7 +92,7 @@ def open_filesystem(location: str) -> tuple[Any, str]:
     return filesystem, filesystem._strip_protocol(location)
 
 
-def local_file_info(full: str, path: str) -> FileInfo:
+def local_file_info(full: str | os.DirEntry[str], path: str) -> FileInfo:
     """Size, content tag and modification time of a local file, to the nanosecond.
 
     Raises:

@@ -9,9 +9,13 @@ R = TypeVar("R")
 
 MAX_CONCURRENT = 8
 """Calls made at the same time: on an object store each takes a round trip."""
+_MAX_PARTS = 256
+"""Very many items are handed to threads part by part: of a small local file that takes as long as its reading."""
 
 
-def map_concurrently(call: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """The results of `call` for all items, in their order; `MAX_CONCURRENT` calls at a time."""
-    with ThreadPoolExecutor(MAX_CONCURRENT, "row-files") as pool:
-        return list(pool.map(call, items))
+def map_concurrently(call: Callable[[T], R], items: Sequence[T], num_threads: int = MAX_CONCURRENT) -> list[R]:
+    """The results of `call` for all items, in their order; `num_threads` calls at a time."""
+    size = 1 + len(items) // _MAX_PARTS
+    parts = [items[start : start + size] for start in range(0, len(items), size)]
+    with ThreadPoolExecutor(num_threads, "row-files") as pool:
+        return [result for results in pool.map(lambda part: [*map(call, part)], parts) for result in results]

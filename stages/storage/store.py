@@ -77,6 +77,9 @@ class Storage:
             FileNotFoundError: it is not there.
         """
         full = self._full_path(path)
+        if self.is_local:
+            with open(full, "rb") as handle:
+                return handle.read()
         return self._call_store(f"reading {path}", lambda: self._fs.cat_file(full))
 
     @contextlib.contextmanager

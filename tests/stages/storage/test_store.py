@@ -7,7 +7,7 @@ import pytest
 
 from stages import heartbeat
 from stages.errors import ParamsError, SourceGone, StorageUnavailable
-from stages.storage import Storage, digest, file_numbers
+from stages.storage import Storage, digest, file_numbers, map_concurrently
 from stages.storage.locations import is_url, local_path, normalize_location
 from stages.storage.source_files import open_source, stat_source
 
@@ -34,6 +34,17 @@ def test_storage_lists_sorted_and_only_below_the_folder(storage: Storage) -> Non
     assert [info.path for info in storage.list("b")] == ["b/1", "b/2"]
     assert [info.path for info in storage.list()] == ["b/1", "b/2", "bb/3", "c"]
     assert storage.list("nothing") == []
+
+
+def test_storage_lists_a_linked_file_and_passes_over_a_linked_folder(tmp_path: Path) -> None:
+    storage = Storage(tmp_path / "root")
+    storage.write_bytes("a/1", b"123")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "2").write_bytes(b"12")
+    (tmp_path / "root" / "a" / "folder").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "root" / "a" / "file").symlink_to(tmp_path / "elsewhere" / "2")
+    (tmp_path / "root" / "a" / "nowhere").symlink_to(tmp_path / "missing")
+    assert [(info.path, info.size_bytes) for info in storage.list()] == [("a/1", 3), ("a/file", 2)]
 
 
 def test_storage_gives_other_content_another_tag(storage: Storage) -> None:
@@ -149,3 +160,10 @@ def test_digest_tells_lists_apart() -> None:
     assert digest("ab", "c") != digest("a", "bc")
     assert digest("x") == digest("x")
     assert len(digest("x", length=12)) == 12
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 1000])
+def test_concurrent_calls_are_made_once_each_and_keep_the_order(count: int) -> None:
+    called: list[int] = []
+    assert map_concurrently(lambda item: called.append(item) or -item, range(count), 3) == [-n for n in range(count)]
+    assert sorted(called) == list(range(count))
