@@ -12,6 +12,7 @@ much larger. It says nothing that commits do not say: what is lost or damaged is
 import hashlib
 import io
 import json
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,11 +24,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stages.errors import ManifestError
-from stages.manifest.commits import Commit, load_commit, read_unordered
-from stages.manifest.projected_reading import read_local_files
-from stages.manifest.row_files import DAMAGED_FILE_ERRORS, ManifestRef
+from stages.manifest.commits import Commit, load_commit
+from stages.manifest.row_files import DAMAGED_FILE_ERRORS, ManifestRef, read_row_file
 from stages.schemas import ASSETS
-from stages.storage import FileInfo, Storage, digest, file_numbers, map_concurrently
+from stages.storage import MAX_CONCURRENT, FileInfo, Storage, digest, file_numbers, map_concurrently
 
 COLLECTED_FOLDER = "index/rows"
 COMMIT_COLUMN = "commit"
@@ -155,8 +155,7 @@ def _versions(storage: Storage, asset: str, wanted: Mapping[str, int | None] | N
 def _new_rows(storage: Storage, asset: str, columns: Sequence[str], versions: Mapping[str, _Version]) -> pa.Table:
     """Kept rows of these versions, read from row files, partition by partition and by clip."""
     names = list(dict.fromkeys([*columns, "partition", "status"]))
-    rows = _rows_of_commits(storage, asset, names, versions)
-    rows = rows.filter(pc.field("status") == "kept")
+    rows = _kept_rows(storage, asset, names, versions)
     by_clip = ["clip_id"] if "clip_id" in names else []
     rows = rows.sort_by([(name, "ascending") for name in ("partition", *by_clip)])
     counts = _counts(rows)
@@ -169,30 +168,21 @@ def _counts(rows: pa.Table) -> dict[str, int]:
     return {entry["values"]: entry["counts"] for entry in rows["partition"].value_counts().to_pylist()}
 
 
-def _rows_of_commits(storage: Storage, asset: str, columns: list[str], versions: Mapping[str, _Version]) -> pa.Table:
-    """All rows of these versions: of a local root from all files at once, else file by file."""
-    schema = pa.schema([ASSETS[asset].schema.field(name) for name in columns])
-    read = partial(_load_commit, storage, asset)
-    loaded = [*map(read, versions.items())] if storage.is_local else map_concurrently(read, list(versions.items()))
-    together: list[tuple[str, str]] = []
-    alone: list[tuple[ManifestRef, Commit]] = []
-    for ref, commit in loaded:
-        if storage.is_local and all(each.footer_sha256 and len(each.items) == each.num_items for each in commit.files):
-            together += [(each.path, each.footer_sha256) for each in commit.files]
-        else:
-            alone.append((ref, commit))
-    tables = [schema.empty_table()]
-    try:
-        tables += [read_local_files(storage, together, schema)] if together else []
-    except DAMAGED_FILE_ERRORS:
-        alone = loaded  # whose error names the file
-    return pa.concat_tables([*tables, *(read_unordered(storage, ref, commit, columns) for ref, commit in alone)])
+def _kept_rows(storage: Storage, asset: str, columns: list[str], versions: Mapping[str, _Version]) -> pa.Table:
+    """Kept rows of these versions, in the order of their row files."""
+    # Of a local disk a core waits for little: more threads than cores would wait for one another.
+    num_threads = min(MAX_CONCURRENT, os.cpu_count() or 1) if storage.is_local else MAX_CONCURRENT
+    commits = map_concurrently(partial(_load_commit, storage, asset), list(versions.items()), num_threads)
+    files = [entry for commit in commits for entry in commit.files]
+    tables = map_concurrently(partial(read_row_file, storage, asset, columns=columns), files, num_threads)
+    empty = pa.schema([ASSETS[asset].schema.field(name) for name in columns]).empty_table()
+    rows = pa.concat_tables([empty, *tables]).combine_chunks()
+    return rows.filter(pc.field("status") == "kept")
 
 
-def _load_commit(storage: Storage, asset: str, table: tuple[str, _Version]) -> tuple[ManifestRef, Commit]:
+def _load_commit(storage: Storage, asset: str, table: tuple[str, _Version]) -> Commit:
     name, version = table
-    ref = ManifestRef(storage.root, asset, name)
-    return ref, load_commit(storage, ref, version.number)
+    return load_commit(storage, ManifestRef(storage.root, asset, name), version.number)
 
 
 def _collected_files(storage: Storage, folder: str) -> list[_File]:

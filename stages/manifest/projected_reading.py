@@ -5,21 +5,20 @@ own hash is not compared.
 """
 
 import hashlib
-import io
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyarrow import dataset
-from pyarrow.fs import LocalFileSystem
 
 from stages.storage import Storage
 
 SMALL_BYTES = 256 << 10
 """A file of an object store that is no larger is read whole: each request takes longer than its bytes."""
+_MAPPED_BYTES = 256 << 10
+"""A local file that is larger is mapped into memory; of a smaller one that takes as long as reading and parsing it."""
 _TAIL_BYTES = 8
 """Length of the footer, and the letters PAR1."""
 
@@ -58,49 +57,40 @@ def read_projected(
         if _hash_of_footer(source, source.size()) != footer_sha256:
             raise DamagedFooter("the hash of its footer is not the committed one")
         file = pq.ParquetFile(source, page_checksum_verification=True)
-        there = file.schema_arrow.names  # made anew by each look at it
-        present = [name for name in schema.names if name in there]
-        groups = range(file.num_row_groups) if partition is None else _groups_with(file, there, partition)
-        table = file.read_row_groups(groups, present, use_threads=False)
-    for column in schema:
-        if column.name not in present:
-            table = table.append_column(column, pa.nulls(len(table), column.type))
-    table = table.select(schema.names).cast(schema)
+        groups = range(file.num_row_groups) if partition is None else _groups_with(file, partition)
+        table = file.read_row_groups(groups, schema.names, use_threads=False)
+    table = in_schema(table, schema)
     return table if partition is None else table.filter(pc.field("partition") == partition)
 
 
-def read_local_files(storage: Storage, files: Sequence[tuple[str, str]], schema: pa.Schema) -> pa.Table:
-    """The columns of a schema from very many files of a local root, read together by threads of Arrow.
-
-    Args:
-        storage: of the root.
-        files: path of each, and the hash of its footer.
-        schema: of the columns to read; a column that a file lacks is null.
+def in_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table with the columns of a schema, in their order; null where it lacks one.
 
     Raises:
-        OSError, ValueError, pyarrow.ArrowException: a file is missing or damaged.
+        ValueError, pyarrow.ArrowException: a column has values that the schema's type does not take.
     """
-    paths = [storage.location(path) for path, _ in files]
-    for path, (_, footer_sha256) in zip(paths, files, strict=True):
-        with open(path, "rb") as file:
-            if _hash_of_footer(file, file.seek(0, io.SEEK_END)) != footer_sha256:
-                raise DamagedFooter("the hash of its footer is not the committed one")
-    options = dataset.ParquetFragmentScanOptions(page_checksum_verification=True)
-    parquet = dataset.ParquetFileFormat(default_fragment_scan_options=options)
-    return dataset.dataset(paths, schema=schema, format=parquet, filesystem=LocalFileSystem()).to_table()
+    if table.schema.equals(schema):  # as nearly always: a cast takes longer than the reading of a small column
+        return table
+    names = set(table.column_names)
+    for column in schema:
+        if column.name not in names:
+            table = table.append_column(column, pa.nulls(len(table), column.type))
+    return table.select(schema.names).cast(schema)
 
 
 @contextmanager
 def _open(storage: Storage, path: str) -> Iterator[pa.NativeFile]:
     if storage.is_local:
-        with pa.memory_map(storage.location(path)) as file:
+        location = storage.location(path)
+        is_small = os.path.getsize(location) <= _MAPPED_BYTES
+        with pa.BufferReader(storage.read_bytes(path)) if is_small else pa.memory_map(location) as file:
             yield file
     else:
         with storage.open(path) as remote, pa.PythonFile(remote, mode="r") as file:
             yield file
 
 
-def _hash_of_footer(file: pa.NativeFile | IO[bytes], size: int) -> str:
+def _hash_of_footer(file: pa.NativeFile, size: int) -> str:
     file.seek(max(0, size - _TAIL_BYTES))
     tail = file.read(_TAIL_BYTES)
     start = size - _TAIL_BYTES - int.from_bytes(tail[:4], "little")
@@ -110,9 +100,9 @@ def _hash_of_footer(file: pa.NativeFile | IO[bytes], size: int) -> str:
     return hashlib.sha256(file.read(size - start)).hexdigest()
 
 
-def _groups_with(file: pq.ParquetFile, names: Sequence[str], partition: str) -> Sequence[int]:
+def _groups_with(file: pq.ParquetFile, partition: str) -> Sequence[int]:
     """The row groups that may hold rows of a partition, by their statistics."""
-    column = names.index("partition")
+    column = file.metadata.schema.names.index("partition")
     found: list[int] = []
     for group in range(file.num_row_groups):
         statistics = file.metadata.row_group(group).column(column).statistics

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stages.errors import ManifestError
-from stages.manifest.projected_reading import can_project, read_projected
+from stages.manifest.projected_reading import can_project, in_schema, read_projected
 from stages.schemas import ASSETS
 from stages.storage import Storage
 from stages.tasks import Row
@@ -141,7 +141,7 @@ def _read_projected(
         raise _damaged_file_error(storage, entry.path, error) from error
     if is_part:
         rows = rows.filter(pc.field("row_key").isin(entry.items))
-    return rows.select(names)
+    return rows if rows.column_names == names else rows.select(names)
 
 
 def read_columns(data: bytes, schema: pa.Schema) -> pa.Table:
@@ -151,12 +151,7 @@ def read_columns(data: bytes, schema: pa.Schema) -> pa.Table:
         DAMAGED_FILE_ERRORS: one of them, where the bytes are no such file.
     """
     file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-    present = [name for name in schema.names if name in file.schema_arrow.names]
-    table = file.read(present, use_threads=False)  # files are read concurrently, not columns
-    for column in schema:
-        if column.name not in present:
-            table = table.append_column(column, pa.nulls(len(table), column.type))
-    return table.select(schema.names).cast(schema)
+    return in_schema(file.read(schema.names, use_threads=False), schema)  # files are read concurrently, not columns
 
 
 def read_items(storage: Storage, ref: ManifestRef, entry: CommittedFile, row_keys: Iterable[str]) -> list[Row]:

@@ -24,6 +24,16 @@ FLUSH_S = 5.0
 MIN_GROUP_ROWS = 4096
 MAX_GROUPS = 256
 """Bounds of row groups: so that who wants the rows of one partition reads few others, and not too long a footer."""
+MAX_PLAIN_ROWS = 1024
+"""Columns of a file of more rows are written with dictionaries."""
+_FORMAT: dict[str, Any] = {
+    "compression": "zstd",
+    "write_page_checksum": True,
+    "write_statistics": ["partition"],
+    "store_schema": False,
+}
+"""Of the few rows of most files statistics, dictionaries and the text of the schema would take more than half of the
+bytes, and of the time of their reader."""
 
 
 class RowWriter:
@@ -85,11 +95,7 @@ class RowWriter:
             "failed": self._failed,
             "lineage": self._lineage,
         }
-        table = pa.concat_tables(self._tables).replace_schema_metadata({"curator": json.dumps(footer)})
-        buffer = io.BytesIO()
-        group = max(MIN_GROUP_ROWS, len(table) // MAX_GROUPS)
-        pq.write_table(table, buffer, compression="zstd", write_page_checksum=True, row_group_size=group)
-        data = buffer.getvalue()
+        data = _parquet(pa.concat_tables(self._tables), json.dumps(footer))
         path = f"{self._ref.folder}/rows-{self._writer_id}-{len(self.files):05d}.parquet"
         self._storage.write_bytes(path, data)
         self.files.append(
@@ -106,6 +112,16 @@ class RowWriter:
             )
         )
         self._tables, self._items, self._transient, self._failed = [], [], [], {}
+
+
+def _parquet(table: pa.Table, footer: str) -> bytes:
+    """A Parquet file of the rows, whose footer holds a text."""
+    buffer = io.BytesIO()
+    has_dictionaries = len(table) > MAX_PLAIN_ROWS
+    with pq.ParquetWriter(buffer, table.schema, use_dictionary=has_dictionaries, **_FORMAT) as writer:
+        writer.write_table(table, max(MIN_GROUP_ROWS, len(table) // MAX_GROUPS))
+        writer.add_key_value_metadata({"curator": footer})
+    return buffer.getvalue()
 
 
 def failure_reasons(table: pa.Table) -> list[str]:

@@ -1,15 +1,21 @@
 """Reading some columns, or one partition, of a row file: what is returned, how little is read, and what damage does."""
 
+import hashlib
+import io
 from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from stages.errors import ManifestError
 from stages.manifest import ALL, CommittedFile, ManifestRef, RowWriter, commit_table, read_commit, read_row_file
+from stages.manifest.projected_reading import footer_hash
 from stages.manifest.row_writer import MIN_GROUP_ROWS
+from stages.schemas import ASSETS
 from stages.storage import Storage
 from stages.tasks import Row
 
@@ -59,6 +65,25 @@ def test_columns_are_those_of_a_whole_read(tmp_path: Path, in_memory: bool) -> N
         whole = read_row_file(Storage(root), "unique_clips", replace(entry, footer_sha256=""))
         assert len(found) == count
         assert found.equals(whole.filter(pc.field("partition") == "p1").select(found.column_names))
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_files_of_earlier_versions_are_read_alike(tmp_path: Path, in_memory: bool) -> None:
+    """They hold dictionaries, statistics and Arrow's own text of a schema, of other order and without some columns."""
+    storage, schema = Storage("memory://earlier" if in_memory else tmp_path), ASSETS["filtered_clips"].schema
+    row: Row = {"clip_id": "c", "partition": "p", "row_key": "a", "scores": [("motion", 0.5)]}
+    table = pa.Table.from_pylist([row] * 3, schema=schema).select(["scores", "row_key", "clip_id", "partition"])
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
+    data = buffer.getvalue()
+    storage.write_bytes("f.parquet", data)
+    entry = CommittedFile("f.parquet", hashlib.sha256(data).hexdigest(), "d", ["a"], num_items=1)
+    for footer in ("", footer_hash(data)):
+        for columns in (["partition", "scores", "flow_mean"], None):
+            found = read_row_file(storage, "filtered_clips", replace(entry, footer_sha256=footer), columns, "p")
+            names = columns or schema.names
+            assert found.schema == pa.schema([schema.field(name) for name in names])
+            assert found.to_pylist() == [{name: row.get(name) for name in names}] * 3
 
 
 @pytest.mark.parametrize("seed", range(2))
