@@ -16,6 +16,8 @@ _TEXT = pa.string()
 _INT = pa.int64()
 _REAL = pa.float64()
 _FLAG = pa.bool_()
+_TEXT_BY_NAME = pa.map_(_TEXT, _TEXT)
+_NUMBER_BY_NAME = pa.map_(_TEXT, _REAL)
 
 _OUTCOME = [
     _column("status", _TEXT, "kept, rejected or failed."),
@@ -29,8 +31,9 @@ _SOURCE = [
     _column("video_id", _TEXT, "Hash of uri and etag."),
     _column("uri", _TEXT, "Absolute path, or URL with its protocol."),
 ]
+_CLIP_ID = _column("clip_id", _TEXT, "Hash of video_id and span; null in the one row of a video without clips.")
 _SPAN = [
-    _column("clip_id", _TEXT, "Hash of video_id and span; null in the one row of a video without clips."),
+    _CLIP_ID,
     _column("start_pts", _INT, "First frame's PTS, in units of time_base."),
     _column("end_pts", _INT, "One past the last frame: the next frame's PTS or the end of the stream."),
     _column("time_base", _TEXT, 'Seconds per unit of PTS, exact, as "1/15360".'),
@@ -39,9 +42,12 @@ _SPAN = [
     _column("start_frame", _INT, "First frame, in presentation order from 0."),
     _column("end_frame", _INT, "One past the last frame."),
 ]
-_SOURCE_FACTS = [
+_SOURCE_FILE = [
     _column("etag", _TEXT, "Content tag of the source when it was listed: ETag, or size and modification time."),
     _column("size_bytes", _INT, "Size of the source file."),
+]
+_SOURCE_FACTS = [
+    *_SOURCE_FILE,
     _column("width", _INT, "Pixels, as displayed (after rotation and pixel aspect)."),
     _column("height", _INT, "Pixels, as displayed."),
     _column("rotation", _INT, "Degrees counter-clockwise that the container asks the picture to be turned by."),
@@ -60,9 +66,6 @@ _MOTION = [
     ),
     _column("vectors_patch_min", _REAL, "The same in the stillest patch of 256 pixels."),
 ]
-_SIGNALS_KEY = _column(
-    "signals_key", _TEXT, "Hash of the decode that measured the clip; part of its signals' file name."
-)
 _RESTARTS = [
     _column(
         "num_restarts",
@@ -152,13 +155,14 @@ _PICTURE = [
         "Largest luminance in sampled frames of HDR, in nits, 0.1 % of pixels apart; null for SDR.",
     ),
 ]
-_SCORES = [
-    _column("scores", pa.map_(pa.string(), pa.float64()), "Score by filter name."),
-    _column("thresholds", pa.map_(pa.string(), pa.float64()), "Threshold by parameter name, as it was in force."),
+_SCORES = _column("scores", _NUMBER_BY_NAME, "Score by filter name.")
+_JUDGED = [
+    _SCORES,
+    _column("thresholds", _NUMBER_BY_NAME, "Threshold by parameter name, as it was in force."),
 ]
 
 _MEASURED = [
-    _column("score_keys", pa.map_(pa.string(), pa.string()), "By filter, hash of all that its scores depend on."),
+    _column("score_keys", _TEXT_BY_NAME, "By filter, hash of all that its scores depend on."),
     _column(
         "picture_scores",
         pa.map_(pa.string(), pa.list_(pa.float32())),
@@ -167,8 +171,7 @@ _MEASURED = [
 ]
 
 _DATASET_FACTS = [
-    _column("etag", _TEXT, "Content tag of the source when it was listed: ETag, or size and modification time."),
-    _column("size_bytes", _INT, "Size of the source file."),
+    *_SOURCE_FILE,
     _column("width", _INT, "Of the clip's file: pixels of a decoded picture, before pixel aspect and rotation."),
     _column("height", _INT, "Of the clip's file, likewise."),
     _column("rotation", _INT, "Degrees counter-clockwise by which a player turns the file's picture; 0 where encoded."),
@@ -249,9 +252,10 @@ FRAME_STORE_SCHEMA = pa.schema(
 STATUSES = ("kept", "rejected", "failed")
 """The outcomes of a row."""
 
-
 MOTION_CLASSES = ("still", "low", "medium", "high")
 """The values of ``motion_class``."""
+
+_BY_SPAN = ("partition", "video_id", "start_pts", "end_pts")
 
 ASSETS: dict[str, AssetSchema] = {
     table.asset: table
@@ -304,29 +308,23 @@ ASSETS: dict[str, AssetSchema] = {
                 *_DAMAGE,
                 *_COPY_FACTS,
             ],
-            "partition",
-            "video_id",
-            "start_pts",
-            "end_pts",
+            *_BY_SPAN,
         ),
         _asset(
             "filtered_clips",
             "a clip",
             [
-                *(*_SOURCE, *_SPAN, *_OUTCOME, *_SOURCE_FACTS, *_CUT, *_FRAMES, *_MOTION, *_SCORES, *_MEASURED),
+                *(*_SOURCE, *_SPAN, *_OUTCOME, *_SOURCE_FACTS, *_CUT, *_FRAMES, *_MOTION, *_JUDGED, *_MEASURED),
                 *(*_RESTARTS, *_PICTURE, *_CAMERA, *_DAMAGE, *_COPY_FACTS, _VIDEO_FRAMES, _SIGNALS_KEY),
             ],
-            "partition",
-            "video_id",
-            "start_pts",
-            "end_pts",
+            *_BY_SPAN,
         ),
         _asset(
             "embeddings",
             "a clip",
             [
                 *_SOURCE,
-                _SPAN[0],
+                _CLIP_ID,
                 *_OUTCOME,
                 _column("model", _TEXT, "Model and pooling."),
                 _column("weights_hash", _TEXT, "SHA-256 of the weights file, first 16 digits."),
@@ -342,7 +340,7 @@ ASSETS: dict[str, AssetSchema] = {
             "a caption window",
             [
                 *_SOURCE,
-                _SPAN[0],
+                _CLIP_ID,
                 *_OUTCOME,
                 _column("window_index", _INT, "0 for the first window of the clip; null where the clip has none."),
                 _column("window_start_frame", _INT, "First frame, counted from the start of the clip."),
@@ -365,7 +363,7 @@ ASSETS: dict[str, AssetSchema] = {
             "a clip",
             [
                 *_SOURCE,
-                _SPAN[0],
+                _CLIP_ID,
                 *_OUTCOME,
                 _column(
                     "group_id", _TEXT, "Clip id of the group's kept clip; equal for all near-duplicates of one group."
@@ -387,7 +385,7 @@ ASSETS: dict[str, AssetSchema] = {
                 ),
                 _column(
                     "quota_classes",
-                    pa.map_(pa.string(), pa.string()),
+                    _TEXT_BY_NAME,
                     "What the clip counts as, by the column of each quota; null without quotas.",
                 ),
                 _column("copy_of", _TEXT, "Clip id of the clip that this one is a copy of; null where it is none."),
@@ -416,14 +414,11 @@ ASSETS: dict[str, AssetSchema] = {
                 _column("duration_s", _REAL, "Length of the file's video track."),
                 _column("caption", _TEXT, "Captions of all windows, joined by a space; null without one."),
                 _column("caption_model", _TEXT, "What wrote it."),
-                _column("scores", pa.map_(pa.string(), pa.float64()), "Score by filter name."),
+                _SCORES,
                 _column("sound", _TEXT, "copy or encode; none where the span has none; lost where it can be neither."),
                 *_FILE_FACTS,
             ],
-            "partition",
-            "video_id",
-            "start_pts",
-            "end_pts",
+            *_BY_SPAN,
         ),
     )
 }
