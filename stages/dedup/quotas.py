@@ -29,14 +29,15 @@ def value_classes(quota: Quota, values: Sequence[Any]) -> list[str]:
         values: of a column; None where a clip has none.
     """
     if not quota.edges:
-        return [NO_VALUE if value is None else _text(value) for value in values]
-    edges = quota.edges
-    names = [
-        f"<{edges[0]:g}",
-        *(f"{low:g}-{high:g}" for low, high in pairwise(edges)),
-        f">={edges[-1]:g}",
-    ]
-    return [NO_VALUE if value is None else names[bisect_right(edges, value)] for value in values]
+        return [NO_VALUE if _is_missing(value) else _text(value) for value in values]
+    edges, texts = quota.edges, [repr(edge).removesuffix(".0") for edge in quota.edges]
+    names = [f"<{texts[0]}", *(f"{low}-{high}" for low, high in pairwise(texts)), f">={texts[-1]}"]
+    return [NO_VALUE if _is_missing(value) else names[bisect_right(edges, value)] for value in values]
+
+
+def _is_missing(value: Any) -> bool:
+    """Also of what is no number, which would be above every edge."""
+    return value is None or value != value  # only NaN differs from itself
 
 
 def _text(value: Any) -> str:

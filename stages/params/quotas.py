@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 QUOTA_BY_CLUSTER = "cluster"
 """Clips by k-means of their embeddings, in place of a column."""
@@ -27,6 +27,14 @@ class Quota(BaseModel):
     max_share: float | None = Field(default=None, gt=0, le=1)
     edges: tuple[float, ...] = ()
     clusters: int = Field(default=64, ge=1)
+
+    @field_validator("max", "max_share", "clusters", "edges", mode="before")
+    @classmethod
+    def _is_no_flag(cls, value: Any) -> Any:
+        """Python counts ``true`` as 1, and "max: true" would keep one clip of each kind."""
+        if any(isinstance(each, bool) for each in (value if isinstance(value, list | tuple) else [value])):
+            raise ValueError("must be a number, not true or false")
+        return value
 
     @model_validator(mode="after")
     def _one_bound(self) -> Self:
@@ -57,7 +65,8 @@ def parse_quotas(entries: list[dict[str, Any]]) -> list[Quota]:
             quotas.append(Quota.model_validate(entry))
         except ValidationError as error:
             found = "; ".join(
-                f"{'.'.join(map(str, each['loc']))} {each['msg']}".strip() for each in error.errors(include_url=False)
+                f"{'.'.join(map(str, each['loc']))} {each['msg'].removeprefix('Value error, ')}".strip()
+                for each in error.errors(include_url=False)
             )
             raise ValueError(
                 f"quotas[{number}] must be as {{by: camera_motion, max: 500}}, got {entry}: {found}"

@@ -1,5 +1,6 @@
 """Quotas: counts against arithmetic, and what stays as clips come."""
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -68,8 +69,14 @@ def test_what_found_no_room_is_kept_once_a_share_has_room() -> None:
         (Quota(by="x", max=1), ["pan", None, True, 3, 2.5], ["pan", "none", "true", "3", "2.5"]),
         (
             Quota(by="x", max=1, edges=(2, 4.5)),
-            [0, 1.99, 2, 4.4, 4.5, 9, None],
-            ["<2", "<2", "2-4.5", "2-4.5", ">=4.5", ">=4.5", "none"],
+            [0, 1.99, 2, 4.4, 4.5, 9, None, math.nan],
+            ["<2", "<2", "2-4.5", "2-4.5", ">=4.5", ">=4.5", "none", "none"],
+        ),
+        (Quota(by="x", max=1), [2.5, math.nan], ["2.5", "none"]),
+        (
+            Quota(by="x", max=1, edges=(1700000000, 1700003600, 1700007200)),
+            [1700000000, 1700003600],
+            ["1700000000-1700003600", "1700003600-1700007200"],
         ),
     ],
 )
@@ -88,6 +95,8 @@ def test_values_have_classes(quota: Quota, values: list[Any], expected: list[str
         ([{"by": "uri", "max": 3, "clusters": 3}], "only a quota by cluster"),
         ([{"by": "uri", "max": 3}, {"by": "uri", "max": 4}], "uri more than once"),
         ([{"by": "uri", "most": 3}], "most Extra inputs"),
+        ([{"by": "uri", "max": True}], "max must be a number, not true or false"),
+        ([{"by": "duration_s", "max": 3, "edges": [True]}], "edges must be a number"),
     ],
 )
 def test_wrong_quotas_are_refused_with_what_is_right(entries: list[dict[str, Any]], words: str) -> None:
