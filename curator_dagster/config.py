@@ -47,7 +47,7 @@ class CaptionConfig(CaptionParams, dg.Config):
 
 
 class DedupConfig(DedupParams, dg.Config):
-    """Finding near-duplicates over all partitions, and choosing which stays."""
+    """Finding copies and near-duplicates over all partitions, choosing which stays, and quotas."""
 
 
 class WriteConfig(WriteParams, dg.Config):

@@ -9,7 +9,7 @@ from stages.params.quotas import parse_quotas
 
 
 class DedupParams(Params):
-    """Finding near-duplicates over all partitions, and choosing which stays."""
+    """Finding copies and near-duplicates over all partitions, choosing which stays, and quotas."""
 
     phase: ClassVar[str] = "dedup"
     asset: ClassVar[str] = "unique_clips"

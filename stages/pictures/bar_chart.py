@@ -21,10 +21,12 @@ class BarChart:
     Attributes:
         name: in the form of a column name.
         counts: kept and rejected rows of each class.
+        note: plain text, which stands above it.
     """
 
     name: str
     counts: Mapping[str, tuple[int, int]]
+    note: str = ""
 
 
 def draw_bars(chart: BarChart) -> bytes:
@@ -60,7 +62,8 @@ def _bars(fill: str, lengths: list[int]) -> str:
 
 
 def _escaped(name: str) -> str:
-    """The name, shortened, as text of XML; characters that XML has no room for are left out."""
+    """The name, shortened, as text of XML; of a uri the file, since uris begin alike."""
+    name = name.rstrip("/").rpartition("/")[2] or name
     short = name if len(name) <= MAX_NAME_CHARS else name[: MAX_NAME_CHARS - 1] + "…"
     printable = "".join(character for character in short if character.isprintable())
     return printable.replace("&", "&amp;").replace("<", "&lt;")

@@ -46,13 +46,13 @@ def compose_exhibits(ref: ManifestRef, number: int, budget: Budget) -> list[Exhi
     bytes_left = budget.total_bytes
     exhibits: list[Exhibit] = []
     drawings = [
-        *((f"histogram_{histogram.name}", draw_svg(histogram)) for histogram in plan.histograms),
-        *((f"quota_{chart.name}", draw_bars(chart)) for chart in plan.charts),
+        *((f"histogram_{histogram.name}", "", draw_svg(histogram)) for histogram in plan.histograms),
+        *((f"quota_{chart.name}", chart.note, draw_bars(chart)) for chart in plan.charts),
     ]
-    for name, svg in drawings:
+    for name, note, svg in drawings:
         if svg and len(svg) <= bytes_left:
             bytes_left -= len(svg)
-            exhibits.append(Exhibit(name, "", ((Picture(svg, SVG, small=svg),),)))
+            exhibits.append(Exhibit(name, note, ((Picture(svg, SVG, small=svg),),)))
     sheets = [sheet for sheet in plan.sheets if sheet.rows]
     return exhibits + _render_sheets(storage, sheets, Budget(bytes_left, budget.small_bytes))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pyarrow.compute as pc
 from stages.errors import ParamsError, Reason
 from stages.filter import Limit, build_filters
 from stages.manifest import Commit
-from stages.params import FilterParams, validate
+from stages.params import DedupParams, FilterParams, parse_quotas, validate
 from stages.pictures import labels
 from stages.pictures.bar_chart import BarChart
 from stages.pictures.histogram import Histogram, Threshold, Values
@@ -117,20 +118,30 @@ def _unique_clips(table: pa.Table, commit: Commit) -> ExhibitPlan:
     total = len(table.filter((pc.field("status") == "kept") & (pc.field("group_size") > 1)))
     note = f"The {len(groups)} largest of {total} groups of near-duplicates, one a row; the kept clip first."
     sheet = ContactSheet("largest_groups", note, [rows.to_pylist() for rows in groups], labels.group_lines)
-    return ExhibitPlan([histogram], _quota_charts(table), [sheet])
+    return ExhibitPlan([histogram], _quota_charts(table, params), [sheet])
 
 
-def _quota_charts(table: pa.Table) -> list[BarChart]:
+def _quota_charts(table: pa.Table, params: dict[str, Any]) -> list[BarChart]:
     """Of each quota: the clips before it, which are neither copies nor duplicates, and those that it kept, by class."""
     asked = table.filter((pc.field("status") == "kept") | (pc.field("reason") == Reason.OVER_QUOTA.value))
     counts: dict[str, dict[str, list[int]]] = {}
     for status, classes in zip(asked["status"].to_pylist(), asked["quota_classes"].to_pylist(), strict=True):
         for by, name in classes or []:
             counts.setdefault(by, {}).setdefault(name, [0, 0])[status != "kept"] += 1
+    notes = _quota_notes(params, len(asked)) if counts else {}
     return [
-        BarChart(by, {name: (kept, rejected) for name, (kept, rejected) in classes.items()})
+        BarChart(by, {name: (kept, gone) for name, (kept, gone) in classes.items()}, notes.get(by, ""))
         for by, classes in counts.items()
     ]
+
+
+def _quota_notes(params: dict[str, Any], num_clips: int) -> dict[str, str]:
+    """How many clips of a class each quota keeps; empty where the quotas were those of another release."""
+    try:
+        quotas = parse_quotas(validate(DedupParams, "dedup", params).quotas)
+    except ParamsError:
+        return {}
+    return {quota.by: f"At most {quota.most(num_clips)} of each." for quota in quotas}
 
 
 def _dataset(table: pa.Table, commit: Commit) -> ExhibitPlan:

@@ -115,7 +115,10 @@ def test_dedup_shows_each_quota_before_and_after(tmp_path: Path) -> None:
         row(2, "kept", "static"),
         row(3, "rejected", "static", "duplicate"),
     ]
-    found = exhibits_by_name(commit(tmp_path, "unique_clips", rows, partition=ALL, eps=0.07))
+    quotas = [{"by": "camera_motion", "max_share": 0.4}, {"by": "video_id", "max": 2}]
+    found = exhibits_by_name(commit(tmp_path, "unique_clips", rows, partition=ALL, eps=0.07, quotas=quotas))
+    notes = [found[f"quota_{by}"].note for by in ("camera_motion", "video_id")]
+    assert notes == ["At most 1 of each.", "At most 2 of each."]
     (((camera,),), ((video,),)) = (found[f"quota_{by}"].rows for by in ("camera_motion", "video_id"))
     assert texts(camera.data) == ["static 1/2", "pan 1/1"]
     assert texts(video.data) == ["a 2/3"]
