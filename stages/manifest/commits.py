@@ -187,6 +187,9 @@ def commit_table(storage: Storage, ref: ManifestRef, files: list[CommittedFile],
 
     Where another process commits at the same time and wins, an equal table of it is returned; after a different one
     this table is committed under the next number.
+
+    Raises:
+        ManifestError: a file is gone, or damaged.
     """
     newest = last_commit(storage, ref)
     known = {entry.path: entry for entry in (newest or _NO_COMMIT).files}
@@ -230,12 +233,22 @@ def count_rows(table: pa.Table) -> tuple[dict[str, int], dict[str, int]]:
 
 
 def _with_sha256(storage: Storage, entry: CommittedFile, known: Mapping[str, CommittedFile]) -> CommittedFile:
-    """The entry with its hashes: from its writer, else the last commit, else computed from a killed run's file."""
+    """The entry with its hashes: from its writer, else the last commit, else computed from a killed run's file.
+
+    Raises:
+        ManifestError: the file of the killed run, or of earlier parameters, is gone.
+    """
     if entry.sha256:
         return entry
     if before := known.get(entry.path):
         return replace(entry, sha256=before.sha256, footer_sha256=before.footer_sha256)
-    data = storage.read_bytes(entry.path)
+    try:
+        data = storage.read_bytes(entry.path)
+    except FileNotFoundError as error:
+        raise ManifestError(
+            f"{storage.location(entry.path)} must be there, since this run takes over its rows, and is gone: a vacuum "
+            "removes what no version names. Run the same again: what the file held is computed again."
+        ) from error
     return replace(entry, sha256=hashlib.sha256(data).hexdigest(), footer_sha256=footer_hash(data))
 
 

@@ -91,6 +91,15 @@ def test_read_manifest_rejects_a_missing_row_file(tmp_path: Path) -> None:
         read_manifest(str(tmp_path), "clips")
 
 
+def test_commit_table_rejects_a_row_file_that_a_vacuum_removed_meanwhile(tmp_path: Path) -> None:
+    (written,) = write_items(tmp_path, {"a": [clip("a", 1)]})
+    (found,) = find_stored_items(Storage(tmp_path), reference(tmp_path)).by_row_key.values()
+    (tmp_path / written.path).unlink()
+    with pytest.raises(ManifestError, match="takes over its rows, and is gone: a vacuum"):
+        commit_table(Storage(tmp_path), reference(tmp_path), [found], {})
+    assert last_commit(Storage(tmp_path), reference(tmp_path)) is None
+
+
 def test_read_manifest_rejects_a_torn_commit(tmp_path: Path) -> None:
     files = write_items(tmp_path, {"a": [clip("a", 1)]})
     commit_table(Storage(tmp_path), reference(tmp_path), files, {})
