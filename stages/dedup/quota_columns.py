@@ -27,12 +27,12 @@ def check_quotas(quotas: Iterable[Quota], scores: Collection[str], beginnings: t
         ParamsError: one is neither by a column, a score, ``duration_s`` nor ``cluster``, or has edges and is no number.
     """
     problems: list[str] = []
-    numbers = {DURATION, *scores, *(name for name, kind in _columns().items() if _is_number(kind))}
+    texts = {name for name, kind in _columns().items() if pa.types.is_string(kind)}
     for quota in quotas:
         known = {QUOTA_BY_CLUSTER, DURATION, *scores, *_columns()}
         if quota.by not in known and not quota.by.startswith(beginnings):
             problems.append(_unknown(quota.by, known))
-        elif quota.edges and quota.by not in numbers and not quota.by.startswith(beginnings):
+        elif quota.edges and quota.by in texts:
             problems.append(f"dedup.quotas by {quota.by} must have no edges, since its values are no numbers.")
     if problems:
         raise ParamsError("\n".join(problems), "dedup.quotas")
@@ -61,6 +61,13 @@ def with_classes(clips: pa.Table, quotas: Sequence[Quota]) -> pa.Table:
 
 
 def _values(clips: pa.Table, by: str) -> list[Any]:
+    """Of each clip.
+
+    A score goes before the column of numbers that it is made of, and after one of texts: the score ``camera_motion`` is
+    a number for static, pan and so on.
+    """
+    if pa.types.is_string(_columns().get(by, pa.null())):
+        return clips[by].to_pylist()
     scores = [dict(scores or []) for scores in clips["scores"].to_pylist()]
     if any(by in row for row in scores):
         return [row.get(by) for row in scores]

@@ -48,6 +48,14 @@ def test_what_is_over_a_quota_is_rejected_and_says_so(tmp_path: Path) -> None:
     assert all((row["group_id"], row["group_size"], row["rank"]) == (row["clip_id"], 1, 0) for row in over)
 
 
+def test_a_column_of_texts_goes_before_a_score_of_its_name(tmp_path: Path) -> None:
+    library = Library(tmp_path)
+    fill(library, "a", "sp", scores=[("camera_motion", 1.0)])  # the filter camera numbers the motions
+    library.dedup(quotas=[CAMERA])
+    classes = {clip_id: dict(row["quota_classes"]) for clip_id, row in library.rows().items()}
+    assert classes == {"a0": {"camera_motion": "static"}, "a1": {"camera_motion": "pan"}}
+
+
 def test_a_quota_counts_neither_duplicates_nor_what_they_count_as(tmp_path: Path) -> None:
     library = Library(tmp_path)
     fill(library, "a", "sssp")
@@ -138,5 +146,5 @@ def test_durations_have_classes(tmp_path: Path) -> None:
 )
 def test_a_quota_by_nothing_known_is_refused_before_work(quota: dict[str, Any], words: str) -> None:
     with pytest.raises(ParamsError) as caught:
-        check_ranking(FilterParams(filters=["size"]), DedupParams(quotas=[quota]))
+        check_ranking(FilterParams(filters=["size", "camera"]), DedupParams(quotas=[quota]))
     assert words in str(caught.value)
