@@ -21,5 +21,9 @@ def vacuum_command(root: str, *, keep: int, min_age_s: float, deletes: bool) -> 
         out.print(f"{kind}: {count} {verb}, {size_bytes / 1e6:.1f} MB")
     kept = ", ".join(map(str, plan.kept)) or "none"
     out.print(f"Versions that stay: {kept}", soft_wrap=True)
-    if not deletes:
+    if deletes:
+        return
+    if any(count for count, _ in plan.counts().values()):
         out.print("Nothing was removed. Run it again with --delete.")
+    else:
+        out.print(f"There is nothing to remove: files younger than {min_age_s / 3600:g} h stay (--min-age-h).")

@@ -160,7 +160,7 @@ function card(clip, place) {
   return element("li", {}, element("button", { type: "button", class: "card", "aria-haspopup": "dialog", onclick: () => openDetail(place) },
     pictureBox(clip, "flip"),
     badge(clip),
-    element("span", { class: "caption", dir: "auto" }, clip.caption || clip.error || "no caption"),
+    element("span", { class: "caption", dir: "auto" }, clip.error || clip.caption || "no caption"),
     element("span", { class: "where" }, ...where(clip)),
     element("span", { class: "length" }, clip.length === null ? "" : `${clip.length.toFixed(1)} s`)));
 }

@@ -17,6 +17,9 @@ _MAX_NAME_CHARS = 80
 _BOUND = re.compile(r"_(min|max)(?=_|$)")
 _UNIT = re.compile(r"_(s|px)$")
 
+_SCORES_OF_OTHER_NAMES = {"damaged_max": "damage", "sound_damaged_max": "damage_sound"}
+"""Scores by threshold, where a parameter of ours is not called after the score that it bounds."""
+
 Reals = NDArray[np.float64]
 
 
@@ -46,6 +49,8 @@ def score_of_threshold(threshold: str, scores: Mapping[str, Any]) -> str | None:
 
     Rows hold both only by name; the filter's class, which may be a user's own, is not imported here.
     """
+    if _SCORES_OF_OTHER_NAMES.get(threshold) in scores:
+        return _SCORES_OF_OTHER_NAMES[threshold]
     name_without_bound = _BOUND.sub("", threshold)
     candidates = (name_without_bound, _UNIT.sub("", name_without_bound))
     exact = (name for name in scores if name in candidates)

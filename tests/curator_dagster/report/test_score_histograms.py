@@ -3,6 +3,9 @@ import pytest
 
 from curator_dagster.report.committed_tables import read_committed
 from curator_dagster.report.score_histograms import bin_edges, score_histograms, score_of_threshold
+from stages.filter import build_filters
+from stages.params import FilterParams
+from stages.registry.table import TABLE
 from stages.storage import Storage
 from tests.curator_dagster.synthetic_roots import clip, write_root
 
@@ -23,6 +26,13 @@ DARK = {"filtered_clips": {"status": "rejected", "reason": "black", "error": "bl
 def test_score_of_a_threshold_is_told_by_their_names(threshold: str, score: str | None) -> None:
     names = ["size_width_px", "duration", "motion", "motion_vectors_mean", "motion_vectors_patch", "black"]
     assert score_of_threshold(threshold, dict.fromkeys(names)) == score
+
+
+@pytest.mark.parametrize("name", sorted(name for phase, name in TABLE if phase == "filter"))
+def test_thresholds_of_every_bundled_filter_stand_at_their_scores(name: str) -> None:
+    limits = [limit for each in build_filters(FilterParams(filters=[name])) for limit in each.limits]
+    scores = dict.fromkeys(limit.score for limit in limits)
+    assert [score_of_threshold(limit.threshold, scores) for limit in limits] == [limit.score for limit in limits]
 
 
 @pytest.mark.parametrize(
