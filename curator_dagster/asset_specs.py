@@ -49,7 +49,7 @@ ASSET_GRAPH: dict[str, _AssetNode] = {
     ),
     "unique_clips": _AssetNode(
         ("embeddings", "filtered_clips"),
-        """Clips of all partitions together, each kept or rejected: a copy or near-duplicate of a kept one, or over a quota.
+        """Clips of all partitions together: kept, or rejected as copy or near-duplicate of a kept one, or over a quota.
 
         Without partitions: it reads every partition that is embedded so far. Earlier decisions stand unless a rebuild
         is asked for.
