@@ -1,7 +1,8 @@
 """A quota: at most so many clips of one kind, such as of a source video, a camera motion or a cluster of embeddings."""
 
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -30,11 +31,12 @@ class Quota(BaseModel):
 
     @field_validator("max", "max_share", "clusters", "edges", mode="before")
     @classmethod
-    def _is_no_flag(cls, value: Any) -> Any:
+    def _is_no_flag(cls, value: object) -> object:
         """Python counts ``true`` as 1, and "max: true" would keep one clip of each kind."""
-        if any(isinstance(each, bool) for each in (value if isinstance(value, list | tuple) else [value])):
+        values = cast(Sequence[object], value if isinstance(value, list | tuple) else [value])
+        if any(isinstance(each, bool) for each in values):
             raise ValueError("must be a number, not true or false")
-        return value
+        return cast(object, value)
 
     @model_validator(mode="after")
     def _one_bound(self) -> Self:
