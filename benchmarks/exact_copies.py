@@ -2,12 +2,16 @@
 
     PYTHONPATH=. python benchmarks/exact_copies.py reading [--sources 1000] [--kib 512] [--kinds "own sizes" ...]
     PYTHONPATH=. python benchmarks/exact_copies.py register [--sources 1000000]
+    PYTHONPATH=. python benchmarks/exact_copies.py planning [--sources 10000]
 
 `reading` puts sources on a real S3 server of this machine and runs the read phase over them, with and without
 `read.exact_copies`: sources of sizes of their own, sources of one size with other contents, and one source many times.
 Requests of the client and bytes of sources are counted. The sources are noise, so each is probed and found unreadable.
 
 `register` fills a register in memory and times what a run asks of it, in CPU seconds.
+
+`planning` registers sources of one size, a partition each, ten of each content, and times what a run over all of these
+partitions does before it works on any, with and without `read.exact_copies`, in CPU seconds.
 """
 
 import argparse
@@ -28,7 +32,10 @@ from s3fs import S3FileSystem
 
 from stages.manifest import ManifestRef
 from stages.params import ExecutorParams, ReadParams
+from stages.read.fingerprint_store import FingerprintStore
+from stages.read.fingerprints import Fingerprint
 from stages.run import open_session
+from stages.run.phases import build_phase
 from stages.sources import Register, list_sources, register_sources, relevant_members, same_size_groups
 from stages.sources.register_log import ENTRY_ROWS_SCHEMA
 from stages.storage import Storage, digest
@@ -83,6 +90,7 @@ def read_all(bucket: str, params: ReadParams, kind: str) -> None:
     outputs = [ManifestRef(root, "videos", partition) for partition in partitions]
     for turn in ("first", "again"):
         REQUESTS.clear()
+        began = time.process_time()
         with open_session(ExecutorParams(mode="local")) as session:
             reports = session.run_phase(params, {}, outputs)
         counters = next(iter(reports.values())).counters
@@ -90,7 +98,8 @@ def read_all(bucket: str, params: ReadParams, kind: str) -> None:
         print(
             f"{kind}, exact_copies={params.exact_copies}, {turn}: {sum(REQUESTS.values())} requests "
             f"{dict(sorted(REQUESTS.items()))}, {counters.get('source_bytes', 0) / 1e6:.1f} MB of sources, "
-            f"{rejected} copies, {sum(report.computed for report in reports.values())} computed",
+            f"{rejected} copies, {sum(report.computed for report in reports.values())} computed, "
+            f"{time.process_time() - began:.1f} s CPU",
             flush=True,
         )
 
@@ -138,13 +147,39 @@ def measure_register(num_sources: int) -> None:
         )
 
 
+def measure_planning(num_sources: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        sources, root, params = Path(folder, "in"), Storage(Path(folder, "out")), ReadParams(partition_size=1)
+        sources.mkdir()
+        for number in range(num_sources):
+            (sources / f"{number:06}.mp4").write_bytes(b"%08d" % (number // 10))
+        partitions = register_sources(root, list_sources(str(sources), params), params)
+        store = FingerprintStore(root)
+        for video_id, uri in [(name, uri) for uri, name in Register(root).newest_version.items()]:
+            equal = digest(str(int(Path(uri).stem) // 10), length=64)
+            store.add(video_id, Fingerprint(equal, equal))
+        store.flush()
+        outputs = [ManifestRef(root.root, "videos", partition) for partition in partitions]
+        for exact_copies in (False, True):
+            began = time.process_time()
+            phase = build_phase(ReadParams(exact_copies=exact_copies), root.root)
+            unknown = sum(len(preparation.tasks) for preparation in phase.preparations(outputs))
+            prepared = time.process_time()
+            copies = sum(phase.items({}, output)["copy_of"].drop_null().length() for output in outputs)
+            print(
+                f"{len(partitions)} partitions, exact_copies={exact_copies}: {unknown} to read, asked in "
+                f"{prepared - began:.1f} s CPU; {copies} copies, items in {time.process_time() - prepared:.1f} s CPU",
+                flush=True,
+            )
+
+
 def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["reading", "register"])
+    parser.add_argument("what", choices=["reading", "register", "planning"])
     parser.add_argument("--sources", type=int)
     parser.add_argument("--kib", type=int, default=512)
     parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
@@ -152,8 +187,10 @@ def main() -> None:
     if arguments.what == "reading":
         fsspec.register_implementation("s3", CountedS3, clobber=True)
         measure_reading(arguments.sources or 1000, arguments.kib << 10, arguments.kinds)
-    else:
+    elif arguments.what == "register":
         measure_register(arguments.sources or 1_000_000)
+    else:
+        measure_planning(arguments.sources or 10_000)
 
 
 if __name__ == "__main__":
