@@ -21,7 +21,7 @@ from curator_dagster.watch.source import SourceBucket
 from stages.errors import CurationError, ManifestError
 from stages.manifest import ALL
 from stages.params import Params
-from stages.run import Inputs, PhaseReport, Session
+from stages.run import Inputs, PhaseReport, Session, trusting
 
 Reports = Mapping[str, PhaseReport]
 AssetResult = dg.MaterializeResult | dg.AssetCheckResult
@@ -40,13 +40,14 @@ def run_phase(curation: Curation, context: dg.AssetExecutionContext, config: Par
     reports_before, has_failed = len(session.reports), True
     try:
         has_remote_workers = session.executor_params.is_remote
-        validate_run_config(
-            curation,
-            context.run.run_config,
-            storage.root,
-            has_remote_workers=has_remote_workers,
-            are_clips_scored=asset not in ("videos", "clips", "filtered_clips"),
-        )
+        with trusting(curation.trust):
+            validate_run_config(
+                curation,
+                context.run.run_config,
+                storage.root,
+                has_remote_workers=has_remote_workers,
+                are_clips_scored=asset not in ("videos", "clips", "filtered_clips"),
+            )
         partitions = partition_keys_of_run(context)
         if isinstance(curation.partitioning, TimeWindowPartitioning) and asset == "videos":
             source: SourceBucket = getattr(context.resources, curation.scoped("source"))
@@ -55,7 +56,8 @@ def run_phase(curation: Curation, context: dg.AssetExecutionContext, config: Par
         outputs = [storage.ref(asset, partition) for partition in partitions]
         if changed := changed_params_line(config, outputs):
             context.log.warning(f"Tables are made with other parameters than before. {changed}.")
-        with signals_as_keyboard_interrupt(), progress_callback(session, progress_logger(context.log.info)):
+        told = progress_callback(session, progress_logger(context.log.info))
+        with signals_as_keyboard_interrupt(), told, trusting(curation.trust):
             reports = session.run_phase(params_from_config(config), inputs, outputs)
         has_failed = False
         context.log.info(summary_line(reports))

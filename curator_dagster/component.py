@@ -149,6 +149,11 @@ class VideoCurationComponent(dg.Component, dg.Model, dg.Resolvable):
         "package always may.",
     )
 
+    trust: list[str] = Field(
+        default=[],
+        description="Checkpoints whose own code may run: names on the hub, better with @ and a commit, and folders.",
+    )
+
     @field_validator(*_PARAM_GROUPS, mode="before")
     @classmethod
     def _validate_params(cls, value: Any, info: ValidationInfo) -> Any:
@@ -204,6 +209,7 @@ class VideoCurationComponent(dg.Component, dg.Model, dg.Resolvable):
             owners=tuple(self.owners),
             tags=self.tags,
             plugins=tuple(self.plugins),
+            trust=tuple(self.trust),
         )
 
     @property

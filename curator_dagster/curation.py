@@ -9,7 +9,7 @@ import dagster as dg
 
 from curator_dagster.partitioning import BatchPartitioning, Partitioning, TimeWindowPartitioning
 from stages.errors import ParamsError
-from stages.params import PHASES, CheckParams, ExecutorParams, Params, ReadParams
+from stages.params import PHASES, CheckParams, ExecutorParams, GpuParams, Params, ReadParams
 
 UNPARTITIONED_ASSETS = frozenset({"unique_clips"})
 """Assets that read all partitions and have no partitions in Dagster."""
@@ -28,7 +28,7 @@ class Curation:
         namespace: prefix of all names, where a Dagster project has several curations; else empty.
         params: default parameters of a launch, by phase.
         partitioning: how sources become partitions.
-        pools: by phase, the concurrency pool of its steps; "" for none, also where the phase takes GPU memory.
+        pools: by phase, the concurrency pool of its steps; "" for none, also where the phase takes a GPU.
         ray_key: key of the project's resource that connects to Ray; empty where the curation has its own `RayPool`.
         executor: settings of the workers, where `ray_key` names a resource that is no `RayPool`.
         look_at: cron expression of the schedule that scans the source.
@@ -38,6 +38,7 @@ class Curation:
         owners: of every asset.
         tags: of every asset.
         plugins: modules of users' own classes that a launch may name, see `launch_policy`.
+        trust: names on the hub and folders of checkpoints whose own code may run, beside CURATOR_TRUST.
         is_trusted: launches come from the person at the command line, who may name any class and host.
     """
 
@@ -54,6 +55,7 @@ class Curation:
     owners: tuple[str, ...] = ("team:video-curation",)
     tags: Mapping[str, str] = field(default_factory=lambda: {})
     plugins: tuple[str, ...] = ()
+    trust: tuple[str, ...] = ()
     is_trusted: bool = False
 
     def __post_init__(self) -> None:
@@ -109,8 +111,9 @@ class Curation:
         return f"{self.namespace}__{asset}" if self.namespace else asset
 
     def concurrency_pool(self, phase: str) -> str | None:
-        """Concurrency pool of a phase; ``gpu`` for one that takes GPU memory and names none."""
-        default = "gpu" if getattr(self.params[phase], "gpu_memory_gb", 0) else ""
+        """Concurrency pool of a phase; ``gpu`` for one that takes a GPU and names none."""
+        params = self.params[phase]
+        default = "gpu" if isinstance(params, GpuParams) and params.requires_gpu else ""
         return self.pools.get(phase, default) or None
 
     def freshness_policy(self, asset: str) -> dg.FreshnessPolicy | None:

@@ -10,13 +10,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stages.errors import ParamsError, Reason, StageError
     from stages.filter import Filter, Limit, Scores
-    from stages.models import Caption, Captioner, CaptionInput, Embedder, ModelIdentity, file_hash, mean_pool
+    from stages.models import (
+        BatchedEmbedder,
+        Caption,
+        Captioner,
+        CaptionInput,
+        Embedder,
+        ModelIdentity,
+        file_hash,
+        mean_pool,
+    )
     from stages.params import CaptionParams, EmbedParams, SplitParams
     from stages.split import Piece, Shot, Splitter, Timeline, Transition, TransitionDetector
     from stages.stage import NodeInfo, WorkerMetadata
     from stages.tasks import Clip, Failed, Frames, Size, Span
 
 __all__ = [
+    "BatchedEmbedder",
     "Caption",
     "CaptionInput",
     "CaptionParams",
@@ -51,7 +61,16 @@ __all__ = [
 _NAMES = {
     "errors": ("ParamsError", "Reason", "StageError"),
     "filter": ("Filter", "Limit", "Scores"),
-    "models": ("Caption", "Captioner", "CaptionInput", "Embedder", "ModelIdentity", "file_hash", "mean_pool"),
+    "models": (
+        "BatchedEmbedder",
+        "Caption",
+        "Captioner",
+        "CaptionInput",
+        "Embedder",
+        "ModelIdentity",
+        "file_hash",
+        "mean_pool",
+    ),
     "params": ("CaptionParams", "EmbedParams", "SplitParams"),
     "split": ("Piece", "Shot", "Splitter", "Timeline", "Transition", "TransitionDetector"),
     "stage": ("NodeInfo", "WorkerMetadata"),

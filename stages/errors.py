@@ -249,3 +249,18 @@ def did_you_mean(name: str, known: Collection[str]) -> str:
     """A question with the nearest names, to stand behind an error; empty where none is near."""
     nearest = nearest_names(name, known)
     return f" Did you mean {' or '.join(nearest)}?" if nearest else ""
+
+
+_CV2_NO_MEMORY = -4
+"""OpenCV's error code for a lack of memory."""
+_TORCH_NO_MEMORY = "DefaultCPUAllocator"
+"""Torch's allocator of main memory raises a RuntimeError with this name in it."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True if memory ran out. Errors of libraries are recognised without importing the libraries."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's own, for a GPU
+        return True
+    if type(error).__module__ == "cv2":
+        return getattr(error, "code", None) == _CV2_NO_MEMORY
+    return isinstance(error, RuntimeError) and _TORCH_NO_MEMORY in str(error)

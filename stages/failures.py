@@ -1,13 +1,16 @@
 """Converts the exception of a task to a `Failed` outcome."""
 
-from stages.errors import Reason, SourceChanged, SourceError, SourceGone, StageError, StorageError
+from stages.errors import (
+    Reason,
+    SourceChanged,
+    SourceError,
+    SourceGone,
+    StageError,
+    StorageError,
+    is_out_of_memory,
+)
 from stages.storage import STORE_CLIENTS, is_lasting
 from stages.tasks import Failed
-
-_CV2_NO_MEMORY = -4
-"""OpenCV's error code for a lack of memory."""
-_TORCH_NO_MEMORY = "DefaultCPUAllocator"
-"""Torch's allocator of main memory raises a RuntimeError with this name in it."""
 
 
 def failure_of(error: Exception) -> Failed:
@@ -15,21 +18,12 @@ def failure_of(error: Exception) -> Failed:
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, SourceError | StageError | StorageError):
         return Failed(error.reason, text, is_lasting=_is_lasting(error))
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return Failed(Reason.OUT_OF_MEMORY, text)
     package = type(error).__module__.partition(".")[0]
     if package in STORE_CLIENTS or (isinstance(error, OSError) and package != "av"):
         return Failed(Reason.STORAGE, text, is_lasting=_is_lasting(error))
     return Failed(Reason.STAGE_ERROR, text)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """True if memory ran out. Errors of libraries are recognised without importing the libraries."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's own, for a GPU
-        return True
-    if type(error).__module__ == "cv2":
-        return getattr(error, "code", None) == _CV2_NO_MEMORY
-    return isinstance(error, RuntimeError) and _TORCH_NO_MEMORY in str(error)
 
 
 def _is_lasting(error: BaseException | None) -> bool:

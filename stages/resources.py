@@ -1,13 +1,22 @@
 """CPUs and GPUs that a worker of a stage needs."""
 
+import math
 from dataclasses import dataclass
+from typing import Literal
 
 from stages.errors import ParamsError
 
 GIB = 1 << 30
 
 MIN_GPU_SHARE = 0.1
-"""Smallest share of a GPU: a request for GPU memory is never rounded down to none."""
+"""Share of a GPU of a stage that asks for its decoder or encoder alone; with NeMo's rounding the smallest share."""
+
+GpuRounding = Literal["up", "nemo"]
+"""How memory becomes a share of a device: ``up`` to hundredths, so that all workers of a device fit into its memory;
+``nemo`` to the nearest tenth, as NeMo Curator does."""
+
+SOLD_SIZE = 1.02
+"""A request is one whole device up to this multiple of its memory: a card sold as 80 GB reports 79.6 GiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +64,34 @@ class Resources:
         """True where the stage must run on a worker with a GPU."""
         return self.entire_gpu or any((self.gpus, self.gpu_memory_gb, self.nvdecs, self.nvencs))
 
-    def gpu_share(self, device_memory_gb: float) -> float:
+    def gpu_share(self, device_memory_gb: float, rounding: GpuRounding = "up") -> float:
         """The number of GPUs to request from Ray, on a cluster whose smallest GPU has `device_memory_gb` GiB.
 
-        `gpu_memory_gb` becomes a share of that device, rounded to tenths and never below
-        `MIN_GPU_SHARE`, so that shares add up the same way on every node.
+        `gpu_memory_gb` becomes a share of that device.
 
         Raises:
-            ParamsError: the memory asked for rounds to more than one device.
+            ParamsError: the memory asked for is more than one device.
         """
         if self.entire_gpu:
             return 1.0
         if not self.gpu_memory_gb:
             return self.gpus or (MIN_GPU_SHARE if self.requires_gpu else 0.0)
-        share = max(MIN_GPU_SHARE, round(self.gpu_memory_gb / device_memory_gb, 1))
+        share = _share(self.gpu_memory_gb / device_memory_gb, rounding)
         if share > 1:
             raise ParamsError(
                 f"gpu_memory_gb is too large for a single GPU: asked for {self.gpu_memory_gb}, the smallest "
                 f"device has {device_memory_gb}. Use gpus for a stage that spreads over several."
             )
         return share
+
+
+ONE_CPU = Resources()
+"""What a stage occupies that says nothing else."""
+
+
+def _share(ratio: float, rounding: GpuRounding) -> float:
+    if rounding == "nemo":
+        return max(MIN_GPU_SHARE, round(ratio, 1))
+    if 1 < ratio <= SOLD_SIZE:
+        return 1.0
+    return math.ceil(round(ratio * 100, 6)) / 100  # rounded before, for 0.29 * 100 is above 29

@@ -170,6 +170,10 @@ _MEASURED = [
     ),
 ]
 
+_DTYPE = _column(
+    "dtype", _TEXT, "Precision that the model computed in: float32, bfloat16 or float16; null where it does not tell."
+)
+
 _DATASET_FACTS = [
     *_SOURCE_FILE,
     _column("width", _INT, "Of the clip's file: pixels of a decoded picture, before pixel aspect and rotation."),
@@ -330,6 +334,7 @@ ASSETS: dict[str, AssetSchema] = {
                 _column("weights_hash", _TEXT, "SHA-256 of the weights file, first 16 digits."),
                 _column("embedding", pa.list_(pa.float32()), "Unit length; every row of one model has the same size."),
                 _column("num_embedded_frames", _INT, "Pictures pooled."),
+                _DTYPE,
             ],
             "partition",
             "video_id",
@@ -352,6 +357,7 @@ ASSETS: dict[str, AssetSchema] = {
                 _column("tokens", _INT, "Output tokens; null where the captioner does not count them."),
                 _column("prompt_tokens", _INT, "Input tokens, those of pictures too; null likewise."),
                 _column("cost", _REAL, "What the tokens cost by caption.price_input and price_output; null without."),
+                _DTYPE,
             ],
             "partition",
             "video_id",

@@ -195,7 +195,8 @@ class Task:
 
     Attributes:
         task_id: unique within one run of a pipeline; results are reported under it.
-        group: equal for all tasks of one batch, so that common data is read once.
+        group: equal for all tasks of one batch, so that common data is read once; empty where a stage made it of tasks
+            of any group.
     """
 
     task_id: str

@@ -13,7 +13,7 @@ from stages.caption.windows import window_ranges
 from stages.errors import ParamsError, concerning
 from stages.manifest import ManifestRef
 from stages.media import CLIP_TASK_FIELDS, FRAME_COLUMNS, FRAME_KEY_COLUMNS, LoadFramesStage, clip_length, clip_task
-from stages.models import Captioner
+from stages.models import Captioner, construct
 from stages.params import CaptionParams
 from stages.phase import Phase
 from stages.pipeline import Pipeline
@@ -95,7 +95,7 @@ class CaptionPhase(Phase[CaptionParams]):
     @cached_property
     def _captioner(self) -> Captioner:
         with concerning("caption.captioner"):
-            return registry.load("captioner", self.params.captioner)(self.params)
+            return construct("captioner", self.params.captioner, self.params)
 
 
 def _rows(params: CaptionParams, model_columns: Row, task: Task) -> list[Row]:

@@ -3,11 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from stages import registry
 from stages.caption.windows import MIN_FRAMES, sample_window, sample_windows, window_ranges
 from stages.errors import Reason, StageError
 from stages.media import with_clip
-from stages.models import Caption, Captioner, CaptionInput, ModelIdentity, check_same_model, replace_surrogates
+from stages.models import (
+    Caption,
+    Captioner,
+    CaptionInput,
+    ModelIdentity,
+    check_same_model,
+    construct,
+    replace_surrogates,
+)
 from stages.params import CaptionParams
 from stages.stage import Fields, ProcessingStage, WorkerMetadata
 from stages.tasks import Clip, Failed, Rejected, VideoTask, Window
@@ -44,6 +51,7 @@ class CaptionStage(ProcessingStage[VideoTask, VideoTask]):
         self.params = params
         self.expected = identity
         self.batch_size = params.batch_size
+        self.resources = params.resources()
         self._captioner: Captioner | None = None
         if waits_for_server:
             # The worker holds twice as many clips as requests may be in flight, and each batch that ends makes room for
@@ -66,7 +74,7 @@ class CaptionStage(ProcessingStage[VideoTask, VideoTask]):
         Raises:
             ParamsError: the weights on this machine differ from those of the driver.
         """
-        captioner: Captioner = registry.load("captioner", self.params.captioner)(self.params)
+        captioner: Captioner = construct("captioner", self.params.captioner, self.params)
         check_same_model(self.expected, captioner.identity(), worker_metadata.worker_id)
         captioner.setup(worker_metadata)
         self._captioner = captioner
@@ -116,7 +124,9 @@ class CaptionStage(ProcessingStage[VideoTask, VideoTask]):
     def _outcome(self, task: VideoTask, windows: list[Window]) -> Outcome:
         if not windows:
             return no_windows(task.data.clip.num_frames)
-        return with_clip(task, replace(task.data.clip, frames=None, windows=tuple(windows)))
+        clip = task.data.clip
+        columns = {**clip.columns, "dtype": getattr(self._captioner, "dtype", None)}
+        return with_clip(task, replace(clip, frames=None, windows=tuple(windows), columns=columns))
 
     def teardown(self) -> None:
         """Release the captioner, and its connections."""

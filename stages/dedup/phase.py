@@ -106,7 +106,10 @@ class DedupPhase(Phase[DedupParams]):
 
     def pipeline(self) -> Pipeline:
         """The stage that decides, and the one that searches for it."""
-        stages = [DedupStage(steps_of(self.params, self.root), self.root), SearchStage(self.root)]
+        stages = [
+            DedupStage(steps_of(self.params, self.root), self.root),
+            SearchStage(self.root, self.params.resources()),
+        ]
         return Pipeline("dedup", [*stages], collect=collect, again=again)
 
     def outcome_row(self, item: Row, outcome: Rejected | Failed) -> Row:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stages import heartbeat
 from stages.dedup.arrays import Positions, Vectors, VectorSource
+from stages.dedup.device import multiply
 from stages.dedup.lists import ListedVectors
 
 QUERY_BLOCK = 1024
@@ -93,5 +94,5 @@ def _products_by_lists(
 def _product(vectors: VectorSource, rows: Positions, left: Vectors, targets: Positions) -> Iterator[Products]:
     for first in range(0, len(targets), TARGET_BLOCK):
         block = targets[first : first + TARGET_BLOCK]
-        yield Products(rows, block, left @ vectors[block].T)
+        yield Products(rows, block, multiply(left, vectors[block]))
         heartbeat.beat()

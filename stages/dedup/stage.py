@@ -27,6 +27,7 @@ from stages.dedup.segment_files import model_folder
 from stages.dedup.steps import UNKNOWN, Outcome, Step, decide_in_steps
 from stages.dedup.vector_store import DamagedSegment
 from stages.manifest import ALL, ManifestRef, load_commit, read_unordered
+from stages.resources import ONE_CPU, Resources
 from stages.stage import ProcessingStage, WorkerMetadata
 from stages.storage import Storage
 
@@ -47,6 +48,7 @@ class _IndexedStage(ProcessingStage[Any, Any]):
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         """Set the number of threads, and make a folder for copies of files of an object store."""
         lazy.load("stages.dedup.threads:set_num_threads")(worker_metadata.num_threads)
+        lazy.load("stages.dedup.device:use_device")(worker_metadata.device)
         self.scratch = Path(tempfile.mkdtemp(prefix="curator-index-"))
 
     def teardown(self) -> None:
@@ -156,8 +158,9 @@ class SearchStage(_IndexedStage):
 
     name = "dedup_search"
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, resources: Resources = ONE_CPU) -> None:
         super().__init__(root)
+        self.resources = resources
         self._layout = ""
         self._vectors: Any = None
 

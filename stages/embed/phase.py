@@ -1,17 +1,18 @@
 """The embed phase: one vector per clip, from frames of the frame store."""
 
 from collections.abc import Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, ClassVar, cast
 
 import pyarrow as pa
 
 from stages import registry
-from stages.embed.stage import EmbedStage
+from stages.embed.loading import PrepareStage
+from stages.embed.stage import EmbedStage, EncodeStage
 from stages.errors import concerning
 from stages.manifest import ManifestRef
 from stages.media import CLIP_TASK_FIELDS, FRAME_COLUMNS, FRAME_KEY_COLUMNS, LoadFramesStage, clip_length, clip_task
-from stages.models import ModelIdentity
+from stages.models import BatchedEmbedder, Embedder, ModelIdentity, construct
 from stages.params import EmbedParams
 from stages.phase import Phase
 from stages.pipeline import Pipeline
@@ -45,11 +46,13 @@ class EmbedPhase(Phase[EmbedParams]):
     def pipeline(self) -> Pipeline:
         """Loading some frames of the clip, then embedding them."""
         identity = self._identity()
-        loading = LoadFramesStage(self.root, max_frames=self.params.frames_per_clip, batch_size=self.params.batch_size)
-        embedding = EmbedStage(self.params, identity)
-        return Pipeline(
-            "embed", [loading, embedding], collect=partial(_rows, identity.as_dict()), provides=CLIP_TASK_FIELDS
-        )
+        embedder = self._embedder
+        if isinstance(embedder, BatchedEmbedder):
+            stages = [PrepareStage(self.root, embedder, identity), EncodeStage(embedder, identity)]
+        else:
+            loading = LoadFramesStage(self.root, max_frames=self.params.frames_per_clip)
+            stages = [loading, EmbedStage(self.params, identity)]
+        return Pipeline("embed", [*stages], collect=partial(_rows, identity.as_dict()), provides=CLIP_TASK_FIELDS)
 
     def identity(self) -> dict[str, Any]:
         """The model and the hash of its weights; of a user's own embedder the version of its code too."""
@@ -58,7 +61,12 @@ class EmbedPhase(Phase[EmbedParams]):
 
     def _identity(self) -> ModelIdentity:
         with concerning("embed.embedder"):
-            return registry.load("embedder", self.params.embedder)(self.params).identity()
+            return self._embedder.identity()
+
+    @cached_property
+    def _embedder(self) -> Embedder | BatchedEmbedder:
+        with concerning("embed.embedder"):
+            return construct("embedder", self.params.embedder, self.params)
 
 
 def _rows(identity: dict[str, Any], task: Task) -> list[Row]:

@@ -1,27 +1,38 @@
-"""The stage that computes one vector from a clip's frames."""
+"""The stages that compute one vector per clip: from its frames, or from units of many clips together."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stages import registry
+from stages.embed.loading import PreparedTask
 from stages.errors import StageError
 from stages.failures import failure_of
 from stages.media import with_clip
-from stages.models import ModelIdentity, check_same_model
+from stages.models import (
+    BatchedEmbedder,
+    ModelIdentity,
+    check_same_model,
+    construct,
+    trusted_entries,
+    trusting,
+)
 from stages.params import EmbedParams
-from stages.resources import Resources
-from stages.stage import Fields, ProcessingStage, WorkerMetadata
+from stages.stage import Fields, NodeInfo, ProcessingStage, WorkerMetadata
 from stages.tasks import Failed, Frames, Rejected, VideoTask
 
+PICTURES_AT_ONCE = 128
+"""Pictures that an embedder of a user's own is handed at once, where ``embed.batch_size`` is 0."""
 
-class EmbedStage(ProcessingStage[VideoTask, VideoTask]):
-    """Sets ``clip.embeddings[model]``.
+
+class _VectorStage(ProcessingStage[Any, VideoTask]):
+    """A stage that sets ``clip.embeddings[model]``.
 
     Args:
-        params: the embedder, its batch size and its GPU memory.
+        params: of the phase.
         identity: the model and weights that are part of the row keys; the worker must load the same ones.
     """
 
@@ -30,13 +41,9 @@ class EmbedStage(ProcessingStage[VideoTask, VideoTask]):
     def __init__(self, params: EmbedParams, identity: ModelIdentity) -> None:
         self.params = params
         self.expected = identity
-        self.batch_size = params.batch_size
-        self.resources = Resources(gpu_memory_gb=params.gpu_memory_gb)
+        self.resources = params.resources()
+        self._trusted = trusted_entries()
         self._embedder: Any = None
-
-    def inputs(self) -> Fields:
-        """Reads frames."""
-        return [], ["clips", "clips.frames"]
 
     def outputs(self) -> Fields:
         """Adds the vector."""
@@ -48,10 +55,41 @@ class EmbedStage(ProcessingStage[VideoTask, VideoTask]):
         Raises:
             ParamsError: the weights on this machine differ from those of the driver.
         """
-        embedder = registry.load("embedder", self.params.embedder)(self.params)
-        check_same_model(self.expected, embedder.identity(), worker_metadata.worker_id)
-        embedder.setup(worker_metadata)
+        with trusting(self._trusted):
+            embedder = construct("embedder", self.params.embedder, self.params)
+            check_same_model(self.expected, embedder.identity(), worker_metadata.worker_id)
+            embedder.setup(worker_metadata)
         self._embedder = embedder
+
+    def with_vector(self, task: VideoTask, vector: NDArray[np.float32]) -> VideoTask | Failed:
+        """The task with the vector and without frames; failed where the vector is useless."""
+        clip = task.data.clip
+        if fault := _fault(vector):
+            error = StageError(
+                f"The vector of clip {clip.clip_id} must have finite numbers, not all of them 0, got {fault} from "
+                f"{self.expected.model}. Change embed.embedder, or leave the clip out by a filter."
+            )
+            return failure_of(error)
+        columns = {**clip.columns, "dtype": getattr(self._embedder, "dtype", None)}
+        embedded = replace(clip, frames=None, columns=columns, embeddings={self.expected.model: vector})
+        video = with_clip(task, embedded).data
+        return VideoTask(task.task_id, task.group, data=video)
+
+    def teardown(self) -> None:
+        """Release the embedder. The network stays in memory for the next stage of this process."""
+        self._embedder = None
+
+
+class EmbedStage(_VectorStage):
+    """Hands the frames of clips to an `Embedder`."""
+
+    def __init__(self, params: EmbedParams, identity: ModelIdentity) -> None:
+        super().__init__(params, identity)
+        self.batch_size = max(1, (params.batch_size or PICTURES_AT_ONCE) // params.frames_per_clip)
+
+    def inputs(self) -> Fields:
+        """Reads frames."""
+        return [], ["clips", "clips.frames"]
 
     def process(self, task: VideoTask) -> VideoTask:
         """The task with its vector and without its frames.
@@ -69,24 +107,66 @@ class EmbedStage(ProcessingStage[VideoTask, VideoTask]):
         return [*self._embed(tasks)]
 
     def _embed(self, tasks: list[VideoTask]) -> list[VideoTask | Failed]:
-        vectors = self._embedder.embed([_frames(task) for task in tasks])
-        return [self._with_vector(task, np.asarray(vector)) for task, vector in zip(tasks, vectors, strict=True)]
+        frames = [_frames(task) for task in tasks]
+        vectors = self._embedder.embed(frames)
+        counted = [_counted(task, len(each)) for task, each in zip(tasks, frames, strict=True)]
+        return [self.with_vector(task, np.asarray(each)) for task, each in zip(counted, vectors, strict=True)]
 
-    def _with_vector(self, task: VideoTask, vector: NDArray[np.float32]) -> VideoTask | Failed:
-        clip = task.data.clip
-        if fault := _fault(vector):
-            error = StageError(
-                f"The vector of clip {clip.clip_id} must have finite numbers, not all of them 0, got {fault} from "
-                f"{self.expected.model}. Change embed.embedder, or leave the clip out by a filter."
-            )
-            return failure_of(error)
-        columns = {**clip.columns, "num_embedded_frames": len(_frames(task))}
-        embeddings = {self.expected.model: vector}
-        return with_clip(task, replace(clip, frames=None, columns=columns, embeddings=embeddings))
 
-    def teardown(self) -> None:
-        """Release the embedder. The network stays in memory for the next stage of this process."""
-        self._embedder = None
+class EncodeStage(_VectorStage):
+    """Encodes the units of many clips together by a `BatchedEmbedder`, and puts the vectors of each clip together.
+
+    Args:
+        embedder: of the driver; each worker constructs its own.
+        identity: see `_VectorStage`.
+    """
+
+    def __init__(self, embedder: BatchedEmbedder, identity: ModelIdentity) -> None:
+        super().__init__(embedder.params, identity)
+        self.batch_size = embedder.clips_at_once
+
+    def inputs(self) -> Fields:
+        """Reads units."""
+        return ["units"], ["clips"]
+
+    def setup_on_node(self, node: NodeInfo, worker_metadata: WorkerMetadata) -> None:
+        """Bring the model to this node."""
+        with trusting(self._trusted):
+            construct("embedder", self.params.embedder, self.params).fetch()
+
+    def process(self, task: PreparedTask) -> VideoTask:
+        """The task with its vector and without its units.
+
+        Raises:
+            StageError: the embedder gave no usable vector.
+        """
+        outcome = self._encode([task])[0]
+        if isinstance(outcome, Failed):
+            raise StageError(outcome.error)
+        return outcome
+
+    def process_batch(self, tasks: list[PreparedTask]) -> list[VideoTask | list[VideoTask] | Rejected | Failed]:
+        """The tasks with their vectors and without their units."""
+        return [*self._encode(tasks)]
+
+    def _encode(self, tasks: Sequence[PreparedTask]) -> list[VideoTask | Failed]:
+        by_shape: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+        for index, task in enumerate(tasks):
+            by_shape[task.units.shape[1:]].append(index)
+        outcomes: dict[int, VideoTask | Failed] = {}
+        for indexes in by_shape.values():
+            units = [tasks[index].units for index in indexes]
+            vectors = self._embedder.encode_all(np.concatenate(units))
+            ends = np.cumsum([len(each) for each in units])[:-1]
+            for index, of_clip in zip(indexes, np.split(vectors, ends), strict=True):
+                outcomes[index] = self._pooled(tasks[index], of_clip)
+        return [outcomes[index] for index in range(len(tasks))]
+
+    def _pooled(self, task: PreparedTask, vectors: NDArray[np.float32]) -> VideoTask | Failed:
+        total = vectors.sum(axis=0)
+        # A total that is no vector is told as one; `pool` need not look for it.
+        vector = total if _fault(total) else np.asarray(self._embedder.pool(vectors))
+        return self.with_vector(task, vector)
 
 
 def _fault(vector: NDArray[np.float32]) -> str | None:
@@ -104,3 +184,9 @@ def _frames(task: VideoTask) -> Frames:
     if clip.frames is None:
         raise StageError(f"Clip {clip.clip_id} must carry pictures, got none. Put LoadFramesStage before this one.")
     return clip.frames
+
+
+def _counted(task: VideoTask, count: int) -> VideoTask:
+    """The task with the number of its frames as a column."""
+    clip = task.data.clip
+    return with_clip(task, replace(clip, columns={**clip.columns, "num_embedded_frames": count}))

@@ -20,9 +20,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from stages.errors import PoolError
 from stages.executors import cleanup_process
+from stages.executors.gpu_memory import smallest_gpu_gb
 from stages.executors.ray_connection import connect, start_private_ray
 from stages.executors.scratch_folder import ScratchFolder
-from stages.resources import Resources
+from stages.resources import GpuRounding, Resources
 
 logger = logging.getLogger(__name__)
 
@@ -115,11 +116,11 @@ class Cluster:
                 "ran out of memory. What is done stays, and the same command goes on from there."
             )
 
-    def shape_of(self, resources: Resources) -> Shape:
+    def shape_of(self, resources: Resources, rounding: GpuRounding = "up") -> Shape:
         """The shape of a worker with these resources: a share of the smallest GPU, at most the CPUs of one node."""
         memory_gb = self.gpu_memory_gb if resources.gpu_memory_gb else DEFAULT_GPU_MEMORY_GB
         max_cpus = max((node.get("CPU", 0.0) for node in self._node_resources()), default=1.0)
-        return Shape(min(resources.cpus, max_cpus), resources.gpu_share(memory_gb))
+        return Shape(min(resources.cpus, max_cpus), resources.gpu_share(memory_gb, rounding))
 
     @property
     def total_resources(self) -> Shape:
@@ -146,7 +147,7 @@ class Cluster:
     @cached_property
     def gpu_memory_gb(self) -> float:
         """GiB of the smallest GPU of the cluster, measured on each node that has one."""
-        measure = ray.remote(num_cpus=0, max_retries=0)(_smallest_gpu_gb)
+        measure = ray.remote(num_cpus=0, max_retries=0)(smallest_gpu_gb)
         nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")]
         strategies = [NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes]
         answers = [measure.options(scheduling_strategy=strategy).remote() for strategy in strategies]
@@ -198,18 +199,3 @@ def _driver_node_id() -> str:
 
 def _alive_node_resources() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
-
-
-def _smallest_gpu_gb() -> float | None:
-    """GiB of this machine's smallest GPU; None where `nvidia-smi` is missing or fails."""
-    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    try:
-        output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return smallest_gb(output)
-
-
-def smallest_gb(output: str) -> float | None:
-    """The smallest figure of ``nvidia-smi``'s output, one line of MiB a GPU, in GiB; None if there is none."""
-    return min((int(line) / 1024 for line in output.split() if line.isdigit()), default=None)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from stages import heartbeat
-from stages.errors import PhaseError
+from stages.errors import PhaseError, PoolError
 from stages.executors.batch_runner import (
     RetryPolicy,
     StageResult,
@@ -19,6 +19,7 @@ from stages.executors.batch_runner import (
     set_up,
     split_into_batches,
 )
+from stages.executors.gpu_memory import NO_GPU_ADVICE, smallest_gpu_gb
 from stages.params import ExecutorParams
 from stages.pipeline import AnyStage, ItemResult, Pipeline, Rows, RunningBatch, RunStats
 from stages.stage import NodeInfo, WorkerMetadata
@@ -47,7 +48,7 @@ class LocalExecutor:
         try:
             for stage in pipeline.stages:
                 try:
-                    set_up(stage, WorkerMetadata("local", node), node)
+                    set_up(stage, WorkerMetadata("local", node, _device_of(stage)), node)
                 except Exception as error:  # a user's stage may raise anything
                     raise PhaseError(f"Stage {stage.name} cannot be set up: {error}") from error
                 ready.append(stage)
@@ -63,6 +64,19 @@ class LocalExecutor:
 
     def close(self) -> None:
         """Do nothing: no resources are held between runs."""
+
+
+def _device_of(stage: AnyStage) -> str:
+    """The device of a stage, which is this process's first GPU where it requires one.
+
+    Raises:
+        PoolError: it requires one, and this machine has none.
+    """
+    if not stage.resources.requires_gpu:
+        return "cpu"
+    if smallest_gpu_gb() is None:
+        raise PoolError(f"It requires a GPU, and nvidia-smi finds none here. {NO_GPU_ADVICE}")
+    return "cuda:0"
 
 
 @dataclass(frozen=True)

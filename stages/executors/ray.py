@@ -5,10 +5,12 @@ from collections.abc import Generator, Iterable
 
 from stages.errors import PoolError
 from stages.executors.cluster import Cluster, Shape, start_activity
+from stages.executors.gpu_memory import NO_GPU_ADVICE
 from stages.executors.scheduler import Scheduler
 from stages.executors.worker_pool import WorkerPool
 from stages.params import ExecutorParams
 from stages.pipeline import ItemResult, Pipeline, RunStats
+from stages.resources import GpuRounding
 from stages.tasks import Task
 
 
@@ -40,7 +42,7 @@ class RayExecutor:
         yield None
         cluster.check_health()
         pool = self._pool = self._pool or WorkerPool(cluster, self.params)
-        scheduler = Scheduler(pipeline, pool, self.params, _shapes(pipeline, cluster))
+        scheduler = Scheduler(pipeline, pool, self.params, _shapes(pipeline, cluster, self.params.gpu_rounding))
         try:
             yield from scheduler.results(tasks, stats)
         finally:
@@ -57,14 +59,13 @@ class RayExecutor:
             self._cluster = None
 
 
-def _shapes(pipeline: Pipeline, cluster: Cluster) -> list[Shape]:
+def _shapes(pipeline: Pipeline, cluster: Cluster, rounding: GpuRounding) -> list[Shape]:
     """The CPUs and GPUs that a worker of each stage holds."""
-    shapes = [cluster.shape_of(stage.resources) for stage in pipeline.stages]
+    shapes = [cluster.shape_of(stage.resources, rounding) for stage in pipeline.stages]
     total = cluster.total_resources
     for stage, shape in zip(pipeline.stages, shapes, strict=True):
         if cluster.is_private and shape.gpus > total.gpus:
             raise PoolError(
-                f"Stage {stage.name} requires {shape.gpus:g} GPUs, this machine has {total.gpus:g}. Choose a device "
-                "or model that needs none, or join a cluster that has some with executor.address."
+                f"Stage {stage.name} requires {shape.gpus:g} GPUs, this machine has {total.gpus:g}. {NO_GPU_ADVICE}"
             )
     return shapes

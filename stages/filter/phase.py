@@ -77,7 +77,12 @@ class FilterPhase(Phase[FilterParams]):
 
     def pipeline(self) -> Pipeline:
         """Loading frames where a filter needs them, then scoring."""
-        return Pipeline("filter", [FilterStage(self.root, self.filters)], collect=_rows, provides=CLIP_TASK_FIELDS)
+        return Pipeline(
+            "filter",
+            [FilterStage(self.root, self.filters, self.params.resources())],
+            collect=_rows,
+            provides=CLIP_TASK_FIELDS,
+        )
 
     def identity(self) -> dict[str, Any]:
         """Identities of the filters that have one: their models and weights, and of users' own filters their code."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from stages.filter.base import Filter, Score, Scores
 from stages.media import LoadFramesStage, with_clip
+from stages.resources import ONE_CPU, Resources
 from stages.stage import CompositeStage, Fields, ProcessingStage, WorkerMetadata
 from stages.tasks import Clip, VideoTask
 
@@ -22,9 +23,10 @@ class FilterStage(CompositeStage):
 
     name = "filter_clips"
 
-    def __init__(self, root: str, filters: list[Filter]) -> None:
+    def __init__(self, root: str, filters: list[Filter], resources: Resources = ONE_CPU) -> None:
         self.root = root
         self.filters = filters
+        self.resources = resources
 
     def decompose(self) -> list[Any]:
         """`LoadFramesStage` where a filter needs frames, then `ScoreStage`."""
@@ -34,7 +36,7 @@ class FilterStage(CompositeStage):
             loading.append(
                 LoadFramesStage(self.root, max_frames=MAX_FRAMES, batch_size=BATCH_CLIPS, wanted_by=wanted_by)
             )
-        return [*loading, ScoreStage(self.filters)]
+        return [*loading, ScoreStage(self.filters, self.resources)]
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,9 @@ class ScoreStage(ProcessingStage[VideoTask, VideoTask]):
     name = "score"
     batch_size = BATCH_CLIPS
 
-    def __init__(self, filters: list[Filter]) -> None:
+    def __init__(self, filters: list[Filter], resources: Resources = ONE_CPU) -> None:
         self.filters = filters
+        self.resources = resources
 
     def inputs(self) -> Fields:
         """Reads frames where a filter needs them."""

@@ -7,22 +7,33 @@ from typing import TYPE_CHECKING
 
 from stages import lazy
 from stages.models.captioner import Caption, Captioner, CaptionInput, replace_surrogates
-from stages.models.embedder import Embedder, ModelIdentity, check_same_model, mean_pool
+from stages.models.dtype import choose_dtype
+from stages.models.embedder import BatchedEmbedder, Embedder, ModelIdentity, check_same_model, mean_pool
+from stages.models.plugins import construct
+from stages.models.trust import TRUST_VARIABLE, may_run_code_of, trust_advice, trusted_entries, trusting
 from stages.models.weights import file_hash, package_file
 
 __all__ = [
+    "TRUST_VARIABLE",
+    "BatchedEmbedder",
     "Caption",
     "CaptionInput",
     "Captioner",
     "Embedder",
     "ModelIdentity",
     "check_same_model",
+    "choose_dtype",
+    "construct",
     "file_hash",
+    "may_run_code_of",
     "mean_pool",
     "nemo_detector_factory",
     "package_file",
     "padded_detector_factory",
     "replace_surrogates",
+    "trust_advice",
+    "trusted_entries",
+    "trusting",
 ]
 
 if TYPE_CHECKING:

@@ -59,6 +59,8 @@ class Captioner(Protocol):
         waits_for_server: optional; true if `caption` waits for a server more than it computes. It is then called by
             several threads at once, in one worker. A method ``close`` is called at the end.
 
+    After `setup` it may have an attribute ``dtype``, the precision that it computes in, for the rows.
+
     A user's own class may declare a ``version``; where it does not, a hash of its source enters the row keys.
     """
 

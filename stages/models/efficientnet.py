@@ -3,16 +3,16 @@
 Light to import; the network itself is `stages.models.efficientnet_network`, loaded where it is used.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stages import lazy
-from stages.models.embedder import ModelIdentity, mean_pool
+from stages.models.dtype import choose_dtype
+from stages.models.embedder import BatchedEmbedder, ModelIdentity
 from stages.models.weights import file_hash, package_file
-from stages.params import EmbedParams
+from stages.params import Dtype, EmbedParams
 from stages.stage import WorkerMetadata
 from stages.tasks import Frames
 
@@ -41,40 +41,56 @@ class EfficientNetLite0:
     Args:
         device: as `WorkerMetadata.device`.
         num_threads: as `WorkerMetadata.num_threads`.
+        dtype: precision that is asked for.
+
+    Attributes:
+        dtype: precision that it computes in.
     """
 
-    def __init__(self, device: str = "cpu", num_threads: int = 1) -> None:
-        self._network = lazy.load("stages.models.efficientnet_network:load")(str(weights_path()), device, num_threads)
+    def __init__(self, device: str = "cpu", num_threads: int = 1, dtype: Dtype = "auto") -> None:
+        load = lazy.load("stages.models.efficientnet_network:load")
+        self.dtype = choose_dtype(dtype, device)
+        self._network = load(str(weights_path()), device, num_threads, self.dtype)
 
     def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Pooled features, float32 ``[N, 1280]``, of RGB images, uint8 ``[N, H, W, 3]``."""
         return self._network.features(images)
+
+    def encode(self, squares: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The same of squares from `crop_squares`, in one call of the network."""
+        return self._network.encode(squares)
 
     def class_probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probability of each ImageNet class, float32 ``[N, 1000]``, of RGB images, uint8 ``[N, H, W, 3]``."""
         return self._network.class_probabilities(images)
 
 
-class EfficientNetLite0Embedder:
+class EfficientNetLite0Embedder(BatchedEmbedder):
     """One vector of 1280 values per clip: the mean of its frames' features."""
 
     def __init__(self, params: EmbedParams) -> None:
+        super().__init__(params)
         self._network: EfficientNetLite0 | None = None
 
     def identity(self) -> ModelIdentity:
         """Name, pooling and the hash of the weights file."""
         return ModelIdentity(f"{NAME}/mean", weights_hash())
 
+    def prepare(self, frames: Frames) -> NDArray[np.uint8]:
+        """Crops of the network's input size, uint8 ``[N, 224, 224, 3]``."""
+        return lazy.load("stages.models.efficientnet_pictures:crop_squares")(frames.images)
+
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         """Load the network on the worker's device."""
-        self._network = EfficientNetLite0(worker_metadata.device, worker_metadata.num_threads)
+        self._network = EfficientNetLite0(worker_metadata.device, worker_metadata.num_threads, self.params.dtype)
+        self.dtype = self._network.dtype
 
-    def embed(self, clips: Sequence[Frames]) -> NDArray[np.float32]:
-        """One vector per clip: float32 ``[N, 1280]``, unit length.
+    def encode(self, units: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Pooled features, float32 ``[B, 1280]``.
 
         Raises:
             RuntimeError: before `setup`.
         """
         if self._network is None:
             raise RuntimeError("setup must be called before embed.")
-        return np.stack([mean_pool(self._network.features(frames.images)) for frames in clips])
+        return self._network.encode(units)

@@ -1,8 +1,8 @@
 """The network of EfficientNet-Lite0 in torch, with the preprocessing of its authors."""
 
 import functools
+from collections.abc import Iterator
 
-import cv2
 import numpy as np
 import torch
 from efficientnet_lite_pytorch import EfficientNet
@@ -11,51 +11,51 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from stages import heartbeat
+from stages.models.efficientnet_pictures import crop_square, crop_squares
 
-INPUT_PX = 224
-CROP_SHARE = INPUT_PX / (INPUT_PX + 32)
-"""Side of the centre crop as a fraction of the shorter side, as in the authors' evaluation."""
 INPUT_MEAN, INPUT_SCALE = 127.0, 128.0
 """Input normalisation that the Lite models were trained with, instead of ImageNet's mean and deviation by channel."""
 BATCH_IMAGES = 8
-"""Faster than larger batches on a CPU. A batch never holds images of two clips, so features are the same to the last
-bit whatever clips are processed together."""
+"""Images of one call where the caller gives any number: faster than larger batches on a CPU."""
 
 
 class Network:
     """EfficientNet-Lite0 in evaluation mode on one device."""
 
-    def __init__(self, path: str, device: str) -> None:
-        self._device = torch.device(device)
+    def __init__(self, path: str, device: str, dtype: str = "float32") -> None:
+        self._device, self._dtype = torch.device(device), getattr(torch, dtype)
         model = EfficientNet.from_name("efficientnet-lite0")
         model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         fold_batch_norms(model.eval())
         # torch's stub does not know that a module takes a memory format.
-        self._model = model.to(self._device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        model.to(self._device, self._dtype).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self._model = model
 
     def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Pooled features, float32 ``[N, 1280]``, of RGB images, uint8 ``[N, H, W, 3]``."""
-        return np.concatenate([features.cpu().numpy() for features in self._pooled_features(images)])
+        return np.concatenate([self.encode(squares) for squares in _batches(images)])
+
+    def encode(self, squares: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Pooled features, float32 ``[N, 1280]``, of images from `crop_square`, in one call of the network."""
+        with torch.inference_mode():
+            return self._pooled_features(squares).float().cpu().numpy()
 
     def class_probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probability of each class, float32 ``[N, 1000]``, of RGB images, uint8 ``[N, H, W, 3]``."""
         with torch.inference_mode():
-            return np.concatenate(
-                [
-                    torch.softmax(self._model._fc(features), 1).cpu().numpy()
-                    for features in self._pooled_features(images)
-                ]
-            )
+            logits = [self._model._fc(self._pooled_features(squares)) for squares in _batches(images)]
+            return torch.softmax(torch.cat(logits).float(), 1).cpu().numpy()
 
-    def _pooled_features(self, images: NDArray[np.uint8]) -> list[torch.Tensor]:
-        found: list[torch.Tensor] = []
-        with torch.inference_mode():
-            for start in range(0, len(images), BATCH_IMAGES):
-                heartbeat.beat()
-                batch = np.stack([preprocess(image) for image in images[start : start + BATCH_IMAGES]])
-                tensor = torch.from_numpy(batch).permute(0, 3, 1, 2).to(self._device)
-                found.append(self._model.extract_features(tensor).mean((2, 3)))
-        return found
+    def _pooled_features(self, squares: NDArray[np.uint8]) -> torch.Tensor:
+        """Pooled features ``[N, 1280]``; bytes go to the device, which makes floats of them."""
+        pixels = torch.from_numpy(squares).to(self._device).permute(0, 3, 1, 2).float()
+        return self._model.extract_features(pixels.sub_(INPUT_MEAN).div_(INPUT_SCALE).to(self._dtype)).mean((2, 3))
+
+
+def _batches(images: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    for start in range(0, len(images), BATCH_IMAGES):
+        heartbeat.beat()
+        yield crop_squares(images[start : start + BATCH_IMAGES])
 
 
 def fold_batch_norms(model: EfficientNet) -> None:
@@ -83,23 +83,16 @@ def _fold(module: nn.Module, *pairs: tuple[str, str]) -> None:
 
 
 def preprocess(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Centre crop of one RGB image, scaled to 224 x 224 and about -1 to 1: float32 ``[224, 224, 3]``."""
-    height, width = image.shape[:2]
-    side = max(1, round(min(height, width) * CROP_SHARE))
-    top, left = (height - side) // 2, (width - side) // 2
-    square = image[top : top + side, left : left + side]
-    # INTER_AREA averages, so that downscaling does not alias.
-    interpolation = cv2.INTER_AREA if side >= INPUT_PX else cv2.INTER_CUBIC
-    small = cv2.resize(square, (INPUT_PX, INPUT_PX), interpolation=interpolation)
-    return (small.astype(np.float32) - INPUT_MEAN) / INPUT_SCALE
+    """The network's input of one RGB image, about -1 to 1: float32 ``[224, 224, 3]``."""
+    return (crop_square(image).astype(np.float32) - INPUT_MEAN) / INPUT_SCALE
 
 
 @functools.lru_cache(maxsize=4)
-def _network(path: str, device: str) -> Network:
-    return Network(path, device)
+def _network(path: str, device: str, dtype: str) -> Network:
+    return Network(path, device, dtype)
 
 
-def load(path: str, device: str, num_threads: int) -> Network:
+def load(path: str, device: str, num_threads: int, dtype: str = "float32") -> Network:
     """The network with these weights on this device, one copy per process."""
     torch.set_num_threads(max(1, num_threads))
-    return _network(path, device)
+    return _network(path, device, dtype)

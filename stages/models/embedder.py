@@ -1,5 +1,7 @@
 """The interface of embedders, the identity of a model, and the pooling of frame features into one vector."""
 
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
@@ -7,7 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from stages import lazy
 from stages.errors import ParamsError, StageError
+from stages.models.device_batches import DeviceBatches
 from stages.params import EmbedParams
 from stages.stage import WorkerMetadata
 from stages.tasks import Frames
@@ -69,6 +73,97 @@ class Embedder(Protocol):
         A clip's vector must not depend on the other clips of the call: after a restart a batch holds others.
         """
         ...
+
+
+UNITS_ON_CPU, UNITS_ON_GPU = 8, 512
+"""Units of one call of a model where ``embed.batch_size`` is 0: on a CPU, where larger calls are slower; on a GPU, at
+most."""
+MIN_UNITS_OF_A_BATCH = 64
+"""Units at least that a worker is given at once, so that a batch takes longer than handing it over."""
+
+
+class BatchedEmbedder(ABC):
+    """Computes one vector per clip from units: pictures, or windows of pictures.
+
+    Units are prepared on CPUs, by other workers than encode them, as bytes of the model's input size. A call of
+    `encode` may hold units of several clips and videos; it makes floats of the bytes on the device.
+
+    A subclass is constructed in the driver and in both kinds of workers. A user's own class may declare a ``version``;
+    where it does not, a hash of its source enters the row keys.
+
+    Attributes:
+        params: of the phase.
+        dtype: after `setup`, the precision that the model computes in, for the rows; None where it is not told.
+    """
+
+    dtype: str | None = None
+
+    def __init__(self, params: EmbedParams) -> None:
+        self.params = params
+        self._batches: DeviceBatches | None = None
+
+    @property
+    def frames_per_clip(self) -> int:
+        """Pictures of a clip that `prepare` gets, at most, spread evenly over the clip."""
+        return self.params.frames_per_clip
+
+    @property
+    def units_per_clip(self) -> int:
+        """Units that `prepare` makes of a clip, at most."""
+        return self.frames_per_clip
+
+    @abstractmethod
+    def identity(self) -> ModelIdentity:
+        """See `Embedder.identity`."""
+
+    def fetch(self) -> None:  # noqa: B027 - weights in packages need not be fetched
+        """Bring the weights to this machine. Called once for each node, before `setup` and `setup_loader`."""
+
+    def setup_loader(self, worker_metadata: WorkerMetadata) -> None:  # noqa: B027 - optional
+        """Load what `prepare` needs, in a worker that prepares."""
+
+    @abstractmethod
+    def prepare(self, frames: Frames) -> NDArray[np.uint8]:
+        """The units of one clip, uint8 ``[K, ...]``, at least one; all of one shape."""
+
+    @abstractmethod
+    def setup(self, worker_metadata: WorkerMetadata) -> None:
+        """Load the model, in a worker that encodes, on the worker's device."""
+
+    @abstractmethod
+    def encode(self, units: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """One vector per unit, float32 ``[B, D]``, of units ``[B, ...]``, in one call of the model."""
+
+    def pool(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """One vector ``[D]``, unit length, of those of a clip's units ``[K, D]``."""
+        return mean_pool(vectors)
+
+    def release_memory(self) -> None:
+        """Give cached memory of the device back."""
+        lazy.load("stages.models.device_memory:release")()
+
+    @property
+    def largest_batch(self) -> int:
+        """Units of one call of `encode`, at most."""
+        return self.params.batch_size or (UNITS_ON_GPU if self.params.requires_gpu else UNITS_ON_CPU)
+
+    @property
+    def clips_at_once(self) -> int:
+        """Clips that a worker that encodes is given at once."""
+        return math.ceil(max(self.largest_batch, MIN_UNITS_OF_A_BATCH) / self.units_per_clip)
+
+    def encode_all(self, units: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """One vector per unit, of any number of units of one shape, in calls of `encode` as large as memory takes."""
+        if self._batches is None:
+            largest = self.largest_batch
+            first = self.params.batch_size or min(largest, UNITS_ON_CPU)
+            self._batches = DeviceBatches(self.encode, first=first, largest=largest, release=self.release_memory)
+        return self._batches.run(units)
+
+    def embed(self, clips: Sequence[Frames]) -> NDArray[np.float32]:
+        """As `Embedder.embed`: all steps in one worker, after both setups."""
+        units = [self.prepare(frames) for frames in clips]
+        return np.stack([self.pool(self.encode_all(each)) for each in units])
 
 
 def mean_pool(features: NDArray[np.floating[Any]]) -> NDArray[np.float32]:

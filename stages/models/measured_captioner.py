@@ -80,6 +80,8 @@ class MeasuredCaptioner:
     reads_prompt = False
 
     def __init__(self, params: CaptionParams) -> None:
+        self.dtype: str | None = None
+        self._asked = params.dtype
         self._network: Any = None
         self._vocabulary = Vocabulary([], {})
 
@@ -89,7 +91,8 @@ class MeasuredCaptioner:
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         """Load the classifier and its class names."""
-        self._network = EfficientNetLite0(worker_metadata.device, worker_metadata.num_threads)
+        self._network = EfficientNetLite0(worker_metadata.device, worker_metadata.num_threads, self._asked)
+        self.dtype = self._network.dtype
         self._vocabulary = read_vocabulary()
 
     def caption(self, windows: Sequence[CaptionInput]) -> list[Caption | Failed]:

@@ -10,9 +10,16 @@ from stages.errors import FAILED_REASONS
 Effect = Literal["work", "decision", "none"]
 
 
-def parameter(default: Any, effect: Effect, description: str, **bounds: Any) -> Any:
-    """Declare a field with its default, bounds, description and effect."""
-    return Field(default, description=description, json_schema_extra={"effect": effect}, **bounds)
+def parameter(default: Any, effect: Effect, description: str, *, keyed_at_default: bool = True, **bounds: Any) -> Any:
+    """Declare a field with its default, bounds, description and effect.
+
+    With `keyed_at_default` false it enters keys only where its value is not the default: so a parameter that is added
+    later, and changes nothing at its default, lets the rows stand that were made before.
+    """
+    extra: dict[str, Any] = {"effect": effect}
+    if not keyed_at_default:
+        extra["keyed_at_default"] = False
+    return Field(default, description=description, json_schema_extra=extra, **bounds)
 
 
 class Params(BaseModel):
@@ -55,11 +62,21 @@ class Params(BaseModel):
         """The plug-ins that they name, as pairs of kind and name; bundled ones and users' own classes alike."""
         return []
 
-    def affecting(self, effect: Effect) -> dict[str, Any]:
+    def used(self, effect: Effect) -> dict[str, Any]:
         """The values of the used fields with this effect, by name."""
         names = [name for name in type(self).model_fields if self.effect_of(name) == effect]
         unused = self.unused_fields()
         return {name: getattr(self, name) for name in names if name not in unused}
+
+    def affecting(self, effect: Effect) -> dict[str, Any]:
+        """The values that enter the key of this effect, by name: those of the used fields, see `parameter`."""
+        return {name: value for name, value in self.used(effect).items() if self._is_keyed(name, value)}
+
+    @classmethod
+    def _is_keyed(cls, name: str, value: Any) -> bool:
+        field = cls.model_fields[name]
+        extra = cast(dict[str, Any], field.json_schema_extra)
+        return extra.get("keyed_at_default", True) or value != field.default
 
     @classmethod
     def effect_of(cls, name: str) -> Effect:

@@ -5,7 +5,8 @@ from typing import ClassVar, Self
 
 from pydantic import model_validator
 
-from stages.params.base import Params, parameter
+from stages.params.base import parameter
+from stages.params.model import ModelParams
 
 CAPTION_API_KEY_VARIABLE = "CURATOR_CAPTION_API_KEY"
 """Environment variable of the workers that holds the key of the caption server."""
@@ -16,7 +17,7 @@ _HTTP_URL = re.compile(
 """Strict, so that whoever reads the URL finds the same host in it: no user name, no escapes, ASCII only."""
 
 
-class CaptionParams(Params):
+class CaptionParams(ModelParams):
     """A text for each window of a clip."""
 
     phase: ClassVar[str] = "caption"

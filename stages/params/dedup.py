@@ -4,11 +4,12 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from stages.params.base import Params, parameter
+from stages.params.base import parameter
+from stages.params.model import GpuParams
 from stages.params.quotas import parse_quotas
 
 
-class DedupParams(Params):
+class DedupParams(GpuParams):
     """Finding copies and near-duplicates over all partitions, choosing which stays, and quotas."""
 
     phase: ClassVar[str] = "dedup"

@@ -2,10 +2,11 @@
 
 from typing import ClassVar
 
-from stages.params.base import Params, parameter
+from stages.params.base import parameter
+from stages.params.model import ModelParams
 
 
-class EmbedParams(Params):
+class EmbedParams(ModelParams):
     """One vector a clip."""
 
     phase: ClassVar[str] = "embed"
@@ -25,8 +26,14 @@ class EmbedParams(Params):
         "cache has for it; 40 hex digits are a commit.",
     )
     frames_per_clip: int = parameter(8, "work", "Pictures taken, spread evenly over the whole clip.", ge=1, le=256)
-    batch_size: int = parameter(16, "none", "Clips of one video handed to the model at once.", ge=1, le=4096)
-    gpu_memory_gb: float = parameter(0.0, "none", "GPU memory that one worker takes; 0 computes on the CPU.", ge=0)
+    batch_size: int = parameter(
+        0,
+        "none",
+        "Pictures (of a video encoder: windows) in one call of the model, at most, of whichever clips and videos. 0: 8 "
+        "on a CPU; on a GPU as many as its memory takes, found by doubling.",
+        ge=0,
+        le=4096,
+    )
 
     def plugin_names(self) -> list[tuple[str, str]]:
         """The embedder."""

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from stages.errors import TRANSIENT_REASONS
 from stages.params.base import check_reasons, parameter
+from stages.resources import GpuRounding
 from stages.retry import Backoff
 
 
@@ -47,6 +48,12 @@ class ExecutorParams(BaseModel):
         "none",
         "Reasons of failed rows that may pass: tried again in the run, see max_tries, and by every later run. Rows "
         "that failed for another reason are reused until `curator retry` or retry_reasons asks for them.",
+    )
+    gpu_rounding: GpuRounding = parameter(
+        "up",
+        "none",
+        "How gpu_memory_gb becomes a share of a device: 'up' to hundredths, so that what is asked for fits; 'nemo' to "
+        "the nearest tenth, as NeMo Curator does.",
     )
     queue_memory_gb: float = parameter(1.0, "none", "Most bytes that wait between stages, over all queues.", gt=0)
 

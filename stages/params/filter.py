@@ -4,13 +4,14 @@ from typing import Any, ClassVar, Self
 
 from pydantic import model_validator
 
-from stages.params.base import Params, parameter
+from stages.params.base import parameter
+from stages.params.model import GpuParams
 
 CAMERA_MOTIONS = ("static", "pan", "tilt", "zoom", "roll", "shake", "mixed")
 """The values of ``camera_motion``; the score of that name is a value's number here. To be extended at the end only."""
 
 
-class FilterParams(Params):
+class FilterParams(GpuParams):
     """Scoring clips and deciding which to keep."""
 
     phase: ClassVar[str] = "filter"

@@ -43,7 +43,7 @@ def describe_error(problem: ErrorDetails, group: str, known: Collection[str]) ->
     """One validation error of a group of parameters; see `describe_errors`."""
     name = ".".join([group, *(str(part) for part in problem["loc"])])
     if problem["type"] == "extra_forbidden":
-        own = ", ".join(each.partition(".")[2] for each in known if each.partition(".")[0] == group)
+        own = ", ".join(each.rpartition(".")[2] for each in known if each.rpartition(".")[0] == group)
         return f"{name} is no parameter.{did_you_mean(name, known) or f' {group} has: {own}.'}"
     message = problem["msg"].removeprefix("Value error, ")
     # A rule between fields names their values itself.

@@ -4,12 +4,13 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from stages.params.base import Params, parameter
+from stages.params.base import parameter
+from stages.params.model import ModelParams
 
 USUAL_CROP_S, NEMO_CROP_S = 0.2, 0.5
 
 
-class SplitParams(Params):
+class SplitParams(ModelParams):
     """Decoding a video once, and cutting it into clips."""
 
     phase: ClassVar[str] = "split"
@@ -85,6 +86,15 @@ class SplitParams(Params):
     )
 
     @model_validator(mode="after")
+    def _bundled_detector_is_float32(self) -> Self:
+        if self.method == "shots" and self.detector == "transnetv2" and self.dtype not in ("auto", "float32"):
+            raise ValueError(
+                f"dtype must be auto or float32 with detector=transnetv2, whose thresholds are those of float32, got "
+                f"{self.dtype}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _lengths_agree(self) -> Self:
         if self.method == "shots" and self.min_length_s > self.max_length_s:
             raise ValueError(
@@ -112,7 +122,7 @@ class SplitParams(Params):
         """Fields of the other method; ``compat=nemo`` does not search for still pictures either."""
         shots_only = {"detector", "detector_model", "max_length_s", "max_length_mode", "crop_s", "threshold", "compat"}
         if self.method == "fixed_stride":
-            return {*shots_only, "static_threshold"}
+            return {*shots_only, "static_threshold", "dtype", "args"}
         if self.method == "shots":
             return {"clip_length_s", "stride_s", *self._unused_by_detector()}
         return set()
@@ -121,4 +131,4 @@ class SplitParams(Params):
         """A detector of a user's own may read any."""
         if self.detector != "transnetv2":
             return set()
-        return {"detector_model", *(["static_threshold"] if self.compat == "nemo" else [])}
+        return {"detector_model", "dtype", *(["static_threshold"] if self.compat == "nemo" else [])}

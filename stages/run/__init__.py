@@ -7,6 +7,7 @@ In: parameters, tables to read, tables to make. Out: committed tables, and a rep
 between phases, and starts them with the first task: a phase whose rows all exist starts nothing.
 """
 
+from stages.models import trusting
 from stages.phase import PhaseReport
 from stages.run.dry_run import DryRun, PhasePlan
 from stages.run.inputs import Inputs
@@ -39,4 +40,5 @@ __all__ = [
     "last_filter_params",
     "open_session",
     "propose_thresholds",
+    "trusting",
 ]

@@ -43,7 +43,7 @@ def params_changes(params: Params, before: Mapping[str, Any]) -> Iterator[str]:
         params: parameters of the phase in this run.
         before: values by name, as a commit's lineage holds them; a parameter that is missing there is not compared.
     """
-    effective = {*params.affecting("work"), *params.affecting("decision")}
+    effective = {*params.used("work"), *params.used("decision")}
     for name, value in params.model_dump(mode="json", include=effective).items():
         if name in before and before[name] != value:
             yield f"{params.phase}.{name}{_difference(before[name], value)}"

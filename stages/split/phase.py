@@ -9,6 +9,7 @@ import pyarrow as pa
 from stages import registry
 from stages.errors import concerning
 from stages.manifest import ManifestRef
+from stages.models import construct
 from stages.params import SplitParams
 from stages.phase import Phase
 from stages.pipeline import Pipeline
@@ -58,5 +59,5 @@ class SplitPhase(Phase[SplitParams]):
     def identity(self) -> dict[str, Any]:
         """The splitter's model and the hash of its weights; of a user's own splitter the version of its code too."""
         with concerning("split.method"):
-            identity = registry.load("splitter", self.params.method)(self.params).identity()
+            identity = construct("splitter", self.params.method, self.params).identity()
             return {**identity, **registry.code_identity("splitter", self.params.method)}

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from stages import registry
 from stages.errors import concerning
+from stages.models import construct
 from stages.params import SplitParams
 from stages.split import nemo_compat
 from stages.split.detector import TransitionDetector
@@ -34,7 +35,7 @@ class ShotSplitter(Splitter):
     def __init__(self, params: SplitParams) -> None:
         super().__init__(params)
         with concerning("split.detector"):
-            self._detector: TransitionDetector = registry.load("detector", params.detector)(params)
+            self._detector: TransitionDetector = construct("detector", params.detector, params)
         self.picture_size = self._detector.picture_size
 
     def identity(self) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from typing import Any
 
 from stages import lazy
 from stages.params import SplitParams
-from stages.resources import Resources
 from stages.stage import Fields, ProcessingStage, WorkerMetadata
 from stages.tasks import Rejected, VideoTask
 
@@ -19,11 +18,11 @@ class SplitStage(ProcessingStage[VideoTask, VideoTask]):
     """
 
     name = "split"
-    resources = Resources(cpus=1)
 
     def __init__(self, params: SplitParams, root: str) -> None:
         self.params = params
         self.root = root
+        self.resources = params.resources()
         self._cutter: Any = None
 
     def outputs(self) -> Fields:

@@ -10,6 +10,7 @@ import numpy as np
 from stages import heartbeat, registry
 from stages.errors import Reason
 from stages.media import frames_key, open_video
+from stages.models import construct
 from stages.params import SplitParams
 from stages.signals import (
     DamageRecorder,
@@ -46,7 +47,7 @@ class VideoCutter:
     def __init__(self, params: SplitParams, root: str, worker: WorkerMetadata) -> None:
         self._params = params
         self._storage = Storage(root)
-        self._splitter: Splitter = registry.load("splitter", params.method)(params)
+        self._splitter: Splitter = construct("splitter", params.method, params)
         self._splitter.setup(worker)
         self._decode_pass = DecodePass(params, self._storage, self._splitter)
         cv2.setNumThreads(worker.num_threads)
@@ -132,6 +133,7 @@ def signals_key(video_id: str, params: SplitParams, splitter: Splitter) -> str:
         "splitter": splitter.measure_identity(),
         "code": registry.code_identity("splitter", params.method),
         "recorders": recorder_versions(params.signals),
+        **{name: value for name, value in params.affecting("work").items() if name in ("dtype", "args")},
     }
     return digest(json.dumps(decoding, sort_keys=True), length=12)
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from stages.media import frames_key
-from stages.params import PHASES
+from stages.models import ModelIdentity
+from stages.params import PHASES, EmbedParams
 from stages.run.phases import PHASE_CLASSES
 
 SPAN = {
@@ -136,3 +137,33 @@ def test_the_fixed_row_holds_every_column_of_its_key(phase: str) -> None:
 
 def test_name_of_a_frame_store_stays() -> None:
     assert frames_key("5f2a", 2.0, 448) == "9819254408528d4af2c9"
+
+
+@pytest.mark.parametrize(
+    ("phase", "values"),
+    [
+        ("embed", {"dtype": "float16"}),
+        ("embed", {"embedder": f"{__name__}:OwnEmbedder", "args": {"layer": 3}}),
+        ("caption", {"dtype": "bfloat16"}),
+    ],
+)
+def test_a_parameter_that_came_later_enters_the_key_where_it_is_set(phase: str, values: dict[str, Any]) -> None:
+    default = {name: value for name, value in values.items() if name == "embedder"}
+    assert keys(phase, values)[0] != keys(phase, default)[0]
+    assert keys(phase, {**default, "gpu_memory_gb": 2.0}) == keys(phase, default)
+
+
+class OwnEmbedder:
+    version = "1"
+
+    def __init__(self, params: EmbedParams) -> None:
+        pass
+
+    def identity(self) -> ModelIdentity:
+        return ModelIdentity("own", "1")
+
+    def setup(self, worker_metadata: object) -> None:
+        """Nothing to load."""
+
+    def embed(self, clips: object) -> None:
+        """Nothing to embed."""

@@ -5,20 +5,22 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
+from stages.embed.loading import PrepareStage
 from stages.embed.phase import EmbedPhase
-from stages.embed.stage import EmbedStage
+from stages.embed.stage import EmbedStage, EncodeStage
 from stages.errors import ParamsError, StageError
 from stages.manifest import ManifestRef, read_manifest
 from stages.media import LoadFramesStage
-from stages.models import ModelIdentity
+from stages.models import BatchedEmbedder, ModelIdentity
 from stages.models.efficientnet import EfficientNetLite0Embedder
 from stages.params import EmbedParams, ExecutorParams
 from stages.phase import PhaseReport
 from stages.run import open_session
 from stages.stage import WorkerMetadata
-from stages.tasks import Frames, Row
+from stages.tasks import Frames, Row, VideoTask
 from tests.clips import PARTITION, WORKER, clip_row, commit_rows, video_task
 from tests.videos import three_shots
 
@@ -46,7 +48,7 @@ def test_embed_gives_every_kept_clip_a_unit_vector_with_its_model(tmp_path: Path
     assert {row["clip_id"] for row in stored} == {row["clip_id"] for row in rows[:2]}
     for row in stored:
         assert (row["status"], row["model"], len(row["weights_hash"])) == ("kept", "efficientnet-lite0/mean", 16)
-        assert (row["num_embedded_frames"], len(row["embedding"])) == (4, 1280)
+        assert (row["num_embedded_frames"], len(row["embedding"]), row["dtype"]) == (4, 1280, "float32")
         assert math.hypot(*row["embedding"]) == pytest.approx(1, abs=1e-6)
     assert (report.computed, report.missing, report.counters["decoded_frames"]) == (2, 0, 225)
 
@@ -71,7 +73,9 @@ def test_embed_gives_equal_vectors_whatever_the_batch(tmp_path: Path, video: Pat
     rows = [clip_row(video, start, start + 50) for start in (0, 75, 150)]
     run(tmp_path / "a", rows, EmbedParams(frames_per_clip=3, batch_size=1))
     run(tmp_path / "b", rows, EmbedParams(frames_per_clip=3, batch_size=16))
-    assert vectors(tmp_path / "a") == vectors(tmp_path / "b")
+    alone, together = vectors(tmp_path / "a"), vectors(tmp_path / "b")
+    assert list(alone) == list(together)
+    np.testing.assert_allclose([*alone.values()], [*together.values()], atol=1e-5)
 
 
 def test_embed_takes_frames_evenly_spaced_over_the_whole_clip(tmp_path: Path, video: Path) -> None:
@@ -97,16 +101,17 @@ def test_embed_fails_clips_of_a_lost_source(tmp_path: Path, video: Path) -> None
 def test_embed_stage_takes_the_gpu_memory_that_it_is_given(tmp_path: Path) -> None:
     loading, embedding = EmbedPhase(EmbedParams(gpu_memory_gb=2.5), str(tmp_path)).pipeline().build().stages
     assert (loading.resources.requires_gpu, embedding.resources.gpu_memory_gb) == (False, 2.5)
+    assert embedding.batch_size == 64  # clips of 8 pictures, as many as one call on a GPU may take
 
 
 def test_embed_stage_rejects_other_weights_than_the_drivers() -> None:
-    stage = EmbedStage(EmbedParams(), ModelIdentity("efficientnet-lite0/mean", "0"))
+    stage = EncodeStage(EfficientNetLite0Embedder(EmbedParams()), ModelIdentity("efficientnet-lite0/mean", "0"))
     with pytest.raises(ParamsError, match="Every machine must hold the same weights"):
         stage.setup(WORKER)
 
 
 def test_embed_stage_rejects_a_clip_without_frames(tmp_path: Path, video: Path) -> None:
-    stage = EmbedStage(EmbedParams(), EfficientNetLite0Embedder(EmbedParams()).identity())
+    stage = EmbedStage(EmbedParams(embedder=f"{__name__}:FaultyEmbedder"), ModelIdentity("faulty", "1"))
     stage.setup(WORKER)
     with pytest.raises(StageError, match="must carry pictures, got none"):
         stage.process(video_task(clip_row(video, 0, 75)))
@@ -152,3 +157,69 @@ def test_embed_fails_only_the_clip_whose_vector_is_useless(
     ]
     (failed,) = (row for row in stored if row["status"] == "failed")
     assert "must have finite numbers" in failed["error"]
+
+
+class MeanColour(BatchedEmbedder):
+    """Encodes a picture as its mean colour. Its device has memory for `capacity` pictures."""
+
+    capacity: ClassVar[int] = 2
+    calls: ClassVar[list[int]] = []
+    dtype = "float32"
+
+    def identity(self) -> ModelIdentity:
+        return ModelIdentity("mean-colour", "1")
+
+    def prepare(self, frames: Frames) -> NDArray[np.uint8]:
+        return frames.images[:, ::4, ::4]
+
+    def setup(self, worker_metadata: WorkerMetadata) -> None:
+        """Nothing to load."""
+
+    def encode(self, units: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self.calls.append(len(units))
+        if len(units) > self.capacity:
+            raise torch.OutOfMemoryError(f"{len(units)} pictures")
+        if (units == 255).all():
+            return np.full((len(units), 3), np.nan, np.float32)
+        return units.mean((1, 2), dtype=np.float32) + 1
+
+
+def test_embed_makes_smaller_batches_where_memory_runs_out_and_fails_no_row(
+    tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MeanColour, "calls", [])
+    rows = [clip_row(video, start, start + 45) for start in range(0, 180, 45)]
+    params = EmbedParams(embedder=f"{__name__}:MeanColour", frames_per_clip=3)
+    run(tmp_path, rows, params)
+    assert MeanColour.calls == [8, 4, *[2] * 6]  # 12 pictures
+    stored = {row["clip_id"]: row for row in read_manifest(str(tmp_path), "embeddings").to_pylist()}
+    for row in rows:
+        loading = LoadFramesStage(str(tmp_path), max_frames=3)
+        loading.setup(WORKER)
+        frames = loading.process(video_task(row)).data.clip.frames
+        loading.teardown()
+        assert frames is not None
+        expected = (frames.images[:, ::4, ::4].mean((1, 2)) + 1).mean(0)
+        found = stored[row["clip_id"]]
+        np.testing.assert_allclose(found["embedding"], expected / np.linalg.norm(expected), atol=1e-5)
+        assert (found["status"], found["dtype"], found["num_embedded_frames"]) == ("kept", "float32", 3)
+
+
+def test_batch_of_a_device_holds_clips_of_several_videos(tmp_path: Path, video: Path) -> None:
+    other = Path(shutil.copy(video, tmp_path / "other.mp4"))
+    embedder = MeanColour(EmbedParams(embedder=f"{__name__}:MeanColour", frames_per_clip=2))
+    preparing = PrepareStage(str(tmp_path / "root"), embedder, embedder.identity())
+    encoding = EncodeStage(embedder, embedder.identity())
+    for stage in (preparing, encoding):
+        stage.setup(WORKER)
+    prepared = [preparing.process(video_task(clip_row(path, 0, 75))) for path in (video, other)]
+    assert [(task.group, task.units.dtype, task.nbytes) for task in prepared] == [
+        ("", np.uint8, prepared[0].units.size)
+    ] * 2
+    preparing.teardown()
+    together = encoding.process_batch(prepared)
+    alone = [encoding.process(task) for task in prepared]
+    for one, same in zip(alone, together, strict=True):
+        assert isinstance(same, VideoTask)
+        assert same.task_id == one.task_id
+        np.testing.assert_allclose(same.data.clip.embeddings["mean-colour"], one.data.clip.embeddings["mean-colour"])

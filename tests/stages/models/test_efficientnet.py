@@ -70,7 +70,14 @@ def test_embed_gives_unit_vectors_that_do_not_depend_on_their_neighbours() -> No
     assert (together.shape, together.dtype) == ((3, 1280), np.float32)
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-6)
     alone = embedder().embed([frames(2, 11)])
-    np.testing.assert_array_equal(together[1], alone[0])
+    np.testing.assert_allclose(together[1], alone[0], atol=1e-5)
+
+
+def test_vectors_of_units_encoded_together_are_those_of_each_alone() -> None:
+    made = embedder()
+    units = np.concatenate([made.prepare(frames(seed, count)) for seed, count in ((1, 3), (2, 7), (3, 1))])
+    alone = np.concatenate([made.encode(unit[None]) for unit in units])
+    np.testing.assert_allclose(made.encode_all(units), alone, atol=1e-5 * np.abs(alone).max())
 
 
 def test_embed_puts_a_degraded_copy_nearer_than_another_picture() -> None:

@@ -48,6 +48,13 @@ def test_every_phase_and_executor_mode_has_its_class() -> None:
         ({"split": {"frames_fps": "fast"}}, r"split\.frames_fps: .*valid number.*got 'fast'"),
         ({"filter": {"motion_min": 2, "motion_max": 1}}, "motion_min must be at most motion_max"),
         ({"filter": {"camera_rejected": ["shaky"]}}, "camera_rejected must be among static, pan, .*, got shaky"),
+        ({"embed": {"gpus": 1, "gpu_memory_gb": 2}}, "Cannot specify both gpus and gpu_memory_gb"),
+        ({"filter": {"gpus": 1.5}}, "gpus above 1 must be a whole number, got 1.5"),
+        (
+            {"caption": {"dtype": "float8"}},
+            r"caption\.dtype: .*'auto', 'float32', 'bfloat16' or 'float16', got 'float8'",
+        ),
+        ({"split": {"dtype": "float16"}}, "dtype must be auto or float32 with detector=transnetv2, .* got float16"),
         ({"write": {"quality": 52}}, "quality must be at most 51 with encoder='h264', got 52"),
         ({"executor": {"num_workers": -1}}, r"executor\.num_workers: .*greater than or equal to 0"),
     ],
@@ -90,8 +97,9 @@ def test_params_are_frozen() -> None:
 
 def test_affecting_divides_the_parameters() -> None:
     params = SplitParams()
-    parts = [set(params.affecting(effect)) for effect in get_args(Effect)]
+    parts = [set(params.used(effect)) for effect in get_args(Effect)]
     assert set.union(*parts) == set(SplitParams.model_fields) - params.unused_fields()
+    assert all(set(params.affecting(effect)) <= part for effect, part in zip(get_args(Effect), parts, strict=True))
     assert sum(map(len, parts)) == len(SplitParams.model_fields) - len(params.unused_fields())
     assert "max_failed_fraction" not in params.affecting("work")
 
