@@ -242,6 +242,33 @@ def what_if(
         what_if_command(root, config=config, against=against, assignments=assignments, keep=keep)
 
 
+class ModelsAction(StrEnum):
+    """What `curator models` does beside showing."""
+
+    fetch = "fetch"
+
+
+@app.command()
+def models(
+    action: Annotated[
+        ModelsAction | None, typer.Argument(help="'fetch' brings what is on the hub to this machine first.")
+    ] = None,
+    config: ConfigFile = None,
+    assignments: Set = [],  # noqa: B006 - typer copies it
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with sizes in bytes.")] = False,
+) -> None:
+    """Show the models that a configuration needs: where they lie, size, memory, licence.
+
+    A branch is the commit that this machine has for it; `curator models fetch` asks the hub anew. Exits with 1 where
+    a model is not here.
+    """
+    from curator_dagster.commands.models import models_command
+
+    with _errors_as_messages():
+        code = models_command(parse_params(config, assignments), fetches=action is not None, as_json=as_json)
+    raise typer.Exit(code)
+
+
 @app.command()
 def vacuum(
     root: WrittenRoot,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from curator_dagster.curation import Curation
 from stages.errors import ParamsError
 from stages.params import PARAM_NAMES, PHASES, DedupParams, FilterParams, SplitParams, describe_error
-from stages.run import check_phases, check_ranking, check_signals
+from stages.run import check_phases, check_ranking, check_signals, trusting
 
 
 def check_param_groups(
@@ -57,7 +57,8 @@ def check_curation(context: dg.ResolutionContext, curation: Curation, root: str)
     problems: list[str] = []
     for phase in PHASES:
         try:
-            check_phases([curation.params[phase]], root)
+            with trusting(curation.trust):
+                check_phases([curation.params[phase]], root)
         except ParamsError as error:
             place = position_of(context, error, otherwise=phase)
             problems += [f"{place}: {line}" for line in str(error).splitlines()]

@@ -43,7 +43,7 @@ class PrepareStage(LoadFramesStage):
 
     def __init__(self, root: str, embedder: BatchedEmbedder, identity: ModelIdentity) -> None:
         super().__init__(root, max_frames=embedder.frames_per_clip)
-        self._params: EmbedParams = embedder.params
+        self._params: EmbedParams = embedder.pinned_params()
         self._expected = identity
         self._trusted = trusted_entries()
         self._embedder: Any = None

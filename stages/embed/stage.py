@@ -110,7 +110,10 @@ class EmbedStage(_VectorStage):
         frames = [_frames(task) for task in tasks]
         vectors = self._embedder.embed(frames)
         counted = [_counted(task, len(each)) for task, each in zip(tasks, frames, strict=True)]
-        return [self.with_vector(task, np.asarray(each)) for task, each in zip(counted, vectors, strict=True)]
+        return [
+            each if isinstance(each, Failed) else self.with_vector(task, np.asarray(each))
+            for task, each in zip(counted, vectors, strict=True)
+        ]
 
 
 class EncodeStage(_VectorStage):
@@ -122,7 +125,7 @@ class EncodeStage(_VectorStage):
     """
 
     def __init__(self, embedder: BatchedEmbedder, identity: ModelIdentity) -> None:
-        super().__init__(embedder.params, identity)
+        super().__init__(embedder.pinned_params(), identity)
         self.batch_size = embedder.clips_at_once
 
     def inputs(self) -> Fields:

@@ -9,6 +9,7 @@ from stages import lazy
 from stages.models.captioner import Caption, Captioner, CaptionInput, replace_surrogates
 from stages.models.dtype import choose_dtype
 from stages.models.embedder import BatchedEmbedder, Embedder, ModelIdentity, check_same_model, mean_pool
+from stages.models.needs import ModelNeed, fetch_models, model_needs
 from stages.models.plugins import construct
 from stages.models.trust import TRUST_VARIABLE, may_run_code_of, trust_advice, trusted_entries, trusting
 from stages.models.weights import file_hash, package_file
@@ -21,12 +22,15 @@ __all__ = [
     "Captioner",
     "Embedder",
     "ModelIdentity",
+    "ModelNeed",
     "check_same_model",
     "choose_dtype",
     "construct",
+    "fetch_models",
     "file_hash",
     "may_run_code_of",
     "mean_pool",
+    "model_needs",
     "nemo_detector_factory",
     "package_file",
     "padded_detector_factory",

@@ -116,6 +116,10 @@ class BatchedEmbedder(ABC):
     def identity(self) -> ModelIdentity:
         """See `Embedder.identity`."""
 
+    def pinned_params(self) -> EmbedParams:
+        """The parameters with which workers construct it: a name that may move is replaced by what it stands for."""
+        return self.params
+
     def fetch(self) -> None:  # noqa: B027 - weights in packages need not be fetched
         """Bring the weights to this machine. Called once for each node, before `setup` and `setup_loader`."""
 

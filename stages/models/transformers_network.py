@@ -1,4 +1,4 @@
-"""Loads and runs an image encoder of the `transformers` library."""
+"""Loads and runs image and video encoders of the `transformers` library."""
 
 import functools
 from typing import Any
@@ -6,58 +6,114 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoImageProcessor, AutoModel
+from transformers import AutoConfig, AutoModel
 
-from stages import heartbeat
 from stages.errors import ParamsError
+from stages.models.checkpoints import Checkpoint
+from stages.models.dtype import choose_dtype
+from stages.models.picture_processor import load_processor
+from stages.models.trust import trust_advice
+from stages.params import Dtype
 
 
 class Encoder:
-    """An image encoder in evaluation mode on one device."""
+    """An encoder in evaluation mode on one device.
 
-    def __init__(self, model: str, revision: str, device: str) -> None:
-        pinned: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
+    Attributes:
+        dtype: precision that it computes in.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: str, dtype: Dtype, *, is_video: bool) -> None:
+        folder = checkpoint.folder
+        trusted = {"trust_remote_code": checkpoint.may_run_code}
         self._device = torch.device(device)
+        self._normalisation = load_processor(folder, is_video=is_video).normalisation
         try:
-            # Always the Pillow backend: with torchvision installed, its resampling would give other vectors.
-            self._processor = AutoImageProcessor.from_pretrained(model, backend="pil", **pinned)
-            self._model = AutoModel.from_pretrained(model, use_safetensors=True, **pinned).eval().to(self._device)
-        except (OSError, ValueError) as error:
-            raise ParamsError(
-                f"embed.model must be an image encoder that transformers can load with safetensors, got {model!r} "
-                f"(revision {revision}): {error}",
-                "embed.model",
-            ) from error
+            stored = str(getattr(AutoConfig.from_pretrained(folder, **trusted), "dtype", None) or "")
+            self.dtype = choose_dtype(dtype, device, stored=stored.removeprefix("torch."))
+            self._torch_dtype = getattr(torch, self.dtype)
+            model, report = AutoModel.from_pretrained(
+                folder, use_safetensors=True, dtype=self._torch_dtype, output_loading_info=True, **trusted
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            raise _unusable(checkpoint, error) from error
+        self._has_pooler = not _check_weights(checkpoint, report)
+        self._model: Any = model.eval().to(self._device)
+        self._mean, self._std = (
+            torch.tensor(values, device=self._device).view(3, 1, 1)
+            for values in (self._normalisation.mean, self._normalisation.std)
+        )
 
-    def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """One vector per image, float32 ``[N, D]``, of RGB images, uint8 ``[N, H, W, 3]``."""
-        heartbeat.beat()
-        pixels = self._processor(images=list(images), return_tensors="pt")["pixel_values"].to(self._device)
+    def encode(self, units: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """One vector per unit, float32 ``[B, D]``: pictures ``[B, h, w, 3]``, or windows ``[B, T, h, w, 3]``."""
         with torch.inference_mode():
-            return self._pooled(pixels).float().cpu().numpy()
+            pixels = torch.from_numpy(units).to(self._device).movedim(-1, -3).float()
+            pixels = pixels.mul_(self._normalisation.scale).sub_(self._mean).div_(self._std).to(self._torch_dtype)
+            vectors = self._of_windows(pixels) if units.ndim == 5 else self._of_pictures(pixels)
+            return vectors.float().cpu().numpy()
 
-    def _pooled(self, pixels: torch.Tensor) -> torch.Tensor:
+    def _of_pictures(self, pixels: torch.Tensor) -> torch.Tensor:
         """The model's own image embedding or pooled output; the first token where it has neither."""
         if hasattr(self._model, "get_image_features"):
-            output = self._model.get_image_features(pixel_values=pixels)
-        else:
-            output = self._model(pixel_values=pixels)
+            return self._pooled(self._model.get_image_features(pixel_values=pixels))
+        return self._pooled(self._model(pixel_values=pixels))
+
+    def _of_windows(self, pixels: torch.Tensor) -> torch.Tensor:
+        """The model's own video embedding; the mean of its tokens where it has none."""
+        if hasattr(self._model, "get_video_features"):
+            return self._pooled(self._model.get_video_features(pixel_values=pixels))
+        if hasattr(self._model, "get_vision_features"):  # V-JEPA 2, without its predictor
+            return self._model.get_vision_features(pixels).mean(1)
+        return self._model(pixel_values=pixels).last_hidden_state.mean(1)
+
+    def _pooled(self, output: Any) -> torch.Tensor:
         if isinstance(output, torch.Tensor):
             return output
-        pooler = getattr(output, "pooler_output", None)
+        pooler = getattr(output, "pooler_output", None) if self._has_pooler else None
         return output.last_hidden_state[:, 0] if pooler is None else pooler.flatten(1)
 
 
+def _unusable(checkpoint: Checkpoint, error: Exception) -> ParamsError:
+    advice = f" {trust_advice(checkpoint.model)}" if "trust_remote_code" in str(error) else ""
+    return ParamsError(
+        f"embed.model must be an image encoder or video encoder that transformers can load with safetensors, got "
+        f"{checkpoint.model!r} ({checkpoint.commit or checkpoint.folder}): {error}{advice}",
+        "embed.model",
+    )
+
+
+def _check_weights(checkpoint: Checkpoint, report: dict[str, Any]) -> bool:
+    """Check that the file gave every weight that the architecture has: the library draws the others at random.
+
+    Returns whether it lacks the pooling layer alone, which checkpoints of classifiers do.
+
+    Raises:
+        ParamsError: names some that are missing or of another shape.
+    """
+    faults = [*sorted(report.get("missing_keys", ())), *map(str, report.get("mismatched_keys", ()))]
+    needed = [name for name in faults if "position_ids" not in name and not name.startswith("mask_token")]
+    if needed and all(name.startswith("pooler.") for name in needed):
+        return True
+    if needed:
+        raise ParamsError(
+            f"embed.model: weights of {checkpoint.model!r} must be those of its architecture, and {len(needed)} are "
+            f"missing or of another shape, as {', '.join(needed[:3])}. Get the checkpoint again, or one whose "
+            "config.json is its own.",
+            "embed.model",
+        )
+    return False
+
+
 @functools.lru_cache(maxsize=2)
-def _encoder(model: str, revision: str, device: str) -> Encoder:
-    return Encoder(model, revision, device)
+def _encoder(checkpoint: Checkpoint, device: str, dtype: Dtype, is_video: bool) -> Encoder:
+    return Encoder(checkpoint, device, dtype, is_video=is_video)
 
 
-def load(model: str, revision: str, device: str, num_threads: int) -> Encoder:
+def load(checkpoint: Checkpoint, device: str, num_threads: int, dtype: Dtype, *, is_video: bool) -> Encoder:
     """The encoder on this device, one copy per process.
 
     Raises:
         ParamsError: the encoder cannot be loaded.
     """
     torch.set_num_threads(max(1, num_threads))
-    return _encoder(model, revision, device)
+    return _encoder(checkpoint, device, dtype, is_video)

@@ -7,11 +7,16 @@ In: parameters, tables to read, tables to make. Out: committed tables, and a rep
 between phases, and starts them with the first task: a phase whose rows all exist starts nothing.
 """
 
-from stages.models import trusting
+from stages.models import ModelNeed, fetch_models, model_needs, trusting
 from stages.phase import PhaseReport
 from stages.run.dry_run import DryRun, PhasePlan
 from stages.run.inputs import Inputs
-from stages.run.launch_policy import CAPTION_HOSTS_VARIABLE, PLUGINS_VARIABLE, LaunchPolicy, host_and_port
+from stages.run.launch_policy import (
+    CAPTION_HOSTS_VARIABLE,
+    PLUGINS_VARIABLE,
+    LaunchPolicy,
+    host_and_port,
+)
 from stages.run.params_comparison import changed_params
 from stages.run.phases import check_phases, check_ranking, check_reachable, check_signals
 from stages.run.progress import Progress
@@ -26,6 +31,7 @@ __all__ = [
     "DryRun",
     "Inputs",
     "LaunchPolicy",
+    "ModelNeed",
     "PhasePlan",
     "PhaseReport",
     "Progress",
@@ -36,8 +42,10 @@ __all__ = [
     "check_reachable",
     "check_signals",
     "compare",
+    "fetch_models",
     "host_and_port",
     "last_filter_params",
+    "model_needs",
     "open_session",
     "propose_thresholds",
     "trusting",

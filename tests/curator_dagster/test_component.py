@@ -78,10 +78,12 @@ def test_values_and_templates_of_the_file_reach_the_parameters(
     sandbox: DefsFolderSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROMPT", "What happens?")
-    path = add(sandbox, split={"threshold": 0.3}, caption={"prompt": "{{ env.PROMPT }}"}, watch={"settle_s": 5})
+    given: dict[str, Any] = {"split": {"threshold": 0.3}, "watch": {"settle_s": 5}, "trust": ["/models/encoder"]}
+    path = add(sandbox, caption={"prompt": "{{ env.PROMPT }}"}, **given)
     with sandbox.load_component_and_build_defs(defs_path=path) as (component, defs):
         assert isinstance(component, VideoCurationComponent)
         assert component.split.threshold == 0.3
+        assert component.curation.trust == ("/models/encoder",)
         assert component.curation.params["caption"].model_dump()["prompt"] == "What happens?"
         resources = defs.resources or {}
         assert resources["source"].settle_s == 5

@@ -18,6 +18,7 @@ from tests.packaging.test_commands import RUN
 from tests.videos import three_shots
 
 NOT_RUN = {
+    block("docs/models.md", "curator models"): "needs a hub; tests/stages/models/test_checkpoints.py has one",
     block("docs/deploy.md", "ray start --head"): "needs a second machine; tests/deploy/test_ray_nodes.py has two nodes",
 }
 """Commands that no test runs as they stand, and why."""

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from stages import heartbeat
+from stages.errors import PhaseError
 from stages.executors import local
 from stages.executors.local import LocalExecutor
 from stages.manifest import ManifestRef
 from stages.params import ExecutorParams, ReadParams, SplitParams
 from stages.pipeline import ItemResult, Pipeline, RunningBatch, RunStats
+from stages.resources import Resources
 from stages.run import Progress, open_session
 from stages.sources import list_sources, register_sources
 from stages.stage import ProcessingStage
@@ -118,3 +120,11 @@ def test_session_tells_the_minutes_inside_a_video(tmp_path: Path, monkeypatch: p
     assert all(progress.video_total_s == NUM_FRAMES for progress in inside)
     assert all(progress.frames_per_s > 0 and progress.slowest_s > 0 for progress in inside)
     assert (told[-1].video_s, told[-1].is_over) == (NUM_FRAMES, True)
+
+
+def test_stage_that_requires_a_gpu_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")  # nvidia-smi is not found
+    stage = CountFrames([])
+    stage.resources = Resources(gpu_memory_gb=2)
+    with pytest.raises(PhaseError, match=r"requires a GPU, and nvidia-smi finds none here\. Set gpu_memory_gb"):
+        run(stage, "a", RunStats())

