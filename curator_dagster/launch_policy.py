@@ -8,8 +8,8 @@ from typing import Any
 
 from curator_dagster.curation import Curation
 from stages.errors import ParamsError
-from stages.params import CaptionParams
-from stages.run import CAPTION_HOSTS_VARIABLE, PLUGINS_VARIABLE, LaunchPolicy, host_and_port
+from stages.params import CaptionParams, EmbedParams, Params
+from stages.run import CAPTION_HOSTS_VARIABLE, EMBED_HOSTS_VARIABLE, PLUGINS_VARIABLE, LaunchPolicy, host_and_port
 
 RAY_ADDRESSES_VARIABLE = "CURATOR_RAY_ADDRESSES"
 _SECRET = re.compile("KEY|SECRET|TOKEN|PASSW|CREDENTIAL", re.IGNORECASE)
@@ -25,7 +25,8 @@ def launch_policy(curation: Curation) -> LaunchPolicy:
         plugins=frozenset(
             [*curation.plugins, *_listed(PLUGINS_VARIABLE), *(point.value for point in entry_points), *defaults]
         ),
-        caption_hosts=frozenset([*_listed(CAPTION_HOSTS_VARIABLE), *_default_caption_hosts(curation)]),
+        caption_hosts=frozenset([*_listed(CAPTION_HOSTS_VARIABLE), *_default_hosts(curation.params["caption"])]),
+        embed_hosts=frozenset([*_listed(EMBED_HOSTS_VARIABLE), *_default_hosts(curation.params["embed"])]),
     )
 
 
@@ -87,10 +88,9 @@ def _listed(variable: str) -> list[str]:
     return [entry.strip() for entry in os.environ.get(variable, "").split(",") if entry.strip()]
 
 
-def _default_caption_hosts(curation: Curation) -> list[str]:
-    """Host and port of the deployment's own caption server."""
-    params = curation.params["caption"]
-    if not isinstance(params, CaptionParams):
+def _default_hosts(params: Params) -> list[str]:
+    """Host and port of the deployment's own caption server, or embedding server."""
+    if not isinstance(params, CaptionParams | EmbedParams):
         return []
     host, port = host_and_port(params.base_url)
     return [f"{host}:{port}"]

@@ -51,8 +51,12 @@ class EmbedPhase(Phase[EmbedParams]):
             stages = [PrepareStage(self.root, embedder, identity), EncodeStage(embedder, identity)]
         else:
             loading = LoadFramesStage(self.root, max_frames=self.params.frames_per_clip)
-            stages = [loading, EmbedStage(self.params, identity)]
+            stages = [loading, self._embed_stage(identity)]
         return Pipeline("embed", [*stages], collect=partial(_rows, identity.as_dict()), provides=CLIP_TASK_FIELDS)
+
+    def _embed_stage(self, identity: ModelIdentity) -> EmbedStage:
+        waits = bool(getattr(self._embedder, "waits_for_server", False))
+        return EmbedStage(self.params, identity, waits_for_server=waits)
 
     def identity(self) -> dict[str, Any]:
         """The model and the hash of its weights; of a user's own embedder the version of its code too."""

@@ -28,6 +28,10 @@ PICTURES_AT_ONCE = 128
 """Pictures that an embedder of a user's own is handed at once, where ``embed.batch_size`` is 0."""
 
 
+PARTS = 4
+"""Of an embedder that waits for a server, batches that together ask for as much as may be in flight."""
+
+
 class _VectorStage(ProcessingStage[Any, VideoTask]):
     """A stage that sets ``clip.embeddings[model]``.
 
@@ -76,16 +80,24 @@ class _VectorStage(ProcessingStage[Any, VideoTask]):
         return VideoTask(task.task_id, task.group, data=video)
 
     def teardown(self) -> None:
-        """Release the embedder. The network stays in memory for the next stage of this process."""
+        """Release the embedder, and its connections. A network stays in memory for the next stage of this process."""
+        close = getattr(self._embedder, "close", None)
         self._embedder = None
+        if close is not None:
+            close()
 
 
 class EmbedStage(_VectorStage):
     """Hands the frames of clips to an `Embedder`."""
 
-    def __init__(self, params: EmbedParams, identity: ModelIdentity) -> None:
+    def __init__(self, params: EmbedParams, identity: ModelIdentity, *, waits_for_server: bool = False) -> None:
         super().__init__(params, identity)
-        self.batch_size = max(1, (params.batch_size or PICTURES_AT_ONCE) // params.frames_per_clip)
+        pictures = params.batch_size or PICTURES_AT_ONCE
+        if waits_for_server:  # twice as many pictures are in the worker as requests may be in flight
+            self.mixes_groups = self.waits_for_others = True
+            self.max_workers, self.batches_in_flight = 1, 2 * PARTS
+            pictures = -(-params.requests_in_flight // PARTS)
+        self.batch_size = max(1, pictures // params.frames_per_clip)
 
     def inputs(self) -> Fields:
         """Reads frames."""

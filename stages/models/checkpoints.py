@@ -20,6 +20,7 @@ from stages.models.weights import file_hash
 from stages.storage import digest
 
 COMMIT_PATTERN = re.compile("[0-9a-f]{40}")
+_SHA256 = re.compile("[0-9a-f]{64}")
 OFFLINE_VARIABLE = "HF_HUB_OFFLINE"
 CONFIG = "config.json"
 _MAX_HEADER_BYTES = 100_000_000
@@ -112,6 +113,22 @@ class Checkpoint:
             download(self.model, self.commit, patterns)
         except OSError as error:  # all errors of the hub's client are
             raise self._not_here(f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
+        self._check_hashes()
+
+    def _check_hashes(self) -> None:
+        """Check weights by the SHA-256 that the hub names them by, where it does, as it does for large files.
+
+        Raises:
+            ParamsError: a file has other bytes.
+        """
+        for path in self.folder.glob("*.safetensors"):
+            name = path.resolve().name
+            if _SHA256.fullmatch(name) and not name.startswith(file_hash(path)):
+                raise ParamsError(
+                    f"{self.param}: {path} must have the SHA-256 {name}, got {file_hash(path)}... Remove it, "
+                    "and get it again.",
+                    self.param,
+                )
 
     def _not_here(self, cause: str) -> ParamsError:
         return ParamsError(

@@ -11,7 +11,7 @@ from stages.params.base import Params
 from stages.params.caption import CAPTION_API_KEY_VARIABLE, CaptionParams
 from stages.params.checks import CheckParams, Severity
 from stages.params.dedup import DedupParams
-from stages.params.embed import EmbedParams
+from stages.params.embed import EMBED_API_KEY_VARIABLE, EmbedParams
 from stages.params.executor import ExecutorParams
 from stages.params.filter import CAMERA_MOTIONS, FilterParams
 from stages.params.groups import GROUPS, PARAM_NAMES, PHASES, validate, validate_all
@@ -25,6 +25,7 @@ from stages.params.write import WriteParams
 __all__ = [
     "CAMERA_MOTIONS",
     "CAPTION_API_KEY_VARIABLE",
+    "EMBED_API_KEY_VARIABLE",
     "GROUPS",
     "PARAM_NAMES",
     "PHASES",

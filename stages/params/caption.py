@@ -1,20 +1,15 @@
 """Parameters of caption."""
 
-import re
 from typing import ClassVar, Self
 
 from pydantic import model_validator
 
 from stages.params.base import parameter
 from stages.params.model import ModelParams
+from stages.params.server import check_base_url
 
 CAPTION_API_KEY_VARIABLE = "CURATOR_CAPTION_API_KEY"
 """Environment variable of the workers that holds the key of the caption server."""
-
-_HTTP_URL = re.compile(
-    r"https?://(?:[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?:/[!-~]*)?"
-)
-"""Strict, so that whoever reads the URL finds the same host in it: no user name, no escapes, ASCII only."""
 
 
 class CaptionParams(ModelParams):
@@ -66,12 +61,7 @@ class CaptionParams(ModelParams):
 
     @model_validator(mode="after")
     def _base_url_is_http(self) -> Self:
-        found = _HTTP_URL.fullmatch(self.base_url)
-        if found is None or not 0 < int(found["port"] or 80) < 65536:
-            raise ValueError(
-                "base_url must be an http or https URL with a host, maybe a port, and no user name, got "
-                f"{self.base_url!r}"
-            )
+        check_base_url(self.base_url)
         return self
 
     def plugin_names(self) -> list[tuple[str, str]]:

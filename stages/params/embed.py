@@ -1,9 +1,15 @@
 """Parameters of embed."""
 
-from typing import ClassVar
+from typing import ClassVar, Self
+
+from pydantic import model_validator
 
 from stages.params.base import parameter
 from stages.params.model import ModelParams
+from stages.params.server import check_base_url
+
+EMBED_API_KEY_VARIABLE = "CURATOR_EMBED_API_KEY"
+"""Environment variable of the workers that holds the key of the embedding server."""
 
 
 class EmbedParams(ModelParams):
@@ -16,9 +22,14 @@ class EmbedParams(ModelParams):
     embedder: str = parameter(
         "efficientnet-lite0",
         "work",
-        "'efficientnet-lite0' (runs anywhere), 'transformers' (see model), or a class of your own.",
+        "'efficientnet-lite0' (runs anywhere), 'transformers' (see model), 'openai' (any OpenAI-compatible server of "
+        "embeddings), or a class of your own.",
     )
-    model: str = parameter("", "work", "transformers: a folder with a checkpoint, or its name on the hub.")
+    model: str = parameter(
+        "",
+        "work",
+        "transformers: a folder with a checkpoint, or its name on the hub. openai: the model's name on the server.",
+    )
     revision: str = parameter(
         "main",
         "work",
@@ -35,10 +46,24 @@ class EmbedParams(ModelParams):
         le=4096,
     )
 
+    base_url: str = parameter(
+        "http://127.0.0.1:8000/v1",
+        "none",
+        "openai: where the server is. The key is read from CURATOR_EMBED_API_KEY. With a key, a launch from Dagster "
+        "may name only hosts in CURATOR_EMBED_HOSTS, or this machine.",
+    )
+    requests_in_flight: int = parameter(8, "none", "openai: requests at once per worker.", ge=1, le=1024)
+    request_timeout_s: float = parameter(120.0, "none", "openai: longest wait for one whole answer.", gt=0)
+
+    @model_validator(mode="after")
+    def _base_url_is_http(self) -> Self:
+        check_base_url(self.base_url)
+        return self
+
     def plugin_names(self) -> list[tuple[str, str]]:
         """The embedder."""
         return [("embedder", self.embedder)]
 
     def unused_fields(self) -> set[str]:
-        """The bundled encoder has one checkpoint."""
-        return {"model", "revision"} if self.embedder == "efficientnet-lite0" else set()
+        """The bundled encoder has one checkpoint, and a server no revision that could be told."""
+        return {"efficientnet-lite0": {"model", "revision"}, "openai": {"revision", "dtype"}}.get(self.embedder, set())

@@ -28,6 +28,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("filter", "exposure"): "stages.filter.frame_filters:ExposureFilter",
     ("embedder", "efficientnet-lite0"): "stages.models.efficientnet:EfficientNetLite0Embedder",
     ("embedder", "transformers"): "stages.models.transformers_embedder:TransformersEmbedder",
+    ("embedder", "openai"): "stages.models.openai_embedder:OpenAIEmbedder",
     ("captioner", "measured"): "stages.models.measured_captioner:MeasuredCaptioner",
     ("captioner", "openai"): "stages.models.openai_captioner:OpenAICaptioner",
 }

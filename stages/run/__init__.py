@@ -13,6 +13,7 @@ from stages.run.dry_run import DryRun, PhasePlan
 from stages.run.inputs import Inputs
 from stages.run.launch_policy import (
     CAPTION_HOSTS_VARIABLE,
+    EMBED_HOSTS_VARIABLE,
     PLUGINS_VARIABLE,
     LaunchPolicy,
     host_and_port,
@@ -25,6 +26,7 @@ from stages.run.what_if import KEPT, Comparison, compare, last_filter_params, pr
 
 __all__ = [
     "CAPTION_HOSTS_VARIABLE",
+    "EMBED_HOSTS_VARIABLE",
     "KEPT",
     "PLUGINS_VARIABLE",
     "Comparison",

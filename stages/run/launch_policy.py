@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from stages.errors import ParamsError
-from stages.params import CAPTION_API_KEY_VARIABLE, CaptionParams, Params
+from stages.params import CAPTION_API_KEY_VARIABLE, EMBED_API_KEY_VARIABLE, CaptionParams, EmbedParams, Params
 
 PLUGINS_VARIABLE = "CURATOR_PLUGINS"
 CAPTION_HOSTS_VARIABLE = "CURATOR_CAPTION_HOSTS"
+EMBED_HOSTS_VARIABLE = "CURATOR_EMBED_HOSTS"
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,12 @@ class LaunchPolicy:
             ("acme.filters:Overlay"). A package stands for all of its modules.
         caption_hosts: hosts, with all of their ports, or hosts with a port ("captions.example:8000"), that may get the
             key of the caption server, beside this machine.
+        embed_hosts: the same of the embedding server.
     """
 
     plugins: frozenset[str] = frozenset()
     caption_hosts: frozenset[str] = frozenset()
+    embed_hosts: frozenset[str] = frozenset()
 
     def check(self, params: Iterable[Params], *, has_remote_workers: bool = False) -> None:
         """Check what these parameters name, before anything of it is imported or called.
@@ -56,6 +59,12 @@ class LaunchPolicy:
                     f"deployment names, got {each.base_url!r}. Allowed are {sorted(self.caption_hosts) or 'none'} and "
                     f"this machine. Add the host to {CAPTION_HOSTS_VARIABLE}."
                 )
+            if isinstance(each, EmbedParams) and not self.allows_embedder(each, has_remote_workers):
+                problems.append(
+                    f"embed.base_url: a launch may send the key in {EMBED_API_KEY_VARIABLE} only to hosts that the "
+                    f"deployment names, got {each.base_url!r}. Allowed are {sorted(self.embed_hosts) or 'none'} and "
+                    f"this machine. Add the host to {EMBED_HOSTS_VARIABLE}."
+                )
         if problems:
             raise ParamsError("\n".join(problems))
 
@@ -71,8 +80,18 @@ class LaunchPolicy:
         has_key = has_remote_workers or bool(os.environ.get(CAPTION_API_KEY_VARIABLE)) or ":" in params.captioner
         if params.captioner == "measured" or not has_key:
             return True
-        host, port = host_and_port(params.base_url)
-        return _is_loopback(host) or not {host, f"{host}:{port}"}.isdisjoint(map(str.lower, self.caption_hosts))
+        return _is_allowed(params.base_url, self.caption_hosts)
+
+    def allows_embedder(self, params: EmbedParams, has_remote_workers: bool = False) -> bool:
+        """True where no key can be sent, or the host may get it. A user's own embedder may have a key of its own."""
+        has_key = has_remote_workers or bool(os.environ.get(EMBED_API_KEY_VARIABLE)) or ":" in params.embedder
+        uses_server = params.embedder == "openai" or ":" in params.embedder
+        return not (uses_server and has_key) or _is_allowed(params.base_url, self.embed_hosts)
+
+
+def _is_allowed(base_url: str, hosts: Iterable[str]) -> bool:
+    host, port = host_and_port(base_url)
+    return _is_loopback(host) or not {host, f"{host}:{port}"}.isdisjoint(map(str.lower, hosts))
 
 
 def host_and_port(base_url: str) -> tuple[str, int]:

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from stages.dedup.device import TorchProducts, multiply, multiply_on_cpu, use_device
+from stages.dedup.device import multiply, multiply_on_cpu, use_device
 from stages.dedup.similarity import MARGIN
+from stages.dedup.torch_products import TorchProducts
 
 
 def unit_vectors(count: int, seed: int) -> np.ndarray:

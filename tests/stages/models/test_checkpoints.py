@@ -140,6 +140,12 @@ def test_fetch_brings_a_commit_without_pickles_and_code(hub: Hub) -> None:
     assert len(hub.requests) == before
 
 
+def test_a_file_with_other_bytes_than_the_hub_says_is_refused(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HubRequest, "_etag", lambda self, name: "a" * 64)
+    with pytest.raises(ParamsError, match=f"must have the SHA-256 {'a' * 64}, got "):
+        fetch_models([params()])
+
+
 def test_a_branch_stays_at_the_commit_that_is_here_until_it_is_fetched_anew(hub: Hub) -> None:
     fetch_models([params()])
     hub.commit = LATER
