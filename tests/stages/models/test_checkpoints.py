@@ -18,7 +18,8 @@ from stages.models.checkpoints import commit_of, hub_cache_folder, resolve, tens
 from stages.models.transformers_embedder import TransformersEmbedder
 from stages.params import CaptionParams, EmbedParams, SplitParams
 
-huggingface_hub = pytest.importorskip("huggingface_hub")
+constants = pytest.importorskip("huggingface_hub.constants")
+hf_api = pytest.importorskip("huggingface_hub.hf_api")
 
 MODEL, FIRST, LATER = "acme/encoder", "1" * 40, "2" * 40
 CARD = "---\nlanguage: en\nlicense: apache-2.0\n---\n# Encoder\n"
@@ -104,10 +105,10 @@ def hub(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
         monkeypatch.delenv(name, raising=False)
     checkpoints._hub_commit.cache_clear()
     server = Hub(files)
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", server.url)
-    monkeypatch.setattr(huggingface_hub.hf_api, "ENDPOINT", server.url, raising=False)
+    monkeypatch.setattr(constants, "ENDPOINT", server.url)
+    monkeypatch.setattr(hf_api, "ENDPOINT", server.url, raising=False)
     monkeypatch.setattr(
-        huggingface_hub.constants,
+        constants,
         "HUGGINGFACE_CO_URL_TEMPLATE",
         server.url + "/{repo_id}/resolve/{revision}/{filename}",
     )
