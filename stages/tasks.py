@@ -195,8 +195,7 @@ class Task:
 
     Attributes:
         task_id: unique within one run of a pipeline; results are reported under it.
-        group: equal for all tasks of one batch, so that common data is read once; empty where a stage made it of tasks
-            of any group.
+        group: equal for all tasks of one batch, so that common data is read once.
     """
 
     task_id: str

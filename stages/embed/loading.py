@@ -18,8 +18,6 @@ from stages.tasks import VideoTask
 class PreparedTask(VideoTask):
     """A task about one clip, with the units of its pictures that a model takes.
 
-    Its group is empty: a batch of a device may hold clips of several videos.
-
     Attributes:
         units: uint8 ``[K, ...]``, see `BatchedEmbedder.prepare`.
     """
@@ -79,7 +77,7 @@ class PrepareStage(LoadFramesStage):
         columns = {**clip.columns, "num_embedded_frames": len(clip.frames)}
         units = self._embedder.prepare(clip.frames)
         video = with_clip(loaded, replace(clip, frames=None, columns=columns)).data
-        return PreparedTask(task.task_id, "", data=video, units=units)
+        return PreparedTask(task.task_id, task.group, data=video, units=units)
 
     def teardown(self) -> None:
         """Release the frame store and what prepares."""

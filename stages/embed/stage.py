@@ -136,6 +136,10 @@ class EncodeStage(_VectorStage):
         identity: see `_VectorStage`.
     """
 
+    mixes_groups = True
+    batches_in_flight = 2
+    """The pictures of the next batch are in the worker when the device has done with one."""
+
     def __init__(self, embedder: BatchedEmbedder, identity: ModelIdentity) -> None:
         super().__init__(embedder.pinned_params(), identity)
         self.batch_size = embedder.clips_at_once

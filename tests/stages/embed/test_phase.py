@@ -213,10 +213,10 @@ def test_batch_of_a_device_holds_clips_of_several_videos(tmp_path: Path, video: 
     for stage in (preparing, encoding):
         stage.setup(WORKER)
     prepared = [preparing.process(video_task(clip_row(path, 0, 75))) for path in (video, other)]
-    assert [(task.group, task.units.dtype, task.nbytes) for task in prepared] == [
-        ("", np.uint8, prepared[0].units.size)
-    ] * 2
+    assert [(task.units.dtype, task.nbytes) for task in prepared] == [(np.uint8, prepared[0].units.size)] * 2
     preparing.teardown()
+    assert encoding.mixes_groups
+    assert len({task.group for task in prepared}) == 2
     together = encoding.process_batch(prepared)
     alone = [encoding.process(task) for task in prepared]
     for one, same in zip(alone, together, strict=True):
