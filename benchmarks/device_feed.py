@@ -25,6 +25,7 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
+from stages.embed.stage import EncodeStage
 from stages.manifest import ManifestRef
 from stages.media import frames_key
 from stages.models import BatchedEmbedder, ModelIdentity
@@ -58,9 +59,9 @@ class WaitingEmbedder(BatchedEmbedder):
         return squares
 
     def encode(self, units: NDArray[np.uint8]) -> NDArray[np.float32]:
-        began = time.monotonic()
+        began, cpu = time.monotonic(), time.process_time()
         time.sleep(len(units) * self.params.args["picture_ms"] / 1000)
-        self._note("encoded", len(units), began, time.monotonic())
+        self._note("encoded", len(units), began, time.monotonic(), cpu)
         return units[:, ::56, ::56, 0].reshape(len(units), -1).astype(np.float32) + 1
 
     def _note(self, kind: str, *values: float) -> None:
@@ -95,16 +96,21 @@ def run(root: Path, rows: list[Row], args: dict[str, Any], frames_per_clip: int)
 
 def report(notes: Path) -> None:
     lines = [json.loads(line) for line in notes.read_text().splitlines()]
-    calls = sorted((began, ended, count) for kind, _, count, began, ended in lines if kind == "encoded")
+    calls = sorted((began, ended, count, cpu) for _, _, count, began, ended, cpu in (n for n in lines if len(n) == 6))
     first, last = calls[0][0], calls[-1][1]
-    busy = sum(ended - began for began, ended, _ in calls)
-    pictures = sum(count for _, _, count in calls)
+    busy = sum(ended - began for began, ended, *_ in calls)
+    pictures = sum(count for _, _, count, _ in calls)
+    cpu_between = sorted(after[3] - before[3] for before, after in itertools.pairwise(calls))
     gaps = sorted(after[0] - before[1] for before, after in itertools.pairwise(calls))
     print(
         f"{len(calls)} calls, {pictures} pictures with filling, {last - first:.1f} s: "
         f"device busy {busy / (last - first):.1%}"
     )
-    print(f"between calls: median {gaps[len(gaps) // 2] * 1000:.1f} ms, longest {gaps[-1] * 1000:.1f} ms")
+    middle = len(gaps) // 2
+    print(
+        f"between calls: median {gaps[middle] * 1000:.1f} ms, longest {gaps[-1] * 1000:.1f} ms; "
+        f"median of the worker's CPU {cpu_between[middle] * 1000:.1f} ms"
+    )
     loaded = [line for line in lines if line[0] == "loaded"]
     cpu = 0.0
     for worker in {line[1] for line in loaded}:
@@ -119,7 +125,9 @@ def main() -> None:
     parser.add_argument("--loaders", type=int, default=2)
     parser.add_argument("--picture-ms", type=float, default=5.0)
     parser.add_argument("--clips", type=int, default=200)
+    parser.add_argument("--in-flight", type=int, default=EncodeStage.batches_in_flight)
     given = parser.parse_args()
+    EncodeStage.batches_in_flight = given.in_flight
     rows = list(itertools.islice((row for video in given.videos for row in clips_of(video.resolve())), given.clips))
     with tempfile.TemporaryDirectory() as folder:
         ray.init(num_cpus=given.loaders + 1, num_gpus=1, include_dashboard=False, log_to_driver=False)

@@ -175,7 +175,7 @@ class EncodeStage(_VectorStage):
         outcomes: dict[int, VideoTask | Failed] = {}
         for indexes in by_shape.values():
             units = [tasks[index].units for index in indexes]
-            vectors = self._embedder.encode_all(np.concatenate(units))
+            vectors = self._embedder.encode_all(units)
             ends = np.cumsum([len(each) for each in units])[:-1]
             for index, of_clip in zip(indexes, np.split(vectors, ends), strict=True):
                 outcomes[index] = self._pooled(tasks[index], of_clip)

@@ -1,8 +1,9 @@
 """Calls a model on a device with batches of a few fixed sizes, and finds out how large they may be."""
 
+import itertools
 import logging
-from collections.abc import Callable
-from typing import Any
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ class DeviceBatches:
     and no later call is as large as the one that failed.
 
     Args:
-        encode: the model.
+        encode: the model. The array that it gets is used again for the next call.
         first: size of the first call.
         largest: size at most.
         release: gives cached memory of the device back, before a call is made again.
@@ -37,49 +38,76 @@ class DeviceBatches:
     ) -> None:
         self.size, self.largest = min(first, largest), largest
         self._encode, self._release = encode, release
+        self._buffer: NDArray[np.uint8] = np.empty(0, np.uint8)
 
-    def run(self, units: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """One vector a unit, float32 ``[N, D]``, of units ``[N, ...]``, at least one.
+    def run(self, parts: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """One vector a unit, float32 ``[N, D]``, of parts with units ``[K, ...]`` each, at least one in all.
 
         Raises:
             Exception: of the model; out of memory only with a single unit.
         """
         vectors: list[NDArray[np.float32]] = []
+        gathered = _Gathered(parts)
         start = 0
-        while start < len(units):
+        while start < gathered.num_units:
             heartbeat.beat()
-            taken = units[start : start + self.size]
-            found = self._call(taken)
+            size, count = self.size, min(self.size, gathered.num_units - start)
+            found = self._call(gathered, start, count)
             if found is None:
                 self._release()
                 continue
             vectors.append(found)
-            start += len(taken)
-            if len(taken) == self.size:
-                self.size = min(self.size * 2, self.largest)
+            start += count
+            if count == size:
+                self.size = min(size * 2, self.largest)
         return np.concatenate(vectors)
 
-    def _call(self, taken: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+    def _call(self, gathered: "_Gathered", start: int, count: int) -> NDArray[np.float32] | None:
         """The vectors of some units; None where memory ran out and the size was halved.
 
         The error, whose traceback holds tensors, is gone when this returns.
         """
-        count = padded_count(len(taken), self.size)
+        padded = padded_count(count, self.size)
         try:
-            return self._encode(_padded(taken, count))[: len(taken)]
+            batch = self._buffer_for(gathered, padded)
+            gathered.copy_to(batch, start, count)
+            batch[count:] = batch[count - 1]
+            return self._encode(batch)[:count]
         except Exception as error:
-            if count == 1 or not is_out_of_memory(error):
+            if padded == 1 or not is_out_of_memory(error):
                 raise
-            self.size = self.largest = max(1, count // 2)
-            logger.info("Memory ran out with %d units in one call: from now on at most %d", count, self.size)
+            self.size = self.largest = padded // 2
+            logger.info("Memory ran out with %d units in one call: from now on at most %d", padded, self.size)
             return None
+
+    def _buffer_for(self, gathered: "_Gathered", count: int) -> NDArray[np.uint8]:
+        """Room for so many units, the same at each call: fresh memory would cost more than the copy."""
+        if len(self._buffer) < count or self._buffer.shape[1:] != gathered.shape:
+            self._buffer = np.empty((count, *gathered.shape), np.uint8)
+        return self._buffer[:count]
+
+
+class _Gathered:
+    """Units of several parts, as one row of units."""
+
+    def __init__(self, parts: Sequence[NDArray[np.uint8]]) -> None:
+        self._parts = parts
+        self._ends = list(itertools.accumulate(len(part) for part in parts))
+        self.num_units = self._ends[-1]
+        self.shape = parts[0].shape[1:]
+
+    def copy_to(self, batch: NDArray[np.uint8], start: int, count: int) -> None:
+        """Copy units [start, start + count) to the beginning of a batch."""
+        index, done = bisect_right(self._ends, start), 0
+        while done < count:
+            part = self._parts[index]
+            first = start + done - (self._ends[index] - len(part))
+            taken = part[first : first + count - done]
+            batch[done : done + len(taken)] = taken
+            done += len(taken)
+            index += 1
 
 
 def padded_count(count: int, size: int) -> int:
     """Units of a call with so many: the next power of two, at most `size`."""
     return min(size, 1 << (count - 1).bit_length())
-
-
-def _padded(units: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
-    missing: Any = np.repeat(units[-1:], count - len(units), axis=0)
-    return np.concatenate([units, missing])  # a copy of its own, which torch may take as writable

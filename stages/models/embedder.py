@@ -136,7 +136,10 @@ class BatchedEmbedder(ABC):
 
     @abstractmethod
     def encode(self, units: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """One vector per unit, float32 ``[B, D]``, of units ``[B, ...]``, in one call of the model."""
+        """One vector per unit, float32 ``[B, D]``, of units ``[B, ...]``, in one call of the model.
+
+        The array is used again for the next call: what is kept must be a copy.
+        """
 
     def pool(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """One vector ``[D]``, unit length, of those of a clip's units ``[K, D]``."""
@@ -156,18 +159,21 @@ class BatchedEmbedder(ABC):
         """Clips that a worker that encodes is given at once."""
         return math.ceil(max(self.largest_batch, MIN_UNITS_OF_A_BATCH) / self.units_per_clip)
 
-    def encode_all(self, units: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """One vector per unit, of any number of units of one shape, in calls of `encode` as large as memory takes."""
+    def encode_all(self, clips: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """One vector per unit of some clips, one after another, in calls of `encode` as large as memory takes.
+
+        Units of all clips have one shape.
+        """
         if self._batches is None:
             largest = self.largest_batch
             first = self.params.batch_size or min(largest, UNITS_ON_CPU)
             self._batches = DeviceBatches(self.encode, first=first, largest=largest, release=self.release_memory)
-        return self._batches.run(units)
+        return self._batches.run(clips)
 
     def embed(self, clips: Sequence[Frames]) -> NDArray[np.float32]:
         """As `Embedder.embed`: all steps in one worker, after both setups."""
         units = [self.prepare(frames) for frames in clips]
-        return np.stack([self.pool(self.encode_all(each)) for each in units])
+        return np.stack([self.pool(self.encode_all([each])) for each in units])
 
 
 def mean_pool(features: NDArray[np.floating[Any]]) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stages.models.captioner import Caption, CaptionInput
 from stages.models.efficientnet import EfficientNetLite0, weights_hash
 from stages.models.embedder import ModelIdentity
-from stages.params import CaptionParams
+from stages.params import CaptionParams, Dtype
 from stages.stage import WorkerMetadata
 from stages.tasks import Failed
 
@@ -81,7 +81,7 @@ class MeasuredCaptioner:
 
     def __init__(self, params: CaptionParams) -> None:
         self.dtype: str | None = None
-        self._asked = params.dtype
+        self._asked: Dtype = params.dtype
         self._network: Any = None
         self._vocabulary = Vocabulary([], {})
 

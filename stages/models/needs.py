@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from stages.errors import ParamsError
 from stages.models.checkpoints import Checkpoint, resolve, tensors_of
@@ -117,7 +118,7 @@ def _of_package(phase: str, model: str, package: str, relative: str, distributio
 
 
 def _licence_of_package(distribution: str) -> str:
-    metadata = importlib.metadata.metadata(distribution)
+    metadata: Any = importlib.metadata.metadata(distribution)  # its type lacks `get` before Python 3.12
     named = metadata.get("License-Expression") or metadata.get("License") or ""
     classified = [each.rpartition(" :: ")[2] for each in metadata.get_all("Classifier", []) if "License" in each]
     return str(named).partition("\n")[0] or ", ".join(classified)

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 
-from stages.executors.cluster import smallest_gb
+from stages.executors.gpu_memory import smallest_gb
 from stages.executors.process_memory import private_bytes
 
 

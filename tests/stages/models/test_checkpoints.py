@@ -41,7 +41,7 @@ class Hub(http.server.ThreadingHTTPServer):
 class HubRequest(http.server.BaseHTTPRequestHandler):
     """Tells a commit and its files, and gives them out."""
 
-    server: Hub
+    server: Hub  # pyright: ignore[reportIncompatibleVariableOverride] - the one that serves
 
     def do_GET(self) -> None:
         self.server.requests.append(self.path)
@@ -81,7 +81,7 @@ class HubRequest(http.server.BaseHTTPRequestHandler):
         if self.command == "GET":
             self.wfile.write(body)
 
-    def log_message(self, *args: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:
         """Log nothing."""
 
 

@@ -37,9 +37,9 @@ def expected(given: NDArray[np.uint8]) -> NDArray[np.float32]:
 def test_size_doubles_up_to_the_largest() -> None:
     device = Device(1000)
     batches = DeviceBatches(device, first=8, largest=40)
-    np.testing.assert_array_equal(batches.run(units(100)), expected(units(100)))
+    np.testing.assert_array_equal(batches.run([units(100)]), expected(units(100)))
     assert device.calls == [8, 16, 32, 40, 4]
-    batches.run(units(40))
+    batches.run([units(40)])
     assert device.calls[5:] == [40]
 
 
@@ -47,10 +47,10 @@ def test_size_stays_below_what_memory_took_and_no_unit_is_lost() -> None:
     device = Device(20)
     released: list[int] = []
     batches = DeviceBatches(device, first=8, largest=512, release=lambda: released.append(len(device.calls)))
-    np.testing.assert_array_equal(batches.run(units(100)), expected(units(100)))
+    np.testing.assert_array_equal(batches.run([units(100)]), expected(units(100)))
     assert device.calls == [8, 16, 32, 16, 16, 16, 16, 16]
     assert released == [3]
-    batches.run(units(64))
+    batches.run([units(64)])
     assert max(device.calls[8:]) == 16
 
 
@@ -58,15 +58,17 @@ def test_size_stays_below_what_memory_took_and_no_unit_is_lost() -> None:
     "error", [torch.OutOfMemoryError, MemoryError, lambda text: RuntimeError("DefaultCPUAllocator")]
 )
 def test_memory_of_every_kind_counts(error: Callable[[str], Exception]) -> None:
-    np.testing.assert_array_equal(DeviceBatches(Device(3, error), first=8, largest=8).run(units(9)), expected(units(9)))
+    np.testing.assert_array_equal(
+        DeviceBatches(Device(3, error), first=8, largest=8).run([units(9)]), expected(units(9))
+    )
 
 
 def test_a_unit_too_large_alone_and_other_errors_are_raised() -> None:
     with pytest.raises(torch.OutOfMemoryError):
-        DeviceBatches(Device(0), first=8, largest=8).run(units(9))
+        DeviceBatches(Device(0), first=8, largest=8).run([units(9)])
     device = Device(4, ValueError)
     with pytest.raises(ValueError, match="CUDA out of memory"):
-        DeviceBatches(device, first=8, largest=8).run(units(9))
+        DeviceBatches(device, first=8, largest=8).run([units(9)])
     assert device.calls == [8]
 
 
@@ -74,7 +76,9 @@ def test_a_unit_too_large_alone_and_other_errors_are_raised() -> None:
 def test_vectors_are_the_same_whatever_the_sizes(count: int, first: int, largest: int, capacity: int) -> None:
     device = Device(capacity)
     batches = DeviceBatches(device, first=first, largest=largest)
-    np.testing.assert_array_equal(batches.run(units(count)), expected(units(count)))
+    parts = np.split(units(count), sorted({0, count // 3, count // 2, count - 1} - {0}))
+    np.testing.assert_array_equal(batches.run(parts), expected(units(count)))
+    np.testing.assert_array_equal(batches.run([units(count)]), expected(units(count)))
     assert max(device.calls) <= largest
 
 

@@ -77,7 +77,9 @@ def test_vectors_of_units_encoded_together_are_those_of_each_alone() -> None:
     made = embedder()
     units = np.concatenate([made.prepare(frames(seed, count)) for seed, count in ((1, 3), (2, 7), (3, 1))])
     alone = np.concatenate([made.encode(unit[None]) for unit in units])
-    np.testing.assert_allclose(made.encode_all(units), alone, atol=1e-5 * np.abs(alone).max())
+    np.testing.assert_allclose(
+        made.encode_all([units[:4], units[4:5], units[5:]]), alone, atol=1e-5 * np.abs(alone).max()
+    )
 
 
 def test_embed_puts_a_degraded_copy_nearer_than_another_picture() -> None:

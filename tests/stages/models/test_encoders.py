@@ -166,7 +166,9 @@ def test_vectors_do_not_depend_on_company(tmp_path: Path) -> None:
     made = embedder(tmp_path)
     units = np.concatenate([made.prepare(frames(seed, count)) for seed, count in ((1, 3), (2, 9), (3, 1))])
     alone = np.concatenate([made.encode(each[None].copy()) for each in units])
-    np.testing.assert_allclose(made.encode_all(units), alone, atol=1e-5 * np.abs(alone).max())
+    np.testing.assert_allclose(
+        made.encode_all([units[:4], units[4:5], units[5:]]), alone, atol=1e-5 * np.abs(alone).max()
+    )
 
 
 def test_half_precision_is_what_was_asked_and_near_the_whole(tmp_path: Path) -> None:
