@@ -37,7 +37,7 @@ from stages.tasks import Frames, Row
 from tests.clips import PARTITION, clip_row, commit_rows
 
 FPS, MAX_PX = 2.0, 448
-CLIP_S, STEP_S = 4.0, 1.0
+CLIP_S, STEP_S = 4.0, 0.5
 
 
 class WaitingEmbedder(BatchedEmbedder):

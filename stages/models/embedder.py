@@ -75,11 +75,12 @@ class Embedder(Protocol):
         ...
 
 
-UNITS_ON_CPU, UNITS_ON_GPU = 8, 512
-"""Units of one call of a model where ``embed.batch_size`` is 0: on a CPU, where larger calls are slower; on a GPU, at
-most."""
-MIN_UNITS_OF_A_BATCH = 64
-"""Units at least that a worker is given at once, so that a batch takes longer than handing it over."""
+PICTURES_ON_CPU, PICTURES_ON_GPU = 8, 512
+"""Pictures of one call of a model where ``embed.batch_size`` is 0: on a CPU, where larger calls are slower; and at most
+on a GPU."""
+MIN_PICTURES_ON_CPU, MIN_PICTURES_ON_GPU = 64, 512
+"""Pictures at least that a worker is given at once, for several calls, so that handing them over takes little of it: 10
+ms of CPU."""
 
 
 class BatchedEmbedder(ABC):
@@ -111,6 +112,11 @@ class BatchedEmbedder(ABC):
     def units_per_clip(self) -> int:
         """Units that `prepare` makes of a clip, at most."""
         return self.frames_per_clip
+
+    @property
+    def pictures_per_unit(self) -> int:
+        """Pictures of one unit."""
+        return 1
 
     @abstractmethod
     def identity(self) -> ModelIdentity:
@@ -152,12 +158,14 @@ class BatchedEmbedder(ABC):
     @property
     def largest_batch(self) -> int:
         """Units of one call of `encode`, at most."""
-        return self.params.batch_size or (UNITS_ON_GPU if self.params.requires_gpu else UNITS_ON_CPU)
+        pictures = PICTURES_ON_GPU if self.params.requires_gpu else PICTURES_ON_CPU
+        return self.params.batch_size or max(1, pictures // self.pictures_per_unit)
 
     @property
     def clips_at_once(self) -> int:
         """Clips that a worker that encodes is given at once."""
-        return math.ceil(max(self.largest_batch, MIN_UNITS_OF_A_BATCH) / self.units_per_clip)
+        pictures = MIN_PICTURES_ON_GPU if self.params.requires_gpu else MIN_PICTURES_ON_CPU
+        return math.ceil(max(self.largest_batch, pictures // self.pictures_per_unit) / self.units_per_clip)
 
     def encode_all(self, clips: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """One vector per unit of some clips, one after another, in calls of `encode` as large as memory takes.
@@ -166,7 +174,7 @@ class BatchedEmbedder(ABC):
         """
         if self._batches is None:
             largest = self.largest_batch
-            first = self.params.batch_size or min(largest, UNITS_ON_CPU)
+            first = self.params.batch_size or min(largest, PICTURES_ON_CPU)
             self._batches = DeviceBatches(self.encode, first=first, largest=largest, release=self.release_memory)
         return self._batches.run(clips)
 

@@ -77,6 +77,11 @@ class TransformersEmbedder(BatchedEmbedder):
         """One window, or its pictures."""
         return 1 if self.window_frames else self.frames_per_clip
 
+    @property
+    def pictures_per_unit(self) -> int:
+        """Frames of a window, or one picture."""
+        return self.window_frames or 1
+
     def identity(self) -> ModelIdentity:
         """For a folder, its name and the hash of its files; for the hub, the name, and the commit as the hash.
 

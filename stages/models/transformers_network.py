@@ -1,6 +1,7 @@
 """Loads and runs image and video encoders of the `transformers` library."""
 
 import functools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,7 @@ class Encoder:
         self._device = torch.device(device)
         self._normalisation = load_processor(folder, is_video=is_video).normalisation
         try:
-            stored = str(getattr(AutoConfig.from_pretrained(folder, **trusted), "dtype", None) or "")
-            self.dtype = choose_dtype(dtype, device, stored=stored.removeprefix("torch."))
+            self.dtype = choose_dtype(dtype, device, stored=_stored_dtype(folder, device, **trusted))
             self._torch_dtype = getattr(torch, self.dtype)
             model, report = AutoModel.from_pretrained(
                 folder, use_safetensors=True, dtype=self._torch_dtype, output_loading_info=True, **trusted
@@ -71,6 +71,13 @@ class Encoder:
             return output
         pooler = getattr(output, "pooler_output", None) if self._has_pooler else None
         return output.last_hidden_state[:, 0] if pooler is None else pooler.flatten(1)
+
+
+def _stored_dtype(folder: Path, device: str, **trusted: bool) -> str:
+    """The dtype of the checkpoint, as its configuration says; empty where the device does not compute in it."""
+    stored = str(getattr(AutoConfig.from_pretrained(folder, **trusted), "dtype", None) or "").removeprefix("torch.")
+    is_missing = stored == "bfloat16" and device != "cpu" and not torch.cuda.is_bf16_supported()
+    return "" if is_missing else stored
 
 
 def _unusable(checkpoint: Checkpoint, error: Exception) -> ParamsError:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from stages.embed.loading import PrepareStage
+from stages.embed.loading import PreparedTask, PrepareStage
 from stages.embed.phase import EmbedPhase
 from stages.embed.stage import EmbedStage, EncodeStage
 from stages.errors import ParamsError, StageError
@@ -20,7 +20,7 @@ from stages.params import EmbedParams, ExecutorParams
 from stages.phase import PhaseReport
 from stages.run import open_session
 from stages.stage import WorkerMetadata
-from stages.tasks import Frames, Row, VideoTask
+from stages.tasks import Failed, Frames, Row, VideoTask
 from tests.clips import PARTITION, WORKER, clip_row, commit_rows, video_task
 from tests.videos import three_shots
 
@@ -102,6 +102,9 @@ def test_embed_stage_takes_the_gpu_memory_that_it_is_given(tmp_path: Path) -> No
     loading, embedding = EmbedPhase(EmbedParams(gpu_memory_gb=2.5), str(tmp_path)).pipeline().build().stages
     assert (loading.resources.requires_gpu, embedding.resources.gpu_memory_gb) == (False, 2.5)
     assert embedding.batch_size == 64  # clips of 8 pictures, as many as one call on a GPU may take
+    few = EmbedPhase(EmbedParams(gpu_memory_gb=2.5, batch_size=64), str(tmp_path)).pipeline().build().stages[1]
+    on_cpu = EmbedPhase(EmbedParams(), str(tmp_path)).pipeline().build().stages[1]
+    assert (few.batch_size, on_cpu.batch_size) == (64, 8)
 
 
 def test_embed_stage_rejects_other_weights_than_the_drivers() -> None:
@@ -179,9 +182,9 @@ class MeanColour(BatchedEmbedder):
         self.calls.append(len(units))
         if len(units) > self.capacity:
             raise torch.OutOfMemoryError(f"{len(units)} pictures")
-        if (units == 255).all():
-            return np.full((len(units), 3), np.nan, np.float32)
-        return units.mean((1, 2), dtype=np.float32) + 1
+        found = units.mean((1, 2), dtype=np.float32) + 1
+        found[(units == 255).all((1, 2, 3))] = np.nan
+        return found
 
 
 def test_embed_makes_smaller_batches_where_memory_runs_out_and_fails_no_row(
@@ -223,3 +226,22 @@ def test_batch_of_a_device_holds_clips_of_several_videos(tmp_path: Path, video: 
         assert isinstance(same, VideoTask)
         assert same.task_id == one.task_id
         np.testing.assert_allclose(same.data.clip.embeddings["mean-colour"], one.data.clip.embeddings["mean-colour"])
+
+
+def test_a_clip_for_which_the_model_gives_nan_fails_alone(
+    tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MeanColour, "capacity", 8)
+    embedder = MeanColour(EmbedParams(embedder=f"{__name__}:MeanColour", frames_per_clip=2))
+    encoding = EncodeStage(embedder, embedder.identity())
+    encoding.setup(WORKER)
+    dark, white = np.full((2, 4, 4, 3), 9, np.uint8), np.full((2, 4, 4, 3), 255, np.uint8)
+    partly = np.concatenate([dark[:1], white[:1]])
+    tasks = [
+        PreparedTask(str(number), data=video_task(clip_row(video, 0, 75)).data, units=units)
+        for number, units in enumerate((dark, white, partly, dark))
+    ]
+    outcomes = encoding.process_batch(tasks)
+    assert [isinstance(outcome, Failed) for outcome in outcomes] == [False, True, True, False]
+    assert isinstance(outcomes[1], Failed)
+    assert "must have finite numbers, not all of them 0, got 3 of 3 that are NaN" in outcomes[1].error

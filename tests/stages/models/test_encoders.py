@@ -145,7 +145,7 @@ def test_vectors_of_an_image_encoder_are_those_of_a_plain_loop(make: Make, tmp_p
 def test_vectors_of_a_video_encoder_are_those_of_a_plain_loop(make: Make, count: int, tmp_path: Path) -> None:
     model, given = saved(tmp_path, make), frames(3, count)
     made = embedder(tmp_path, frames_per_clip=8)
-    assert (made.frames_per_clip, made.units_per_clip) == (4, 1)
+    assert (made.frames_per_clip, made.units_per_clip, made.largest_batch, made.clips_at_once) == (4, 1, 2, 16)
     taken = given.images[{4: [0, 1, 2, 3], 9: [1, 3, 5, 7], 2: [0, 0, 1, 1]}[count]]
     with torch.inference_mode():
         if make is vjepa2:
