@@ -50,7 +50,10 @@ def check_same_model(expected: ModelIdentity, found: ModelIdentity, worker_id: s
 class Embedder(Protocol):
     """Computes one vector per clip. The driver constructs it too, so models must be loaded in `setup`.
 
-    A user's own class may declare a ``version``; where it does not, a hash of its source enters the row keys.
+    It may have an attribute ``dtype``, the precision that it computes in, for the rows; a method ``close``, called in
+    the worker at the end; and ``waits_for_server = True``, by which several threads call `embed` at once. In place of a
+    vector it may return a `Failed` for a clip. A user's own class may declare a ``version``; where it does not, a hash
+    of its source enters the row keys.
     """
 
     def __init__(self, params: EmbedParams) -> None: ...
