@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from curator_dagster.resources import RayPool, Storage
     from curator_dagster.watch.source import SourceBucket
     from stages.dataset import ClipDataset, open_dataset
+    from stages.search import search
 
 __all__ = [
     "ClipDataset",
@@ -26,6 +27,7 @@ __all__ = [
     "curation_definitions",
     "defs",
     "open_dataset",
+    "search",
 ]
 
 import_bundled_stages()
@@ -40,6 +42,7 @@ _MODULES = {
     "curation_definitions": "curator_dagster.definitions",
     "defs": "curator_dagster.definitions",
     "open_dataset": "stages.dataset",
+    "search": "stages.search",
 }
 """By name, so that no import statement leads from here to torch and FFmpeg, which reading a dataset takes."""
 

@@ -1,4 +1,4 @@
-"""The command line `curator run | retry | show | what-if | report`: runs the same assets without a Dagster server.
+"""The command line `curator run | retry | show | search | report`: runs the same assets without a Dagster server.
 
 Commands import what they need when they are called: `curator --help` takes a fraction of a second, Dagster two.
 """
@@ -33,6 +33,23 @@ class Status(StrEnum):
     kept = "kept"
     rejected = "rejected"
     failed = "failed"
+
+
+class SearchedStatus(StrEnum):
+    """Outcomes of the rows that are searched."""
+
+    kept = "kept"
+    rejected = "rejected"
+    failed = "failed"
+    all = "all"
+
+
+class By(StrEnum):
+    """What a text is compared with."""
+
+    auto = "auto"
+    embeddings = "embeddings"
+    captions = "captions"
 
 
 class Format(StrEnum):
@@ -201,6 +218,54 @@ def report(
 
     with _errors_as_messages():
         typer.echo(f"Report: {write_report(root, output_file, max_mb)}")
+
+
+@app.command()
+def search(
+    root: Annotated[str, typer.Argument(help="Where `curator run` wrote to.")],
+    text: Annotated[str | None, typer.Argument(help="What the clips should show, in words.")] = None,
+    like: Annotated[str | None, typer.Option(metavar="CLIP_ID", help="Clips that look like this one.")] = None,
+    image: Annotated[str | None, typer.Option(metavar="FILE", help="Clips that look like this picture.")] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(metavar="CONDITION", help="Only clips that meet it: \"camera_motion = 'pan' AND height >= 720\"."),
+    ] = None,
+    top: Annotated[int, typer.Option(min=0, help="At most so many clips; 0 for all.")] = 20,
+    by: Annotated[
+        By,
+        typer.Option(help="What TEXT is compared with; auto: pictures, where their model has a text tower."),
+    ] = By.auto,
+    asset: Annotated[
+        str, typer.Option(help="Whose clips: clips, filtered_clips, embeddings, unique_clips or dataset.")
+    ] = "unique_clips",
+    status: Annotated[SearchedStatus, typer.Option(help="Only rows of this fate.")] = SearchedStatus.kept,
+    version: Annotated[str | None, typer.Option(help="Number or tag of a version of the root; the newest without.")] = (
+        None
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="Print all columns, as JSON.")] = False,
+    html: Annotated[str | None, typer.Option(metavar="FILE", help="Write a page with pictures of the clips.")] = None,
+    index: Annotated[
+        bool | None,
+        typer.Option(
+            "--index/--no-index",
+            help="Keep vectors under the root for the next search, those of embeddings too, or none. By default those "
+            "of captions.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Find clips by what they show, by a clip or picture that they look like, and by conditions on their columns.
+
+    TEXT, --like and --image may stand together: then their mean counts. --where takes columns of the clips and scores
+    of filters, with AND, OR, NOT, = != < <= > >=, IN, BETWEEN, LIKE, IS NULL; a text stands in single quotes.
+    """
+    from curator_dagster.commands.search import Output, search_command
+    from stages.search import Query, Scope
+
+    with _errors_as_messages():
+        query = Query(text, like, image, by.value)
+        scope = Scope(asset, status.value, version, where)
+        search_command(root, query, scope, top=top, index=index, output=Output(as_json, html))
 
 
 @app.command()

@@ -34,18 +34,18 @@ class PageContents:
 
 def render_page(contents: PageContents) -> str:
     """The HTML of the page. Text of rows is embedded as JSON only, and the script shows it as text, never as HTML."""
-    style, *scripts = (_read_resource(name) for name in ("page.css", "selection.js", "charts.js", "page.js"))
+    style, *scripts = (read_resource(name) for name in ("page.css", "selection.js", "charts.js", "page.js"))
     script = "\n".join(scripts)
     policy = {
         "default-src": "'none'",
         "img-src": "data:",
-        "style-src": _csp_hash(style),
-        "script-src": _csp_hash(script),
+        "style-src": csp_hash(style),
+        "script-src": csp_hash(script),
         "base-uri": "'none'",
         "form-action": "'none'",
     }
     names = [clip["id"] for clip in contents.clips]
-    return Template(_read_resource("page.html")).substitute(
+    return Template(read_resource("page.html")).substitute(
         policy="; ".join(f"{name} {value}" for name, value in policy.items()),
         style=style,
         script=script,
@@ -81,9 +81,11 @@ def _picture_elements(pictures: Mapping[str, list[EmbeddedPicture]], names: Iter
             yield f'<script type="{picture.media_type}" id="picture-{position}-{number}">{picture.data}</script>'
 
 
-def _csp_hash(text: str) -> str:
+def csp_hash(text: str) -> str:
+    """What a Content-Security-Policy calls this style or script."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _read_resource(name: str) -> str:
+def read_resource(name: str) -> str:
+    """A file of this package."""
     return (resources.files(__package__ or "") / name).read_text(encoding="utf-8")

@@ -5,7 +5,7 @@ a vector is written again as often as the index doubles: for an increment, the l
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +27,17 @@ from stages.dedup.segment_files import (
     write_segment,
     write_table,
 )
-from stages.dedup.vector_store import CHECKED_ROWS, Segment, VectorStore
+from stages.dedup.vector_store import CHECKED_ROWS, Segment, VectorStore, checksum
 from stages.errors import StageError
 from stages.storage import Storage, digest
 
 MERGED_RATIO = 2
 """A segment is merged into a new one that has at least the n-th part of its rows."""
+UNWRITTEN = "unwritten"
+"""Name of a segment that stands in memory alone."""
+
+ReadBlocks = Callable[[Storage, pa.Table], Blocks]
+"""Keys and vectors of rows that the index lacks; each of their keys once."""
 
 
 class VectorIndex:
@@ -42,12 +47,16 @@ class VectorIndex:
         storage: of the root.
         folder: of the model, below the root.
         scratch: a folder on this machine, for copies of files of an object store.
+        blocks_of: gives what the index lacks, of the rows that `vectors_of` or `read` is asked for.
     """
 
-    def __init__(self, storage: Storage, folder: str, scratch: Path) -> None:
+    def __init__(
+        self, storage: Storage, folder: str, scratch: Path, *, blocks_of: ReadBlocks = embedding_blocks
+    ) -> None:
         self._storage = storage
         self._folder = folder
         self._scratch = scratch
+        self._blocks_of = blocks_of
 
     def vectors_of(self, rows: pa.Table) -> VectorStore:
         """The vectors of these embeddings, in their order. What the index lacks is read from row files and added.
@@ -67,6 +76,32 @@ class VectorIndex:
             store = self._locate(rows["row_key"], used)
         check_sizes(segment.vectors.shape[1] for segment in store.segments)
         return self._listed(store) if len(rows) > EXACT_CLIPS else store
+
+    def read(self, rows: pa.Table, without: Collection[str] = ()) -> VectorStore:
+        """The vectors of these embeddings, in their order. What the index lacks is read too, and nothing is written.
+
+        Args:
+            rows: as of `vectors_of`.
+            without: names of segments that are known to be damaged.
+
+        Raises:
+            StageError: an embedding is missing, not finite, or of another size than the others.
+            ManifestError: a commit, or a file that it names, is missing or damaged.
+        """
+        segments = [segment for segment in self._segments() if segment.name not in without]
+        store = self._locate(rows["row_key"], segments)
+        missing = np.flatnonzero(store.row < 0)
+        if len(missing):
+            store = self._locate(rows["row_key"], [*store.segments, self._in_memory(rows.take(pa.array(missing)))])
+        check_sizes(segment.vectors.shape[1] for segment in store.segments)
+        return store
+
+    def _in_memory(self, missing: pa.Table) -> Segment:
+        blocks = list(self._blocks_of(self._storage, missing))
+        check_sizes(vectors.shape[1] for _, vectors in blocks)
+        vectors = np.concatenate([vectors for _, vectors in blocks])
+        checksums = [checksum(vectors[start : start + CHECKED_ROWS]) for start in range(0, len(vectors), CHECKED_ROWS)]
+        return Segment(UNWRITTEN, pa.concat_arrays([keys for keys, _ in blocks]), vectors, checksums)
 
     def remove(self, name: str) -> None:
         """Remove a segment that is damaged; what it held is read from row files again."""
@@ -153,7 +188,7 @@ class VectorIndex:
 
     def _blocks(self, store: VectorStore, merged: list[int], missing: pa.Table) -> Blocks:
         known = [segment.vectors.shape[1] for segment in store.segments]
-        for keys, vectors in embedding_blocks(self._storage, missing):
+        for keys, vectors in self._blocks_of(self._storage, missing):
             check_sizes([*known, vectors.shape[1]])
             yield keys, vectors
         for index in merged:

@@ -11,6 +11,8 @@ from stages.models.dtype import choose_dtype
 from stages.models.embedder import BatchedEmbedder, Embedder, ModelIdentity, check_same_model, mean_pool
 from stages.models.needs import ModelNeed, fetch_models, model_needs
 from stages.models.plugins import construct
+from stages.models.sentence_encoder import SentenceEncoder, sentence_model_folder
+from stages.models.text_towers import TextEncoder, check_same_weights, text_tower
 from stages.models.trust import TRUST_VARIABLE, may_run_code_of, trust_advice, trusted_entries, trusting
 from stages.models.weights import file_hash, package_file
 
@@ -23,7 +25,10 @@ __all__ = [
     "Embedder",
     "ModelIdentity",
     "ModelNeed",
+    "SentenceEncoder",
+    "TextEncoder",
     "check_same_model",
+    "check_same_weights",
     "choose_dtype",
     "construct",
     "fetch_models",
@@ -35,6 +40,8 @@ __all__ = [
     "package_file",
     "padded_detector_factory",
     "replace_surrogates",
+    "sentence_model_folder",
+    "text_tower",
     "trust_advice",
     "trusted_entries",
     "trusting",
