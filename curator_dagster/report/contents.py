@@ -13,6 +13,7 @@ from curator_dagster.report.lineage import distinct_lineages
 from curator_dagster.report.page import PageContents, clip_json, render_page, script_json
 from curator_dagster.report.pictures import pick_pictures
 from curator_dagster.report.score_histograms import score_histograms
+from curator_dagster.report.similar_clips import SIMILAR_BYTES, with_similar
 from stages.storage import Storage
 
 _MAX_ROOT_CHARS = 500
@@ -42,14 +43,14 @@ def page_contents(storage: Storage, max_bytes: int) -> PageContents:
     rows = gallery_rows(committed, outcomes[: room // _ROWS_DIVISOR // _MIN_ROW_BYTES])
     clips, used = _rows_that_fit(rows, scores, room // _ROWS_DIVISOR)
     pictured = [clip for clip in clips if clip["is_clip"]]
-    return PageContents(facts, clips, pick_pictures(storage, pictured, room - used))
+    return PageContents(facts, with_similar(storage, clips), pick_pictures(storage, pictured, room - used))
 
 
 def _rows_that_fit(rows: list[Row], scores: list[str], max_bytes: int) -> tuple[list[Row], int]:
     """The first rows that take at most `max_bytes`, and how many bytes they take."""
     used = 0
     for index, row in enumerate(rows):
-        size = len(script_json(clip_json(row, scores))) + _PICTURE_MARKUP_BYTES
+        size = len(script_json(clip_json(row, scores))) + _PICTURE_MARKUP_BYTES + SIMILAR_BYTES
         if used + size > max_bytes:
             return rows[:index], used
         used += size

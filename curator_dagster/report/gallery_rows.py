@@ -71,6 +71,7 @@ def _row(outcome: FinalOutcome, by_asset: Mapping[str, Mapping[str, Row]], capti
         "caption": printable(written.get("caption") or caption or "", _MAX_CAPTION_CHARS),
         **{name: compared.get(name) for name in _FROM_DEDUP},
         "similarity": _rounded(compared.get("similarity")),
+        "similar": [],
     }
 
 

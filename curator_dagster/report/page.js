@@ -237,8 +237,13 @@ function drawFilters() {
 // ---- one clip
 
 function openDetail(place) {
-  const clip = shown[place];
-  const step = (by, name) => element("button", { type: "button", disabled: !shown[place + by], onclick: () => openDetail(place + by) }, name);
+  openClip(shown[place], place);
+}
+
+/** The clip, which may be one that the filters do not show; its place is -1 then. */
+function openClip(clip, place = shown.indexOf(clip)) {
+  const next = (by) => (place < 0 ? undefined : shown[place + by]);
+  const step = (by, name) => element("button", { type: "button", disabled: !next(by), onclick: () => openDetail(place + by) }, name);
   const kept = keptInstead(clip);
   const focused = detail.contains(document.activeElement) ? document.activeElement.textContent : "Close";
   detail.dataset.place = place;
@@ -248,9 +253,11 @@ function openDetail(place) {
     element("div", { class: "columns" }, pictureBox(clip, kept ? "flip" : "strip"), kept), badge(clip),
     clip.error ? element("p", { class: "error", dir: "auto" }, clip.error) : "",
     clip.caption ? element("p", { class: "caption", dir: "auto" }, clip.caption) : "",
+    moreLikeThis(clip),
     element("div", { class: "columns" }, facts(clip), scoreTable(clip)));
   if (!detail.open) detail.showModal();
-  const buttons = [...detail.querySelectorAll("button:enabled")];
+  detail.scrollTop = 0;
+  const buttons = [...detail.querySelectorAll(".bar button:enabled")];
   (buttons.find((button) => button.textContent === focused) ?? buttons.at(-1)).focus();
 }
 
@@ -261,6 +268,18 @@ function keptInstead(clip) {
   const likeness = clip.similarity === null ? "" : `, similarity ${clip.similarity.toFixed(3)}`;
   return element("section", { "aria-label": "Kept instead" }, pictureBox(kept, "flip"),
     element("p", { class: "where" }, element("b", {}, `Kept instead${likeness}: `), ...where(kept)));
+}
+
+/** The clips of the page that look most like one, each of which opens. */
+function moreLikeThis(clip) {
+  if (!clip.similar?.length) return "";
+  const link = ([number, similarity]) => {
+    const other = clips[number];
+    return element("li", {}, element("button", { type: "button", class: "similar", onclick: () => openClip(other) },
+      pictureBox(other, "flip"), element("span", { class: "where" }, element("b", {}, similarity.toFixed(2)), " ", ...where(other))));
+  };
+  return element("section", { "aria-labelledby": "similar-title" }, element("h3", { id: "similar-title" }, "More like this"),
+    element("ul", { class: "similars" }, ...clip.similar.map(link)));
 }
 
 function facts(clip) {
@@ -282,8 +301,8 @@ function scoreTable(clip) {
 
 detail.addEventListener("keydown", (event) => {
   const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-  const place = Number(detail.dataset.place) + by;
-  if (by && shown[place]) openDetail(place);
+  const at = Number(detail.dataset.place);
+  if (by && at >= 0 && shown[at + by]) openDetail(at + by);
 });
 detail.addEventListener("click", (event) => { if (event.target === detail) detail.close(); });
 form.addEventListener("submit", (event) => event.preventDefault());

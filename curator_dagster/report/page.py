@@ -13,7 +13,7 @@ from curator_dagster.report.pictures import EmbeddedPicture
 
 _CLIP_COLUMNS = (
     "id", "is_clip", "partition", "source", "start_s", "end_s", "width", "height", "asset", "status",
-    "reason", "error", "caption", "path", "group_id", "similarity",
+    "reason", "error", "caption", "path", "group_id", "similarity", "similar",
 )  # fmt: skip
 
 

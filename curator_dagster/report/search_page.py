@@ -67,7 +67,7 @@ def _card(row: Row, pictures: Sequence[EmbeddedPicture] | None) -> str:
         "" if similarity is None or math.isnan(similarity) else f'<span class="like">{similarity:.3f}</span>',
         "" if row["status"] == "kept" else _badge(row),
         f'<span class="caption" dir="auto">{_text(caption) or "no caption"}</span>',
-        f'<span class="where"><bdi>{name}</bdi> {_clock(row["start_s"])} – {_clock(row["end_s"])}</span>',
+        f'<span class="where"><bdi>{name}</bdi> {_clock(row["start_s"])} &ndash; {_clock(row["end_s"])}</span>',
         f"<code>{_text(row['clip_id'])}</code>",
     ]
     return f'<li><div class="card">{"".join(parts)}</div></li>'

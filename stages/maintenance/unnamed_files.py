@@ -26,7 +26,7 @@ from stages.manifest import (
     version_numbers,
 )
 from stages.signals import SIGNALS_FOLDER, signals_path
-from stages.storage import FileInfo, Storage, exclusive, file_numbers, map_concurrently
+from stages.storage import FileInfo, Storage, digest, exclusive, file_numbers, map_concurrently
 from stages.write import FORMER_FOLDER, LEASE_FOLDER, PATH_COLUMNS, former_location, named_files
 
 VERSIONS_KEPT = 10
@@ -207,9 +207,15 @@ def _signals(
 def _index_files(
     storage: Storage, commits: Iterable[tuple[ManifestRef, Commit]], old_enough: Callable[[FileInfo], bool]
 ) -> list[FileInfo]:
-    """Files of the index with nothing that these commits of ``unique_clips`` were made from, or nothing current."""
+    """Files of the index with nothing that these commits of ``unique_clips`` were made from, or nothing current.
+
+    Vectors of the captions of these commits stay too, which stand under the hash of their text.
+    """
+    commits = list(commits)
     keys = [rows["embedding_key"] for _, rows in _rows_of(storage, "unique_clips", commits, ["embedding_key"])]
-    used = pa.chunked_array([chunk for key in keys for chunk in key.chunks], pa.string())
+    texts = [rows["caption"].unique().to_pylist() for _, rows in _rows_of(storage, "captions", commits, ["caption"])]
+    of_texts = pa.array([digest(text) for text in {text for part in texts for text in part} if text], pa.string())
+    used = pa.chunked_array([of_texts, *(chunk for key in keys for chunk in key.chunks)], pa.string())
     found = [*unneeded_files(storage, used), *uncurrent_files(storage)]
     return [info for info in found if old_enough(info)]
 

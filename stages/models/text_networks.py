@@ -2,12 +2,15 @@
 
 import functools
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging
 
@@ -15,6 +18,10 @@ from stages import heartbeat
 from stages.errors import ParamsError
 
 BATCH_SIZE = 32
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
+_UNUSED = "pooler."
+"""Begins the names of weights that no vector here depends on."""
+_LOAD_ERRORS = (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError)
 _PADDED_FAMILY = "siglip"
 """Models of this family were trained on texts padded to their full length, and tell other vectors without."""
 _USED = ("input_ids", "attention_mask")
@@ -24,16 +31,22 @@ class _Texts:
     """A network with its tokenizer, in evaluation mode on one device."""
 
     def __init__(self, folder: str, device: str) -> None:
+        if not any((Path(folder) / name).is_file() for name in _TOKENIZER_FILES):
+            # transformers would make one without words.
+            raise _unusable(folder, f"no tokenizer, which is one of {', '.join(_TOKENIZER_FILES)}")
         pinned: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
-        logging.disable_progress_bar()  # of loading weights, among what a command prints
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(folder, **pinned)
-            self.model = AutoModel.from_pretrained(folder, use_safetensors=True, **pinned).eval().to(device)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ParamsError(
-                f"{folder} must hold a tokenizer (tokenizer.json) and a model that transformers can load with "
-                f"safetensors, got: {error} Save both there, or search captions: --by captions."
-            ) from error
+            with _quiet():
+                self.tokenizer = AutoTokenizer.from_pretrained(folder, **pinned)
+                model, info = AutoModel.from_pretrained(
+                    folder, use_safetensors=True, output_loading_info=True, **pinned
+                )
+        except _LOAD_ERRORS as error:
+            raise _unusable(folder, str(error).partition("\n")[0]) from error
+        if missing := sorted(name for name in info["missing_keys"] if not name.startswith(_UNUSED)):
+            # transformers would draw them at random.
+            raise _unusable(folder, f"weights without {', '.join(missing[:3])}")
+        self.model = model.eval().to(device)
         self.device = device
 
     def tokens(self, texts: list[str], **options: Any) -> dict[str, torch.Tensor]:
@@ -84,6 +97,27 @@ class SentenceNetwork:
             hidden = self._texts.model(**tokens).last_hidden_state
         mask = tokens["attention_mask"].unsqueeze(-1).to(hidden.dtype)
         return ((hidden * mask).sum(1) / mask.sum(1).clamp(min=1e-9)).float().cpu().numpy()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the progress bar of loading weights, and the table of those that do not fit, which an error tells."""
+    verbosity, shows_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if shows_bars:
+            logging.enable_progress_bar()
+
+
+def _unusable(folder: str, found: str) -> ParamsError:
+    return ParamsError(
+        f"{folder} must hold a tokenizer and a model that transformers can load with safetensors, got {found}. "
+        "Save both there; or search captions, which takes none of it: --by captions."
+    )
 
 
 @functools.lru_cache(maxsize=2)

@@ -107,8 +107,9 @@ class CaptionSearch:
         texts = pa.array(clips.texts, pa.string()).take(_first_places(unique.indices.to_numpy()))
         rows = pa.table({"row_key": unique.dictionary, "text": texts})
         vector = self._encoder.encode([query])[0]
-        vectors = self._access.retried(lambda: self._vectors(rows, keeps=keeps))
-        return self._access.retried(lambda: _best_of_clips(vectors, vector, clips, unique, count))
+        return self._access.retried(
+            lambda: _best_of_clips(self._vectors(rows, keeps=keeps), vector, clips, unique, count)
+        )
 
     def _vectors(self, rows: pa.Table, *, keeps: bool) -> VectorStore:
         identity = self._encoder.identity

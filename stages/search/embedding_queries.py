@@ -15,7 +15,7 @@ from stages.errors import ParamsError
 from stages.manifest import ManifestRef, load_commit
 from stages.models import Embedder, TextEncoder, check_same_weights, text_tower
 from stages.params import EmbedParams
-from stages.search.stored_vectors import StoredVectors
+from stages.search.stored_vectors import StoredEmbeddings
 from stages.stage import NodeInfo, WorkerMetadata
 from stages.storage import Storage, normalize_location
 from stages.tasks import Frames
@@ -39,22 +39,25 @@ class QueryModel:
         stored: the vectors.
 
     Raises:
-        ParamsError: it cannot be made here, or has other weights here.
+        ParamsError: no commit tells how it was made, or its class cannot be imported.
     """
 
-    def __init__(self, storage: Storage, stored: StoredVectors) -> None:
+    def __init__(self, storage: Storage, stored: StoredEmbeddings) -> None:
+        self._identity = stored.identity
         self._params = _params_of(storage, stored)
         self._embedder: Embedder = registry.load("embedder", self._params.embedder)(self._params)
-        check_same_weights(stored.identity, self._embedder.identity())
         self._is_set_up = False
 
     def text_encoder(self) -> TextEncoder | None:
         """Its text tower; None where it has none.
 
         Raises:
-            ParamsError: there is one, and it cannot be loaded.
+            ParamsError: there is one, and it cannot be loaded, or has other weights here.
         """
-        return text_tower(self._embedder, self._params, worker())
+        found = text_tower(self._embedder, self._params, worker())
+        if found is not None:
+            check_same_weights(self._identity, self._embedder.identity())
+        return found
 
     def of_picture(self, location: str, max_px: int | None) -> NDArray[np.float32]:
         """The vector of a picture file, as of a clip that shows it: float32 ``[D]``.
@@ -64,12 +67,13 @@ class QueryModel:
             max_px: longest side of stored pictures of clips, to which a larger one is scaled.
 
         Raises:
-            ParamsError: there is no such file, or it is no picture.
+            ParamsError: there is no such file, it is no picture, or the model has other weights here.
         """
+        picture = read_picture(location, max_px or DEFAULT_PX)
         if not self._is_set_up:
+            check_same_weights(self._identity, self._embedder.identity())
             self._embedder.setup(worker())
             self._is_set_up = True
-        picture = read_picture(location, max_px or DEFAULT_PX)
         return np.asarray(self._embedder.embed([Frames(np.zeros(1, np.int64), picture[None])])[0], np.float32)
 
 
@@ -90,11 +94,13 @@ def read_picture(location: str, max_px: int) -> NDArray[np.uint8]:
             picture = PIL.ImageOps.exif_transpose(opened).convert("RGB")
         picture.thumbnail((max_px, max_px), PIL.Image.Resampling.LANCZOS)
     except _PICTURE_ERRORS as error:
-        raise ParamsError(f"--image must be a JPEG, PNG, WebP or the like, got {location}: {error}", "image") from error
+        found = "another format" if isinstance(error, PIL.UnidentifiedImageError) else str(error)
+        message = f"--image must be a JPEG, PNG, WebP or another picture, got {location}: {found}."
+        raise ParamsError(message, "image") from error
     return np.asarray(picture, np.uint8)
 
 
-def _params_of(storage: Storage, stored: StoredVectors) -> EmbedParams:
+def _params_of(storage: Storage, stored: StoredEmbeddings) -> EmbedParams:
     """The parameters of embed that the vectors were made with, by the commit that holds them."""
     for partition, number in sorted(stored.commits.items()):
         lineage = load_commit(storage, ManifestRef(storage.root, "embeddings", partition), number).lineage

@@ -7,7 +7,14 @@ import numpy as np
 import pyarrow as pa
 
 from stages.search.exact_search import candidates
-from stages.search.stored_vectors import IndexAccess, has_embeddings, positions_of, read_vectors, scratch_folder
+from stages.search.stored_vectors import (
+    IndexAccess,
+    StoredEmbeddings,
+    find_embeddings,
+    positions_of,
+    read_vectors,
+    scratch_folder,
+)
 from stages.storage import Storage
 
 Neighbors = dict[str, list[tuple[str, float]]]
@@ -28,21 +35,21 @@ def nearest_of_each(storage: Storage, clip_ids: Sequence[str], count: int) -> Ne
         ManifestError: a file is missing or damaged.
         StageError: an embedding is missing, not finite, or of another size than the others.
     """
-    if not clip_ids or not has_embeddings(storage):
+    stored = find_embeddings(storage, None) if clip_ids else None
+    if stored is None:
         return {}
     with scratch_folder() as scratch:
         access = IndexAccess(storage, Path(scratch))
-        return access.retried(lambda: _nearest(access, clip_ids, count))
+        return access.retried(lambda: _nearest(access, stored, clip_ids, count))
 
 
-def _nearest(access: IndexAccess, clip_ids: Sequence[str], count: int) -> Neighbors:
-    stored = read_vectors(access, None, keeps=False)
+def _nearest(access: IndexAccess, stored: StoredEmbeddings, clip_ids: Sequence[str], count: int) -> Neighbors:
     position = positions_of(stored, pa.chunked_array([list(dict.fromkeys(clip_ids))], pa.string()))
     targets = np.sort(position.drop_null().to_numpy().astype(np.int64))
     if not len(targets):
         return {}
-    vectors = stored.vectors[targets]
-    similarity, found = candidates(stored.vectors, targets, vectors, count + 1)
+    vectors = read_vectors(access, stored, keeps=False)
+    similarity, found = candidates(vectors, targets, vectors[targets], count + 1)
     names = stored.rows["clip_id"]
     ids: dict[int, str] = dict(zip(targets.tolist(), names.take(pa.array(targets)).to_pylist(), strict=True))
     return {

@@ -36,6 +36,11 @@ class Query:
             raise ParamsError("The text to search for must have words in it, got none.")
 
     @property
+    def is_text_alone(self) -> bool:
+        """True where clips are to be like a text, and nothing else."""
+        return self.text is not None and self.like is None and self.image is None
+
+    @property
     def is_empty(self) -> bool:
         """True where clips are not to be like anything."""
         return self.text is None and self.like is None and self.image is None

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stages.errors import ParamsError, did_you_mean
+from stages.errors import ManifestError, ParamsError, did_you_mean
 from stages.manifest import read_manifest
 from stages.models import SentenceEncoder, sentence_model_folder
 from stages.search.arrow import pc
@@ -18,7 +18,14 @@ from stages.search.clip_columns import CAPTION, DURATION, ClipTable
 from stages.search.embedding_queries import QueryModel, worker
 from stages.search.exact_search import nearest_vectors
 from stages.search.request import By, Query, Scope
-from stages.search.stored_vectors import IndexAccess, StoredVectors, positions_of, read_vectors, scratch_folder
+from stages.search.stored_vectors import (
+    IndexAccess,
+    StoredEmbeddings,
+    find_embeddings,
+    positions_of,
+    read_vectors,
+    scratch_folder,
+)
 from stages.storage import Storage
 
 SIMILARITY, MATCHED = "query_similarity", "matched_text"
@@ -143,55 +150,69 @@ class _Searching:
         if query.is_empty:
             places = np.arange(min(count, len(clips.rows)))
             return _Hits(places, np.full(len(places), np.nan), len(clips.rows))
-        if query.text is not None and query.like is None and query.image is None and query.by == "captions":
-            return self._by_captions(clips, count)
         if query.by == "captions":
-            raise ParamsError("--by captions requires a text alone, got --like or --image too. Leave one out.")
-        return self._access.retried(lambda: self._by_embeddings(clips, count))
-
-    def _by_embeddings(self, clips: ClipTable, count: int) -> _Hits:
-        query = self._query
-        self.notes.clear()
-        stored = read_vectors(self._access, self._scope.version, keeps=self._index is True)
-        model = QueryModel(self._storage, stored) if query.text is not None or query.image is not None else None
-        tower = None if query.text is None or model is None else model.text_encoder()
-        if query.text is not None and tower is None:
-            if query.by == "embeddings" or query.like is not None or query.image is not None:
+            if not query.is_text_alone:
                 raise ParamsError(
-                    f"The text can be compared with captions alone, since {stored.identity.model} has no text tower. "
-                    "Leave --by, --like and --image out, or embed by CLIP or SigLIP: embed.embedder=transformers."
+                    "A search of captions requires a text alone, got --like or --image too. Leave it out."
                 )
             return self._by_captions(clips, count)
+        stored = find_embeddings(self._storage, self._scope.version)
+        if stored is None:
+            return self._without_embeddings(clips, count)
+        model = QueryModel(self._storage, stored) if query.text is not None or query.image is not None else None
+        tower = model.text_encoder() if model is not None and query.text is not None else None
+        if query.text is not None and tower is None:
+            return self._without_text_tower(clips, count, stored)
         vectors = [] if tower is None or query.text is None else [tower.encode([query.text])[0]]
         if query.image is not None and model is not None:
             vectors.append(model.of_picture(query.image, _max_px(clips)))
-        liked = None
-        if query.like is not None:
-            liked = self._position_of_clip(stored, query.like)
-            vectors.append(stored.vectors[np.array([liked])][0])
-        self.notes.append(f"Compared with the pictures of clips, by {stored.identity.model}.")
+        return self._access.retried(lambda: self._by_embeddings(clips, stored, vectors, count))
+
+    def _without_embeddings(self, clips: ClipTable, count: int) -> _Hits:
+        if self._query.is_text_alone and self._query.by == "auto":
+            return self._by_captions(clips, count)
+        raise ManifestError(
+            f"Clips must have embeddings to be searched by likeness, and none are made under {self._storage.root}. "
+            f"Run `curator run SOURCE --root {self._storage.root}` first; --where works without."
+        )
+
+    def _without_text_tower(self, clips: ClipTable, count: int, stored: StoredEmbeddings) -> _Hits:
+        if self._query.is_text_alone and self._query.by == "auto":
+            return self._by_captions(clips, count)
+        raise ParamsError(
+            f"The text can be compared with captions alone, since {stored.identity.model} has no text tower. "
+            "Leave --by, --like and --image out, or embed by CLIP or SigLIP: embed.embedder=transformers."
+        )
+
+    def _by_embeddings(
+        self, clips: ClipTable, stored: StoredEmbeddings, queries: Sequence[NDArray[np.float32]], count: int
+    ) -> _Hits:
+        self.notes[:] = [f"Compared with the pictures of clips, by {stored.identity.model}."]
+        vectors = read_vectors(self._access, stored, keeps=self._index is True)
+        liked = None if self._query.like is None else self._position_of_clip(stored, self._query.like)
+        directions = [*queries, *([] if liked is None else [vectors[np.array([liked])][0]])]
         if stored.num_others:
             self.notes.append(f"{stored.num_others} clips are left out, whose embeddings are of another model.")
-        return self._nearest(clips, stored, _mean_direction(vectors), liked, count)
-
-    def _nearest(
-        self, clips: ClipTable, stored: StoredVectors, query: NDArray[np.float32], liked: int | None, count: int
-    ) -> _Hits:
-        position = positions_of(stored, clips.rows["clip_id"])
-        place_of = np.full(len(stored.vectors), -1, np.int64)
-        has_one = np.flatnonzero(position.is_valid().to_numpy(zero_copy_only=False))
-        place_of[position.take(pa.array(has_one)).to_numpy()] = has_one
-        if without := len(clips.rows) - len(has_one):
-            self.notes.append(f"{without} clips are left out, which have no embedding.")
+        place_of = self._places(clips, stored)
         if liked is not None:
             place_of[liked] = -1
         targets = np.flatnonzero(place_of >= 0)
         if not len(targets):
             return _Hits(targets, np.empty(0), 0)
-        found = nearest_vectors(stored.vectors, targets, query, min(count, len(targets)))
+        found = nearest_vectors(vectors, targets, _mean_direction(directions), min(count, len(targets)))
         return _Hits(place_of[found.positions], found.similarity, len(targets))
 
-    def _position_of_clip(self, stored: StoredVectors, clip_id: str) -> int:
+    def _places(self, clips: ClipTable, stored: StoredEmbeddings) -> NDArray[np.int64]:
+        """Of each embedding, the row of its clip among those that are searched; -1 where it is not searched."""
+        position = positions_of(stored, clips.rows["clip_id"])
+        place_of = np.full(len(stored.rows), -1, np.int64)
+        has_one = np.flatnonzero(position.is_valid().to_numpy(zero_copy_only=False))
+        place_of[position.take(pa.array(has_one)).to_numpy()] = has_one
+        if without := len(clips.rows) - len(has_one):
+            self.notes.append(f"{without} clips are left out, which have no embedding.")
+        return place_of
+
+    def _position_of_clip(self, stored: StoredEmbeddings, clip_id: str) -> int:
         """The position of a clip's vector.
 
         Raises:
@@ -236,7 +257,7 @@ def _max_px(clips: ClipTable) -> int | None:
     return found
 
 
-def _why_no_vector(storage: Storage, stored: StoredVectors, clip_id: str) -> str:
+def _why_no_vector(storage: Storage, stored: StoredEmbeddings, clip_id: str) -> str:
     """What a reader should know of a clip id without an embedding: what became of the clip, or ids like it."""
     rows = ClipTable(storage, Scope("filtered_clips", "all")).rows["clip_id"]
     if pc.is_in(pa.array([clip_id]), value_set=rows.combine_chunks())[0].as_py():

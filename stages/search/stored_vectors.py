@@ -10,7 +10,6 @@ from typing import TypeVar
 import pyarrow as pa
 
 from stages.dedup import EMBEDDING_COLUMNS, DamagedSegment, VectorIndex, VectorStore, model_folder
-from stages.errors import ManifestError
 from stages.manifest import COMMIT_COLUMN, committed_partitions, find_version, read_kept_rows
 from stages.models import ModelIdentity
 from stages.search.arrow import pc
@@ -22,20 +21,18 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class StoredVectors:
-    """The vectors of one model.
+class StoredEmbeddings:
+    """The embeddings of one model, without their vectors.
 
     Attributes:
         identity: the model.
         rows: ``clip_id``, ``partition``, ``row_key`` and number of the commit of each embedding; a clip once.
-        vectors: in the same order.
         commits: by partition, the number of the commit that was read.
-        num_others: clips whose vectors are of another model, and left out.
+        num_others: clips whose embeddings are of another model, and left out.
     """
 
     identity: ModelIdentity
     rows: pa.Table
-    vectors: VectorStore
     commits: dict[str, int]
     num_others: int
 
@@ -79,34 +76,30 @@ def scratch_folder() -> "tempfile.TemporaryDirectory[str]":
     return tempfile.TemporaryDirectory(prefix="curator-search-", ignore_cleanup_errors=True)
 
 
-def has_embeddings(storage: Storage) -> bool:
-    """True where a clip has an embedding.
+def find_embeddings(storage: Storage, version: int | str | None) -> StoredEmbeddings | None:
+    """The embeddings of all clips of a version, those of the model that made most of them; None where none are made.
+
+    Raises:
+        ManifestError: there is no such version, or a file is missing or damaged.
+    """
+    rows, commits = _embedding_rows(storage, version)
+    if not len(rows):
+        return None
+    (model, weights_hash), mine = _of_main_model(rows)
+    return StoredEmbeddings(
+        ModelIdentity(model, weights_hash), _first_of_each_clip(mine), commits, len(rows) - len(mine)
+    )
+
+
+def read_vectors(access: IndexAccess, found: StoredEmbeddings, *, keeps: bool) -> VectorStore:
+    """The vectors of embeddings, in the order of their rows.
 
     Raises:
         ManifestError: a file is missing or damaged.
-    """
-    return len(_embedding_rows(storage, None)[0]) > 0
-
-
-def read_vectors(access: IndexAccess, version: int | str | None, *, keeps: bool) -> StoredVectors:
-    """The embeddings of all clips of a version, those of the model that made most of them.
-
-    Raises:
-        ManifestError: there are no embeddings, or a file is missing or damaged.
         StageError: an embedding is missing, not finite, or of another size than the others.
     """
-    storage = access.storage
-    rows, commits = _embedding_rows(storage, version)
-    if not len(rows):
-        raise ManifestError(
-            f"Clips must have embeddings to be searched by likeness, and none are made under {storage.root}. "
-            f"Run `curator run SOURCE --root {storage.root}` first; --where works without."
-        )
-    (model, weights_hash), mine = _of_main_model(rows)
-    index = VectorIndex(storage, model_folder(model, weights_hash), access.scratch)
-    clips = _first_of_each_clip(mine)
-    vectors = access.read(index, clips, keeps=keeps)
-    return StoredVectors(ModelIdentity(model, weights_hash), clips, vectors, commits, len(rows) - len(mine))
+    folder = model_folder(found.identity.model, found.identity.weights_hash)
+    return access.read(VectorIndex(access.storage, folder, access.scratch), found.rows, keeps=keeps)
 
 
 def _embedding_rows(storage: Storage, version: int | str | None) -> tuple[pa.Table, dict[str, int]]:
@@ -119,7 +112,7 @@ def _embedding_rows(storage: Storage, version: int | str | None) -> tuple[pa.Tab
     return rows.filter(pc.is_valid(rows["model"])), commits
 
 
-def positions_of(stored: StoredVectors, clip_ids: pa.ChunkedArray) -> pa.Array:
+def positions_of(stored: StoredEmbeddings, clip_ids: pa.ChunkedArray) -> pa.Array:
     """Int32 ``[N]``: the position of each clip's vector; null for a clip without one."""
     return _whole(pc.index_in(clip_ids, value_set=_whole(stored.rows["clip_id"])))
 

@@ -197,8 +197,9 @@ def _value(node: exp.Expr, fields: Fields) -> _Value:
             return _Value(pc.negate(_operand(node, node.this, fields)), "number")
         case exp.Div():
             left, right = (_operand(node, side, fields) for side in (node.this, node.expression))
-            # Of floats, which gives infinity for a division by 0, where whole numbers raise.
-            return _Value(left.cast(pa.float64()) / right.cast(pa.float64()), "number")
+            # By null in place of 0, which pyarrow refuses to divide by.
+            divisor = pc.if_else(right == pc.scalar(0), pa.scalar(None, pa.float64()), right.cast(pa.float64()))
+            return _Value(left.cast(pa.float64()) / divisor, "number")
         case _ if type(node) in _ARITHMETIC:
             left, right = (_operand(node, side, fields) for side in (node.this, node.expression))
             return _Value(_ARITHMETIC[type(node)](left.cast(pa.float64()), right.cast(pa.float64())), "number")

@@ -10,6 +10,7 @@ from stages.dedup import unneeded_files
 from stages.dedup.segment_files import KEYS, VECTORS, model_folder
 from stages.dedup.vector_index import VectorIndex
 from stages.dedup.vector_store import VectorStore
+from stages.errors import ManifestError
 from stages.maintenance import plan_vacuum, vacuum
 from stages.manifest import COMMIT_COLUMN
 from stages.storage import Storage, digest
@@ -74,6 +75,22 @@ def test_vectors_come_from_the_index_once_they_were_read(
     reversed_rows = rows.take(pa.array(np.arange(len(rows))[::-1]))
     check(opened(str(tmp_path), tmp_path).vectors_of(reversed_rows), expected[::-1])
     assert list(segments(tmp_path).values()) == [len(rows) * SIZE * 4]
+
+
+def test_vectors_are_read_without_writing_them(
+    library: Library, tmp_path: Path, clips: dict[str, dict[str, list[float]]]
+) -> None:
+    rows, expected = planned(clips)
+    check(opened(str(tmp_path), tmp_path).read(rows), expected)
+    assert segments(tmp_path) == {}
+    opened(str(tmp_path), tmp_path).vectors_of(planned({"p1": clips["p1"]})[0])
+    for path in tmp_path.glob("manifests/embeddings/p1/*.parquet"):
+        path.unlink()
+    check(opened(str(tmp_path), tmp_path).read(rows), expected)
+    assert list(segments(tmp_path).values()) == [70 * SIZE * 4]
+    (name,) = segments(tmp_path)
+    with pytest.raises(ManifestError):
+        opened(str(tmp_path), tmp_path).read(rows, without=[name.removesuffix(VECTORS)])
 
 
 def test_only_what_is_new_is_read_and_small_segments_are_merged(
