@@ -25,6 +25,7 @@ from stages.manifest import (
     uncurrent_files,
     version_numbers,
 )
+from stages.schemas import ASSETS
 from stages.signals import SIGNALS_FOLDER, signals_path
 from stages.storage import FileInfo, Storage, digest, exclusive, file_numbers, map_concurrently
 from stages.write import FORMER_FOLDER, LEASE_FOLDER, PATH_COLUMNS, former_location, named_files
@@ -32,6 +33,8 @@ from stages.write import FORMER_FOLDER, LEASE_FOLDER, PATH_COLUMNS, former_locat
 VERSIONS_KEPT = 10
 """Number of newest versions that are kept by default."""
 MIN_AGE_S = 24 * 3600.0
+_TEXT_COLUMNS = {"captions": "caption", "filtered_clips": "text"}
+"""Columns whose texts `stages.search` keeps vectors of."""
 
 
 @dataclass(frozen=True)
@@ -209,12 +212,18 @@ def _index_files(
 ) -> list[FileInfo]:
     """Files of the index with nothing that these commits of ``unique_clips`` were made from, or nothing current.
 
-    Vectors of the captions of these commits stay too, which stand under the hash of their text.
+    Vectors of their captions stay too, which stand under the hash of a text.
     """
     commits = list(commits)
     keys = [rows["embedding_key"] for _, rows in _rows_of(storage, "unique_clips", commits, ["embedding_key"])]
-    texts = [rows["caption"].unique().to_pylist() for _, rows in _rows_of(storage, "captions", commits, ["caption"])]
-    of_texts = pa.array([digest(text) for text in {text for part in texts for text in part} if text], pa.string())
+    texts = {
+        text
+        for asset, column in _TEXT_COLUMNS.items()
+        if column in ASSETS[asset].schema.names
+        for _, rows in _rows_of(storage, asset, commits, [column])
+        for text in rows[column].unique().to_pylist()
+    }
+    of_texts = pa.array([digest(text) for text in texts if text], pa.string())
     used = pa.chunked_array([of_texts, *(chunk for key in keys for chunk in key.chunks)], pa.string())
     found = [*unneeded_files(storage, used), *uncurrent_files(storage)]
     return [info for info in found if old_enough(info)]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stages import lazy
 from stages.errors import ParamsError
 from stages.models.embedder import ModelIdentity
-from stages.models.transformers_embedder import cached_commit, hub_cache_folder
+from stages.models.transformers_embedder import hub_cache_folder
 from stages.params import EmbedParams
 from stages.stage import WorkerMetadata
 
@@ -92,11 +92,9 @@ def check_same_weights(expected: ModelIdentity, found: ModelIdentity) -> None:
 
 
 def checkpoint_folder(params: EmbedParams) -> Path:
-    """The folder of ``embed.model``: itself, or the snapshot of its commit in the local cache of the hub."""
+    """The folder of ``embed.model``: itself, or the snapshot of ``embed.revision``, a commit, in the hub's cache."""
     folder = Path(params.model)
-    if folder.is_dir():
-        return folder
-    return hub_cache_folder(params.model) / "snapshots" / cached_commit(params.model, params.revision)
+    return folder if folder.is_dir() else hub_cache_folder(params.model) / "snapshots" / params.revision
 
 
 def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -16,12 +16,16 @@ from numpy.typing import NDArray
 
 from stages.dedup import VectorIndex, VectorStore, model_folder
 from stages.errors import ManifestError
+from stages.manifest import read_manifest
 from stages.models import SentenceEncoder
+from stages.schemas import ASSETS
 from stages.search.arrow import pc
 from stages.search.exact_search import nearest_vectors
 from stages.search.stored_vectors import IndexAccess
 from stages.storage import Storage, digest
 
+TEXT_COLUMNS = {"captions": "caption", "filtered_clips": "text"}
+"""Columns of words by asset; the text that is burned into pictures is there where a filter reads it."""
 TEXTS_AT_ONCE = 1024
 """Texts that are embedded together, and of which a block is written."""
 
@@ -52,6 +56,20 @@ class TextHits:
     place: NDArray[np.int64]
     similarity: NDArray[np.float64]
     texts: list[str]
+
+
+def read_texts(storage: Storage, version: int | str | None) -> pa.Table:
+    """What all clips of a version say in words, as ``clip_id`` and ``text``: captions, and text in the picture.
+
+    Raises:
+        ManifestError: there are no captions, or a file is missing or damaged.
+    """
+    parts: list[pa.Table] = []
+    for asset, column in TEXT_COLUMNS.items():
+        if column in ASSETS[asset].schema.names:
+            found = read_manifest(storage.root, asset, columns=["clip_id", column], version=version)
+            parts.append(found.rename_columns(["clip_id", "text"]))
+    return pa.concat_tables(parts)
 
 
 def texts_of_clips(clip_ids: pa.ChunkedArray, windows: pa.Table) -> ClipTexts:

@@ -10,10 +10,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stages.errors import ManifestError, ParamsError, did_you_mean
-from stages.manifest import read_manifest
 from stages.models import SentenceEncoder, sentence_model_folder
 from stages.search.arrow import pc
-from stages.search.caption_search import CaptionSearch, texts_of_clips
+from stages.search.caption_search import CaptionSearch, read_texts, texts_of_clips
 from stages.search.clip_columns import CAPTION, DURATION, ClipTable
 from stages.search.embedding_queries import QueryModel, worker
 from stages.search.exact_search import nearest_vectors
@@ -225,10 +224,8 @@ class _Searching:
         return position
 
     def _by_captions(self, clips: ClipTable, count: int) -> _Hits:
-        windows = read_manifest(
-            self._storage.root, "captions", columns=["clip_id", CAPTION], version=self._scope.version
-        )
-        texts = texts_of_clips(clips.rows["clip_id"], windows.rename_columns(["clip_id", "text"]))
+        windows = read_texts(self._storage, self._scope.version)
+        texts = texts_of_clips(clips.rows["clip_id"], windows)
         encoder = SentenceEncoder(sentence_model_folder(), worker())
         searched = len(np.unique(texts.place))
         self.notes[:] = [f"Compared with captions, by {encoder.identity.model.partition('/')[0]}."]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import pytest
 from curator_dagster import report
 from curator_dagster.commands.report import write_report
 from stages.storage import Storage
+from tests.curator_dagster.report.pages import Parts
 from tests.curator_dagster.synthetic_roots import clip, write_frames, write_root
 from tests.faults.waiting import run_command
+from tests.stages.search.roots import drawn_vectors, write_clips, write_unique
 
 SELECTION = (Path(report.__file__).parent / "selection.js").read_text()
 CLIPS = """
@@ -124,3 +127,33 @@ def test_page_draws_and_filters_in_a_browser_and_runs_nothing_hostile(browser: s
 def test_page_of_an_empty_root_says_so_in_a_browser(browser: str, tmp_path: Path) -> None:
     write_report(str(tmp_path), None, 1)
     assert "Nothing is made under this root yet." in render(browser, tmp_path / "report.html", "")
+
+
+def test_clips_link_to_those_that_look_like_them(browser: str, tmp_path: Path) -> None:
+    """Every clip links to the nearest ones by brute force; a link opens the other clip, though filters leave it out."""
+    vectors = drawn_vectors(9)
+    write_clips(tmp_path / "root", vectors, captions={name: [f"caption of {name}"] for name in vectors})
+    write_unique(tmp_path / "root", {name: "duplicate" if name == "c04" else "kept" for name in vectors})
+    write_report(str(tmp_path / "root"), None, 1)
+    page = tmp_path / "root" / "report.html"
+    rows = Parts(page.read_text()).clips()
+    names = list(rows)
+    assert len(names) == 9
+
+    def nearest(name: str) -> list[str]:
+        return sorted(vectors.keys() - {name}, key=lambda other: -float(vectors[name] @ vectors[other]))
+
+    for name, row in rows.items():
+        assert [names[number] for number, _ in row["similar"]] == nearest(name)[:6]
+        assert row["similar"][0][1] == pytest.approx(vectors[name] @ vectors[nearest(name)[0]], abs=1e-3)
+    clicks = """<script>addEventListener("load", () => {
+      const caption = () => document.querySelector("dialog .caption").textContent;
+      document.querySelector(".card").click();
+      const first = caption();
+      document.querySelector(".similar").click();
+      document.title = `${first}, ${caption()}, ${document.querySelectorAll(".similar").length}`;
+    });</script></body>"""
+    text = re.sub(r"<meta http-equiv[^>]*>", "", page.read_text()).replace("</body>", clicks)
+    (tmp_path / "clicked.html").write_text(text)
+    shown = render(browser, tmp_path / "clicked.html", "text=caption+of+c00")
+    assert f"<title>caption of c00, caption of {nearest('c00')[0]}, 6</title>" in shown

@@ -3,9 +3,6 @@
 import json
 from pathlib import Path
 
-from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
-from tokenizers.models import WordLevel
-
 WORDS = ("a", "the", "dog", "cat", "runs", "sleeps", "on", "grass", "sofa", "red", "car", "drives", "fast", "street")
 WORDS += ("water", "glass", "is", "poured", "into")
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -13,6 +10,8 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 def save_tokenizer(folder: Path) -> int:
     """A tokenizer of whole words in this folder; returns the size of its vocabulary."""
+    from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
+    from tokenizers.models import WordLevel
     from transformers import PreTrainedTokenizerFast
 
     vocabulary = {word: number for number, word in enumerate([*SPECIAL, *WORDS])}

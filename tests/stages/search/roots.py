@@ -8,6 +8,7 @@ import numpy as np
 
 from stages.manifest import ALL, ManifestRef
 from stages.params import EmbedParams
+from stages.schemas import ASSETS
 from stages.storage import digest
 from stages.tasks import Row
 from tests.made_tables import commit_items
@@ -38,7 +39,7 @@ def write_clips(
     model: Mapping[str, str] = MODEL,
     params: EmbedParams | None = None,
 ) -> None:
-    """Tables of filtered_clips, embeddings and captions of one partition; see `write_unique` for the last."""
+    """Tables of clips, filtered_clips, embeddings and captions of one partition; see `write_unique` for the last."""
     known = facts or {}
     source = {"partition": partition, "video_id": f"v-{partition}", "uri": f"/videos/{partition}.mp4", "status": "kept"}
     spans = [
@@ -46,7 +47,10 @@ def write_clips(
         | {"start_s": float(number), "end_s": number + 0.5, "width": 1280, "height": 720, **known.get(name, {})}
         for number, name in enumerate(vectors)
     ]
-    commit_rows(str(root), "filtered_clips", partition, spans)
+    for asset in ("clips", "filtered_clips"):
+        known_columns = ASSETS[asset].schema.names
+        rows = [{name: value for name, value in row.items() if name in known_columns} for row in spans]
+        commit_rows(str(root), asset, partition, rows)
     embeddings = [
         {**source, **model, "clip_id": name, "embedding": vector.tolist(), "row_key": digest(name, repr(vector))}
         for name, vector in vectors.items()

@@ -13,12 +13,15 @@ from stages.dedup.segment_files import KEYS, VECTORS, model_folder
 from stages.errors import CurationError, ManifestError, ParamsError
 from stages.manifest import publish_version
 from stages.models.efficientnet import EfficientNetLite0Embedder
+from stages.models.transformers_embedder import TransformersEmbedder
 from stages.params import EmbedParams
 from stages.search import search
 from stages.storage import Storage
 from stages.tasks import Frames, Row
 from tests.clips import WORKER
+from tests.stages.models.text_checkpoints import save_clip
 from tests.stages.search.roots import MODEL, SIZE, drawn_vectors, write_clips, write_unique
+from tests.videos import noise_shot
 
 VECTORS_OF = drawn_vectors(30)
 FOLDER = model_folder(MODEL["model"], MODEL["weights_hash"])
@@ -204,3 +207,34 @@ def test_image_must_be_there_and_a_picture(tmp_path: Path) -> None:
 
 def test_search_is_handed_on_by_name() -> None:
     assert curator_dagster.search is search
+
+
+def test_text_is_compared_with_pictures_where_their_model_reads_text(
+    tmp_path: Path,
+) -> None:
+    """A CLIP that the test makes; the truth is the library's plain loop over pictures and text."""
+    transformers = pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch")
+    folder = save_clip(tmp_path / "clip")
+    params = EmbedParams(embedder="transformers", model=str(folder))
+    embedder = TransformersEmbedder(params)
+    embedder.setup(WORKER)
+    pictures = {f"c{number}": noise_shot(number, 2, width=48, height=40) for number in range(5)}
+    vectors = embedder.embed([Frames(np.arange(2), np.stack(shown)) for shown in pictures.values()])
+    identity = embedder.identity().as_dict()
+    write_clips(tmp_path, dict(zip(pictures, vectors, strict=True)), model=identity, params=params)
+    write_unique(tmp_path, dict.fromkeys(pictures, "kept"))
+    model, tokenizer = (kind.from_pretrained(folder) for kind in (transformers.CLIPModel, transformers.AutoTokenizer))
+    with torch.no_grad():
+        output = model.eval().get_text_features(**tokenizer(["a dog runs"], return_tensors="pt")).pooler_output
+    query = output[0].numpy() / np.linalg.norm(output[0].numpy())
+    found = search(str(tmp_path), "a dog runs", by="embeddings").set_index("clip_id")["query_similarity"]
+    for name, vector in zip(pictures, vectors, strict=True):
+        assert found[name] == pytest.approx(float(vector @ query), abs=1e-4)
+    assert found.is_monotonic_decreasing
+    mean = query + vectors[3]
+    both = search(str(tmp_path), "a dog runs", like="c3").set_index("clip_id")["query_similarity"]
+    assert both["c1"] == pytest.approx(float(vectors[1] @ mean / np.linalg.norm(mean)), abs=1e-4)
+    (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes() + b"\0")
+    with pytest.raises(ParamsError, match="must be embedded by the model of the stored vectors"):
+        search(str(tmp_path), "a dog runs")
