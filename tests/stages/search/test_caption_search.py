@@ -104,6 +104,12 @@ def test_vacuum_leaves_the_vectors_of_captions_that_are_there(root: Path, model:
     assert index_of(root, model) == before != []
 
 
+def test_no_clip_that_meets_a_condition_is_no_error(root: Path) -> None:
+    assert search(str(root), QUERY, where="height < 0").empty
+    only = search(str(root), QUERY, where="caption LIKE '%car%'")
+    assert only["clip_id"].tolist() == ["c01"]
+
+
 def test_root_without_captions_says_so(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stages.search.searching.sentence_model_folder", lambda: model)
     write_clips(tmp_path, drawn_vectors(2), captions={"c00": [""]})
