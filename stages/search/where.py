@@ -11,6 +11,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import sqlglot
 from sqlglot import exp
+from sqlglot.errors import SqlglotError
 
 from stages.errors import ParamsError, did_you_mean
 from stages.search.arrow import pc
@@ -84,7 +85,7 @@ def parse_where(text: str) -> Condition:
         raise ParamsError(f"where must have at most {MAX_CHARS} characters, got {len(text)}.", "where")
     try:
         tree: Any = sqlglot.parse_one(text, into=exp.Condition)
-    except (sqlglot.errors.SqlglotError, RecursionError) as error:
+    except (SqlglotError, RecursionError) as error:
         example = "\"camera_motion = 'pan' AND height >= 720\""
         raise ParamsError(f"where must be one condition, as in {example}, got {text!r}. {UNDERSTOOD}") from error
     return Condition(tree)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from stages.manifest import ALL, ManifestRef
 from stages.params import EmbedParams
@@ -75,3 +76,8 @@ def write_unique(root: Path | str, outcomes: Mapping[str, str], partition: str =
         for name, outcome in outcomes.items()
     ]
     commit_rows(str(root), "unique_clips", ALL, rows)
+
+
+def similarities(found: pd.DataFrame) -> dict[str, float]:
+    """Similarity by clip, in the order of the result."""
+    return dict(zip(found["clip_id"].tolist(), found["query_similarity"].tolist(), strict=True))

@@ -13,7 +13,7 @@ from stages.search import search
 from stages.storage import Storage
 from tests.clips import WORKER
 from tests.stages.models.text_checkpoints import save_sentence_model
-from tests.stages.search.roots import drawn_vectors, write_clips, write_unique
+from tests.stages.search.roots import drawn_vectors, similarities, write_clips, write_unique
 
 pytest.importorskip("transformers")
 
@@ -90,8 +90,8 @@ def test_new_captions_are_added_to_those_that_are_kept(root: Path, model: Path) 
     vectors = dict(zip(more, drawn_vectors(2, 4).values(), strict=True))
     write_clips(root, vectors, partition="p2", captions=more)
     write_unique(root, dict.fromkeys([*drawn_vectors(7), *more], "kept"))
-    similarity = search(str(root), QUERY, top=0).set_index("clip_id")["query_similarity"]
-    assert set(similarity.index) == {*CAPTIONS, *more} - {"c04"}
+    similarity = similarities(search(str(root), QUERY, top=0))
+    assert set(similarity) == {*CAPTIONS, *more} - {"c04"}
     assert similarity["d1"] == similarity["c03"]
     sizes = sorted(path.stat().st_size for path in index_of(root, model) if path.suffix == VECTORS)
     assert sizes == [4 * 24, 4 * 24 * 8]
