@@ -78,7 +78,7 @@ $(VENV)/demo.installed: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/dev.installed: $(BIN)/python pyproject.toml constraints.txt
-	$(INSTALL) '.[browser,demo,dev,kuberay,metrics,postgres,s3,s3-logs,search,servers,transformers]'
+	$(INSTALL) '.[browser,demo,dev,filters,kuberay,metrics,postgres,s3,s3-logs,search,servers,transformers]'
 	@touch $@
 
 .dagster/dagster.yaml: deploy/dagster.yaml

@@ -173,6 +173,34 @@ _MEASURED = [
 _DTYPE = _column(
     "dtype", _TEXT, "Precision that the model computed in: float32, bfloat16 or float16; null where it does not tell."
 )
+_TEXT_FOUND = [
+    _column(
+        "text", _TEXT, "Burned-in text of the clip, what is repeated left out; null where filter text did not run."
+    ),
+    _column(
+        "text_boxes",
+        pa.list_(
+            pa.struct(
+                [
+                    *((side, pa.float64()) for side in ("left", "top", "right", "bottom")),
+                    ("text", pa.string()),
+                    ("confidence", pa.float64()),
+                    ("pictures", pa.int64()),
+                    ("stands", pa.bool_()),
+                ]
+            )
+        ),
+        "Boxes of text and of logos, in shares of width and height as displayed: what is read there (null for a logo "
+        "without text), how surely, in how many of the pictures that were looked at, and whether it stands in all.",
+    ),
+    _column(
+        "clean_area",
+        pa.list_(pa.float64()),
+        "Left, top, right and bottom of the largest rectangle without text, logos and bars, in such shares; null "
+        "where there is none.",
+    ),
+]
+"""What filter text finds beside its scores."""
 
 _DATASET_FACTS = [
     *_SOURCE_FILE,
@@ -319,7 +347,7 @@ ASSETS: dict[str, AssetSchema] = {
             "a clip",
             [
                 *(*_SOURCE, *_SPAN, *_OUTCOME, *_SOURCE_FACTS, *_CUT, *_FRAMES, *_MOTION, *_JUDGED, *_MEASURED),
-                *(*_RESTARTS, *_PICTURE, *_CAMERA, *_DAMAGE, *_COPY_FACTS, _VIDEO_FRAMES, _SIGNALS_KEY),
+                *(*_RESTARTS, *_PICTURE, *_CAMERA, *_DAMAGE, *_COPY_FACTS, _VIDEO_FRAMES, _SIGNALS_KEY, *_TEXT_FOUND),
             ],
             *_BY_SPAN,
         ),

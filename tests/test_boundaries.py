@@ -12,7 +12,7 @@ import pytest
 import stages
 from tests.faults.waiting import run_command
 
-HEAVY = {"av", "torch", "cv2", "PIL", "transformers", "faiss"}
+HEAVY = {"av", "torch", "cv2", "PIL", "transformers", "faiss", "onnxruntime", "rapidocr"}
 
 
 def modules_after(code: str) -> set[str]:

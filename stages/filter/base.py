@@ -19,6 +19,23 @@ Scores = Mapping[str, Score]
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """Scores of a clip, and what a bundled filter writes into its row beside them.
+
+    Attributes:
+        scores: by name.
+        columns: values of `ROW_COLUMNS` of the filter.
+    """
+
+    scores: Scores
+    columns: Mapping[str, Any]
+
+
+ROW_COLUMNS: Mapping[str, tuple[str, ...]] = {"text": ("text", "text_boxes", "clean_area")}
+"""By bundled filter, the columns of `filtered_clips` that it fills beside its scores."""
+
+
+@dataclass(frozen=True, slots=True)
 class Limit:
     """A lower or upper bound on one score.
 
@@ -80,7 +97,7 @@ class Filter(ABC):
         """Load models in the worker, before `score` is called."""
 
     @abstractmethod
-    def score(self, clip: Clip) -> Score | Scores:
+    def score(self, clip: Clip) -> Score | Scores | Measured:
         """The clip's score, or several scores by name. A score may be an array, one value a picture."""
 
     def thresholds(self) -> dict[str, float]:

@@ -62,9 +62,16 @@ class FilterPhase(Phase[FilterParams]):
         known = self._partly_scored.pop(task_id.split("/", 1)[1], None)
         if known is None:
             return task
+        columns = {name: value for each in known.values() for name, value in each.columns.items()}
         scores = {name: value for each in known.values() for name, value in each.scores.items()}
         pictures = {name: values for each in known.values() for name, values in each.pictures.items()}
-        clip = replace(task.data.clip, scores=scores, picture_scores=pictures, scored_by=frozenset(known))
+        clip = replace(
+            task.data.clip,
+            columns={**item, **columns},
+            scores=scores,
+            picture_scores=pictures,
+            scored_by=frozenset(known),
+        )
         return with_clip(task, clip)
 
     def cost(self, item: Row) -> float:

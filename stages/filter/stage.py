@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.filter.base import Filter, Score, Scores
+from stages.filter.base import Filter, Measured, Score, Scores
 from stages.media import LoadFramesStage, with_clip
 from stages.resources import ONE_CPU, Resources
 from stages.stage import CompositeStage, Fields, ProcessingStage, WorkerMetadata
@@ -76,16 +76,20 @@ class ScoreStage(ProcessingStage[VideoTask, VideoTask]):
     def process(self, task: VideoTask) -> VideoTask:
         """The task with all scores and without frames, which no later stage reads."""
         clip = task.data.clip
-        scores, pictures = dict(clip.scores), dict(clip.picture_scores)
+        scores, pictures, columns = dict(clip.scores), dict(clip.picture_scores), dict(clip.columns)
         for each in self.filters:
             if each.name in clip.scored_by:
                 continue
-            for name, value in _scores_by_name(each, each.score(clip)).items():
+            measured = each.score(clip)
+            if isinstance(measured, Measured):
+                columns |= measured.columns
+                measured = measured.scores
+            for name, value in _scores_by_name(each, measured).items():
                 if isinstance(value, np.ndarray):
                     pictures[name] = tuple(value[np.isfinite(value)].tolist())
                 else:
                     scores[name] = _none_if_nan(value)
-        return with_clip(task, replace(clip, scores=scores, picture_scores=pictures, frames=None))
+        return with_clip(task, replace(clip, scores=scores, picture_scores=pictures, columns=columns, frames=None))
 
 
 def _scores_by_name(each: Filter, score: Score | Scores) -> Scores:

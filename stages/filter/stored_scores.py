@@ -1,14 +1,16 @@
 """Scores that a table holds already, whatever filters and thresholds its rows were made with."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from stages.filter.base import ROW_COLUMNS
 from stages.manifest import CommittedFile, ManifestRef, read_row_file
 from stages.storage import Storage, map_concurrently
 from stages.tasks import Row
 
-_COLUMNS = ["row_key", "status", "score_keys", "scores", "picture_scores"]
+_ROW_COLUMNS = [name for names in ROW_COLUMNS.values() for name in names]
+_COLUMNS = ["row_key", "status", "score_keys", "scores", "picture_scores", *_ROW_COLUMNS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +20,12 @@ class FilterScores:
     Attributes:
         scores: by name.
         pictures: by name, one value a picture; scores are made of them when the clip is judged.
+        columns: what it wrote into the row beside them, see `ROW_COLUMNS`.
     """
 
     scores: Mapping[str, float | None]
     pictures: Mapping[str, tuple[float, ...]]
+    columns: Mapping[str, Any] = field(default_factory=lambda: {})
 
 
 def read_stored_scores(
@@ -50,6 +54,7 @@ def scores_by_key(row: Row) -> dict[str, FilterScores]:
         of_filter = FilterScores(
             {each: value for each, value in scores.items() if _filter_of(each, keys) == name and each not in pictures},
             {each: tuple(values) for each, values in pictures.items() if _filter_of(each, keys) == name},
+            {column: row.get(column) for column in ROW_COLUMNS.get(name, ())},
         )
         # A filter whose scores are not called after it cannot be told from others: it scores again.
         if of_filter.scores or of_filter.pictures:
@@ -64,9 +69,10 @@ def _filter_of(score: str, filters: Iterable[str]) -> str | None:
 
 
 def score_columns(scored: Iterable[FilterScores]) -> dict[str, Any]:
-    """The columns ``scores`` and ``picture_scores`` of these, in their order."""
+    """The columns ``scores`` and ``picture_scores`` of these, in their order, and what they wrote beside them."""
     merged = list(scored)
     return {
+        **{name: value for each in merged for name, value in each.columns.items()},
         "scores": {name: value for each in merged for name, value in each.scores.items()},
         "picture_scores": {name: list(values) for each in merged for name, values in each.pictures.items()},
     }

@@ -1,14 +1,15 @@
 """Video files: probing, decoding, the frame store, cutting clips, encoding, previews.
 
 In: the URI of a source, or a clip's row. Out: facts of the source, frames with PTS, frame stores, files of clips.
-`clip_tasks`, `frame_store`, `load_frames` and `sampling` are light to import. Names that need av, cv2 or PIL are
-imported on first access, in a worker.
+`clean_area`, `clip_tasks`, `frame_store`, `load_frames` and `sampling` are light to import. Names that need av, cv2 or
+PIL are imported on first access, in a worker.
 """
 
 from typing import TYPE_CHECKING
 
 from stages import lazy
 from stages.media.active_area import ActiveArea, Luma, black_frames, detect_active_area
+from stages.media.clean_area import WHOLE, Box, covered_share, largest_rectangle
 from stages.media.clip_tasks import (
     CLIP_TASK_FIELDS,
     FRAME_COLUMNS,
@@ -29,7 +30,9 @@ __all__ = [
     "MAX_PTS",
     "SILENT_CODECS",
     "USUAL_PEAK_NITS",
+    "WHOLE",
     "ActiveArea",
+    "Box",
     "ClipFile",
     "Colour",
     "CutJob",
@@ -57,6 +60,7 @@ __all__ = [
     "check_encoder",
     "clip_length",
     "clip_task",
+    "covered_share",
     "cut_clip",
     "decode_frames",
     "detect_active_area",
@@ -67,6 +71,7 @@ __all__ = [
     "fit",
     "frame_rate",
     "frames_key",
+    "largest_rectangle",
     "open_store",
     "open_video",
     "open_video_file",

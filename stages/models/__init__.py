@@ -6,6 +6,7 @@ In: RGB frames, uint8. Out: shot change probabilities, vectors, captions. Networ
 from typing import TYPE_CHECKING
 
 from stages import lazy
+from stages.models.brisque import Brisque
 from stages.models.captioner import Caption, Captioner, CaptionInput, replace_surrogates
 from stages.models.dtype import choose_dtype
 from stages.models.embedder import BatchedEmbedder, Embedder, ModelIdentity, check_same_model, mean_pool
@@ -19,14 +20,22 @@ from stages.models.weights import file_hash, package_file
 __all__ = [
     "TRUST_VARIABLE",
     "BatchedEmbedder",
+from stages.models.linear_head import LinearHead
+from stages.models.nsfw import NsfwClassifier
+from stages.models.text_reader import TextBox, TextReader
+    "Brisque",
     "Caption",
     "CaptionInput",
     "Captioner",
     "Embedder",
+    "LinearHead",
     "ModelIdentity",
     "ModelNeed",
     "SentenceEncoder",
     "TextEncoder",
+    "NsfwClassifier",
+    "TextBox",
+    "TextReader",
     "check_same_model",
     "check_same_weights",
     "choose_dtype",

@@ -11,6 +11,10 @@ CAMERA_MOTIONS = ("static", "pan", "tilt", "zoom", "roll", "shake", "mixed")
 """The values of ``camera_motion``; the score of that name is a value's number here. To be extended at the end only."""
 
 
+MODEL_FILTERS = ("text", "nsfw", "quality", "aesthetic")
+"""Filters with models; what they are set to counts only where they are named."""
+
+
 class FilterParams(GpuParams):
     """Scoring clips and deciding which to keep."""
 
@@ -23,7 +27,8 @@ class FilterParams(GpuParams):
         "decision",
         "Filters that score each clip, in this order; the first that a clip fails is its reason. A filter that is new "
         "scores all clips, those that were there before keep their scores. Also "
-        "'motion_vectors', 'interlaced', 'format', or classes of your own as 'package.module:Class'. Of a clip with "
+        "'motion_vectors', 'interlaced', 'format', those with models 'text', 'nsfw', 'quality', 'aesthetic' "
+        "(docs/filters.md), or classes of your own as 'package.module:Class'. Of a clip with "
         "more than 256 pictures in the frame store they see 256, spread evenly.",
     )
     custom: list[dict[str, Any]] = parameter(
@@ -125,11 +130,96 @@ class FilterParams(GpuParams):
     rate_max: float = parameter(1000.0, "decision", "format: most frames a second of the source.", gt=0)
     bit_depth_min: int = parameter(8, "decision", "format: fewest bits of the source's luma.", ge=1, le=16)
     hdr_max: int = parameter(1, "decision", "format: 0 rejects HDR (PQ and HLG), 1 admits it.", ge=0, le=1)
+    text_max: float = parameter(
+        0.02,
+        "decision",
+        "text: largest share of the picture that burned-in text covers, mean of the pictures. Lower is stricter; 1 "
+        "admits everything.",
+        ge=0,
+        le=1,
+    )
+    text_card_max: float = parameter(
+        0.5,
+        "decision",
+        "text: largest share of the picture's detail that lies in text, of all pictures looked at: near 1 for a title "
+        "card. Lower is stricter; 1 admits everything.",
+        ge=0,
+        le=1,
+    )
+    text_clean_min: float = parameter(
+        1.0,
+        "decision",
+        "text: text_max rejects no clip whose largest rectangle without text and bars has at least this share of the "
+        "picture. As write.crop_min, where write.crop=clean cuts it out; 1 for none.",
+        ge=0,
+        le=1,
+    )
+    text_pictures: int = parameter(
+        2, "decision", "text: pictures of a clip in which text is looked for, spread evenly.", ge=1, le=64
+    )
+    nsfw_max: float = parameter(
+        1.0,
+        "decision",
+        "nsfw: largest probability that a picture is pornographic, of all pictures looked at. Lower is stricter; 1 "
+        "admits everything. Of Open NSFW, below 0.2 is safe and above 0.8 is not, by its authors.",
+        ge=0,
+        le=1,
+    )
+    nsfw_model: str = parameter(
+        "",
+        "decision",
+        "nsfw: folder with an image classifier of transformers, as safetensors. Empty for Yahoo's Open NSFW.",
+    )
+    nsfw_labels: list[str] = parameter(
+        ["nsfw"], "decision", "nsfw: classes of nsfw_model whose probabilities are added up. Open NSFW has the one."
+    )
+    nsfw_pictures: int = parameter(
+        4, "decision", "nsfw: pictures of a clip that are classified, spread evenly.", ge=1, le=64
+    )
+    quality_brisque_max: float = parameter(
+        1000.0,
+        "decision",
+        "quality: largest BRISQUE, median of the pictures: about 0 for undistorted, 100 for badly distorted. Lower is "
+        "stricter.",
+    )
+    quality_pictures: int = parameter(
+        4, "decision", "quality: pictures of a clip that are measured, spread evenly.", ge=1, le=64
+    )
+    aesthetic_min: float = parameter(
+        -1000.0,
+        "decision",
+        "aesthetic: least score of the head, on its own scale (LAION's: about 1 to 10), mean of the pictures. Higher "
+        "is stricter.",
+    )
+    aesthetic_head: str = parameter(
+        "",
+        "decision",
+        "aesthetic: file of a linear head over vectors of unit length (weight and bias), .safetensors, .npz or .pth of "
+        "tensors alone.",
+    )
+    aesthetic_embedder: str = parameter(
+        "transformers", "decision", "aesthetic: what makes the vectors, as embed.embedder."
+    )
+    aesthetic_model: str = parameter(
+        "",
+        "decision",
+        "aesthetic: its model, as embed.model: for LAION's heads CLIP ViT-L/14 (openai/clip-vit-large-patch14).",
+    )
+    aesthetic_revision: str = parameter("main", "decision", "aesthetic: its revision, as embed.revision.")
+    aesthetic_pictures: int = parameter(
+        4, "decision", "aesthetic: pictures of a clip that are encoded, spread evenly.", ge=1, le=64
+    )
+
+    def unused_fields(self) -> set[str]:
+        """Those of filters with models that `filters` does not name."""
+        kinds = [kind for kind in MODEL_FILTERS if kind not in self.filters]
+        return {name for name in type(self).model_fields for kind in kinds if name.startswith(f"{kind}_")}
 
     def plugin_names(self) -> list[tuple[str, str]]:
-        """The filters, and the classes that `custom` has arguments for."""
+        """The filters, the classes that `custom` has arguments for, and the embedder of the aesthetic filter."""
         named = [*self.filters, *(str(entry.get("filter")) for entry in self.custom)]
-        return [("filter", name) for name in dict.fromkeys(named)]
+        embedder = [("embedder", self.aesthetic_embedder)] if "aesthetic" in self.filters else []
+        return [*(("filter", name) for name in dict.fromkeys(named)), *embedder]
 
     @model_validator(mode="after")
     def _bounds_agree(self) -> Self:
@@ -142,4 +232,8 @@ class FilterParams(GpuParams):
                 raise ValueError(f"{low} must be at most {high}, got {getattr(self, low)} > {getattr(self, high)}")
         if unknown := sorted(set(self.camera_rejected) - set(CAMERA_MOTIONS)):
             raise ValueError(f"camera_rejected must be among {', '.join(CAMERA_MOTIONS)}, got {', '.join(unknown)}")
+        if "aesthetic" in self.filters and not self.aesthetic_head:
+            raise ValueError("aesthetic_head must name a file where filters hold 'aesthetic', got ''")
+        if "aesthetic" in self.filters and self.aesthetic_embedder == "transformers" and not self.aesthetic_model:
+            raise ValueError("aesthetic_model must name an image encoder for aesthetic_embedder='transformers', got ''")
         return self

@@ -1,0 +1,180 @@
+"""Filters that score a few pictures of a clip with a model: nsfw, quality, aesthetic. Workers load the models."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages import registry
+from stages.errors import ParamsError, StageError
+from stages.filter.base import Filter, Limit
+from stages.media import FRAME_KEY_COLUMNS, evenly_spaced_indices
+from stages.models import Brisque, LinearHead, NsfwClassifier, file_hash
+from stages.params import EmbedParams
+from stages.stage import WorkerMetadata
+from stages.tasks import Clip, Frames
+
+
+def _pictures(clip: Clip, wanted: int) -> Frames:
+    """At most so many of the clip's pictures, spread evenly."""
+    if clip.frames is None or not len(clip.frames):
+        raise StageError(f"Clip {clip.clip_id} must carry pictures, got none. Put LoadFramesStage before this one.")
+    positions = evenly_spaced_indices(len(clip.frames), wanted)
+    return Frames(clip.frames.pts[positions], clip.frames.images[positions])
+
+
+def _finite(scores: NDArray[np.floating[Any]], clip: Clip, name: str) -> NDArray[np.float32]:
+    """The scores, as they are stored. A model that gives NaN must not pass for one that measured nothing.
+
+    Raises:
+        StageError: one of them is not finite.
+    """
+    if not np.isfinite(scores).all():
+        raise StageError(
+            f"The model of filter {name!r} must give finite numbers, got {scores.tolist()} for clip {clip.clip_id}. "
+            "Check its weights."
+        )
+    return scores.astype(np.float32)
+
+
+@dataclass
+class NsfwFilter(Filter):
+    """Probability that a picture is pornographic, 0 to 1. Lower limits are stricter."""
+
+    nsfw_max: float
+    nsfw_model: str
+    nsfw_labels: list[str]
+    nsfw_pictures: int
+
+    name = "nsfw"
+    needs_frames = True
+    columns = FRAME_KEY_COLUMNS
+    limits = (Limit("nsfw", "nsfw_max", "max"),)
+    reductions: ClassVar[Mapping[str, str]] = {"nsfw": "max"}
+
+    def __post_init__(self) -> None:
+        self._classifier = NsfwClassifier(self.nsfw_model, self.nsfw_labels)
+
+    def identity(self) -> dict[str, Any]:
+        """The model, its weights and labels, and the number of pictures."""
+        return {**self._classifier.identity(), "pictures": self.nsfw_pictures}
+
+    def setup(self, worker_metadata: WorkerMetadata) -> None:
+        """Load the classifier."""
+        self._classifier.load(worker_metadata.device, worker_metadata.num_threads)
+
+    def score(self, clip: Clip) -> NDArray[np.float32]:
+        """One probability a picture."""
+        return _finite(self._classifier.probabilities(_pictures(clip, self.nsfw_pictures).images), clip, self.name)
+
+
+@dataclass
+class QualityFilter(Filter):
+    """BRISQUE of the stored pictures: about 0 for undistorted, 100 for badly distorted. Lower limits are stricter."""
+
+    quality_brisque_max: float
+    quality_pictures: int
+
+    name = "quality"
+    needs_frames = True
+    columns = FRAME_KEY_COLUMNS
+    limits = (Limit("quality_brisque", "quality_brisque_max", "max"),)
+    reductions: ClassVar[Mapping[str, str]] = {"quality_brisque": "median"}
+
+    def __post_init__(self) -> None:
+        self._brisque: Brisque | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """The weights, and the number of pictures."""
+        return {"model": "brisque", "weights_hash": Brisque.weights_hash(), "pictures": self.quality_pictures}
+
+    def setup(self, worker_metadata: WorkerMetadata) -> None:
+        """Load the support vectors."""
+        self._brisque = Brisque()
+
+    def score(self, clip: Clip) -> Mapping[str, NDArray[np.float32]]:
+        """One score a picture; NaN, which counts for nothing, for one that is flat."""
+        if self._brisque is None:
+            raise RuntimeError("setup must be called before score.")
+        scores = self._brisque.scores(_pictures(clip, self.quality_pictures).images)
+        return {"quality_brisque": scores.astype(np.float32)}
+
+
+@dataclass
+class AestheticFilter(Filter):
+    """A linear head over embeddings of single pictures, such as LAION's, on its own scale. Higher limits are stricter.
+
+    The head is given vectors of unit length, as LAION's are trained with. `score` encodes the pictures; a threshold, or
+    ``filter.reduce=[aesthetic=min]``, encodes nothing.
+    """
+
+    aesthetic_min: float
+    aesthetic_head: str
+    aesthetic_embedder: str
+    aesthetic_model: str
+    aesthetic_revision: str
+    aesthetic_pictures: int
+
+    name = "aesthetic"
+    needs_frames = True
+    columns = FRAME_KEY_COLUMNS
+    limits = (Limit("aesthetic", "aesthetic_min", "min"),)
+    reductions: ClassVar[Mapping[str, str]] = {"aesthetic": "mean"}
+
+    def __post_init__(self) -> None:
+        self._head: LinearHead | None = None
+        self._embedder: Any = registry.load("embedder", self.aesthetic_embedder)(
+            EmbedParams(embedder=self.aesthetic_embedder, model=self.aesthetic_model, revision=self.aesthetic_revision)
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """The encoder with its weights and code, the head, and the number of pictures.
+
+        Raises:
+            ParamsError: the encoder or the head does not exist.
+        """
+        if not Path(self.aesthetic_head).is_file():
+            raise ParamsError(
+                f"filter.aesthetic_head must be a file with a linear head, got {self.aesthetic_head!r}, which does not "
+                "exist. LAION's are sa_0_4_vit_l_14_linear.pth and sac+logos+ava1-l14-linearMSE.",
+                "filter.aesthetic_head",
+            )
+        return {
+            **self._embedder.identity().as_dict(),
+            **registry.code_identity("embedder", self.aesthetic_embedder),
+            "head": file_hash(self.aesthetic_head),
+            "pictures": self.aesthetic_pictures,
+        }
+
+    def setup(self, worker_metadata: WorkerMetadata) -> None:
+        """Load encoder and head, and try them on a grey picture.
+
+        Raises:
+            ParamsError: one of them cannot be loaded, or the head takes vectors of another size.
+        """
+        self._head = LinearHead(self.aesthetic_head, "filter.aesthetic_head")
+        self._embedder.setup(worker_metadata)
+        rows, columns = np.mgrid[:64, :64]
+        picture = np.repeat((2 * (rows + columns)).astype(np.uint8)[..., np.newaxis], 3, axis=2)
+        size = self._vectors(picture[np.newaxis]).shape[1]
+        if size != self._head.size:
+            raise ParamsError(
+                f"filter.aesthetic_head must be a head over vectors of {size} numbers, as filter.aesthetic_embedder "
+                f"and aesthetic_model make them, got one over {self._head.size}. LAION's is for CLIP ViT-L/14, which "
+                "makes 768.",
+                "filter.aesthetic_head",
+            )
+
+    def score(self, clip: Clip) -> NDArray[np.float32]:
+        """One score a picture."""
+        if self._head is None:
+            raise RuntimeError("setup must be called before score.")
+        return _finite(self._head(self._vectors(_pictures(clip, self.aesthetic_pictures).images)), clip, self.name)
+
+    def _vectors(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """One vector of unit length a picture, ``[N, D]``."""
+        pts = np.zeros(1, np.int64)
+        return self._embedder.embed([Frames(pts, image[np.newaxis]) for image in images])

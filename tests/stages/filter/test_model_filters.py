@@ -1,0 +1,139 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stages.errors import ParamsError, StageError
+from stages.filter.model_filters import AestheticFilter, NsfwFilter, QualityFilter
+from stages.filter.phase import FilterPhase, build_filters
+from stages.filter.reductions import reduced
+from stages.manifest import ManifestRef, read_manifest
+from stages.models import Brisque, mean_pool
+from stages.models.efficientnet import NUM_FEATURES, EfficientNetLite0
+from stages.params import ExecutorParams, FilterParams
+from stages.run import open_session
+from tests.clips import PARTITION, WORKER, clip_of, clip_row, commit_rows
+from tests.stages.filter.synthetic_clips import ordinary
+from tests.videos import write_video
+
+
+@pytest.fixture
+def head(tmp_path: Path) -> Path:
+    """A head over the vectors of EfficientNet-Lite0, which the base install has."""
+    weights = np.random.default_rng(2).normal(size=(1, NUM_FEATURES))
+    np.savez(tmp_path / "head.npz", weight=weights, bias=np.array([5.0]))
+    return tmp_path / "head.npz"
+
+
+def aesthetic(head: Path, **arguments: Any) -> AestheticFilter:
+    fields = {
+        "aesthetic_min": 0.0,
+        "aesthetic_embedder": "efficientnet-lite0",
+        "aesthetic_model": "",
+        "aesthetic_revision": "main",
+    }
+    return AestheticFilter(**{**fields, "aesthetic_head": str(head), "aesthetic_pictures": 2, **arguments})
+
+
+def test_aesthetic_scores_each_picture_by_the_head(head: Path) -> None:
+    made = aesthetic(head)
+    made.setup(WORKER)
+    pictures = ordinary()
+    scores = made.score(clip_of(pictures))
+    weights = np.load(head)["weight"][0]
+    features = EfficientNetLite0().features(np.stack([pictures[2], pictures[6]]))
+    expected = [mean_pool(each[np.newaxis]) @ weights + 5 for each in features]
+    np.testing.assert_allclose(scores, expected, atol=1e-4)
+    assert reduced(scores.tolist(), "min") == pytest.approx(min(expected), abs=1e-4)
+
+
+def test_head_of_another_size_is_refused_at_setup(head: Path) -> None:
+    np.savez(head, weight=np.ones((1, 768)), bias=np.zeros(1))
+    with pytest.raises(ParamsError, match=r"head over vectors of 1280 numbers.*got one over 768"):
+        aesthetic(head).setup(WORKER)
+
+
+def test_identity_of_aesthetic_follows_the_head_and_refuses_none(head: Path) -> None:
+    before = aesthetic(head).identity()
+    assert aesthetic(head, aesthetic_min=3.0).identity() == before
+    np.savez(head, weight=np.ones((1, NUM_FEATURES)), bias=np.zeros(1))
+    assert aesthetic(head).identity() != before
+    head.unlink()
+    with pytest.raises(ParamsError, match=r"filter\.aesthetic_head must be a file"):
+        aesthetic(head).identity()
+
+
+@pytest.mark.parametrize("missing", ["aesthetic_head", "aesthetic_model"])
+def test_aesthetic_needs_a_head_and_a_model(missing: str) -> None:
+    values = {"aesthetic_head": "head.npz", "aesthetic_model": "folder", missing: ""}
+    with pytest.raises(ValueError, match=f"{missing} must name"):
+        FilterParams(filters=["aesthetic"], **values)
+
+
+def test_embedder_of_aesthetic_is_among_the_plug_ins_of_a_launch() -> None:
+    named = {"aesthetic_head": "h.npz", "aesthetic_embedder": "acme.embedders:Own"}
+    assert ("embedder", "acme.embedders:Own") in FilterParams(filters=["aesthetic"], **named).plugin_names()
+    assert FilterParams(**named).plugin_names() == FilterParams().plugin_names()
+
+
+def test_model_that_gives_nan_fails_the_clip_instead_of_passing_it(head: Path) -> None:
+    made = aesthetic(head)
+    made.setup(WORKER)
+    assert made._head is not None
+    made._head.bias = float("nan")
+    with pytest.raises(StageError, match=r"The model of filter 'aesthetic' must give finite numbers, got \[nan, nan\]"):
+        made.score(clip_of(ordinary()))
+
+
+def test_quality_tells_blurred_pictures_and_measures_nothing_of_flat_ones() -> None:
+    made = QualityFilter(quality_brisque_max=1000, quality_pictures=2)
+    made.setup(WORKER)
+    flat = made.score(clip_of([np.full((64, 64, 3), 90, np.uint8)] * 2))["quality_brisque"]
+    assert np.isnan(flat).all()
+    pictures = ordinary()
+    expected = Brisque().scores(np.stack([pictures[2], pictures[6]]))
+    np.testing.assert_allclose(made.score(clip_of(pictures))["quality_brisque"], expected, rtol=1e-5)
+
+
+def test_nsfw_takes_the_worst_picture() -> None:
+    made = NsfwFilter(nsfw_max=0.8, nsfw_model="", nsfw_labels=["nsfw"], nsfw_pictures=3)
+    made.setup(WORKER)
+    scores = made.score(clip_of(ordinary()))
+    assert scores.shape == (3,)
+    assert made.reductions == {"nsfw": "max"}
+    assert made.violation({"nsfw": 0.81}) == "nsfw must be at most 0.8 (filter.nsfw_max), got 0.81."
+
+
+def test_what_unused_filters_are_set_to_changes_no_key() -> None:
+    base = FilterPhase(FilterParams(), "/nowhere").decision_key()
+    assert FilterPhase(FilterParams(nsfw_max=0.5, text_max=0.1), "/nowhere").decision_key() == base
+    with_quality = [*FilterParams().filters, "quality"]
+    assert FilterPhase(FilterParams(filters=with_quality, quality_brisque_max=50), "/nowhere").decision_key() != base
+
+
+def test_limits_of_model_filters_reject_nothing_unless_set(head: Path) -> None:
+    values: dict[str, Any] = {"aesthetic_head": str(head), "aesthetic_embedder": "efficientnet-lite0"}
+    for made in build_filters(FilterParams(filters=["nsfw", "quality", "aesthetic"], **values)):
+        worst = {"nsfw": 1.0, "quality_brisque": 200.0, "aesthetic": -50.0}
+        assert made.violation(worst) is None
+
+
+def test_scores_stand_in_the_row_and_are_reduced_without_encoding(tmp_path: Path, head: Path) -> None:
+    row = clip_row(write_video(tmp_path / "a.mp4", ordinary() * 3), 0, 24)
+    values: dict[str, Any] = {
+        "filters": ["quality", "aesthetic"],
+        "aesthetic_head": str(head),
+        "aesthetic_embedder": "efficientnet-lite0",
+    }
+    clips = commit_rows(tmp_path, "clips", [row])
+    output = ManifestRef(str(tmp_path), "filtered_clips", PARTITION)
+    with open_session(ExecutorParams(mode="local")) as session:
+        session.run_phase(FilterParams(**values), {"clips": [clips]}, [output])
+        changed = FilterParams(**values, reduce=["aesthetic=min"], aesthetic_min=1000)
+        report = session.run_phase(changed, {"clips": [clips]}, [output])[PARTITION]
+    (stored,) = read_manifest(str(tmp_path), "filtered_clips").to_pylist()
+    assert (report.computed, report.redecided, stored["reason"]) == (0, 1, "aesthetic")
+    pictures = dict(stored["picture_scores"])
+    assert dict(stored["scores"])["aesthetic"] == min(pictures["aesthetic"])
+    assert set(pictures) == {"quality_brisque", "aesthetic"}
