@@ -451,6 +451,12 @@ ASSETS: dict[str, AssetSchema] = {
                 _SCORES,
                 _column("sound", _TEXT, "copy or encode; none where the span has none; lost where it can be neither."),
                 *_FILE_FACTS,
+                _column(
+                    "crop",
+                    pa.list_(pa.float64()),
+                    "Left, top, right and bottom of the part of the source's picture that the file shows (write.crop), "
+                    "in shares of width and height as displayed; null for all of it.",
+                ),
             ],
             *_BY_SPAN,
         ),

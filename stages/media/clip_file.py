@@ -71,12 +71,14 @@ class ClipFile:
         codec: of the video stream.
         num_frames: of the video stream.
         sound: copy or encode; none where the span has none; lost where it can be neither copied nor encoded.
+        crop: left, top, right and bottom of the part of the picture that it shows, in shares; None for all.
     """
 
     method: str
     codec: str
     num_frames: int
     sound: str = "none"
+    crop: list[float] | None = None
 
 
 def read_clip_file(location: str) -> ClipFile:
@@ -89,7 +91,8 @@ def read_clip_file(location: str) -> ClipFile:
         stream = video_stream(container)
         told = dict(part.split("=", 1) for part in container.metadata.get("comment", "").split() if "=" in part)
         codec = stream.codec_context.codec.canonical_name
-        return ClipFile(told.get("cut", ""), codec, stream.frames, told.get("sound", "none"))
+        crop = [float(edge) for edge in told["crop"].split(",")] if "crop" in told else None
+        return ClipFile(told.get("cut", ""), codec, stream.frames, told.get("sound", "none"), crop)
 
 
 def open_output(path: str) -> OutputContainer:
@@ -98,9 +101,12 @@ def open_output(path: str) -> OutputContainer:
     return av.open(f"file:{path}", "w", format="mp4", container_options={"movflags": "faststart"})
 
 
-def mux(output: OutputContainer, method: str, sound: str, *streams: Iterator[Packet]) -> None:
+def mux(
+    output: OutputContainer, method: str, sound: str, *streams: Iterator[Packet], crop: list[float] | None = None
+) -> None:
     """Mux the packets of all streams in the order of their DTS."""
-    output.metadata["comment"] = f"cut={method} sound={sound}"
+    cropped = f" crop={','.join(map(str, crop))}" if crop else ""
+    output.metadata["comment"] = f"cut={method} sound={sound}{cropped}"
     for packet in heapq.merge(*streams, key=_packet_time):
         output.mux(packet)
 

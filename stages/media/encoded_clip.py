@@ -25,6 +25,7 @@ from stages.media.container import open_video, video_stream
 from stages.media.decode import DecodedFrame, decode_frames
 from stages.media.deinterlacing import deinterlaced
 from stages.media.encode import Encoder
+from stages.media.encoder_pictures import KeptPart
 from stages.media.stream_choice import frame_rate
 from stages.media.stream_copy import SEEK_BACK_S, beginning, decodes_from_keyframes, seek_to_keyframe
 from stages.tasks import Span
@@ -92,8 +93,14 @@ def _encode_from(start: int | None, add_audio_stream: AddAudio, job: CutJob, tar
         )
         video = encoder.packets(chain(first, frames), span)
         audio = add_audio_stream(sound, output)
-        mux(output, "encode", sound.method, video, audio)
-        return ClipFile("encode", encoder.codec, num_frames, sound.method)
+        crop = _shown(job.encoding.kept)
+        mux(output, "encode", sound.method, video, audio, crop=crop)
+        return ClipFile("encode", encoder.codec, num_frames, sound.method, crop)
+
+
+def _shown(kept: KeptPart | None) -> list[float] | None:
+    """Left, top, right and bottom of the part that is kept, see `ClipFile`."""
+    return None if kept is None else [round(edge, 5) for edge in (*kept[:2], 1 - kept.right, 1 - kept.bottom)]
 
 
 def _is_constant_rate(stream: VideoStream, job: CutJob, first_pts: list[int]) -> bool:

@@ -62,11 +62,20 @@ class WriteParams(Params):
         gt=0,
         le=240,
     )
-    crop: Literal["none", "bars"] = parameter(
+    crop: Literal["none", "bars", "clean"] = parameter(
         "none",
         "work",
         "'bars' cuts off black bars, as far as the stored pictures of the clip show them; such clips are encoded. Let "
-        "filter.score_only name letterbox, so that they are not rejected before.",
+        "filter.score_only name letterbox, so that they are not rejected before. 'clean' keeps the largest rectangle "
+        "without bars, burned-in text and logos, as filter text found it, where it has crop_min of the picture; set "
+        "filter.text_clean_min likewise.",
+    )
+    crop_min: float = parameter(
+        0.6,
+        "work",
+        "crop='clean': least share of the picture that must stay; a clip of which less would is written whole.",
+        gt=0,
+        le=1,
     )
     hdr: Literal["tonemap", "keep"] = parameter(
         "tonemap",
@@ -85,6 +94,10 @@ class WriteParams(Params):
     )
     preview_fps: float = parameter(1.0, "work", "Pictures a second of the WebP preview; 0 for none.", ge=0, le=60)
     preview_height_px: int = parameter(240, "work", "Height of the preview.", ge=16, le=2160)
+
+    def unused_fields(self) -> set[str]:
+        """What 'clean' alone reads."""
+        return set() if self.crop == "clean" else {"crop_min"}
 
     @model_validator(mode="after")
     def _quality_fits_the_encoder(self) -> Self:

@@ -2,13 +2,16 @@
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from stages import heartbeat
 from stages.errors import Reason, SourceChanged, SourceError, StorageUnavailable
 from stages.media import (
+    WHOLE,
+    Box,
     ClipFile,
     CutJob,
     Encoding,
@@ -127,8 +130,8 @@ class ClipWriter:
         with tempfile.TemporaryDirectory(prefix="curator-") as folder:
             target = str(Path(folder) / "clip.mp4")
             job = self._cut_job(video.uri, video.clip)
-            if self._params.crop == "bars":
-                job = replace(job, encoding=replace(job.encoding, kept=self._inside_bars(video)))
+            kept = self._kept(video)
+            job = replace(job, encoding=replace(job.encoding, kept=kept))
             cut = cut_clip(job, target)
             facts = _media_columns(target, cut)
             self._storage.put_file(location, target)
@@ -151,6 +154,12 @@ class ClipWriter:
             deinterlace=fields if self._params.deinterlace == "auto" else None,
             may_seek=not columns["num_restarts"],
         )
+
+    def _kept(self, video: Video) -> KeptPart | None:
+        """The part of the picture that is written; None for all."""
+        if self._params.crop == "bars":
+            return self._inside_bars(video)
+        return kept_area(video.clip.columns, self._params) if self._params.crop == "clean" else None
 
     def _inside_bars(self, video: Video) -> KeptPart | None:
         """The part inside the bars of the clip's stored pictures; None where they have none.
@@ -181,10 +190,18 @@ class ClipWriter:
             yield self._loader.load(replace(video, clips=(replace(clip, span=span),)))
 
 
+def kept_area(columns: Mapping[str, Any], params: WriteParams) -> KeptPart | None:
+    """The largest clean rectangle, of a row with ``clean_area``; None where it is all, or less than may stay."""
+    clean = Box(*columns["clean_area"]) if columns["clean_area"] else None
+    if clean is None or clean == WHOLE or clean.area < params.crop_min:
+        return None
+    return KeptPart(clean.left, clean.top, 1 - clean.right, 1 - clean.bottom)
+
+
 def _media_columns(path: str, cut: ClipFile) -> Row:
     """What a row tells of the clip's file, which lies at a local path."""
     facts = read_clip_facts(path)
-    return {**facts, "clip_codec": facts["codec"], "cut": cut.method, "sound": cut.sound}
+    return {**facts, "clip_codec": facts["codec"], "cut": cut.method, "sound": cut.sound, "crop": cut.crop}
 
 
 def _check_source_tag(video: Video) -> None:

@@ -11,7 +11,7 @@ _COLUMNS = ASSETS["dataset"].schema.names
 SOURCE_FACTS = tuple(name.removeprefix(SOURCE_PREFIX) for name in _COLUMNS if name.startswith(SOURCE_PREFIX))
 """Columns of the earlier tables that tell of the source. `dataset` has them with the prefix; without it of the file."""
 MEDIA_COLUMNS = (
-    *("bytes", "sha256", "cut", "sound", "clip_codec"),
+    *("bytes", "sha256", "cut", "sound", "clip_codec", "crop"),
     *("width", "height", "sample_aspect_ratio", "rotation", "average_rate", "is_variable_rate", "num_frames"),
     *("duration_s", "codec", "profile", "pixel_format", "bit_depth", "is_hdr", "is_mirrored"),
     *("color_range", "color_space", "color_transfer", "color_primaries"),

@@ -61,6 +61,8 @@ def media_path(item: Row, params: WriteParams) -> str:
     size_and_rate = (params.width_px, params.height_px, params.fps, params.crop)
     # Bars are found in the stored pictures.
     cropped_by = (item["frames_key"],) if params.crop == "bars" else ()
+    if params.crop == "clean":
+        cropped_by = (item["clean_area"], params.crop_min)
     at_keyframes = (item["start_is_keyframe"], item["end_is_keyframe"])
     pictures = (params.deinterlace, item["interlaced_share"], item["field_order"], item["hdr_peak_nits"])
     hashed = (*kind, *size_and_rate, *cropped_by, *at_keyframes, *pictures)

@@ -10,7 +10,7 @@ from stages.errors import ManifestError, Reason
 from stages.manifest import CommittedFile, ManifestRef
 from stages.media import CLIP_TASK_FIELDS, clip_length, clip_task
 from stages.params import WriteParams
-from stages.phase import Phase
+from stages.phase import Phase, canonical
 from stages.pipeline import Pipeline
 from stages.schemas import ASSETS
 from stages.storage import digest
@@ -24,10 +24,13 @@ from stages.write.stage import WriteStage, missing_caption
 
 _OUTCOME_COLUMNS = ("status", "reason", "error", "row_key", "decision_key")
 _DEDUP_COLUMNS = ("detail", "picture_share", "video_frames", "signals_key")
-_EXCLUDED_COLUMNS = (*_OUTCOME_COLUMNS, "thresholds", "score_keys", "picture_scores", *_DEDUP_COLUMNS)
+_TEXT_COLUMNS = ("text", "text_boxes", "clean_area")
+_EXCLUDED_COLUMNS = (*_OUTCOME_COLUMNS, "thresholds", "score_keys", "picture_scores", *_DEDUP_COLUMNS, *_TEXT_COLUMNS)
 CLIP_COLUMNS = tuple(name for name in ASSETS["filtered_clips"].schema.names if name not in _EXCLUDED_COLUMNS)
 """Columns in the clip's JSON. Thresholds are excluded: a changed one must not cause clips to be written again. What the
-scores were made of, and what only dedup reads, stays in `filtered_clips`."""
+scores were made of, what only dedup reads, and what filter text found stays in `filtered_clips`."""
+CROP_COLUMNS = ("text", "clean_area")
+"""Read too where clips are cropped to what is clean."""
 
 CLIP_MEGAPIXELS = 10.0
 """What preview, JSON and opening the source take for a clip, in millions of pixels encoded (15 ms each on a core)."""
@@ -40,13 +43,22 @@ class WritePhase(Phase[WriteParams]):
     input_columns: ClassVar[Mapping[str, list[str]]] = {
         "unique_clips": ["partition", "clip_id"],
         "captions": list(CAPTION_COLUMNS),
-        "filtered_clips": list(CLIP_COLUMNS),
+        "filtered_clips": [*CLIP_COLUMNS, *CROP_COLUMNS],
     }
-    key_columns: ClassVar[tuple[str, ...]] = (*CLIP_COLUMNS, "caption", "caption_model", "windows")
+    key_columns: ClassVar[tuple[str, ...]] = (*CLIP_COLUMNS, "caption", "caption_model", "windows", *CROP_COLUMNS)
 
     def __init__(self, params: WriteParams, root: str) -> None:
         super().__init__(params, root)
         self._known_media: dict[str, Row] = {}
+
+    def row_key(self, item: Row) -> str:
+        """As of every phase; what filter text found is part of it only where clips are cropped by that."""
+        names = self.key_columns if self._crops_clean else self.key_columns[: -len(CROP_COLUMNS)]
+        return digest(self._row_key_base, canonical([item.get(name) for name in names]))
+
+    @property
+    def _crops_clean(self) -> bool:
+        return self.params.crop == "clean"
 
     def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
         """One item per kept clip of ``unique_clips``, with its row of ``filtered_clips`` and its captions.
@@ -55,12 +67,17 @@ class WritePhase(Phase[WriteParams]):
             ManifestError: a kept clip has no kept row in ``filtered_clips``.
         """
         kept = pa.array(inputs["unique_clips"]["clip_id"].to_pylist(), pa.string())  # isin needs a type, even if empty
-        clips = inputs["filtered_clips"].select(list(CLIP_COLUMNS))
+        clips = inputs["filtered_clips"].select([*CLIP_COLUMNS, *CROP_COLUMNS])
         clips = clips.filter(pc.field("clip_id").isin(kept))
         if len(clips) != len(kept):
             raise ManifestError(
                 f"The {len(kept)} kept clips of unique_clips in partition {output.partition!r} must be kept in "
                 f"filtered_clips, got {len(clips)}: the filter has run since dedup did. Materialize unique_clips again."
+            )
+        if self._crops_clean and clips["text"].null_count:
+            raise ManifestError(
+                f"write.crop=clean reads what filter text found, and {clips['text'].null_count} of {len(clips)} clips "
+                f"in partition {output.partition!r} have none. Add text to filter.filters and run filter again."
             )
         windows = windows_by_clip(inputs["captions"])
         found = [windows.get(clip_id, []) for clip_id in clips["clip_id"].to_pylist()]
@@ -78,6 +95,8 @@ class WritePhase(Phase[WriteParams]):
     def task(self, item: Row, task_id: str) -> Task:
         """A task with one video and one clip, and with what is known of its file from an earlier row."""
         known = self._known_media.get(media_path(item, self.params))
+        if not self._crops_clean:  # what is no part of the row's key must not be told in the clip's JSON
+            item = {name: value for name, value in item.items() if name not in CROP_COLUMNS}
         return clip_task({**item, KNOWN_MEDIA: known}, task_id)
 
     def rows_without_work(

@@ -90,6 +90,8 @@ ROWS: dict[str, dict[str, Any]] = {
         "caption": "A cat.",
         "caption_model": "m",
         "windows": [{"caption": "A cat.", "model": "m"}],
+        "text": "Coming soon",
+        "clean_area": [0.0, 0.0, 1.0, 0.75],
     },
 }
 OTHER: dict[str, dict[str, Any]] = {

@@ -118,7 +118,7 @@ def test_write_makes_clip_preview_json_and_row(tmp_path: Path, source: Path) -> 
         assert (tmp_path / "dataset" / row["preview_path"]).read_bytes()[8:12] == b"WEBP"
         null = {name for name, value in row.items() if value is None and not name.startswith("color_")}
         sound = {"audio_codec", "source_audio_codec", "audio_rate_hz", "audio_channels", "audio_duration_s"}
-        assert null == {"reason", "error"} | sound
+        assert null == {"reason", "error", "crop"} | sound
     assert files(tmp_path) == named([encoded, copied])
 
 
@@ -164,6 +164,45 @@ def test_row_without_a_file_tells_of_its_source_alone(tmp_path: Path, source: Pa
         *("rejected", 1234),
         *(None, None, None),
     )
+
+
+def clean(row: Row, area: list[float] | None) -> Row:
+    """The row as filter text leaves it."""
+    return {**row, "text": "COMING SOON", "clean_area": area}
+
+
+def test_largest_clean_rectangle_is_cut_out_on_request(tmp_path: Path, source: Path) -> None:
+    areas = {0: [0.0, 0.0, 1.0, 0.7], 25: [0.25, 0.0, 1.0, 0.75], 50: [0.0, 0.0, 1.0, 1.0], 75: None}
+    clips: list[tuple[Row, Texts]] = [(clean(clip(source, at, at + 25), area), []) for at, area in areas.items()]
+    write(tmp_path, clips, crop="clean", crop_min=0.6)
+    rows = {row["start_frame"]: row for row in table(tmp_path)}
+    # 0.5625 of the second would stay: too little, so it is written whole, as are those without text and all text.
+    assert [(row["cut"], row["crop"]) for row in rows.values()] == [
+        ("encode", areas[0]),
+        *[("copy", None)] * 3,
+    ]
+    assert [(row["width"], row["height"]) for row in rows.values()] == [(96, 44), *[(96, 64)] * 3]
+    with av.open(str(tmp_path / "dataset" / rows[0]["path"])) as container:
+        decoded = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+    with av.open(str(source)) as container:
+        expected = [frame.to_ndarray(format="gray")[:44] for frame in container.decode(video=0)][:25]
+    assert max(float(abs(a.astype(int) - b).mean()) for a, b in zip(decoded, expected, strict=True)) < 4
+
+
+def test_crop_of_a_clean_rectangle_follows_what_was_found(tmp_path: Path, source: Path) -> None:
+    row, area = clip(source, 0, 25), [0.0, 0.0, 1.0, 0.7]
+    assert write(tmp_path, [(clean(row, area), [])], crop="clean").computed == 1
+    assert write(tmp_path, [(clean(row, area), [])], crop="clean").reused == 1
+    # Another caption gives another row of the same file, whose header tells the part that it shows.
+    again = write(tmp_path, [(clean(row, area), ["A wall."])], crop="clean")
+    assert (again.computed, again.counters.get("encoded_clips"), table(tmp_path)[0]["crop"]) == (1, None, area)
+    moved = write(tmp_path, [(clean(row, [0.0, 0.3, 1.0, 1.0]), [])], crop="clean")
+    assert (moved.computed, table(tmp_path)[0]["crop"]) == (1, [0.0, 0.3, 1.0, 1.0])
+
+
+def test_clean_rectangles_need_the_text_filter(tmp_path: Path, source: Path) -> None:
+    with pytest.raises(ManifestError, match=r"Add text to filter\.filters and run filter again"):
+        write(tmp_path, [(clip(source, 0, 25), [])], crop="clean")
 
 
 def test_bars_are_cut_off_on_request(tmp_path: Path) -> None:
