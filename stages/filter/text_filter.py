@@ -6,9 +6,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stages import media
 from stages.errors import StageError
 from stages.filter.base import Filter, Limit, Measured
-from stages.filter.text_in_clip import boxes_of_clip, clean_area_of, counted, detail_in_boxes, joined_text
+from stages.filter.text_in_clip import (
+    boxes_of_clip,
+    clean_area_of,
+    counted,
+    detail_in_boxes,
+    joined_text,
+    with_marks,
+)
 from stages.media import FRAME_KEY_COLUMNS, covered_share, evenly_spaced_indices
 from stages.models import TextReader
 from stages.stage import WorkerMetadata
@@ -54,7 +62,7 @@ class TextFilter(Filter):
         """Four scores, and the columns ``text``, ``text_boxes`` and ``clean_area``.
 
         ``text``: share of each picture that text covers. ``text_card``: share of its detail that lies in text.
-        ``text_stands``: share that is covered by text which stands in all pictures; None for one picture.
+        ``text_stands``: share that text and logos cover which stand in all pictures; None for one picture.
         ``text_clean``: area of the largest rectangle without text, logos and bars.
         """
         if clip.frames is None or not len(clip.frames) or self._reader is None:
@@ -63,7 +71,7 @@ class TextFilter(Filter):
         _, height, width = luma.shape
         looked_at = evenly_spaced_indices(len(luma), self.text_pictures)
         found = [counted(self._reader.read(clip.frames.images[index]), width, height) for index in looked_at]
-        boxes = boxes_of_clip(found)
+        boxes = with_marks(boxes_of_clip(found), media.find_standing_marks(luma), len(looked_at))
         clean = clean_area_of(luma, boxes)
         scores = {
             "text": np.array([covered_share([box for box, _ in picture]) for picture in found], np.float32),

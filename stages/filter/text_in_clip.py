@@ -32,14 +32,14 @@ class ClipBox:
     Attributes:
         box: around all boxes of the pictures, in shares of the picture.
         text: as read most surely; None for a logo without text.
-        confidence: of that reading.
+        confidence: of that reading; None for a logo.
         pictures: that it is in, of those looked at.
         stands: it is in all of them, and there are several.
     """
 
     box: Box
     text: str | None
-    confidence: float
+    confidence: float | None
     pictures: int
     stands: bool
 
@@ -49,7 +49,7 @@ class ClipBox:
         return {
             **sides,
             "text": self.text,
-            "confidence": round(self.confidence, 4),
+            "confidence": None if self.confidence is None else round(self.confidence, 4),
             "pictures": self.pictures,
             "stands": self.stands,
         }
@@ -71,8 +71,7 @@ def boxes_of_clip(pictures: Sequence[Sequence[tuple[Box, TextBox]]]) -> list[Cli
     for number, found in enumerate(pictures):
         for box, read in found:
             _group_of(groups, number, box).append((number, box, read))
-    merged = [_merged(group, len(pictures)) for group in groups]
-    return sorted(merged, key=lambda each: (round(each.box.top, 2), each.box.left))
+    return _from_the_top(_merged(group, len(pictures)) for group in groups)
 
 
 def _group_of(groups: list[list[_Found]], number: int, box: Box) -> list[_Found]:
@@ -101,6 +100,20 @@ def _overlap(first: Box, second: Box) -> float:
     """Intersection over union."""
     inside = first.within(second).area
     return inside / (first.area + second.area - inside) if inside else 0.0
+
+
+def with_marks(boxes: Sequence[ClipBox], marks: Iterable[Box], num_pictures: int) -> list[ClipBox]:
+    """The boxes, and those marks that are no text among them, from the top down."""
+    logos = [
+        ClipBox(mark, None, None, num_pictures, stands=True)
+        for mark in marks
+        if all(mark.within(each.box).area < SAME_OVERLAP * min(mark.area, each.box.area) for each in boxes)
+    ]
+    return _from_the_top([*boxes, *logos])
+
+
+def _from_the_top(boxes: Iterable[ClipBox]) -> list[ClipBox]:
+    return sorted(boxes, key=lambda each: (round(each.box.top, 2), each.box.left))
 
 
 def joined_text(boxes: Iterable[ClipBox]) -> str:

@@ -68,6 +68,7 @@ __all__ = [
     "encode_preview",
     "end_with_lost",
     "evenly_spaced_indices",
+    "find_standing_marks",
     "fit",
     "frame_rate",
     "frames_key",
@@ -104,6 +105,7 @@ if TYPE_CHECKING:
     from stages.media.preview import encode_preview, select_preview_pts
     from stages.media.probing import probe
     from stages.media.sound_damage import SoundLog
+    from stages.media.standing_marks import find_standing_marks
     from stages.media.store_filler import StoreFiller
     from stages.media.stream_choice import best_audio_stream, frame_rate
     from stages.media.tone_mapping import USUAL_PEAK_NITS, peak_of, sdr_luma
@@ -126,6 +128,7 @@ else:
         preview=("encode_preview", "select_preview_pts"),
         sound_damage=("SoundLog",),
         probing=("probe",),
+        standing_marks=("find_standing_marks",),
         store_filler=("StoreFiller",),
         stream_choice=("best_audio_stream", "frame_rate"),
         tone_mapping=("USUAL_PEAK_NITS", "peak_of", "sdr_luma"),

@@ -27,7 +27,7 @@ def features(image: NDArray[np.uint8]) -> NDArray[np.float64] | None:
     if min(image.shape[:2]) < LEAST_SIDE_PX:
         return None
     luma = image @ np.array(LUMA_WEIGHTS) / 255
-    half = cv2.resize(luma, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_CUBIC)
+    half = np.asarray(cv2.resize(luma, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_CUBIC), np.float64)
     found = np.array([value for size in (luma, half) for value in _features_of(size)])
     return found if np.isfinite(found).all() else None
 
@@ -52,11 +52,12 @@ def _normalised(luma: NDArray[np.float64]) -> NDArray[np.float64]:
     """Each pixel less the mean around it, over the deviation around it. Beyond its edges the picture is black."""
     kernel = cv2.getGaussianKernel(KERNEL_PX, KERNEL_SIGMA, cv2.CV_64F)
 
-    def blurred(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(cv2.sepFilter2D(values, cv2.CV_64F, kernel, kernel, borderType=cv2.BORDER_CONSTANT))
+    def blur(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        blurred = cv2.sepFilter2D(values, cv2.CV_64F, kernel, kernel, borderType=cv2.BORDER_CONSTANT)
+        return np.asarray(blurred, np.float64)
 
-    mean = blurred(luma)
-    deviation = np.sqrt(np.abs(blurred(luma**2) - mean**2))
+    mean = blur(luma)
+    deviation = np.sqrt(np.abs(blur(luma**2) - mean**2))
     normalised = (luma - mean) / (deviation + CONTRAST_FLOOR)
     # In flat areas rounding would decide which pixels are negative, and how many are enters the features.
     return np.where(np.abs(normalised) < ROUNDING, 0.0, normalised)
@@ -66,7 +67,7 @@ def _fitted(values: NDArray[np.float64]) -> tuple[float, float, float, float]:
     """Shape, mean, and variance left and right of 0 of an asymmetric generalized Gaussian; NaN where one is empty."""
     negative, positive = values[values < 0], values[values >= 0]
     if not len(negative) or not len(positive) or not positive.any():
-        return (math.nan,) * 4
+        return math.nan, math.nan, math.nan, math.nan
     left, right = float(np.mean(negative**2)), float(np.mean(positive**2))
     skew = math.sqrt(left / right)
     ratio = float(np.mean(np.abs(values)) ** 2 / np.mean(values**2))

@@ -1,6 +1,7 @@
 """Runs the two models of rapidocr: one finds text, one reads it."""
 
 import functools
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,7 +35,7 @@ class Reader:
     def read(self, image: NDArray[np.uint8]) -> list[TextBox]:
         """The text of an RGB image, uint8 ``[H, W, 3]``, from the top down."""
         heartbeat.beat()
-        found = self._engine(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        found: Any = self._engine(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         texts, confidences, quads = found.txts or (), found.scores or (), found.boxes
         boxes: list[TextBox] = []
         for text, confidence, quad in zip(texts, confidences, () if quads is None else quads, strict=True):

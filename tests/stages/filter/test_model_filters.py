@@ -27,7 +27,7 @@ def head(tmp_path: Path) -> Path:
 
 
 def aesthetic(head: Path, **arguments: Any) -> AestheticFilter:
-    fields = {
+    fields: dict[str, Any] = {
         "aesthetic_min": 0.0,
         "aesthetic_embedder": "efficientnet-lite0",
         "aesthetic_model": "",
@@ -66,13 +66,13 @@ def test_identity_of_aesthetic_follows_the_head_and_refuses_none(head: Path) -> 
 
 @pytest.mark.parametrize("missing", ["aesthetic_head", "aesthetic_model"])
 def test_aesthetic_needs_a_head_and_a_model(missing: str) -> None:
-    values = {"aesthetic_head": "head.npz", "aesthetic_model": "folder", missing: ""}
+    values: dict[str, Any] = {"aesthetic_head": "head.npz", "aesthetic_model": "folder", missing: ""}
     with pytest.raises(ValueError, match=f"{missing} must name"):
         FilterParams(filters=["aesthetic"], **values)
 
 
 def test_embedder_of_aesthetic_is_among_the_plug_ins_of_a_launch() -> None:
-    named = {"aesthetic_head": "h.npz", "aesthetic_embedder": "acme.embedders:Own"}
+    named: dict[str, Any] = {"aesthetic_head": "h.npz", "aesthetic_embedder": "acme.embedders:Own"}
     assert ("embedder", "acme.embedders:Own") in FilterParams(filters=["aesthetic"], **named).plugin_names()
     assert FilterParams(**named).plugin_names() == FilterParams().plugin_names()
 

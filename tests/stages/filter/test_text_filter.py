@@ -36,7 +36,7 @@ def written(picture: Picture, text: str, left: int, baseline: int, scale: float)
     """The picture with white text, and the box of the strokes in pixels."""
     (width, height), below = cv2.getTextSize(text, FONT, scale, 2)
     marked = cv2.putText(picture.copy(), text, (left, baseline), FONT, scale, (245, 245, 245), 2, cv2.LINE_AA)
-    return np.asarray(marked), Box(left, baseline - height, left + width, baseline + below // 2)
+    return np.asarray(marked, np.uint8), Box(left, baseline - height, left + width, baseline + below // 2)
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,8 @@ def save(path: Path, values: dict[str, torch.Tensor]) -> Path:
     elif path.suffix == ".pth":
         torch.save(values, path)
     else:
-        np.savez(path, **{name: value.numpy() for name, value in values.items()})
+        arrays: dict[str, Any] = {name: value.numpy() for name, value in values.items()}
+        np.savez(path, **arrays)
     return path
 
 

@@ -1,6 +1,7 @@
 """Classifiers of pictures: Open NSFW against the package that carries it, others on small checkpoints made here."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def test_open_nsfw_gives_what_its_package_does() -> None:
     assert ((found > 0) & (found < 1)).all()
 
 
-def vit(hidden: int = 32) -> "transformers.ViTForImageClassification":
+def vit(hidden: int = 32) -> Any:
     config = transformers.ViTConfig(
         hidden_size=hidden,
         intermediate_size=37,
