@@ -10,9 +10,12 @@ from stages.models.brisque import Brisque
 from stages.models.captioner import Caption, Captioner, CaptionInput, replace_surrogates
 from stages.models.dtype import choose_dtype
 from stages.models.embedder import BatchedEmbedder, Embedder, ModelIdentity, check_same_model, mean_pool
+from stages.models.linear_head import LinearHead
 from stages.models.needs import ModelNeed, fetch_models, model_needs
+from stages.models.nsfw import NsfwClassifier
 from stages.models.plugins import construct
 from stages.models.sentence_encoder import SentenceEncoder, sentence_model_folder
+from stages.models.text_reader import TextBox, TextReader
 from stages.models.text_towers import TextEncoder, check_same_weights, text_tower
 from stages.models.trust import TRUST_VARIABLE, may_run_code_of, trust_advice, trusted_entries, trusting
 from stages.models.weights import file_hash, package_file
@@ -20,9 +23,6 @@ from stages.models.weights import file_hash, package_file
 __all__ = [
     "TRUST_VARIABLE",
     "BatchedEmbedder",
-from stages.models.linear_head import LinearHead
-from stages.models.nsfw import NsfwClassifier
-from stages.models.text_reader import TextBox, TextReader
     "Brisque",
     "Caption",
     "CaptionInput",
@@ -31,10 +31,10 @@ from stages.models.text_reader import TextBox, TextReader
     "LinearHead",
     "ModelIdentity",
     "ModelNeed",
-    "SentenceEncoder",
-    "TextEncoder",
     "NsfwClassifier",
+    "SentenceEncoder",
     "TextBox",
+    "TextEncoder",
     "TextReader",
     "check_same_model",
     "check_same_weights",

@@ -1,18 +1,22 @@
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from stages.errors import ParamsError, StageError
+from stages.errors import ParamsError
 from stages.filter.model_filters import AestheticFilter, NsfwFilter, QualityFilter
 from stages.filter.phase import FilterPhase, build_filters
 from stages.filter.reductions import reduced
 from stages.manifest import ManifestRef, read_manifest
-from stages.models import Brisque, mean_pool
+from stages.models import Brisque, ModelIdentity, mean_pool
 from stages.models.efficientnet import NUM_FEATURES, EfficientNetLite0
-from stages.params import ExecutorParams, FilterParams
+from stages.params import EmbedParams, ExecutorParams, FilterParams
 from stages.run import open_session
+from stages.stage import WorkerMetadata
+from stages.tasks import Frames
 from tests.clips import PARTITION, WORKER, clip_of, clip_row, commit_rows
 from tests.stages.filter.synthetic_clips import ordinary
 from tests.videos import write_video
@@ -77,13 +81,37 @@ def test_embedder_of_aesthetic_is_among_the_plug_ins_of_a_launch() -> None:
     assert FilterParams(**named).plugin_names() == FilterParams().plugin_names()
 
 
-def test_model_that_gives_nan_fails_the_clip_instead_of_passing_it(head: Path) -> None:
-    made = aesthetic(head)
-    made.setup(WORKER)
-    assert made._head is not None
-    made._head.bias = float("nan")
-    with pytest.raises(StageError, match=r"The model of filter 'aesthetic' must give finite numbers, got \[nan, nan\]"):
-        made.score(clip_of(ordinary()))
+class NanEmbedder:
+    """An encoder whose weights are spoilt."""
+
+    version = "1"
+
+    def __init__(self, params: EmbedParams) -> None: ...
+
+    def identity(self) -> ModelIdentity:
+        return ModelIdentity("spoilt", "0")
+
+    def setup(self, worker_metadata: WorkerMetadata) -> None: ...
+
+    def embed(self, clips: Sequence[Frames]) -> NDArray[np.float32]:
+        return np.full((len(clips), 4), np.nan, np.float32)
+
+
+def test_model_that_gives_nan_fails_the_clip_instead_of_passing_it(tmp_path: Path) -> None:
+    np.savez(tmp_path / "head.npz", weight=np.ones((1, 4)), bias=np.zeros(1))
+    row = clip_row(write_video(tmp_path / "a.mp4", ordinary()), 0, 8)
+    values: dict[str, Any] = {
+        "filters": ["duration", "aesthetic"],
+        "aesthetic_head": str(tmp_path / "head.npz"),
+        "aesthetic_embedder": f"{__name__}:NanEmbedder",
+    }
+    clips = commit_rows(tmp_path, "clips", [row])
+    output = ManifestRef(str(tmp_path), "filtered_clips", PARTITION)
+    with open_session(ExecutorParams(mode="local")) as session:
+        session.run_phase(FilterParams(**values, max_failed_fraction=1), {"clips": [clips]}, [output])
+    (stored,) = read_manifest(str(tmp_path), "filtered_clips").to_pylist()
+    assert (stored["status"], stored["reason"]) == ("failed", "stage_error")
+    assert "The model of filter 'aesthetic' must give finite numbers, got [nan" in stored["error"]
 
 
 def test_quality_tells_blurred_pictures_and_measures_nothing_of_flat_ones() -> None:
