@@ -19,6 +19,10 @@ SAME_OVERLAP = 0.5
 """Intersection over union from which on boxes of two pictures are one that stands."""
 MARGIN_PX = 2
 """Around a box, in stored pixels, for what the clean rectangle keeps away from it: strokes end a little outside."""
+DETAIL_PX = 4
+"""Pixels between two that are compared: out-of-focus backgrounds change over such a distance, and strokes do too."""
+LEAST_STEP = 8
+"""In grey levels, both directions together: less is noise, or flat."""
 
 
 _Found = tuple[int, Box, TextBox]
@@ -130,12 +134,6 @@ def joined_text(boxes: Iterable[ClipBox]) -> str:
         )
     ]
     return " ".join(kept)
-
-
-DETAIL_PX = 4
-"""Pixels between two that are compared: out-of-focus backgrounds change over such a distance, and strokes do too."""
-LEAST_STEP = 8
-"""In grey levels, both directions together: less is noise, or flat."""
 
 
 def detail_in_boxes(luma: NDArray[np.uint8], boxes: Iterable[Box]) -> float:

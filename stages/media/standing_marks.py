@@ -8,7 +8,7 @@ from stages.media.active_area import Luma, detect_active_area
 from stages.media.clean_area import Box
 from stages.media.clip_tasks import evenly_spaced_indices
 
-LEAST_PICTURES = 6
+LEAST_PICTURES = 10
 MAX_PICTURES = 16
 EDGE_LEVELS = 24.0
 """Grey levels over two pixels, of the mean over time: less is no edge."""
@@ -34,7 +34,7 @@ MOST_AREA = 0.15
 def find_standing_marks(luma: Luma) -> list[Box]:
     """Rectangles around marks, in shares of the picture, of the pictures of a clip, uint8 ``[N, H, W]``.
 
-    None are found in fewer than 6 pictures, and none where the scene stands too.
+    None are found in fewer than 10 pictures, and none where the scene stands too.
     """
     count, height, width = luma.shape
     if count < LEAST_PICTURES:
