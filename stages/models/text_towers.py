@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from stages import lazy
 from stages.errors import ParamsError
+from stages.models.checkpoints import hub_cache_folder
 from stages.models.embedder import ModelIdentity
-from stages.models.transformers_embedder import hub_cache_folder
 from stages.params import EmbedParams
 from stages.stage import WorkerMetadata
 
