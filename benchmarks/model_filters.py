@@ -9,7 +9,7 @@ import argparse
 import json
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -118,7 +118,7 @@ def shots(media: Path, work: Path) -> Iterator[Shot]:
 def scores_of(each: Filter, clip: Clip) -> dict[str, float | None]:
     found = each.score(clip)
     found = found.scores if isinstance(found, Measured) else found
-    named = found if isinstance(found, dict) else {each.name: found}
+    named = found if isinstance(found, Mapping) else {each.name: found}
     return {
         name: reduced(value[np.isfinite(value)].tolist(), each.reductions.get(name, "mean"))
         if isinstance(value, np.ndarray)
@@ -164,7 +164,9 @@ def main() -> None:
     tiles: list[np.ndarray] = []
     for shot in shots(arguments.media, arguments.work):
         found = {each.name: timed(partial(scores_of, each, shot.clip), seconds, each.name) for each in filters}
-        timed(partial(embedder.embed, [shot.clip.frames]), seconds, "embed, all pictures")
+        frames = shot.clip.frames
+        assert frames is not None
+        timed(partial(embedder.embed, [frames]), seconds, "embed, all pictures")
         seconds["clips"] += 1
         text = found["text"]
         outcome = "kept" if filters[0].violation(text) is None else "rejected"
@@ -173,7 +175,7 @@ def main() -> None:
         nsfw.append(found["nsfw"]["nsfw"] or 0.0)
         told = {name: round(value, 3) for name, value in text.items() if value is not None}
         print(shot.video, shot.clip.start_frame, shot.label, outcome, told, flush=True)
-        picture = shot.clip.frames.images[len(shot.clip.frames) // 2]
+        picture = frames.images[len(frames) // 2]
         if shot.label == "none" and shot.video not in SEEN and picture.std() > 20:
             for name, changed in damaged(picture).items():
                 quality.setdefault(name, []).append(float(Brisque().scores(changed[np.newaxis])[0]))
