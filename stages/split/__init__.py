@@ -7,8 +7,9 @@ In: kept rows of `videos`. Out: rows of `clips`, and the frame store of each vid
 
 from stages.split.detector import TransitionDetector
 from stages.split.phase import SplitPhase
-from stages.split.spans import Piece, Shot, Timeline
+from stages.split.spans import Piece, Shot
 from stages.split.splitter import Splitter
+from stages.split.timeline import Timeline
 from stages.split.transitions import Transition
 
 __all__ = ["Piece", "Shot", "SplitPhase", "Splitter", "Timeline", "Transition", "TransitionDetector"]

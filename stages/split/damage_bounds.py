@@ -14,7 +14,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.split.spans import Piece, Timeline, snap_inward
+from stages.split.spans import Piece, snap_inward
+from stages.split.timeline import Timeline
 
 
 def bound_at_damage(

@@ -5,8 +5,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from stages.split.spans import Piece, Shot, Timeline, fixed_stride, snap_inward
+from stages.split.spans import Piece, Shot, fixed_stride, snap_inward
 from stages.split.splitter import Splitter
+from stages.split.timeline import Timeline
 
 
 class FixedStrideSplitter(Splitter):

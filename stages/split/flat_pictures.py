@@ -11,7 +11,7 @@ Where a picture stays dark but for a title, it is not flat, and the fade is foun
 import numpy as np
 
 from stages.split.frame_signals import Candidate, Floats, FrameSignals, runs
-from stages.split.spans import Timeline
+from stages.split.timeline import Timeline
 
 FLAT_CONTRAST = 3.0
 """Grey levels; a picture with less has one colour, but for compression noise and grain."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.split.change_meter import RETURN_S, STEP_S
-from stages.split.spans import Timeline
+from stages.split.timeline import Timeline
 
 Floats = NDArray[np.float32]
 

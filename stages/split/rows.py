@@ -4,7 +4,8 @@ from typing import Any
 
 from stages.media import frames_key
 from stages.params import SplitParams
-from stages.split.spans import Piece, Timeline
+from stages.split.spans import Piece
+from stages.split.timeline import Timeline
 from stages.split.transitions import Transition
 from stages.storage import digest
 from stages.tasks import Clip, Row, Span, Task, Video, VideoTask

@@ -17,13 +17,13 @@ from stages.split.spans import (
     LengthRules,
     Piece,
     Shot,
-    Timeline,
     divide_shots,
     shots_between,
     snap_inward,
     split_shot,
 )
 from stages.split.splitter import Splitter
+from stages.split.timeline import Timeline
 from stages.split.transitions import Transition
 from stages.stage import WorkerMetadata
 from stages.tasks import exact_fraction

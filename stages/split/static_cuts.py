@@ -5,7 +5,7 @@ from array import array
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.split.spans import Timeline
+from stages.split.timeline import Timeline
 
 STATIC_S = 1.0
 """Frames are static for this long before and after a cut; parts of an animated title follow each other faster."""

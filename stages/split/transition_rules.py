@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from stages.split.flat_pictures import FLAT_CONTRAST, flat_candidates
 from stages.split.frame_signals import Candidate, Floats, FrameSignals, merged, runs, touches_any
-from stages.split.spans import Timeline, find_cuts
+from stages.split.spans import find_cuts
 from stages.split.static_cuts import static_cuts
+from stages.split.timeline import Timeline
 from stages.split.transitions import Transition, TransitionKind, cut_at
 
 SECOND_SHARE = 0.5

@@ -13,8 +13,8 @@ from stages.params import SplitParams
 from stages.split.change_meter import ChangeMeter
 from stages.split.detector import TransitionDetector
 from stages.split.frame_signals import FrameSignals
-from stages.split.spans import Timeline
 from stages.split.static_cuts import StaticCutDetector
+from stages.split.timeline import Timeline
 from stages.split.transition_rules import TransitionRules, find_transitions
 from stages.split.transitions import Transition
 from stages.split.wipe_meter import WipeMeter

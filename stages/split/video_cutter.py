@@ -28,8 +28,9 @@ from stages.split import heap
 from stages.split.damage_bounds import bound_at_damage
 from stages.split.decode_pass import SPLITTER_MEASURE, DecodePass
 from stages.split.rows import make_clip, shared_columns
-from stages.split.spans import Piece, Timeline, divide_pieces
+from stages.split.spans import Piece, divide_pieces
 from stages.split.splitter import Splitter
+from stages.split.timeline import Timeline
 from stages.stage import WorkerMetadata
 from stages.storage import Storage, digest, stat_source
 from stages.tasks import Clip, Rejected, Row, Video
