@@ -7,7 +7,6 @@ which change no shot, are left out. Prints frames a second, decoding included.
 """
 
 import argparse
-import itertools
 import json
 import time
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stages.errors import CorruptStream, SourceError
 from stages.media import USUAL_PEAK_NITS, UprightScaler, decode_frames, frame_rate, open_video, video_stream
@@ -28,22 +28,31 @@ from stages.stage import NodeInfo, WorkerMetadata
 BATCH = 50
 
 
-def measured_timeline(path: Path, splitter: ShotSplitter) -> Timeline:
-    """Push a video through a splitter; the times of its frames. A video that breaks ends where it does."""
+def decoded_pictures(path: Path) -> tuple[NDArray[np.uint8], Timeline, Fraction | None]:
+    """The small pictures of a video, the times of its frames, and its rate. A video that breaks ends where it does."""
     scaler = UprightScaler(TransNetV2Detector.picture_size, peak_nits=USUAL_PEAK_NITS)
     pts: list[int] = []
+    pictures: list[NDArray[np.uint8]] = []
     with open_video(str(path)) as container:
         stream = video_stream(container)
-        time_base = stream.time_base or Fraction(1)
-        splitter.begin_video(frame_rate(stream))
-        frames = decode_frames(container)
+        time_base, rate = stream.time_base or Fraction(1), frame_rate(stream)
         try:
-            while batch := list(itertools.islice(frames, BATCH)):
-                pts += [decoded.pts for decoded in batch]
-                splitter.push(np.stack([scaler(decoded.frame) for decoded in batch]))
+            for decoded in decode_frames(container):
+                pts.append(decoded.pts)
+                pictures.append(scaler(decoded.frame))
         except CorruptStream as error:
             print(f"{path.name}: {error}")
-    return Timeline(pts, pts[-1] + max(1, (pts[-1] - pts[0]) // max(1, len(pts) - 1)), time_base)
+    end_pts = pts[-1] + max(1, (pts[-1] - pts[0]) // max(1, len(pts) - 1))
+    return np.stack(pictures), Timeline(pts, end_pts, time_base), rate
+
+
+def measured_timeline(path: Path, splitter: ShotSplitter) -> Timeline:
+    """Push a video through a splitter; the times of its frames."""
+    pictures, timeline, rate = decoded_pictures(path)
+    splitter.begin_video(rate)
+    for start in range(0, len(pictures), BATCH):
+        splitter.push(pictures[start : start + BATCH])
+    return timeline
 
 
 def changes(transitions: Sequence[Transition], num_frames: int) -> list[list[int]]:

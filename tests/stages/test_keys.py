@@ -113,7 +113,7 @@ def keys(phase: str, values: dict[str, Any]) -> tuple[str, str]:
 
 EXPECTED: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "read": (("e34b0f3478b23fa90dd9", "1fb204d36adbd5e99e61"), ("e34b0f3478b23fa90dd9", "1fb204d36adbd5e99e61")),
-    "split": (("4c0eef318ac908c8a287", "dd95ce73099fcee728a5"), ("79eafa0158fa5ad07e67", "dd95ce73099fcee728a5")),
+    "split": (("0a0db28cbbfe6c0dfd1d", "c9e71f18c33e18a889ec"), ("88ca4f0b94ad3074d9b0", "c9e71f18c33e18a889ec")),
     "filter": (("cddbc04ff295504d9f71", "e6073dd8d4177e3327a8"), ("3d950a4e0aedab9842d9", "5686603a5cc09d026331")),
     "embed": (("66ae868a2b7c49933706", "f812d6a9a232f0633d4b"), ("a28c6250d2d3e22bb031", "f812d6a9a232f0633d4b")),
     "caption": (("58f7e4d589ca6afd39b3", "54508d74b4e8e388bb32"), ("4d87c711f410d6a6c93b", "54508d74b4e8e388bb32")),

@@ -33,6 +33,10 @@ class Made:
             "wipe_share": 0,
             "wipe_order": 1,
             "wipe_length": 0,
+            "settled_change": 0,
+            "settled_share": 0,
+            "settled_area": 0,
+            "settled_length": 0,
         }
         self.columns = {name: np.full(num_frames, value, np.float32) for name, value in steady.items()}
 
@@ -189,3 +193,41 @@ def test_still_picture_that_is_replaced_is_a_cut_without_the_network() -> None:
     made = Made().put("still_change", 0, NUM_FRAMES, 0.0).put("still_change", 100, 101, 8.0)
     assert made.found() == [(100, 100, "cut")]
     assert made.found(TransitionRules(0.4, 0)) == []
+
+
+def settled(made: Made, start: int, end: int, share: float = 1.0, area: float = 0.4) -> Made:
+    """Still pictures around frames that change evenly by 8 levels in all, as seen in the window that ends there."""
+    made.put("still_change", 0, NUM_FRAMES, 0.02).put("still_change", start, end, 8.0 / max(1, end - start))
+    sample = (end + 3) // 4 * 4 + 11
+    made.put("settled_change", sample, sample + 1, 8.0).put("settled_share", sample, sample + 1, share)
+    made.put("settled_area", sample, sample + 1, area)
+    return made.put("settled_length", sample, sample + 1, (end + 3) // 4 * 4 - start // 4 * 4)
+
+
+def test_still_picture_that_slowly_gives_way_is_a_transition_without_the_network() -> None:
+    [(start, end, kind)] = settled(Made(), 101, 141).found()
+    assert kind == "dissolve"
+    assert 101 <= start <= 103
+    assert 139 <= end <= 142
+    assert settled(Made(), 101, 102).found() == [(101, 101, "cut")]
+    assert settled(Made(), 101, 141).found(TransitionRules(0.4, 9.0)) == []
+
+
+def test_cut_of_the_network_in_a_slow_change_is_part_of_it() -> None:
+    made = settled(Made(), 101, 141)
+    made.put("shot_probability", 120, 121, 0.6).put("transition_probability", 120, 121, 0.6)
+    [(start, end, _)] = made.found()
+    assert start <= 103
+    assert end >= 139
+    assert made.put("still_change", 121, 122, 20.0).found() == [(121, 121, "cut")], "most changes at once"
+
+
+@pytest.mark.parametrize(("share", "area"), [(0.8, 0.4), (1.0, 0.2)], ids=["something moves", "a title"])
+def test_other_changes_of_still_pictures_are_no_transition(share: float, area: float) -> None:
+    assert settled(Made(), 101, 141, share, area).found() == []
+
+
+def test_weak_cut_is_one_where_the_picture_stands_still_on_one_side() -> None:
+    made = Made().cut(100, 0.3)
+    assert made.found() == []
+    assert made.put("still_change", 90, 100, 0.2).found() == [(100, 100, "cut")]
