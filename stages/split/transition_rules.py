@@ -43,6 +43,8 @@ FLASH_SHARE = 0.5
 """After a flash the picture differs from the one before it by less than this share of the change."""
 SAME_CUT_FRAMES = 12
 """A replaced still picture within this distance of another transition is the same change."""
+MIN_SHOT_S = 0.25
+"""No shot between a gradual transition and another change is shorter."""
 FADE_SHARE = 0.5
 """Contrast in a fade falls below this share of that at its ends,"""
 DIM_CONTRAST, DIM_SHARE = 15.0, 0.25
@@ -80,7 +82,23 @@ def find_transitions(signals: FrameSignals, timeline: Timeline, rules: Transitio
     gradual += [wipe for wipe in merged(wipes) if not touches_any(wipe, [*cuts, *gradual])]
     gradual += [each for each in still_gradual if not touches_any(each, [*cuts, *gradual])]
     cuts += [cut for cut in still_cuts if not touches_any(cut, [*cuts, *gradual], SAME_CUT_FRAMES)]
-    return [_typed(each, signals) for each in sorted([*cuts, *gradual], key=lambda each: (each.start, each.end))]
+    return [_typed(each, signals) for each in _joined([*cuts, *gradual], timeline)]
+
+
+def _joined(found: list[Candidate], timeline: Timeline) -> list[Candidate]:
+    """The candidates in order; a gradual one and what lies nearer than the shortest shot are one transition."""
+    shortest = timeline.units(MIN_SHOT_S)
+    joined: list[Candidate] = []
+    for each in sorted(found, key=lambda each: (each.start, each.end)):
+        last = joined[-1] if joined else each
+        is_near = timeline.at(each.start) - timeline.at(last.end) < shortest
+        if joined and is_near and (last.start < last.end or each.start < each.end):
+            longer = max(last, each, key=lambda one: one.end - one.start)
+            probability = max(last.probability, each.probability)
+            joined[-1] = replace(longer, start=last.start, end=max(last.end, each.end), probability=probability)
+        else:
+            joined.append(each)
+    return joined
 
 
 def _replaced_stills(

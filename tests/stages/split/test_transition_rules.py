@@ -231,3 +231,9 @@ def test_weak_cut_is_one_where_the_picture_stands_still_on_one_side() -> None:
     made = Made().cut(100, 0.3)
     assert made.found() == []
     assert made.put("still_change", 90, 100, 0.2).found() == [(100, 100, "cut")]
+
+
+def test_gradual_transition_beside_a_cut_is_one_with_it_where_no_shot_lies_between() -> None:
+    assert Made().cut(96).gradual(100, 130).found() == [(96, 130, "dissolve")]
+    assert Made().cut(90).gradual(100, 130).found() == [(90, 90, "cut"), (100, 130, "dissolve")]
+    assert Made().cut(96).cut(100).found() == [(96, 96, "cut"), (100, 100, "cut")], "two cuts stay"
