@@ -32,6 +32,11 @@ _CONNECT_ERRORS = ConnectionError | TimeoutError | RuntimeError | RayError
 """Errors that Ray raises if it does not start or is not found."""
 _PRIVATE_SYSTEM_CONFIG = {"gcs_rpc_server_reconnect_timeout_s": 10}
 """Seconds until Ray ends this process after its GCS is lost during a call; 60 by default, for a GCS that moves."""
+_NICENESS_VARIABLE = "RAY_worker_niceness"
+"""Environment variable by which users set Ray's own priority of workers."""
+WORKER_NICENESS = 5
+"""How much less than the driver workers press for the CPU. By Ray's own 15 they get a thirtieth of what another process
+gets: beside other work on the machine they start for minutes, and count as stalled."""
 
 
 def start_private_ray(folder: str, scratch: str) -> None:
@@ -41,13 +46,17 @@ def start_private_ray(folder: str, scratch: str) -> None:
     os.environ[cleanup_process.SESSION_VARIABLE] = folder
     try:
         with without_unused_processes():
-            connect(
-                "local", include_dashboard=False, _temp_dir=folder, _system_config=_PRIVATE_SYSTEM_CONFIG, **spilling
-            )
+            connect("local", include_dashboard=False, _temp_dir=folder, _system_config=_system_config(), **spilling)
     finally:
         os.environ.pop(cleanup_process.SESSION_VARIABLE)
         if before is not None:
             os.environ[cleanup_process.SESSION_VARIABLE] = before
+
+
+def _system_config() -> dict[str, Any]:
+    """Settings of a private Ray, for which `ray.init` has no options."""
+    niceness = {} if _NICENESS_VARIABLE in os.environ else {"worker_niceness": WORKER_NICENESS}
+    return {**_PRIVATE_SYSTEM_CONFIG, **niceness}
 
 
 @contextmanager
