@@ -9,6 +9,9 @@ _MAX_CHARS = 60
 _CHARS_BEFORE_CHANGE = 10
 """Of two long strings, so much is shown before the first character in which they differ."""
 
+_ENTRY_NAMES = ("filter", "by")
+"""What an entry of `filter.custom` is called after, and one of `dedup.quotas`."""
+
 
 def describe_changes(params: Params, identity: Mapping[str, Any], before: Mapping[str, Any] | None) -> list[str]:
     """Describe each change on which rows depend, as "split.threshold changed from 0.4 to 0.3"; none for a new table.
@@ -43,7 +46,11 @@ def params_changes(params: Params, before: Mapping[str, Any]) -> Iterator[str]:
         params: parameters of the phase in this run.
         before: values by name, as a commit's lineage holds them; a parameter that is missing there is not compared.
     """
-    effective = {*params.used("work"), *params.used("decision")}
+    fields = type(params).model_fields
+    emptied = {name for name in fields if getattr(params, name) == [] and before.get(name)}  # unused now, used before
+    effective = {*params.used("work"), *params.used("decision")} | {
+        name for name in emptied if params.effect_of(name) != "none"
+    }
     for name, value in params.model_dump(mode="json", include=effective).items():
         if name in before and before[name] != value:
             yield f"{params.phase}.{name}{_difference(before[name], value)}"
@@ -71,12 +78,15 @@ def _difference(old: Any, new: Any) -> str:
 
 
 def _entries(value: Any) -> dict[str, Any] | None:
-    """Entries by name of a mapping, or of a list with the arguments of one filter in each entry; else None."""
+    """Entries by name of a mapping, or of a list of mappings that each name what they are of; else None."""
     if isinstance(value, dict):
         return value
-    if not isinstance(value, list) or not all(isinstance(entry, dict) and "filter" in entry for entry in value):
+    if not isinstance(value, list):
         return None
-    return {str(entry["filter"]): {name: entry[name] for name in entry if name != "filter"} for entry in value}
+    for key in _ENTRY_NAMES:
+        if all(isinstance(entry, dict) and key in entry for entry in value):
+            return {str(entry[key]): {name: entry[name] for name in entry if name != key} for entry in value}
+    return None
 
 
 def _came_and_went(old: Collection[str], new: Collection[str]) -> list[str]:

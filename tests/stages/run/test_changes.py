@@ -2,8 +2,10 @@ from typing import Any
 
 import pytest
 
-from stages.params import CaptionParams, FilterParams, Params, SplitParams
+from stages.params import CaptionParams, DedupParams, FilterParams, Params, SplitParams
 from stages.run.changes import describe_changes
+
+CAMERA = {"by": "camera_motion", "max": 9}
 
 
 def made_with(params: Params, **more: Any) -> dict[str, Any]:
@@ -36,6 +38,13 @@ def made_with(params: Params, **more: Any) -> dict[str, Any]:
             FilterParams(custom=[{"filter": "a:B", "area_max": 0.2, "size": 3}, {"filter": "e:F"}]),
             ["filter.custom: added c:D; removed e:F; a:B: removed size; area_max changed from 0.2 to 0.1"],
         ),
+        (
+            DedupParams(quotas=[{"by": "uri", "max": 1}, CAMERA]),
+            DedupParams(quotas=[{"by": "uri", "max": 2}, {"by": "cluster", "max": 5}]),
+            ["dedup.quotas: added camera_motion; removed cluster; uri: max changed from 2 to 1"],
+        ),
+        (DedupParams(quotas=[CAMERA]), DedupParams(), ["dedup.quotas: added camera_motion"]),
+        (DedupParams(), DedupParams(quotas=[CAMERA]), ["dedup.quotas: removed camera_motion"]),
         (SplitParams(max_failed_fraction=0.1), SplitParams(), []),
         (SplitParams(clip_length_s=5), SplitParams(), []),  # not read by the method that is chosen
         (
