@@ -2,7 +2,7 @@
 
     PYTHONPATH=. python benchmarks/copies.py FOLDER WORK [--kept] [--pairs]
 
-FOLDER holds the videos that clips are cut from, see `benchmarks.copied_videos`. WORK takes the videos that are made,
+FOLDER holds the videos that clips are cut from, see `benchmarks.copied_sources`. WORK takes the videos that are made,
 and what was recorded of them, so that another run decodes nothing. Without ``--kept`` the sources are
 those that thresholds were chosen on.
 """
@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.copied_videos import KEPT, TUNED, Video, make_cards, make_videos
+from benchmarks.copied_sources import KEPT, TUNED
+from benchmarks.copied_videos import Video, make_cards, make_videos
 from stages.dedup.copies import ClipHashes, CopyPair, find_copies
 from stages.dedup.quality import QUALITY_COLUMNS, quality_keys, quality_values
 from stages.media import decode_frames, open_video, video_stream

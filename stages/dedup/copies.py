@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages import heartbeat
-from stages.dedup.copy_alignment import WHOLE, Alignment, ClipPictures, Window, align
+from stages.dedup.copy_alignment import Alignment, align
 from stages.dedup.copy_candidates import (
     HASH_BYTES,
     STORED_WINDOWS,
@@ -18,6 +18,8 @@ from stages.dedup.copy_candidates import (
     landmark_indices,
     window_hashes,
 )
+from stages.dedup.copy_pictures import ClipPictures
+from stages.dedup.copy_windows import WHOLE, Window
 
 LIKENESS_MIN = 0.4
 """Of pictures of a moving copy. A large overlay leaves no more."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages import heartbeat
-from stages.dedup.copy_alignment import WHOLE, Window
+from stages.dedup.copy_windows import WHOLE, Window
 
 HASH_BITS_MAX = 84
 """Largest number of bits in which two pictures of a candidate differ; unrelated ones differ in about 128."""

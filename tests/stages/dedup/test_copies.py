@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from stages.dedup.copies import ClipHashes, compare_clips, find_copies
-from stages.dedup.copy_alignment import WHOLE
 from stages.dedup.copy_candidates import window_hashes
+from stages.dedup.copy_windows import WHOLE
 from stages.signals.pdq import pdq_hash
 from tests.stages.dedup.drawn_clips import SIDE, Change, clip, crop, mark, noise, place, written
 

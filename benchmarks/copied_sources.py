@@ -1,0 +1,69 @@
+"""What clips are cut from to measure how well copies are found: single shots of real videos, in two halves."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Source:
+    """Single shots of one video.
+
+    Attributes:
+        family: of videos that show the same.
+        video: name of the file.
+        shots: (start, end) of each shot, in seconds; clips are cut inside of one.
+        clips: (start, length) of each clip, in seconds.
+        is_still: nothing moves, so that pieces of one shot are copies as much as not; their pairs are not judged.
+    """
+
+    family: str
+    video: str
+    clips: tuple[tuple[float, float], ...]
+    shots: tuple[tuple[float, float], ...]
+    is_still: bool = False
+
+
+TUNED = (
+    Source(
+        "sintel",
+        "sintel_trailer_52s.mp4",
+        ((0.8, 4.0), (29.2, 2.3), (36.2, 3.0), (42.2, 3.0)),
+        ((0.0, 4.9), (29.2, 31.5), (36.2, 39.2), (42.2, 45.2)),
+    ),
+    Source("chromeicon", "chromeicon_30s.mp4", ((21.6, 3.0), (24.6, 3.0), (27.6, 2.6)), ((21.5, 30.2),)),
+    Source("nasa", "nasa_jwst_13s.mp4", ((0.1, 3.2), (8.2, 3.2)), ((0.0, 5.0), (8.1, 12.9))),
+    Source(
+        "leaf",
+        "leaf_deer_24s.mp4",
+        ((1.1, 3.3), (8.1, 2.8), (14.2, 3.0), (18.7, 3.5)),
+        ((1.0, 6.0), (8.0, 11.0), (14.1, 17.7), (18.6, 24.0)),
+    ),
+    Source("hands", "hands_blocks_10s.mp4", ((0.1, 3.2), (3.3, 3.2)), ((0.0, 9.7),)),
+    Source("gutter", "gutter_water_av1.webm", ((0.5, 4.0), (4.5, 4.0), (8.5, 4.0)), ((0.0, 20.0),)),
+    Source("bottles", "bottles_static_40s.mp4", ((1.0, 4.0), (5.0, 4.0)), ((0.0, 39.8),), is_still=True),
+    Source("asl", "asl_book.mkv", ((0.0, 3.6),), ((0.0, 3.6),)),
+    Source("asl", "asl_walk.mkv", ((0.0, 2.9),), ((0.0, 2.9),)),
+    Source("asl", "asl_sister.mkv", ((0.0, 2.9),), ((0.0, 2.9),)),
+    Source("globe", "globe_30s.mp4", ((1.0, 4.0), (5.0, 4.0), (9.0, 4.0)), ((0.0, 30.0),)),
+    Source("flower", "flower_5s.mp4", ((0.2, 3.5),), ((0.0, 5.0),)),
+)
+KEPT = (
+    Source("bikes", "bikes_10s.mp4", ((3.1, 2.4), (7.5, 2.1)), ((3.0, 5.5), (7.5, 9.7))),
+    Source("city", "city_night_cc0.mpg", ((0.1, 3.2), (4.7, 2.8)), ((0.0, 4.5), (4.6, 7.6))),
+    Source("morph", "chrome_morph_34s.mp4", ((2.0, 4.0), (6.0, 4.0), (14.0, 4.0), (22.0, 4.0)), ((0.0, 31.1),)),
+    Source("pattern", "pattern_portrait_hd.mp4", ((0.5, 4.0),), ((0.0, 6.8),)),
+    Source("door", "door_pan_4s.mp4", ((0.0, 2.8),), ((0.0, 4.0),)),
+    Source("pour", "pour_coffee_10s.mp4", ((0.1, 3.1), (3.2, 3.1)), ((0.0, 9.5),)),
+    Source("dog", "dog_eating_14s.mp4", ((0.1, 3.5), (3.6, 3.5), (7.1, 3.5)), ((0.0, 13.7),)),
+    Source("screen", "screen_editor_60fps.mp4", ((0.5, 4.0),), ((0.0, 8.9),)),
+    Source("webcam", "webcam_sheet_vfr.mov", ((0.3, 3.5),), ((0.0, 7.3),)),
+    Source("tractor", "tractor_vp9.webm", ((0.1, 3.5), (3.6, 3.5)), ((0.0, 9.9),)),
+    Source("carphone", "carphone_pristine.mp4", ((0.0, 3.0),), ((0.0, 4.0),)),
+    Source(
+        "slides",
+        "slides_122s_1080p.mp4",
+        ((1.0, 4.0), (52.0, 4.0), (72.0, 4.0), (93.5, 4.0), (102.0, 4.0)),
+        ((0.0, 7.0), (50.9, 69.8), (70.0, 89.8), (92.9, 100.4), (100.6, 113.6)),
+        is_still=True,
+    ),
+)
+"""No threshold was chosen on these."""
