@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from benchmarks.copied_slides import KEPT_DECKS, TUNED_DECKS, deck_source, make_deck
 from benchmarks.copied_sources import KEPT, TUNED
 from benchmarks.copied_videos import Video, make_cards, make_videos
 from stages.dedup.copies import ClipHashes, CopyPair, find_copies
@@ -47,7 +48,7 @@ def _record(path: Path) -> tuple[dict[str, np.ndarray], Row]:
     with open_video(str(path)) as container:
         stream = video_stream(container)
         time_base, scaler = stream.time_base or Fraction(1), FrameScaler()
-        recorders = [HashRecorder(time_base), SharpnessRecorder(time_base)]
+        recorders = HashRecorder(time_base), SharpnessRecorder(time_base)
         for decoded in decode_frames(container):
             times.append(float(decoded.pts * time_base))
             pictures = scaler(decoded)
@@ -63,7 +64,10 @@ def _record(path: Path) -> tuple[dict[str, np.ndarray], Row]:
     columns |= SharpnessRecorder.reduce(recorders[1].samples(), 0, len(times))
     columns |= HashRecorder.reduce(samples, 0, len(times))
     seconds = np.array(times)[samples.frame] - times[0]
-    return {"seconds": seconds, "thumbnails": samples["thumbnail"], "quality": samples["pdq_quality"]}, columns
+    stills = recorders[0].still_samples()
+    values = {"seconds": seconds, "thumbnails": samples["thumbnail"], "quality": samples["pdq_quality"]}
+    values |= {"still_seconds": np.array(times)[stills.frame] - times[0], "stills": stills["still"]}
+    return values, columns
 
 
 def hashes_of(videos: Sequence[Video], recorded: Sequence[Mapping[str, np.ndarray]]) -> dict[int, ClipHashes]:
@@ -73,6 +77,8 @@ def hashes_of(videos: Sequence[Video], recorded: Sequence[Mapping[str, np.ndarra
             values["seconds"],
             values["thumbnails"],
             values["quality"],
+            values["still_seconds"],
+            values["stills"],
             number,
             number,
             0.0,
@@ -149,6 +155,10 @@ def main() -> None:
     cache = args.work / "recorded"
     cache.mkdir(parents=True, exist_ok=True)
     videos = make_videos(args.folder, args.work / "clips", KEPT if args.kept else TUNED)
+    decks = KEPT_DECKS if args.kept else TUNED_DECKS
+    for deck in decks:
+        make_deck(deck, args.work)
+    videos += make_videos(args.work, args.work / "clips", tuple(deck_source(deck) for deck in decks))
     videos += make_cards(args.work / "cards")
     recorded = [record(video, cache) for video in videos]
     started = time.process_time()

@@ -92,6 +92,7 @@ _COPY_FACTS = [
         "detail", _REAL, "As sharpness, at the picture's own size: it grows with the resolution where that is true."
     ),
     _column("picture_share", _REAL, "Share of the frame inside flat bars; null where not measured."),
+    _column("noise", _REAL, "How much the stillest part of small pictures changes, in levels of 255; null likewise."),
 ]
 _SIGNALS_KEY = _column(
     "signals_key", _TEXT, "Hash of the decode that measured the clip; part of its signals' file name."

@@ -19,6 +19,7 @@ from stages.dedup.copy_candidates import (
     window_hashes,
 )
 from stages.dedup.copy_pictures import ClipPictures
+from stages.dedup.copy_stills import StillMatch, match_stills
 from stages.dedup.copy_windows import WHOLE, Window
 
 LIKENESS_MIN = 0.4
@@ -29,6 +30,13 @@ COURSE_LIKENESS_MIN = 0.77
 with other content, the former are alike, and the latter is less so."""
 CHANGE_MIN = 0.0007
 """Where less changes, in contrasts of a picture, the clip stands still: what changes is noise, and tells no copies."""
+STILL_SAME_MIN = 0.85
+STILL_MATCH_MIN = 1.55
+STILL_BLOCKS_MIN = 8
+"""Of larger pictures of what stands still: least share of blocks that are the same, and least sum of it and of their
+likeness. With fewer blocks there is too little to compare, and what follows decides."""
+STILL_LEVELS = 3.0
+"""Mean difference of larger pictures from their mean up to which they are one picture."""
 STILL_LIKENESS_MIN = 0.75
 STILL_BITS_MAX = 40
 STILL_PEAK_MAX = 0.8
@@ -46,6 +54,8 @@ class ClipHashes:
         seconds: float64 ``[N]``, times from the start of the clip; rises.
         thumbnails: uint8 ``[N, S * S]``.
         quality: uint8 ``[N]``, of each picture's hash.
+        still_seconds: float64 ``[M]``, times of the larger pictures of what stands still; rises.
+        stills: uint8 ``[M, L * L]``.
         video: number of its video.
         shot: number of its shot among all shots of all videos.
         start_s, end_s: its span in the video.
@@ -54,6 +64,8 @@ class ClipHashes:
     seconds: NDArray[np.float64]
     thumbnails: NDArray[np.uint8]
     quality: NDArray[np.uint8]
+    still_seconds: NDArray[np.float64]
+    stills: NDArray[np.uint8]
     video: int
     shot: int
     start_s: float
@@ -63,6 +75,20 @@ class ClipHashes:
         """The small pictures."""
         side = int(np.sqrt(self.thumbnails.shape[1]))
         return ClipPictures(self.seconds, self.thumbnails.reshape(-1, side, side).astype(np.float32))
+
+    def still(self, start_s: float, end_s: float) -> NDArray[np.float32] | None:
+        """The mean of the larger pictures from start to end, float32 ``[L, L]``; None where there is none.
+
+        Of all of the clip's, where they are one picture: fewer have more noise.
+        """
+        first, last = np.searchsorted(self.still_seconds, [start_s - 0.01, end_s + 0.01])
+        if first == last:
+            return None
+        side = int(np.sqrt(self.stills.shape[1]))
+        mean = self.stills.mean(axis=0, dtype=np.float32)
+        if float(np.abs(self.stills - mean).mean(axis=1).max()) > STILL_LEVELS:
+            mean = self.stills[first:last].mean(axis=0, dtype=np.float32)
+        return mean.reshape(side, side)
 
 
 class CopyPair(NamedTuple):
@@ -136,16 +162,32 @@ def compare_clips(
         return CopyPair(0, 1, 1.0, 1.0, left.start_s - right.start_s) if shared >= overlap_min * shorter else None
     tried = tuple(dict.fromkeys([*windows, (WHOLE, WHOLE)]))
     found = align(left.pictures(), right.pictures(), tried)
-    if found is None or not is_copy(found, overlap_min=overlap_min, is_one_shot=left.shot == right.shot):
+    if found is None:
+        return None
+    still = _match_stills(found, left, right, tried) if found.change < CHANGE_MIN else None
+    if not is_copy(found, still, overlap_min=overlap_min, is_one_shot=left.shot == right.shot):
         return None
     return CopyPair(0, 1, found.likeness, found.rate, found.offset_s)
 
 
-def is_copy(found: Alignment, *, overlap_min: float, is_one_shot: bool) -> bool:
+def _match_stills(
+    found: Alignment, left: ClipHashes, right: ClipHashes, windows: tuple[tuple[Window, Window], ...]
+) -> StillMatch | None:
+    """How still pictures agree in the time that the clips share; None where one has none there."""
+    start = max(0.0, -found.offset_s / found.rate)
+    end = min(float(left.seconds[-1]), (float(right.seconds[-1]) - found.offset_s) / found.rate)
+    pictures = left.still(start, end), right.still(*(found.rate * each + found.offset_s for each in (start, end)))
+    if pictures[0] is None or pictures[1] is None:
+        return None
+    return match_stills(pictures[0], pictures[1], [(found.left_window, found.right_window), *windows])
+
+
+def is_copy(found: Alignment, still: StillMatch | None, *, overlap_min: float, is_one_shot: bool) -> bool:
     """Whether two clips under their best alignment are copies.
 
     Args:
         found: the alignment.
+        still: of what stands still, how larger pictures agree; None where that is unknown.
         overlap_min: least share of the shorter clip that they must have in common.
         is_one_shot: they are pieces of one shot, which goes on as before: only still ones are copies.
     """
@@ -154,12 +196,20 @@ def is_copy(found: Alignment, *, overlap_min: float, is_one_shot: bool) -> bool:
     if found.num_pictures < PICTURES_MIN or overlap < overlap_min:
         return False
     if found.change < CHANGE_MIN:
-        return found.likeness >= STILL_LIKENESS_MIN and _is_same_still(found)
+        if still is not None and still.num_blocks >= STILL_BLOCKS_MIN:
+            return is_same_still(still)
+        return found.likeness >= STILL_LIKENESS_MIN and _have_same_hash(found)
     is_alike = found.likeness >= LIKENESS_MIN and found.course_likeness >= COURSE_LIKENESS_MIN
     return is_alike and found.change_likeness >= CHANGE_LIKENESS_MIN and not is_one_shot
 
 
-def _is_same_still(found: Alignment) -> bool:
+def is_same_still(still: StillMatch) -> bool:
+    """Whether two still pictures that are compared block by block are the same one."""
+    return still.same_share >= STILL_SAME_MIN and still.same_share + still.likeness >= STILL_MATCH_MIN
+
+
+def _have_same_hash(found: Alignment) -> bool:
+    """Whether mean pictures that stand still have nearly the same hash."""
     left, right = (window_hashes(mean[None], (WHOLE,))[0, 0] for mean in found.means)
     bits = int(np.unpackbits(left ^ right).sum())
     return bits <= (STILL_BITS_MAX if found.difference_peak <= STILL_PEAK_MAX else STILL_SAME_BITS)

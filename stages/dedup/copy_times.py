@@ -1,6 +1,8 @@
 """How the times of two clips go together: rates and offsets are tried, and scored by how alike pictures are then.
 
     t_right = rate * t_left + offset
+
+The best of a coarse grid are tried again on a fine one.
 """
 
 from typing import NamedTuple

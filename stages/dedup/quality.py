@@ -15,6 +15,7 @@ QUALITY_COLUMNS = (
     "damaged_share",
     "detail",
     "picture_share",
+    "noise",
     "width",
     "height",
     "size_bytes",
@@ -26,9 +27,13 @@ QUALITY_COLUMNS = (
 """Of ``filtered_clips``, what the quality is told by."""
 DAMAGE_TOLERANCE = 0.01
 PIXELS_TOLERANCE = 1.44
-NOISE_TOLERANCE = 1.6
+NOISE_TOLERANCE = 1.45
 BYTES_TOLERANCE = 1.1
 """Factors within which pixels, noise and bytes are equal; the share of frames within which damage is."""
+NOISE_FLOOR = 1.0
+"""Levels added to noise: what an encoder leaves of a still picture differs by less."""
+NOISE_MAX = 2.0
+"""Levels from which on it is motion all over the picture, of which a slower copy has less."""
 DETAIL_OF_TRUE_SIZE = 0.95
 DETAIL_OF_NOTHING = 0.35
 """Detail of a picture whose size is true, or less, and of one enlarged very much; between them, sides go linearly."""
@@ -56,7 +61,7 @@ def quality_values(clips: pa.Table) -> NDArray[np.float64]:
     columns = [
         np.nan_to_num(numbers["damaged_share"]),
         -shown * held**2,
-        np.maximum(np.nan_to_num(numbers["detail"]), DETAIL_OF_TRUE_SIZE),
+        np.minimum(np.nan_to_num(numbers["noise"]), NOISE_MAX) + NOISE_FLOOR,
         -np.where(np.isfinite(density), density, np.nan),
         -np.nan_to_num(numbers["bit_depth"], nan=8.0),
     ]

@@ -1,4 +1,7 @@
-"""The part of a picture inside flat bars of any level, told by the lines of the pictures around it in time."""
+"""The part of a picture inside flat bars of any level, told by the lines of the pictures around it in time.
+
+The margin of a slide is flat too, but flat lines of the same paper stand between its lines of text: it is no bar.
+"""
 
 from typing import NamedTuple
 
@@ -87,7 +90,20 @@ def _inside(low: Luma, high: Luma, step: Luma) -> tuple[int, int]:
         return 0, count  # all were flat
     first = _bar(low, high, step)
     last = count - _bar(low[::-1], high[::-1], step[::-1])
+    paper = _paper(low, high) if first or last < count else np.zeros(0, np.int16)
+    first = 0 if np.any(np.abs(paper - int(low[0])) <= FLAT_LEVELS) else first
+    last = count if np.any(np.abs(paper - int(low[-1])) <= FLAT_LEVELS) else last
     return (first, last) if last - first >= LEAST_SHARE * count else (0, count)
+
+
+def _paper(low: Luma, high: Luma) -> NDArray[np.int16]:
+    """Levels of flat lines with a picture on both sides: what has such a level at the edge is a margin, and no bar."""
+    is_flat = high.astype(np.int16) - low <= FLAT_LEVELS
+    shown = np.flatnonzero(~is_flat)
+    if not len(shown):
+        return np.zeros(0, np.int16)
+    between = slice(int(shown[0]), int(shown[-1]))
+    return low[between][is_flat[between]].astype(np.int16)
 
 
 def _bar(low: Luma, high: Luma, step: Luma) -> int:

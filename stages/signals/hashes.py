@@ -2,6 +2,7 @@
 
 from array import array
 from collections import deque
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from stages.signals.frame_pictures import FramePictures
 from stages.signals.pdq import SIDE_PX, dct, hash_bits, quality_of
 from stages.signals.recorder import Recorder
 from stages.signals.samples import Samples
+from stages.signals.stills import StillPictures
 from stages.tasks import Row
 
 PICTURES_PER_S = 8
@@ -25,6 +27,8 @@ BARS_WINDOW = 2 * PICTURES_PER_S
 """Bars must be there in so many pictures before and after."""
 AREA_INTERVAL = PICTURES_PER_S // 2
 """Pictures after which bars are looked for again."""
+NOISE_SHARE = 0.3
+"""Of the picture, that with the least change: what moves is no noise."""
 THUMBNAIL_PX = 24
 """Sides of the small picture that is stored."""
 
@@ -44,7 +48,8 @@ class HashRecorder(Recorder):
     """
 
     name = "hashes"
-    clip_columns = ("picture_share",)
+    version = "2"
+    clip_columns = ("picture_share", "noise")
 
     def __init__(self, time_base: Fraction) -> None:
         self._step = 1 / (PICTURES_PER_S * time_base)
@@ -53,7 +58,9 @@ class HashRecorder(Recorder):
         self._frames = array("q")
         # Growing arrays: small ones between the pictures of a decode would fragment the heap.
         self._values = {"pdq": bytearray(), "thumbnail": bytearray()}
-        self._qualities, self._shares = array("B"), array("d")
+        self._qualities, self._shares, self._noise = array("B"), array("d"), array("d")
+        self._before: deque[NDArray[np.uint8]] = deque(maxlen=2)
+        self._stills = StillPictures()
         self._bars: BarsWindow | None = None
         self._area: Area | None = None
 
@@ -69,6 +76,7 @@ class HashRecorder(Recorder):
             self._finish()
             self._area = None
             self._bars = BarsWindow((luma.shape[0], luma.shape[1]), 2 * BARS_WINDOW + 1)
+            self._before.clear()
         self._ahead.append(_Picture(decoded.index, luma))
         self._bars.push(luma)
         if len(self._ahead) > BARS_WINDOW:
@@ -77,7 +85,7 @@ class HashRecorder(Recorder):
             self._measure(self._area)
 
     def samples(self) -> Samples:
-        """``pdq`` ``[N, 32]``, ``thumbnail`` ``[N, 576]``, ``pdq_quality`` and ``picture_share`` ``[N]``."""
+        """``pdq`` ``[N, 32]``, ``thumbnail`` ``[N, 576]``, ``pdq_quality``, ``picture_share`` and ``noise`` ``[N]``."""
         self._finish()
         sizes = {"pdq": 32, "thumbnail": THUMBNAIL_PX * THUMBNAIL_PX}
         values: dict[str, NDArray[Any]] = {
@@ -85,13 +93,26 @@ class HashRecorder(Recorder):
         }
         values["pdq_quality"] = np.array(self._qualities, np.uint8)
         values["picture_share"] = np.array(self._shares, np.float32)
+        values["noise"] = np.array(self._noise, np.float32)
         return Samples(np.array(self._frames, np.int64), values)
+
+    def still_samples(self) -> Samples:
+        """See `StillPictures`."""
+        self._finish()
+        return self._stills.samples()
 
     @classmethod
     def reduce(cls, samples: Samples, start: int, end: int) -> Row:
-        """The middle share of the frame that lies inside bars; None without any. Dedup reads the other values."""
-        shares = samples.within(start, end)["picture_share"]
-        return {"picture_share": float(np.median(shares)) if len(shares) else None}
+        """The middle share of the frame that lies inside bars, and the middle noise; None without any.
+
+        Dedup reads the other values.
+        """
+        inside = samples.within(start, end)
+        noise = inside["noise"][np.isfinite(inside["noise"])]
+        return {
+            "picture_share": float(np.median(inside["picture_share"])) if len(inside) else None,
+            "noise": float(np.median(noise)) if len(noise) else None,
+        }
 
     def _finish(self) -> None:
         area = self._bars.area() if self._bars is not None else None
@@ -106,6 +127,24 @@ class HashRecorder(Recorder):
         small = cv2.resize(inside, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
         self._frames.append(picture.frame)
         self._shares.append(inside.size / picture.luma.size)
+        self._noise.append(_noise(inside, [area.of(each) for each in self._before]))
+        self._before.append(picture.luma)
+        self._stills.add(picture.frame, inside, small)
         self._values["pdq"] += hash_bits(dct(values[None].astype(np.float32))).tobytes()
         self._values["thumbnail"] += small.astype(np.uint8).tobytes()
         self._qualities.append(quality_of(values))
+
+
+def _noise(luma: NDArray[np.uint8], before: Sequence[NDArray[np.uint8]]) -> float:
+    """How much the stillest part of a picture changes in levels, beyond an even change; NaN at the beginning.
+
+    Args:
+        luma: the picture.
+        before: the two pictures before it, the oldest first; fewer at the beginning.
+    """
+    if len(before) < 2:
+        return float("nan")
+    even = cv2.addWeighted(before[0], 0.5, luma, 0.5, 0.0, dtype=cv2.CV_16S)
+    change = np.abs(even - before[1]).ravel()
+    place = int(NOISE_SHARE * len(change))
+    return float(np.partition(change, place)[: place + 1].mean())

@@ -13,6 +13,7 @@ from stages.signals.picture_format import PictureFormatRecorder
 from stages.signals.recorder import Recorder
 from stages.signals.samples import Samples
 from stages.signals.sharpness import SharpnessRecorder
+from stages.signals.still_recorder import StillRecorder
 from stages.signals.vectors import VectorRecorder
 from stages.tasks import Row
 
@@ -23,6 +24,7 @@ _ALWAYS_TAKEN: tuple[type[Recorder], ...] = (
     PeakLightRecorder,
     DamageRecorder,
     HashRecorder,
+    StillRecorder,
 )
 RECORDERS: tuple[type[Recorder], ...] = (FlowRecorder, VectorRecorder, *_ALWAYS_TAKEN)
 ALWAYS_TAKEN = frozenset(each.name for each in _ALWAYS_TAKEN)
@@ -46,12 +48,14 @@ def create_recorders(
         meter: of the stream's fields, which the frame store asks too.
         damage: that records the damage of the decode; None where nobody asks for it.
     """
+    hashes = HashRecorder(time_base)
     recorders: list[Recorder] = [
         SharpnessRecorder(time_base),
         PictureFormatRecorder(),
         FieldsRecorder(time_base, meter),
         PeakLightRecorder(time_base),
-        HashRecorder(time_base),
+        hashes,
+        StillRecorder(hashes),
         *([damage] if damage is not None else []),
     ]
     if FlowRecorder.name in names:

@@ -115,10 +115,18 @@ class RecordedPictures:
     Attributes:
         seconds: float64 ``[N]``, times of all frames.
         samples: of the measure ``hashes``.
+        stills: of the measure ``stills``.
     """
 
     seconds: NDArray[np.float64]
     samples: Samples
+    stills: Samples
+
+    @property
+    def nbytes(self) -> int:
+        """Of all arrays."""
+        values = [*self.samples.values.values(), *self.stills.values.values()]
+        return self.seconds.nbytes + sum(each.nbytes for each in values)
 
 
 def read_pictures(storage: Storage, path: str) -> RecordedPictures | None:
@@ -132,13 +140,15 @@ def read_pictures(storage: Storage, path: str) -> RecordedPictures | None:
     data = io.BytesIO(storage.read_bytes(path))
     try:
         footer: dict[str, Any] = json.loads((pq.read_schema(data).metadata or {})[_FOOTER_KEY])
-        names: list[str] = footer["measures"].get("hashes", [])
-        if footer["version"] != VERSION or not names:
+        names: list[list[str]] = [footer["measures"].get(measure, []) for measure in ("hashes", "stills")]
+        if footer["version"] != VERSION or not names[0]:
             return None
-        table = pq.read_table(data, columns=["pts", *names], page_checksum_verification=True)
-        columns = {name: table[name].combine_chunks() for name in names}
+        table = pq.read_table(data, columns=["pts", *names[0], *names[1]], page_checksum_verification=True)
+        hashes, stills = (
+            _from_columns({name: table[name].combine_chunks() for name in each}, len(table)) for each in names
+        )
         seconds = table["pts"].to_numpy() * float(Fraction(footer["time_base"]))
-        return RecordedPictures(seconds, _from_columns(columns, len(table)))
+        return RecordedPictures(seconds, hashes, stills)
     except (pa.ArrowException, OSError, KeyError, ValueError, IndexError) as error:
         logger.warning(
             "Copies of the video are not found, its signals %s are damaged: %s", storage.location(path), error

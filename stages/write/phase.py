@@ -23,7 +23,7 @@ from stages.write.publishing import publish
 from stages.write.stage import WriteStage, missing_caption
 
 _OUTCOME_COLUMNS = ("status", "reason", "error", "row_key", "decision_key")
-_DEDUP_COLUMNS = ("detail", "picture_share", "video_frames", "signals_key")
+_DEDUP_COLUMNS = ("detail", "picture_share", "noise", "video_frames", "signals_key")
 _TEXT_COLUMNS = ("text", "text_boxes", "clean_area")
 _EXCLUDED_COLUMNS = (*_OUTCOME_COLUMNS, "thresholds", "score_keys", "picture_scores", *_DEDUP_COLUMNS, *_TEXT_COLUMNS)
 CLIP_COLUMNS = tuple(name for name in ASSETS["filtered_clips"].schema.names if name not in _EXCLUDED_COLUMNS)

@@ -71,6 +71,7 @@ SPAN = {
     "sharpness": 96.5,
     "detail": 180.25,
     "picture_share": 1.0,
+    "noise": 0.5,
     "video_frames": 250,
     "damaged_frames": 0,
     "missing_frames": 0,
@@ -114,10 +115,10 @@ def keys(phase: str, values: dict[str, Any]) -> tuple[str, str]:
 EXPECTED: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "read": (("e34b0f3478b23fa90dd9", "1fb204d36adbd5e99e61"), ("e34b0f3478b23fa90dd9", "1fb204d36adbd5e99e61")),
     "split": (("0a0db28cbbfe6c0dfd1d", "c9e71f18c33e18a889ec"), ("88ca4f0b94ad3074d9b0", "c9e71f18c33e18a889ec")),
-    "filter": (("cddbc04ff295504d9f71", "e6073dd8d4177e3327a8"), ("3d950a4e0aedab9842d9", "5686603a5cc09d026331")),
+    "filter": (("c82e93ea459fcf05f84d", "e6073dd8d4177e3327a8"), ("e7f6948c7a3d45c4cd1a", "5686603a5cc09d026331")),
     "embed": (("66ae868a2b7c49933706", "f812d6a9a232f0633d4b"), ("a28c6250d2d3e22bb031", "f812d6a9a232f0633d4b")),
     "caption": (("58f7e4d589ca6afd39b3", "54508d74b4e8e388bb32"), ("4d87c711f410d6a6c93b", "54508d74b4e8e388bb32")),
-    "dedup": (("53676b41a56048585533-0", "c3cc41de1399fb221de0"), ("cadf87b96f148672b064-0", "c3cc41de1399fb221de0")),
+    "dedup": (("12fe7c310140134df4b9-0", "ca239faa0dddf3b4121d"), ("92ba03ae1f45f3d0b374-0", "ca239faa0dddf3b4121d")),
     "write": (("b0fbc66380950f477716", "01969b66b84ddaeb3532"), ("fa0aa271063afbdaa34c", "f96485dac1643bd7c64a")),
 }
 """Row key and decision key, with the defaults and with `OTHER`.

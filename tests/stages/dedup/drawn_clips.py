@@ -50,7 +50,8 @@ def clip(
     small = [cv2.resize(each, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for each in pictures]
     thumbnails = np.clip(np.stack(small), 0, 255).astype(np.uint8).reshape(len(small), -1)
     quality = np.full(len(seconds), 80, np.uint8)
-    return ClipHashes(seconds, thumbnails, quality, video, video, start, start + length)
+    none = np.empty(0), np.empty((0, 0), np.uint8)
+    return ClipHashes(seconds, thumbnails, quality, *none, video, video, start, start + length)
 
 
 def crop(share: float, x: float, y: float) -> Change:

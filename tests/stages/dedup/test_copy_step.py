@@ -104,7 +104,10 @@ def test_a_clip_without_signals_is_no_copy(library: Library) -> None:
         ({"a": {"damaged_share": 0.1}}, "b"),
         ({"b": {"width": 1280, "height": 720}}, "b"),
         ({"b": {"width": 1280, "height": 720, "detail": 0.65}}, "a"),  # enlarged
-        ({"b": {"detail": 2.5, "size_bytes": 9000}}, "a"),  # noise
+        ({"b": {"noise": 2.0, "size_bytes": 9000}}, "a"),
+        ({"b": {"noise": 0.4, "size_bytes": 9000}}, "b"),
+        ({"a": {"noise": 3.0}, "b": {"noise": 2.0}}, "a"),  # all of it moves, in the copy more slowly
+        ({"a": {"noise": None}, "b": {"noise": None}}, "a"),
         ({"b": {"size_bytes": 5000}}, "b"),
         ({"b": {"bit_depth": 10}}, "b"),
         ({"b": {"bit_depth": 10, "size_bytes": 500}}, "a"),
@@ -112,7 +115,7 @@ def test_a_clip_without_signals_is_no_copy(library: Library) -> None:
 )
 def test_the_better_copy_stays(facts: dict[str, Row], kept: str, tmp_path: Path) -> None:
     library = Library(tmp_path)
-    usual: Row = {"width": 640, "height": 360, "detail": 1.1, "picture_share": 1.0, "size_bytes": 1000}
+    usual: Row = {"width": 640, "height": 360, "detail": 1.1, "picture_share": 1.0, "noise": 0.0, "size_bytes": 1000}
     usual |= {"video_frames": 100, "average_rate": "25", "codec": "h264", "bit_depth": 8, "damaged_share": 0.0}
     clips = {"a": clip(), "b": clip(change=mark)}
     add(library, "p1", clips, {name: {**usual, **facts.get(name, {})} for name in clips})

@@ -13,6 +13,8 @@ from stages.media import DecodedFrame, decode_frames, open_video, video_stream
 from stages.signals import FrameScaler, Samples
 from stages.signals.hashes import HashRecorder
 from stages.signals.pdq import pdq_hash
+from stages.signals.still_recorder import StillRecorder
+from stages.signals.stills import STILL_PX
 
 RATE = 25
 
@@ -60,6 +62,46 @@ def test_bars_do_not_count(level: int, sides: tuple[int, int, int, int]) -> None
     assert HashRecorder.reduce(inside, 0, 3)["picture_share"] == pytest.approx(share, abs=0.03)
 
 
+@pytest.mark.parametrize("paper", [20, 240])
+def test_margins_of_a_slide_are_no_bars(paper: int) -> None:
+    page = np.full((360, 640), paper, np.uint8)
+    page[60:64, 40:600] = 128  # a line below the margin, as long as a bar's edge
+    for line in range(4):
+        cv2.putText(page, "some words here", (60, 130 + 60 * line), cv2.FONT_HERSHEY_SIMPLEX, 1.5, (128,), 3)
+    assert HashRecorder.reduce(recorded([page] * 3), 0, 3)["picture_share"] == 1.0
+    framed = np.pad(page, ((90, 90), (0, 0)), constant_values=128)
+    share = HashRecorder.reduce(recorded([framed] * 3), 0, 3)["picture_share"]
+    assert share == pytest.approx(2 / 3, abs=0.03)
+
+
+def test_noise_is_what_changes_where_the_picture_stands_still() -> None:
+    def noise_of(pictures: list[NDArray[np.uint8]]) -> float:
+        return HashRecorder.reduce(recorded(pictures, [4 * number for number in range(len(pictures))]), 0, 8)["noise"]
+
+    still, random = scene(1), np.random.default_rng(1)
+    moving = [np.hstack([still[:, :400], scene(number)[:, :240]]) for number in range(8)]
+    grain = [np.clip(still + random.normal(0, 20, still.shape), 0, 255).astype(np.uint8) for _ in range(8)]
+    assert noise_of([still] * 8) == noise_of([np.ascontiguousarray(each) for each in moving]) == 0
+    assert noise_of(grain) > 0.3
+
+
+def test_a_second_of_what_stands_still_has_one_larger_picture() -> None:
+    def stills(pictures: list[NDArray[np.uint8]]) -> Samples:
+        recorder, scaler = HashRecorder(Fraction(1, RATE)), FrameScaler()
+        for index, picture in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(picture, format="gray")
+            recorder.push(scaler(DecodedFrame(frame, index, index, True)))
+        return StillRecorder(recorder).samples()
+
+    still = stills([scene(1)] * 100)
+    assert len(still) == 4
+    assert np.diff(still.frame).tolist() == [25, 25, 25]
+    expected = cv2.resize(scene(1), (STILL_PX, STILL_PX), interpolation=cv2.INTER_AREA).astype(np.float32)
+    assert np.abs(still["still"][0].reshape(STILL_PX, STILL_PX) - expected).mean() < 4
+    assert len(stills([scene(number // 3) for number in range(100)])) == 0
+    assert stills([])["still"].shape == (0, STILL_PX * STILL_PX)
+
+
 def test_dark_parts_that_change_are_no_bars() -> None:
     picture = np.vstack([np.full((120, 640), 3, np.uint8), scene(2, height=240)])
     other = picture.copy()
@@ -84,4 +126,4 @@ def test_hdr_is_hashed_as_the_sdr_that_it_shows(shared_media: Path) -> None:
 def test_a_video_without_frames_has_no_hashes() -> None:
     samples = HashRecorder(Fraction(1, 25)).samples()
     assert samples["pdq"].shape == (0, 32)
-    assert HashRecorder.reduce(samples, 0, 10) == {"picture_share": None}
+    assert HashRecorder.reduce(samples, 0, 10) == {"picture_share": None, "noise": None}

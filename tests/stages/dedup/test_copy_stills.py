@@ -1,0 +1,55 @@
+"""A slide that was changed is told from another slide of its layout."""
+
+import cv2
+import numpy as np
+import pytest
+
+from stages.dedup.copies import STILL_SAME_MIN, find_copies, is_same_still
+from stages.dedup.copy_stills import match_stills
+from stages.dedup.copy_windows import WHOLE, Window
+from tests.stages.dedup.drawn_clips import Change, Picture, mark, noise
+from tests.stages.dedup.drawn_slides import SIZE, larger, slide, slide_clip
+
+
+def cropped(picture: Picture) -> Picture:
+    """The part from 5 % to 95 % down and from 2 % to 92 % across."""
+    part = picture[round(0.05 * SIZE) : round(0.95 * SIZE), round(0.02 * SIZE) : round(0.92 * SIZE)]
+    return np.asarray(cv2.resize(part, (SIZE, SIZE), interpolation=cv2.INTER_AREA), np.float32)
+
+
+CROP = Window(0.05, 0.95, 0.02, 0.92)
+CHANGES: dict[str, tuple[Change, Window]] = {
+    "none": (lambda picture: picture, WHOLE),
+    "gamma": (lambda picture: np.asarray(255 * (picture / 255) ** 0.6, np.float32), WHOLE),
+    "noise": (noise, WHOLE),
+    "blur": (lambda picture: cv2.GaussianBlur(picture, (0, 0), 3).astype(np.float32), WHOLE),
+    "mark": (mark, WHOLE),
+    "crop": (cropped, CROP),
+    "crop, window known to two percent": (cropped, Window(0.07, 0.95, 0.0, 0.9)),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_changed_slide_matches_itself_and_no_other_of_its_layout(name: str) -> None:
+    change, window = CHANGES[name]
+    changed = larger(change(slide(1)))
+    same = match_stills(larger(slide(1)), changed, [(window, WHOLE)])
+    assert is_same_still(same)
+    for number in range(2, 6):
+        other = match_stills(larger(slide(number)), changed, [(window, WHOLE)])
+        assert other.same_share < 0.8 * STILL_SAME_MIN
+
+
+def test_still_clips_are_compared_by_their_larger_pictures() -> None:
+    clips = {
+        0: slide_clip(1, 0),
+        1: slide_clip(2, 1),
+        2: slide_clip(1, 2, cropped),
+        3: slide_clip(2, 3, lambda picture: cv2.GaussianBlur(picture, (0, 0), 3).astype(np.float32)),
+    }
+    assert [(pair.left, pair.right) for pair in find_copies(clips, {})] == [(0, 2), (1, 3)]
+
+
+def test_flat_pictures_have_nothing_to_compare() -> None:
+    flat = np.full((96, 96), 128, np.float32)
+    assert match_stills(flat, flat, [(WHOLE, WHOLE)]).num_blocks == 0
