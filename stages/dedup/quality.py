@@ -1,7 +1,7 @@
 """Which of several copies is the best: `dedup.keep=quality`.
 
-In order of weight: damage, true resolution, noise, bytes for a pixel, bit depth, age. What differs by less than its
-tolerance counts as equal, so that the next one decides.
+In order of weight: damage, true resolution, grain, noise, bytes for a pixel, bit depth, age. What differs by less than
+its tolerance counts as equal, so that the next one decides.
 """
 
 from collections.abc import Callable

@@ -104,9 +104,11 @@ def test_a_clip_without_signals_is_no_copy(library: Library) -> None:
         ({"a": {"damaged_share": 0.1}}, "b"),
         ({"b": {"width": 1280, "height": 720}}, "b"),
         ({"b": {"width": 1280, "height": 720, "detail": 0.65}}, "a"),  # enlarged
-        ({"b": {"noise": 2.0, "size_bytes": 9000}}, "a"),
+        ({"b": {"noise": 1.0, "size_bytes": 9000}}, "a"),
         ({"b": {"noise": 0.4, "size_bytes": 9000}}, "b"),
-        ({"a": {"noise": 3.0}, "b": {"noise": 2.0}}, "a"),  # all of it moves, in the copy more slowly
+        ({"a": {"noise": 3.0}, "b": {"noise": 0.4}}, "a"),  # all of it moves, but for a frame around it
+        ({"a": {"noise": 3.0}, "b": {"noise": 3.0, "detail": 2.5, "size_bytes": 9000}}, "a"),
+        ({"b": {"video_frames": 50, "size_bytes": 800}}, "a"),  # more a second, of one keyframe
         ({"a": {"noise": None}, "b": {"noise": None}}, "a"),
         ({"b": {"size_bytes": 5000}}, "b"),
         ({"b": {"bit_depth": 10}}, "b"),
