@@ -307,7 +307,11 @@ ASSETS: dict[str, AssetSchema] = {
                 _column("time_base", _TEXT, "Of the video stream."),
                 _column("average_rate", _TEXT, 'Frames a second, exact, as "30000/1001"; null where unknown.'),
                 _column("is_vfr", _FLAG, "Gaps between frames differ; null where no index tells."),
-                _column("duration_s", _REAL, "From stream, container or last packet; null where none tells."),
+                _column(
+                    "duration_s",
+                    _REAL,
+                    "From stream, container or last packet; of joined recordings their sum; null where none tells.",
+                ),
                 _column("num_frames", _INT, "From num_frames_source; null where no index holds it."),
                 _column("num_frames_source", _TEXT, "Where num_frames came from: header, index."),
                 _column("keyframe_interval_s", _REAL, "Mean distance of keyframes; null where no index tells."),

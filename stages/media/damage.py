@@ -14,14 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-NO_PTS = -(1 << 63)
-"""Stands for a time that is not known."""
-STEADY_TOLERANCE = 0.1
-"""A step between times is steady if it differs by at most this share, or one unit, from the median step."""
-STEADY_SHARE = 0.9
-"""Share of steady steps from which on a stream has a constant rate. In others a long step tells nothing."""
-MIN_STEPS = 8
-"""With fewer steps the rate is not known."""
+from stages.media.gaps import NO_PTS, Ints, gaps
+
 MIN_MATCHED_SHARE = 0.9
 """Frames belong to packets by PTS where at least so many frames have the PTS of a packet; else by order."""
 
@@ -38,7 +32,6 @@ MAX_LATE_PACKETS = 32
 MAX_LATE_FRAMES = 32
 """A frame that is shown later than so many others that belong behind it is none of them: time begins again."""
 
-Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 
@@ -116,13 +109,15 @@ class StreamDamage:
     late: Flags
 
 
-def stream_damage(log: DecodeLog, *, codec: str, is_dts_exact: bool) -> StreamDamage:
+def stream_damage(log: DecodeLog, *, codec: str, is_dts_exact: bool, num_listed: int | None = None) -> StreamDamage:
     """The damage that a log tells of.
 
     Args:
         log: of the whole stream.
         codec: canonical name.
         is_dts_exact: the container stores DTS; false where FFmpeg guesses them from PTS (Matroska).
+        num_listed: packets in the sample table of an MP4 file. Where there are more, the file is fragmented, and the
+            first frame may have been moved to time 0, since fragments have no edit list to say that sound begins first.
     """
     frame_pts, flagged, released_by = log.frames()
     pts, dts, is_key, fault, is_optional = log.packets()
@@ -131,8 +126,10 @@ def stream_damage(log: DecodeLog, *, codec: str, is_dts_exact: bool) -> StreamDa
     owners = _owners(frame_pts, pts, released_by)
     lost = _lost(frame_pts, pts, owners, is_optional > 0) | ((fault == REFUSED) & (pts > frame_pts.max()))
     shown = np.sort(pts[pts != NO_PTS])
-    absent = np.where(shown < frame_pts.max(), _gaps(shown), 0)
-    after_anchor, after_b = _after_gap(pts, dts, is_key > 0, shown, absent)
+    is_fragmented = num_listed is not None and len(pts) > num_listed
+    absent = np.where(shown < frame_pts.max(), gaps(shown, is_first_moved=is_fragmented), 0)
+    missing_before = gaps(dts, is_first_moved=is_fragmented)
+    after_anchor, after_b = _after_gap((pts, dts, missing_before), is_key > 0, shown, absent)
     if not is_dts_exact:
         after_anchor, after_b = (
             after_anchor | after_b | _shown_after_gap(pts, is_key > 0, shown, absent),
@@ -218,19 +215,6 @@ def _lost(frame_pts: Ints, pts: Ints, owners: Ints, is_optional: Flags) -> Flags
     return lost
 
 
-def _gaps(times: Ints) -> Ints:
-    """How many times of a constant rate are missing after each; zeros where the rate varies."""
-    missing = np.zeros(len(times), np.int64)
-    steps = np.diff(times)
-    if len(steps) < MIN_STEPS or (times == NO_PTS).any():
-        return missing
-    step = float(np.median(steps))
-    steady = np.abs(steps - step) <= max(1.0, STEADY_TOLERANCE * step)
-    if step > 0 and steady.mean() >= STEADY_SHARE:
-        missing[:-1] = np.where(steady, 0, np.maximum(np.round(steps / step).astype(np.int64) - 1, 0))
-    return missing
-
-
 def _count_after(frame_pts: Ints, times: Ints, weights: Ints | None = None) -> Ints:
     """How many of the times lie at or after each frame and before the next; none where frames have no PTS.
 
@@ -248,19 +232,20 @@ def _count_after(frame_pts: Ints, times: Ints, weights: Ints | None = None) -> I
     return counts
 
 
-def _after_gap(pts: Ints, dts: Ints, is_key: Flags, shown: Ints, absent: Ints) -> tuple[Flags, Flags]:
+def _after_gap(packets: tuple[Ints, Ints, Ints], is_key: Flags, shown: Ints, absent: Ints) -> tuple[Flags, Flags]:
     """Packets before which others are missing: those that miss an anchor, and those that miss B-frames only.
 
-    Keyframes need no other packet. Where frames are reordered, DTS tell where in decoding order the missing ones stood:
-    a B-frame is shown before a frame that was decoded before it.
+    Packets have PTS, DTS, and how many are missing after each. Keyframes need no other packet. Where frames are
+    reordered, DTS tell where in decoding order the missing ones stood: a B-frame is shown before a frame that was
+    decoded before it.
     """
-    missing = _gaps(dts)
+    pts, dts, missing = packets
     after = np.concatenate([[False], missing[:-1] > 0]) & ~is_key
     newest = np.maximum.accumulate(pts)
     only_b = np.zeros_like(after)
-    gaps = np.flatnonzero(absent)
+    places = np.flatnonzero(absent)
     for place in np.flatnonzero(after):
-        following = gaps[shown[gaps + 1] > dts[place - 1]]
+        following = places[shown[places + 1] > dts[place - 1]]
         last = np.searchsorted(np.cumsum(absent[following]), missing[place - 1])
         only_b[place] = len(following) > 0 and shown[following[min(last, len(following) - 1)]] < newest[place - 1]
     return after & ~only_b, only_b

@@ -1,5 +1,6 @@
 """Decodes packet by packet and goes on after those that do not decode; keeps what was told of each."""
 
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from av.video.stream import VideoStream
 
 from stages import heartbeat
 from stages.media.damage import DecodeLog
+from stages.media.packet_times import is_ogg_header
 
 MAX_SKIPPED_VOP_BYTES = 16
 """An MPEG-4 packet of so few bytes may say that the last frame is shown again; it gives no frame."""
@@ -52,6 +54,10 @@ class PacketDecoder:
         """The frames that the packet releases, none where it does not decode. The log has the packet afterwards."""
         if self._counts_packets:
             self._log_empty_packets_before(packet)
+        if is_ogg_header(packet, self._codec):
+            with suppress(FFmpegError):  # only some decoders take it
+                self._context.decode(packet)
+            return []
         refused: str | None = None
         frames: list[av.VideoFrame] = []
         try:

@@ -37,6 +37,8 @@ SOUND_WAITS_S = 3
 LEADER_BONUS_S = Fraction(1, 4)
 """Sound after a jump of the video takes the video's offset, unless its own fits better by more."""
 MAX_UNTIMED_PACKETS = 512
+OGG_HEADERS = {"theora": lambda first: first[0] >= 0x80, "vp8": lambda first: first == b"OVP80"}
+"""Tells by their first five bytes packets that hold no picture. Ogg has them again where files were joined."""
 REORDERING_CODECS = frozenset({"h264", "hevc", "mpeg4"})
 REORDERED_PACKETS = 16
 """No codec presents a frame later than so many packets after it."""
@@ -55,6 +57,12 @@ def has_decoding_times_only(stream: VideoStream) -> bool:
     """
     codec = stream.codec_context.codec.canonical_name
     return stream.container.format.name == "avi" and codec in REORDERING_CODECS
+
+
+def is_ogg_header(packet: Packet, codec: str) -> bool:
+    """True for a packet of a joined Ogg file that describes the stream, and holds no picture."""
+    is_header = OGG_HEADERS.get(codec)
+    return is_header is not None and packet.stream.container.format.name == "ogg" and is_header(bytes(packet)[:5])
 
 
 class _Clock:
@@ -210,6 +218,7 @@ class PacketTimes:
         self._container = container
         self._video = video
         self._audio = audio
+        self._codec = video.codec_context.codec.canonical_name
         self._video_clock = _Clock(video, default_step(video))
         self.num_pictures = 0
         """Packets of the video that have been yielded."""
@@ -225,6 +234,11 @@ class PacketTimes:
         """How often the video's times have begun again until now."""
         return self._video_clock.num_jumps
 
+    @property
+    def offset(self) -> int:
+        """By how much the video's times are moved now."""
+        return self._video_clock.offset
+
     def packets(self) -> Iterator[Packet]:
         """The packets of both streams in file order, without empty ones."""
         clocks: dict[int, _Clock] = {self._video.index: self._video_clock}
@@ -232,6 +246,8 @@ class PacketTimes:
             clocks[self._audio.index] = _SoundClock(self._audio, self._video_clock)
         streams = (self._video, self._audio) if self._audio is not None else (self._video,)
         source = (packet for packet in self._container.demux(*streams) if packet.size)
+        if self._codec in OGG_HEADERS:
+            source = (_untimed(packet) if is_ogg_header(packet, self._codec) else packet for packet in source)
         for packet in self._counted(source):
             for ready in clocks[packet.stream_index].push(packet):
                 if ready.stream_index == self._video.index:

@@ -15,6 +15,7 @@ from stages.media.colour import HDR_TRANSFERS
 from stages.media.container import open_video, video_stream
 from stages.media.decode import DecodedFrame, decode_frames
 from stages.media.frame_times import declared_duration
+from stages.media.joined_duration import joined_duration_s
 from stages.media.orientation import Orientation
 from stages.media.stream_choice import best_audio_stream, frame_rate, is_rate_told
 from stages.media.upright import displayed_size
@@ -86,7 +87,7 @@ def probe(uri: str) -> Row:
             if index and index.keyframe_interval
             else None,
             "is_vfr": index.is_vfr if index else None,
-            "duration_s": _duration_s(container, stream, time_base),
+            "duration_s": joined_duration_s(uri) or _duration_s(container, stream, time_base),
         }
 
 
@@ -110,7 +111,8 @@ def read_index(stream: VideoStream) -> StreamIndex | None:
 def _count_columns(stream: VideoStream, index: StreamIndex | None) -> Row:
     if index:
         return {"num_frames": index.num_frames, "num_frames_source": "index"}
-    if stream.frames:
+    # The header of a fragmented MP4 counts the frames before the first fragment alone.
+    if stream.frames and len(stream.index_entries) <= stream.frames:
         return {"num_frames": stream.frames, "num_frames_source": "header"}
     return {"num_frames": None, "num_frames_source": None}
 

@@ -8,6 +8,8 @@ from av.error import FFmpegError
 from av.packet import Packet
 from numpy.typing import NDArray
 
+from stages.media.repeated_times import RepeatedTimes
+
 MIN_GAP_S = 0.01
 """A shorter gap between packets is none: containers round times to a millisecond, and some to more."""
 
@@ -31,11 +33,12 @@ class SoundLog:
         self._seconds_per_pts = float(stream.time_base or 1)
         self._has_decoded = False
         self._waiting: list[Packet] = []
+        self._times = RepeatedTimes()
 
     def add(self, packet: Packet) -> None:
         """Add the next packet. The first ones may lack what a decoder needs, and count as whole."""
         if packet.size and packet.pts is not None:
-            self._waiting.append(packet)
+            self._waiting += self._times.push(packet)
         if len(self._waiting) >= BATCH_PACKETS:
             self._decode_waiting()
 
@@ -59,6 +62,7 @@ class SoundLog:
 
         Before its first packet and after its last, a stream has no sound.
         """
+        self._waiting += self._times.flush()
         self._decode_waiting()
         if not self._starts:
             return np.zeros(len(edges_s) - 1), np.zeros(len(edges_s) - 1)

@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 from stages import heartbeat
 from stages.media.container import open_video, video_stream
 from stages.media.packet_times import PacketTimes
+from stages.media.repeated_times import RepeatedTimes
 from stages.media.stream_choice import best_audio_stream
 from stages.media.stream_copy import SEEK_BACK_S, beginning
 from stages.tasks import Span
@@ -90,7 +91,7 @@ class SoundSource:
     def _sound(self, stream: AudioStream, packets: Iterator[Packet], video: VideoStream) -> Sound:
         late = _written_early_s(stream, video)
         start, end = self._start - late, self._end - late
-        return Sound(stream, _from(packets, start - PREROLL_S), start, end)
+        return Sound(stream, _from(RepeatedTimes().spread(packets), start - PREROLL_S), start, end)
 
 
 def _after_seek(container: InputContainer, stream: AudioStream, target: Fraction) -> Iterator[Packet]:

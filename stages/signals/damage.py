@@ -28,7 +28,7 @@ class DamageRecorder(Recorder):
     """
 
     name = "damage"
-    version = "2"
+    version = "3"
     clip_columns = ("damaged_frames", "missing_frames", "damaged_share", "sound_damaged_share")
 
     def __init__(self, log: DecodeLog, stream: VideoStream, *, sound: SoundLog | None) -> None:
@@ -37,6 +37,8 @@ class DamageRecorder(Recorder):
         self._seconds_per_pts = float(stream.time_base or 1)
         # FFmpeg guesses the DTS of Matroska, which stores none, from the PTS that it reads.
         self._is_dts_exact = "matroska" not in stream.container.format.name
+        # Fragments have no sample table: only the packets before the first one are listed.
+        self._num_listed = stream.frames if stream.container.format.name.startswith("mov") else None
         self._codec = codec = stream.codec_context.codec.canonical_name
         self._edges_s = array("d")
         self._detector = SnapBackDetector() if codec in SILENT_CODECS else None
@@ -87,7 +89,7 @@ class DamageRecorder(Recorder):
 
     @cached_property
     def _damage(self) -> StreamDamage:
-        return stream_damage(self._log, codec=self._codec, is_dts_exact=self._is_dts_exact)
+        return stream_damage(self._log, codec=self._codec, is_dts_exact=self._is_dts_exact, num_listed=self._num_listed)
 
     def _scores(self, num_frames: int) -> NDArray[np.float32]:
         return self._detector.scores() if self._detector is not None else np.zeros(num_frames, np.float32)

@@ -143,6 +143,35 @@ def test_variable_rates_miss_nothing() -> None:
     assert (damaged(found), int(found.missing.sum())) == ([], 0)
 
 
+@pytest.mark.parametrize(("step", "missing"), [(1.5, 0), (1.7, 0), (1.9, 1), (2.1, 1), (3.0, 2)])
+def test_a_frame_is_missing_where_there_is_room_for_it(step: float, missing: int) -> None:
+    times = [*range(20), *(19 + step + np.arange(20))]
+    log = DecodeLog()
+    for frame in times:
+        log.add_packet(round(STEP * frame), round(STEP * frame), is_key=not frame)
+        log.add_frame(round(STEP * frame))
+    found = stream_damage(log, codec="h264", is_dts_exact=True)
+    assert (int(found.missing[19]), int(found.missing.sum())) == (missing, missing)
+    assert bool(found.damaged.any()) == bool(missing)
+
+
+def test_a_gap_that_doubled_times_make_up_for_misses_nothing() -> None:
+    times = [*range(20), 21, 22, 22, *range(23, 40)]
+    found = told(times, keys={0})
+    assert (damaged(found), int(found.missing.sum())) == ([], 0)
+
+
+def test_the_first_frame_of_a_fragmented_file_may_last_longer() -> None:
+    log = DecodeLog()
+    for frame in (0, *range(2, 30)):
+        log.add_packet(STEP * frame, STEP * frame, is_key=frame == 0)
+        log.add_frame(STEP * frame)
+    for num_listed, missing in ((1, 0), (29, 1), (None, 1)):
+        found = stream_damage(log, codec="h264", is_dts_exact=True, num_listed=num_listed)
+        assert int(found.missing.sum()) == missing
+        assert found.damaged.any() == bool(missing)
+
+
 def test_a_packet_that_may_give_no_frame_is_not_missed() -> None:
     order = [0, 1, 2, 4, 5, 7, 8, 10, 13, 14, 15, 20, 22, 23, 24]
     skipped = told(order, keys={0}, packets={10: {"is_optional": True}}, shown=[each for each in order if each != 10])
