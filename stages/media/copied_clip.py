@@ -17,6 +17,7 @@ from stages.media.clip_file import (
     sound_source,
 )
 from stages.media.container import open_video, video_stream
+from stages.media.container_crop import Crop
 from stages.media.stream_copy import NotCopyable, copy_packets, rebase_packets
 
 COPIED_PIXEL_FORMATS = ("yuv420p", "yuvj420p")
@@ -61,6 +62,8 @@ def _check_copied_codec(job: CutJob) -> None:
 def _copy_with_audio(add_audio_stream: AddAudio, job: CutJob, target: str) -> ClipFile:
     with open_video(job.uri) as source, sound_source(job) as sound, open_output(target) as output:
         stream = video_stream(source)
+        if Crop.of(source, stream) is not None:
+            raise NotCopyable("Copied frames must be shown whole, and the source's container crops them.")
         packets = copy_packets(
             source, stream, job.span, job.num_frames, may_seek=job.may_seek, takes_hdr=job.encoding.keeps_hdr
         )

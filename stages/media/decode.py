@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 from stages import heartbeat
 from stages.errors import CorruptStream
 from stages.media.container import MAX_PIXELS, video_stream
+from stages.media.container_crop import Crop, cropped
 from stages.media.damage import DecodeLog
 from stages.media.frame_times import FrameTimes, TimedFrame
 from stages.media.packet_decoder import PacketDecoder
@@ -85,7 +86,9 @@ def decode_frames(
     numbering = _Numbering(stream, packets, times, decoder)
     fault: str | None = None
     read = packets.packets() if decoded_from is None else packets.packets_from(decoded_from)
-    for item in _raw_frames(container, _pictures_alone(read, stream, sound), decoder):
+    items = _raw_frames(container, _pictures_alone(read, stream, sound), decoder)
+    crop = Crop.of(container, stream)
+    for item in items if crop is None else cropped(items, crop):
         if isinstance(item, str):
             fault = item
             break

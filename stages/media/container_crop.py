@@ -1,0 +1,191 @@
+"""What a container says to leave out at the edges of a picture: MP4's ``clap``, Matroska's ``PixelCrop*``.
+
+FFmpeg's libraries hand it on as side data of the stream, which PyAV does not show; so the header is read here.
+"""
+
+import io
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol, Self, cast
+
+import av
+from av.container import InputContainer
+from av.filter import Graph
+from av.video.stream import VideoStream
+
+MAX_BOXES = 10_000
+"""In one box; a damaged header may claim any number."""
+MAX_TRACKS_BYTES = 1 << 24
+SAMPLE_ENTRY_BYTES = 78
+"""Fixed fields of an MP4's description of a video, before its boxes."""
+
+SEGMENT, CLUSTER, TRACKS, TRACK, VIDEO = 0x18538067, 0x1F43B675, 0x1654AE6B, 0xAE, 0xE0
+CROP_LEFT, CROP_TOP, CROP_RIGHT, CROP_BOTTOM = 0x54CC, 0x54BB, 0x54DD, 0x54AA
+
+
+class _File(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """Rows and columns of a decoded picture that are not shown, in pixels."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @classmethod
+    def of(cls, container: InputContainer, stream: VideoStream) -> Self | None:
+        """The crop that the container asks for; None for none, or one that leaves nothing."""
+        find = {"mov": _of_mp4, "mat": _of_matroska}.get(container.format.name[:3])
+        file = getattr(container.file, "file", None)
+        if find is None or file is None:
+            return None
+        place = file.tell()
+        try:
+            edges = find(file, container.size, stream)
+        except (struct.error, IndexError):  # a damaged header
+            edges = None
+        finally:
+            file.seek(place)
+        if edges is None or not any(edges) or min(edges) < 0:
+            return None
+        crop = cls(*edges)
+        is_something_left = crop.left + crop.right < stream.width and crop.top + crop.bottom < stream.height
+        return crop if is_something_left else None
+
+
+def cropped(frames: Iterator[av.VideoFrame | str], crop: Crop) -> Iterator[av.VideoFrame | str]:
+    """The frames without what is not shown, as FFmpeg's crop filter gives them; other items as they are."""
+    graphs: dict[tuple[int, int, str], Graph] = {}
+    for frame in frames:
+        if isinstance(frame, str):
+            yield frame
+            continue
+        key = (frame.width, frame.height, frame.format.name)
+        if key not in graphs:
+            graphs[key] = _crop_graph(frame, crop)
+        graphs[key].vpush(frame)
+        yield graphs[key].vpull()
+
+
+def _crop_graph(frame: av.VideoFrame, crop: Crop) -> Graph:
+    width, height = (max(1, frame.width - crop.left - crop.right), max(1, frame.height - crop.top - crop.bottom))
+    graph = Graph()
+    graph.threads = 1
+    buffer = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
+    crop_filter = graph.add("crop", f"w={width}:h={height}:x={crop.left}:y={crop.top}:exact=1")
+    graph.link_nodes(buffer, crop_filter, graph.add("buffersink"))
+    graph.configure()
+    return graph
+
+
+def _of_mp4(file: _File, end: int, stream: VideoStream) -> tuple[int, int, int, int] | None:
+    """Left, top, right and bottom by the clean aperture of the track's first description."""
+    for moov in _boxes(file, 0, end, b"moov"):
+        for trak in _boxes(file, *moov, b"trak"):
+            if _track_id(file, trak) == stream.id:
+                return _clean_aperture(file, trak, stream)
+    return None
+
+
+def _track_id(file: _File, trak: tuple[int, int]) -> int | None:
+    for start, _ in _boxes(file, *trak, b"tkhd"):
+        file.seek(start)
+        header = file.read(24)
+        return int(struct.unpack_from(">I", header, 20 if header[0] else 12)[0])
+    return None
+
+
+def _clean_aperture(file: _File, trak: tuple[int, int], stream: VideoStream) -> tuple[int, int, int, int] | None:
+    inside = [trak]
+    for name in (b"mdia", b"minf", b"stbl", b"stsd"):
+        inside = [box for parent in inside for box in _boxes(file, *parent, name)]
+    for start, end in inside:
+        for entry in _boxes(file, start + 8, end):
+            for place, _ in _boxes(file, entry[0] + SAMPLE_ENTRY_BYTES, entry[1], b"clap"):
+                file.seek(place)
+                numbers = struct.unpack(">IIIIiIiI", file.read(32))
+                if not all(numbers[1::2]):
+                    return None
+                width, height, right, down = map(Fraction, numbers[::2], numbers[1::2])
+                # The aperture lies in the middle, moved to the right and down.
+                left = round((stream.width - width) / 2 + right)
+                top = round((stream.height - height) / 2 + down)
+                return left, top, stream.width - left - round(width), stream.height - top - round(height)
+    return None
+
+
+def _boxes(file: _File, start: int, end: int, name: bytes | None = None) -> Iterator[tuple[int, int]]:
+    """Where the contents of each box of this name, or of any, begin and end; of the first only for no name."""
+    for _ in range(MAX_BOXES):
+        if start + 8 > end:
+            return
+        file.seek(start)
+        header = file.read(16)
+        size, found = struct.unpack_from(">I4s", header)
+        body = 8
+        if size == 1:
+            size, body = struct.unpack_from(">Q", header, 8)[0], 16
+        elif size == 0:
+            size = end - start
+        if size < body:
+            return
+        if name is None or found == name:
+            yield start + body, min(start + size, end)
+        if name is None:
+            return
+        start += size
+
+
+def _of_matroska(file: _File, end: int, stream: VideoStream) -> tuple[int, int, int, int] | None:
+    """Left, top, right and bottom by the description of the track."""
+    for element, start, stop in _elements(file, 0, end):
+        if element != SEGMENT:
+            continue
+        for child, first, last in _elements(file, start, stop):
+            if child == CLUSTER:
+                return None
+            if child == TRACKS and last - first <= MAX_TRACKS_BYTES:
+                file.seek(first)
+                return _of_tracks(file.read(last - first), stream)
+    return None
+
+
+def _of_tracks(data: bytes, stream: VideoStream) -> tuple[int, int, int, int] | None:
+    """As `_of_matroska`. FFmpeg keeps the order of the tracks, and shows no number of theirs."""
+    tracks = cast(_File, io.BytesIO(data))
+    entries = [(start, end) for element, start, end in _elements(tracks, 0, len(data)) if element == TRACK]
+    videos = [
+        data[start:end] for entry in entries for element, start, end in _elements(tracks, *entry) if element == VIDEO
+    ]
+    video = videos[[each.index for each in stream.container.streams.video].index(stream.index)]
+    told = {
+        element: int.from_bytes(video[start:end])
+        for element, start, end in _elements(cast(_File, io.BytesIO(video)), 0, len(video))
+    }
+    return told.get(CROP_LEFT, 0), told.get(CROP_TOP, 0), told.get(CROP_RIGHT, 0), told.get(CROP_BOTTOM, 0)
+
+
+def _elements(file: _File, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Name of each EBML element, and where its contents begin and end. One of unknown size ends with its parent."""
+    for _ in range(MAX_BOXES):
+        if start >= end:
+            return
+        file.seek(start)
+        header = file.read(12)
+        id_bytes = 9 - header[0].bit_length()
+        size_bytes = 9 - header[id_bytes].bit_length()
+        if id_bytes > 4 or size_bytes > 8:
+            return
+        size = int.from_bytes(header[id_bytes : id_bytes + size_bytes]) & ((1 << 7 * size_bytes) - 1)
+        body = start + id_bytes + size_bytes
+        is_unknown = size == (1 << 7 * size_bytes) - 1
+        stop = end if is_unknown else min(body + size, end)
+        yield int.from_bytes(header[:id_bytes]), body, stop
+        start = stop
