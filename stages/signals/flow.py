@@ -40,7 +40,7 @@ class FlowRecorder(Recorder):
     """
 
     name = "flow"
-    version = "2"
+    version = "3"
     clip_columns = (
         "flow_mean",
         "flow_p95",

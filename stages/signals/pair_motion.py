@@ -5,7 +5,6 @@ and Kanade, and explained by a camera that pans, tilts, zooms and rolls: a simil
 the noise of the two pictures explains as well is taken off.
 """
 
-import functools
 import math
 from typing import Any, NamedTuple
 
@@ -13,16 +12,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.signals.cell_grid import CELL_PX, Floats, Grid, grid_of
+
 Luma = NDArray[np.uint8]
-Floats = NDArray[np.floating[Any]]
 
 LONG_SIDE_PX = 160
 SHORT_SIDE_PX = 32
 """OpenCV's DIS flow crashes the process on images that are wide and lower than this (160x28 does, 160x32 does not)."""
 
-CELL_PX = 8
 MAX_REFINEMENT_PX = 0.5
 """Largest correction of a cell's flow; a larger one follows a false match."""
+NOISE_SLOPE = 12 / 64
+"""Mean square of the slopes that noise makes, as a share of its variance: the squared weights of a Sobel filter."""
 GRADIENT_NOISE = 2.0
 """Variance, in grey levels squared, that holds back the correction of cells without texture."""
 FULL_TRUST = 50.0
@@ -30,9 +31,6 @@ FULL_TRUST = 50.0
 MIN_NOISE = 0.2
 """Least variance of the difference of two pictures, in grey levels squared: that of rounding them to whole levels."""
 
-BORDER_SHARE = 0.14
-INNER_WEIGHT = 0.6
-"""Weight of a cell that is not within `BORDER_SHARE` of an edge: subjects stand in the middle."""
 FIT_ITERATIONS = 4
 MIN_OUTLIER_PX = 0.15
 MAX_OUTLIER_PX = 3.0
@@ -49,6 +47,11 @@ AGREEMENT = 0.1
 CAMERA_EVIDENCE = 40.0
 CELL_EVIDENCE = 25.0
 """Change that a motion makes over that of noise, both squared, where half of the motion counts; noise stays below."""
+
+MAX_FORETOLD_PX = 2.0
+"""Up to so far the slopes of a picture foretell the change that a motion makes."""
+SURELY_NOISE, SURELY_MOTION = 4.0, 4000.0
+"""Bounds of the same, between which the pictures are asked: noisy cells agree on a motion by chance."""
 
 CUT_CHANGE = 15.0
 CUT_EXPLAINED = 0.35
@@ -85,13 +88,13 @@ class _Cells(NamedTuple):
 
     Attributes:
         flow: ``[2, N]``, right and down, in pixels.
-        gradients: ``[3, N]``, of the squares and the product of the slopes: xx, xy, yy.
+        texture: ``[3, N]``, of the squares and the product of the slopes, without those of noise: xx, xy, yy.
         noise: variance of the difference of the two pictures once motion is taken off.
         trust: weight of a cell in the fit, 0 to 1: where its texture shows motion in every direction.
     """
 
     flow: Floats
-    gradients: Floats
+    texture: Floats
     noise: float
     trust: Floats
 
@@ -110,22 +113,28 @@ class PairMeter:
             after: the later one, of the same size.
             pixel_aspect: width of their pixels over the height, as displayed.
         """
-        grid = _grid(*before.shape, pixel_aspect)
+        grid = grid_of(*before.shape, pixel_aspect)
         cells = self._cells(before, after, grid)
         if cells is None:
             return None
         model, inliers = _fit_camera(cells, grid)
         moved = _moved(grid, model) / grid.diagonals_per_px
-        share = _evidence(_energy(moved, cells).sum(), cells.noise, CAMERA_EVIDENCE)
+        energy = float(_energy(moved, cells.texture).sum())
+        if SURELY_NOISE * cells.noise < energy < SURELY_MOTION * cells.noise:
+            explained = _explained(before, after, model, grid)
+            # A small motion explains what it makes; what noise agrees on explains less than half of it.
+            is_small = np.hypot(*moved).max() <= MAX_FORETOLD_PX
+            energy = min(energy, 2 * explained - energy if is_small else explained)
+        share = _evidence(max(0.0, energy), cells.noise, CAMERA_EVIDENCE)
         rest = cells.flow - moved * share
         # Slopes of a cell foretell its change for small motion only: a far one of a blank wall would seem sure.
         near = rest / np.maximum(1, np.hypot(*rest))
-        rest = rest * _evidence(_energy(near, cells), cells.noise, CELL_EVIDENCE)
+        rest = rest * _evidence(np.maximum(0, _energy(near, cells.texture)), cells.noise, CELL_EVIDENCE)
         flow, subject = (_mean_length(each * grid.diagonals_per_px) for each in (moved * share + rest, rest))
         right, down, growth, turn = (model * share).tolist()
         return PairMotion(right, down, growth, turn, flow, subject, inliers, math.sqrt(cells.noise / 2))
 
-    def _cells(self, before: Luma, after: Luma, grid: "_Grid") -> _Cells | None:
+    def _cells(self, before: Luma, after: Luma, grid: Grid) -> _Cells | None:
         flow = self._method.calc(before, after, None)  # type: ignore[call-overload]
         no_second_map: Any = None
         warped = cv2.remap(after, flow + grid.pixels, no_second_map, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -133,61 +142,21 @@ class PairMeter:
         change, rest = after - first, warped - first
         if _is_cut(change, rest):
             return None
-        rest -= _brightness_change(first, rest)
+        brightness = _brightness_change(first, rest)
+        change -= brightness
+        rest -= brightness
         gx, gy = (cv2.Sobel(first, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1)))
         gradients = np.stack([grid.means(product) for product in (gx * gx, gx * gy, gy * gy)])
         products = np.stack([grid.means(product) for product in (gx * rest, gy * rest)])
-        noise = max(MIN_NOISE, float(np.median(grid.means(rest * rest))))
+        changed, left = (float(np.median(grid.means(each * each))) for each in (change, rest))
         whole = np.stack([grid.means(part) for part in cv2.split(flow)])
         inside = (np.abs(grid.centres + whole) < grid.half_size).all(axis=0)
-        trust = np.sqrt(np.minimum(_weakest_gradient(gradients), FULL_TRUST) / FULL_TRUST) * inside + 1e-4
-        return _Cells(whole + _refinement(gradients, products), gradients, noise, trust)
-
-
-class _Grid(NamedTuple):
-    """The cells of a picture of one size, and how a camera moves them.
-
-    Attributes:
-        centres: ``[2, N]``, x and y of each cell, in pixels from the picture's centre.
-        half_size: ``[2, 1]``, half of the picture's width and height, in pixels.
-        diagonals_per_px: ``[2, 1]``, along x and y.
-        design: ``[2N, 4]``, motion in diagonals of x and then of y of each cell, for a camera model of 1: right, down,
-            growth and turn.
-        prior: ``[N]``, weight of each cell.
-        pixels: float32 ``[H, W, 2]``, x and y of each pixel.
-        px: one pixel of the measured picture, in diagonals.
-    """
-
-    centres: Floats
-    half_size: Floats
-    diagonals_per_px: Floats
-    design: Floats
-    prior: Floats
-    pixels: NDArray[np.float32]
-    px: float
-
-    def means(self, values: NDArray[Any]) -> Floats:
-        """Means over the cells, ``[N]``."""
-        height, width = values.shape
-        rows, columns = height // CELL_PX, width // CELL_PX
-        top, left = (height - rows * CELL_PX) // 2, (width - columns * CELL_PX) // 2
-        inner = values[top : top + rows * CELL_PX, left : left + columns * CELL_PX]
-        return cv2.resize(inner, (columns, rows), interpolation=cv2.INTER_AREA).ravel().astype(np.float64)
-
-
-@functools.lru_cache(maxsize=16)
-def _grid(height: int, width: int, pixel_aspect: float) -> _Grid:
-    ys, xs = (CELL_PX * (np.arange(side // CELL_PX) - (side // CELL_PX - 1) / 2) for side in (height, width))
-    centres = np.stack([part.ravel() for part in np.meshgrid(xs, ys)])
-    half_size = np.array([[width / 2], [height / 2]])
-    diagonals_per_px = np.array([[pixel_aspect], [1.0]]) / math.hypot(width * pixel_aspect, height)
-    x, y = centres * diagonals_per_px * 4
-    one, zero = np.ones_like(x), np.zeros_like(x)
-    design = np.concatenate([np.stack([one, zero, x, y], axis=1), np.stack([zero, one, y, -x], axis=1)])
-    is_border = (np.abs(centres) > half_size * (1 - 2 * BORDER_SHARE)).any(axis=0)
-    prior = np.where(is_border, 1.0, INNER_WEIGHT)
-    pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=2).astype(np.float32)
-    return _Grid(centres, half_size, diagonals_per_px, design, prior, pixels, 1 / math.hypot(width, height))
+        # Where a picture stands still and has little but noise, the flow follows it, and interpolation smooths it: up
+        # to half is missing in what the flow leaves.
+        noise_of_one = (changed if changed < 2 * left else left) / 2
+        texture = gradients - np.array([[1.0], [0.0], [1.0]]) * NOISE_SLOPE * noise_of_one
+        trust = np.sqrt(np.minimum(_weakest_gradient(texture), FULL_TRUST) / FULL_TRUST) * inside + 1e-4
+        return _Cells(whole + _refinement(gradients, products), texture, max(MIN_NOISE, left), trust)
 
 
 def _is_cut(change: NDArray[np.float32], rest: NDArray[np.float32]) -> bool:
@@ -220,7 +189,7 @@ def _weakest_gradient(gradients: Floats) -> Floats:
     return np.maximum(0, (xx + yy) / 2 - np.hypot((xx - yy) / 2, xy))
 
 
-def _fit_camera(cells: _Cells, grid: _Grid) -> tuple[Floats, float]:
+def _fit_camera(cells: _Cells, grid: Grid) -> tuple[Floats, float]:
     """The model in diagonals that most trusted cells agree on, and the share of them that do."""
     flow, weights = (cells.flow * grid.diagonals_per_px).ravel(), cells.trust * grid.prior
     model = _starting_model(flow, weights, grid)
@@ -237,7 +206,7 @@ def _fit_camera(cells: _Cells, grid: _Grid) -> tuple[Floats, float]:
     return model, float(weights[agreeing].sum() / weights.sum())
 
 
-def _stands(flow: Floats, model: Floats, weights: Floats, grid: _Grid) -> bool:
+def _stands(flow: Floats, model: Floats, weights: Floats, grid: Grid) -> bool:
     """True where more of the background stands still than moves by the model: subjects fill much of the picture."""
     edge = weights * (grid.prior == 1.0)
     still, moved = (
@@ -246,7 +215,7 @@ def _stands(flow: Floats, model: Floats, weights: Floats, grid: _Grid) -> bool:
     return bool(still > max(MIN_STILL * edge.sum(), STILL_ADVANTAGE * moved))
 
 
-def _starting_model(flow: Floats, weights: Floats, grid: _Grid) -> Floats:
+def _starting_model(flow: Floats, weights: Floats, grid: Grid) -> Floats:
     """The best of three shifts: none, the median of the cells at the edges, the median of all."""
     is_border = grid.prior == 1.0
     starts = [np.zeros(4)]
@@ -257,7 +226,7 @@ def _starting_model(flow: Floats, weights: Floats, grid: _Grid) -> Floats:
     return starts[int(np.argmin(costs))]
 
 
-def _moved(grid: _Grid, model: Floats) -> Floats:
+def _moved(grid: Grid, model: Floats) -> Floats:
     """Motion of each cell by the camera, ``[2, N]`` in diagonals."""
     return (grid.design @ model).reshape(2, -1)
 
@@ -276,10 +245,29 @@ def _weighted_median(values: Floats, weights: Floats) -> float:
     return float(values[order[np.searchsorted(sums, sums[-1] / 2)]])
 
 
-def _energy(motion: Floats, cells: _Cells) -> Floats:
+def _energy(motion: Floats, texture: Floats) -> Floats:
     """Squared change, in grey levels summed over each cell, that its texture makes when it moves by so many pixels."""
-    (x, y), (xx, xy, yy) = motion, cells.gradients
+    (x, y), (xx, xy, yy) = motion, texture
     return (xx * x * x + 2 * xy * x * y + yy * y * y) * CELL_PX**2
+
+
+def _explained(before: Luma, after: Luma, model: Floats, grid: Grid) -> float:
+    """Squared change that a camera's motion explains: a fourth of what it does better than the opposite motion.
+
+    Both are interpolated alike, so that noise, which interpolation smooths, favours neither.
+    """
+    errors: list[float] = []
+    for sign in (1, -1):
+        place = grid.affine(sign * model)
+        moved = cv2.warpAffine(
+            after,
+            place,
+            after.shape[::-1],
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        errors.append(cv2.norm(moved, before, cv2.NORM_L2SQR))
+    return (errors[1] - errors[0]) / 4
 
 
 def _evidence(energy: Any, noise: float, half: float) -> Any:

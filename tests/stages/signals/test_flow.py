@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.moving_stills import Encoding, Scene, Subject, encode
 from stages.media import DecodedFrame, decode_frames, open_video, video_stream
+from stages.params import FilterParams
 from stages.signals import FrameScaler, Samples
 from stages.signals.camera_motion import camera_velocities, classify_camera, motion_class
 from stages.signals.flow import MAX_GAP_S, FlowRecorder
@@ -240,3 +241,32 @@ def test_pairs_are_a_fixed_time_apart(rate: int, gap_ms: int) -> None:
     gaps = set((recorder.samples()["flow_gap"] * 1000 / rate).round().astype(int).tolist())
     assert gaps == {gap_ms}
     assert rate < 8 or gap_ms <= MAX_GAP_S * 1000
+
+
+def wall(shift: int = 0) -> NDArray[np.uint8]:
+    """A wall without texture over a bright table, and something small and dark before it; moved to the right."""
+    picture = np.linspace(120, 150, 320 * 180).reshape(180, 320).astype(np.float32)
+    picture[135:] = 210
+    picture[40:150, 140 + shift : 170 + shift] = 90
+    picture[40:50, 148 + shift : 162 + shift] = 20
+    return cv2.resize(picture, (160, 90), interpolation=cv2.INTER_AREA).astype(np.uint8)
+
+
+def with_noise(picture: NDArray[np.uint8], sigma: float, random: np.random.Generator) -> NDArray[np.uint8]:
+    return np.clip(np.rint(picture + random.normal(0, sigma, picture.shape)), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("sigma", [2, 5, 8])
+def test_noise_over_a_picture_without_texture_is_no_motion(sigma: float) -> None:
+    random, meter = np.random.default_rng(int(sigma)), PairMeter()
+    pairs = [meter.measure(with_noise(wall(), sigma, random), with_noise(wall(), sigma, random)) for _ in range(8)]
+    flows = [pair.flow / 0.09 for pair in pairs if pair is not None]
+    assert len(flows) == 8
+    assert np.mean(flows) < FilterParams().motion_min
+
+
+def test_a_subject_before_a_wall_moves_in_spite_of_noise() -> None:
+    random, meter = np.random.default_rng(1), PairMeter()
+    pairs = [meter.measure(with_noise(wall(), 4, random), with_noise(wall(6), 4, random)) for _ in range(8)]
+    flows = [pair.flow / 0.09 for pair in pairs if pair is not None]
+    assert np.mean(flows) > 4 * FilterParams().motion_min
