@@ -104,6 +104,17 @@ def test_vacuum_leaves_the_vectors_of_captions_that_are_there(root: Path, model:
     assert index_of(root, model) == before != []
 
 
+def test_text_burned_into_pictures_is_searched_too(root: Path, model: Path) -> None:
+    """A clip without captions is found by what its pictures say; the vector of that text survives a vacuum."""
+    write_clips(root, drawn_vectors(7), captions=CAPTIONS, facts={"c04": {"text": "a cat sleeps"}})
+    found = search(str(root), "a cat sleeps", top=1)
+    assert (found["clip_id"].tolist(), found["matched_text"].tolist()) == (["c04"], ["a cat sleeps"])
+    assert found["query_similarity"].tolist() == pytest.approx([1], abs=1e-6)
+    before = index_of(root, model)
+    vacuum(Storage(root), min_age_s=0)
+    assert index_of(root, model) == before != []
+
+
 def test_no_clip_that_meets_a_condition_is_no_error(root: Path) -> None:
     assert search(str(root), QUERY, where="height < 0").empty
     only = search(str(root), QUERY, where="caption LIKE '%car%'")
