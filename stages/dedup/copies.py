@@ -30,11 +30,13 @@ COURSE_LIKENESS_MIN = 0.77
 with other content, the former are alike, and the latter is less so."""
 CHANGE_MIN = 0.0007
 """Where less changes, in contrasts of a picture, the clip stands still: what changes is noise, and tells no copies."""
-STILL_SAME_MIN = 0.85
-STILL_MATCH_MIN = 1.55
+STILL_SAME_MIN = 0.84
+STILL_MATCH_MIN = 1.4
+STILL_MATCH_BITS_MAX = 48
 STILL_BLOCKS_MIN = 8
 """Of larger pictures of what stands still: least share of blocks that are the same, and least sum of it and of their
-likeness. With fewer blocks there is too little to compare, and what follows decides."""
+likeness; most bits in which hashes differ, which tell tables of one layout with other numbers apart. With fewer blocks
+there is too little to compare, and what follows decides."""
 STILL_LEVELS = 3.0
 """Mean difference of larger pictures from their mean up to which they are one picture."""
 STILL_LIKENESS_MIN = 0.75
@@ -205,7 +207,8 @@ def is_copy(found: Alignment, still: StillMatch | None, *, overlap_min: float, i
 
 def is_same_still(still: StillMatch) -> bool:
     """Whether two still pictures that are compared block by block are the same one."""
-    return still.same_share >= STILL_SAME_MIN and still.same_share + still.likeness >= STILL_MATCH_MIN
+    are_alike = still.same_share >= STILL_SAME_MIN and still.same_share + still.likeness >= STILL_MATCH_MIN
+    return are_alike and still.bits <= STILL_MATCH_BITS_MAX
 
 
 def _have_same_hash(found: Alignment) -> bool:

@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.dedup.copy_windows import Window
+from stages.dedup.copy_candidates import window_hashes
+from stages.dedup.copy_windows import WHOLE, Window
 
 Picture = NDArray[np.float32]
 """Luma, ``[S, S]``."""
@@ -36,6 +37,8 @@ ONE_SIDED_MAX = 0.05
 other has less than the last."""
 SAME_MIN = 0.6
 """Correlation of a block that is the same."""
+HASHED_PX = 24
+"""Sides of the picture that is hashed."""
 BACKGROUND_PX = 6.0
 """Standard deviation of the smoothing that light and shade are taken off by."""
 
@@ -47,11 +50,13 @@ class StillMatch(NamedTuple):
         same_share: share of the blocks that count which are the same.
         likeness: mean correlation of blocks, weighed by corners; lower where corners are stronger in one.
         num_blocks: that have corners in both.
+        bits: in which the hashes of both pictures differ, once they are in one frame.
     """
 
     same_share: float
     likeness: float
     num_blocks: int
+    bits: int
 
 
 def match_stills(left: Picture, right: Picture, windows: Iterable[tuple[Window, Window]]) -> StillMatch:
@@ -90,7 +95,13 @@ def _match(left: Picture, right: Picture) -> StillMatch:
         float(same.sum() / max(int((in_both | in_one).sum()), 1)),
         float((weaker * alike).sum() / max(float(stronger.sum()), 1e-6)),
         int(in_both.sum()),
+        int(np.unpackbits(_hash(left) ^ _hash(right)).sum()),
     )
+
+
+def _hash(picture: Picture) -> NDArray[np.uint8]:
+    small = cv2.resize(picture, (HASHED_PX, HASHED_PX), interpolation=cv2.INTER_AREA)
+    return window_hashes(np.asarray(small, np.float32)[None], (WHOLE,))[0, 0]
 
 
 def _matrix(window: Window, side: int) -> Matrix:
