@@ -53,3 +53,23 @@ def test_still_clips_are_compared_by_their_larger_pictures() -> None:
 def test_flat_pictures_have_nothing_to_compare() -> None:
     flat = np.full((96, 96), 128, np.float32)
     assert match_stills(flat, flat, [(WHOLE, WHOLE)]).num_blocks == 0
+
+
+def table(number: int) -> Picture:
+    """Rows between lines, whose numbers follow from a number."""
+    random = np.random.default_rng(number)
+    picture = np.full((SIZE, SIZE), 240, np.uint8)
+    for row in range(8):
+        y = 60 + 50 * row
+        cv2.line(picture, (20, y + 14), (460, y + 14), (120,), 2)
+        for column in range(3):
+            text = f"{random.uniform(10, 100):.1f}"
+            cv2.putText(picture, text, (30 + 150 * column, y), cv2.FONT_HERSHEY_SIMPLEX, 1.0, (20,), 3)
+    return picture.astype(np.float32)
+
+
+def test_tables_with_other_numbers_are_told_apart() -> None:
+    blurred = larger(cv2.GaussianBlur(table(1), (0, 0), 3).astype(np.float32))
+    assert is_same_still(match_stills(larger(table(1)), blurred, [(WHOLE, WHOLE)]))
+    for number in range(2, 8):
+        assert not is_same_still(match_stills(larger(table(number)), blurred, [(WHOLE, WHOLE)]))
