@@ -30,7 +30,11 @@ def test_score_of_a_threshold_is_told_by_their_names(threshold: str, score: str 
 
 @pytest.mark.parametrize("name", sorted(name for phase, name in TABLE if phase == "filter"))
 def test_thresholds_of_every_bundled_filter_stand_at_their_scores(name: str) -> None:
-    limits = [limit for each in build_filters(FilterParams(filters=[name])) for limit in each.limits]
+    limits = [
+        limit
+        for each in build_filters(FilterParams(filters=[name], aesthetic_head="head.npz", aesthetic_model="model"))
+        for limit in each.limits
+    ]
     scores = dict.fromkeys(limit.score for limit in limits)
     assert [score_of_threshold(limit.threshold, scores) for limit in limits] == [limit.score for limit in limits]
 
