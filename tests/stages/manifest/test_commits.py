@@ -6,6 +6,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -199,7 +200,7 @@ def test_lineage_rejects_an_unknown_clip(tmp_path: Path) -> None:
         lineage_of(str(tmp_path), "c1")
 
 
-VALUES = {
+VALUES: dict[pa.DataType, st.SearchStrategy[Any]] = {
     pa.string(): st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
     pa.int64(): st.none() | st.integers(-(2**63), 2**63 - 1),
     pa.float64(): st.none() | st.floats(allow_nan=False),
@@ -218,6 +219,16 @@ VALUES = {
 }
 
 
+def values(of_type: pa.DataType) -> st.SearchStrategy[Any]:
+    """Values of a type, those of lists and structures made of their parts'."""
+    if of_type in VALUES:
+        return VALUES[of_type]
+    if isinstance(of_type, pa.StructType):
+        return st.fixed_dictionaries({field.name: values(field.type) for field in of_type})
+    assert isinstance(of_type, pa.ListType)
+    return st.none() | st.lists(values(of_type.value_type), max_size=3)
+
+
 @pytest.mark.parametrize("asset", list(ASSETS))
 @settings(max_examples=25)  # files
 @given(data=st.data())
@@ -225,7 +236,7 @@ def test_rows_of_every_schema_survive_the_round_trip(
     asset: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     schema = ASSETS[asset].schema
-    row = data.draw(st.fixed_dictionaries({field.name: VALUES[field.type] for field in schema}))
+    row = data.draw(st.fixed_dictionaries({field.name: values(field.type) for field in schema}))
     row.update(row_key="k", status="kept", partition="p")
     root = tmp_path_factory.mktemp("root")
     ref = ManifestRef(str(root), asset, "p")
