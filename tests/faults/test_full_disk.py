@@ -135,6 +135,7 @@ def test_disk_that_fills_in_any_phase_loses_nothing(
     check_recovery(sources, reference_dataset, percent / 100, "dataset", capfd)
 
 
+@pytest.mark.system
 def test_file_size_limit_stops_with_a_clear_error(tmp_path: Path) -> None:
     sources = tmp_path / "sources"
     sources.mkdir()

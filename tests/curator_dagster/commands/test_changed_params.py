@@ -70,6 +70,7 @@ def on_a_terminal(arguments: list[str], answer: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
+@pytest.mark.system
 def test_run_asks_on_a_terminal(arguments: list[str], tmp_path: Path) -> None:
     changed = [*arguments, "--set", "split.threshold=0.3"]
     assert on_a_terminal(arguments, "")[0] == 0

@@ -112,7 +112,11 @@ def test_split_again_computes_nothing(tmp_path: Path) -> None:
     ("method", "changed"),
     [
         ("shots", {"threshold": 0.9, "static_threshold": 0, "min_length_s": 0.5, "max_length_s": 1.5, "crop_s": 0.04}),
-        ("shots", {"max_length_mode": "truncate", "max_clips": 2, "snap_to_keyframes": True, "max_length_s": 4}),
+        pytest.param(
+            "shots",
+            {"max_length_mode": "truncate", "max_clips": 2, "snap_to_keyframes": True, "max_length_s": 4},
+            marks=pytest.mark.system,
+        ),
         ("fixed_stride", {"clip_length_s": 1.5, "stride_s": 0.5, "min_length_s": 0}),
     ],
 )
@@ -127,7 +131,9 @@ def test_video_is_cut_anew_without_being_decoded(tmp_path: Path, method: str, ch
     assert clips(tmp_path / "root") == clips(tmp_path / "fresh")
 
 
-@pytest.mark.parametrize("changed", [{"frames_fps": 4}, {"signals": ["vectors"]}, {"compat": "nemo"}])
+@pytest.mark.parametrize(
+    "changed", [{"frames_fps": 4}, {"signals": ["vectors"]}, pytest.param({"compat": "nemo"}, marks=pytest.mark.system)]
+)
 def test_what_a_decode_depends_on_decodes_again(tmp_path: Path, changed: dict[str, Any]) -> None:
     method = "shots" if "compat" in changed else "fixed_stride"
     split(tmp_path, [three_shots(tmp_path / "a.mp4")], method=method)
@@ -250,6 +256,7 @@ def test_split_takes_a_detector_of_ones_own(tmp_path: Path) -> None:
     assert (first["end_probability"], second["end_probability"]) == (0.75, 0.5)
 
 
+@pytest.mark.system
 def test_split_decodes_anew_for_another_detector(tmp_path: Path) -> None:
     split(tmp_path, [three_shots(tmp_path / "a.mp4")])
     report = run(tmp_path, detector="tests.stages.split.fixed_detector:FixedDetector")

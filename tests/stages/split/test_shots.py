@@ -52,6 +52,7 @@ def test_shot_splitter_finds_hard_cuts(tmp_path: Path) -> None:
     assert [piece.shot.start for piece in pieces] == [0, 75, 150]
 
 
+@pytest.mark.system
 def test_shot_splitter_finds_slides_that_the_network_misses(tmp_path: Path) -> None:
     splitter = ShotSplitter(SplitParams())
     shots = splitter.shots(feed(splitter, slides(tmp_path / "a.mp4")))
@@ -112,6 +113,7 @@ def test_shot_splitter_repeats_nemo_curator(tmp_path: Path) -> None:
     assert [(piece.start, piece.end) for piece in splitter.pieces(timeline)] == [(5, 69), (80, 144), (155, 219)]
 
 
+@pytest.mark.system
 def test_shot_splitter_snaps_to_keyframes(tmp_path: Path) -> None:
     splitter = ShotSplitter(SplitParams(min_length_s=1, snap_to_keyframes=True))
     timeline = feed(splitter, three_shots(tmp_path / "a.mp4"))
