@@ -140,7 +140,9 @@ def test_run_rejects_a_class_that_is_not_there(source_folder: Path, root: str, a
     assert not Path(root).exists()
 
 
-@pytest.mark.parametrize("only", [[], ["--asset", "embeddings"], ["--reason", "unreadable"]])
+@pytest.mark.parametrize(
+    "only", [[], ["--asset", "embeddings"], pytest.param(["--reason", "unreadable"], marks=pytest.mark.system)]
+)
 def test_retry_works_on_failed_rows_and_what_follows(
     curated: Result, runner: CliRunner, root: str, monkeypatch: pytest.MonkeyPatch, only: list[str]
 ) -> None:

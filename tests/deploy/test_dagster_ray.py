@@ -40,6 +40,7 @@ def sessions(storage: Storage) -> set[str]:
     return {read_footer(files, path)["lineage"]["run_id"] for path in row_files(files.root)}
 
 
+@pytest.mark.system
 def test_run_works_on_the_ray_that_a_resource_connected(storage: Storage, key: str, ray_cluster: None) -> None:
     @dg.resource
     def connection(context: dg.InitResourceContext) -> Iterator[None]:
@@ -58,6 +59,7 @@ def test_run_works_on_the_ray_that_a_resource_connected(storage: Storage, key: s
     assert ray.is_initialized()
 
 
+@pytest.mark.system
 def test_run_rejects_a_resource_that_does_not_connect(storage: Storage, partitions: list[str]) -> None:
     code, output = run_process([storage.root, "unconnected"], module="tests.deploy.local_ray")
     assert code == 1

@@ -122,6 +122,7 @@ def test_poison_downstream_fails_one_child() -> None:
     assert second.reason is Reason.WORKER_DIED
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("kind", "text"),
     [

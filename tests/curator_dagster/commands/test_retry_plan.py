@@ -71,6 +71,7 @@ def test_retry_keeps_apart_what_was_made_with_other_params(storage: Storage, par
     }
 
 
+@pytest.mark.system
 def test_retry_makes_what_was_made_on_either_branch_and_rebuilds_nothing(
     storage: Storage, partition_of: dict[str, str]
 ) -> None:

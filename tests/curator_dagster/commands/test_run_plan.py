@@ -98,6 +98,7 @@ def test_plan_run_rejects_a_root_that_cannot_be_written(source_folder: Path, par
         plan_run(str(source_folder), "/proc/nowhere", params, until="dataset")
 
 
+@pytest.mark.system
 def test_ranges_of_partitions_end_in_one_dataset(
     source_folder: Path, session: Session, storage: Storage, params: dict[str, Any]
 ) -> None:

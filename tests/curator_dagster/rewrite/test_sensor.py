@@ -78,6 +78,7 @@ def test_tick_requests_the_partition_that_changed_with_the_parameters_it_was_mad
     assert not tick().run_requests
 
 
+@pytest.mark.system
 def test_tick_requests_again_where_a_decision_that_was_taken_before_is_taken_again(
     run: Run, partitions: list[str], tick: SensorTicks, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -209,6 +209,7 @@ def test_superseded_partitions_count_in_a_run(watched: WatchedFolder) -> None:
     assert len(run_keys(careful.tick(careful.apply(first)))) == 2
 
 
+@pytest.mark.system
 def test_a_listing_longer_than_a_tick_goes_on_in_the_next(watched: WatchedFolder) -> None:
     hasty = replace(watched, settings={"tick_s": 0.001})
     cursor: str | None = None
@@ -449,6 +450,7 @@ def test_a_partition_with_a_damaged_table_is_asked_for(watched: WatchedFolder) -
     assert request.tags["dagster/partition"] == partitions[1]
 
 
+@pytest.mark.system
 def test_a_partition_that_dedup_never_saw_is_asked_for(watched: WatchedFolder) -> None:
     """Its dataset was written by a launch of some assets, while `unique_clips` was there from other partitions."""
     (first, _) = curate_elsewhere(watched)
