@@ -14,6 +14,10 @@ Fields = tuple[list[str], list[str]]
 """Names of a task's own attributes, then names of attributes inside its ``data`` ("clips.frames")."""
 
 
+_REQUEST_PARTS = 4
+"""Batches of a stage that waits for a server that together ask for as much as may be in flight."""
+
+
 @dataclass(frozen=True, slots=True)
 class NodeInfo:
     """The node that a worker runs on."""
@@ -65,6 +69,16 @@ class ProcessingStage(ABC, Generic[X, Y]):
     batches_in_flight: int = 1
     waits_for_others: bool = False
     max_workers: int = 0
+
+    def share_requests(self, requests_in_flight: int) -> int:
+        """Make it a stage that waits for a server, in one worker; returns how many requests a batch should ask for.
+
+        The worker is handed twice as many requests as may be in flight, and each batch that ends makes room for a part
+        of them: so there is always one to send, also while the last ones of a batch are slow.
+        """
+        self.mixes_groups = self.waits_for_others = True
+        self.max_workers, self.batches_in_flight = 1, 2 * _REQUEST_PARTS
+        return -(-requests_in_flight // _REQUEST_PARTS)
 
     def inputs(self) -> Fields:
         """Fields that the stage reads; a stage before it must make them."""

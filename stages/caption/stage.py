@@ -19,9 +19,6 @@ from stages.params import CaptionParams
 from stages.stage import Fields, ProcessingStage, WorkerMetadata
 from stages.tasks import Clip, Failed, Rejected, VideoTask, Window
 
-_PARTS = 4
-"""Of a captioner that waits for a server, batches that together ask for as much as may be in flight."""
-
 Outcome = VideoTask | list[VideoTask] | Rejected | Failed
 
 
@@ -54,11 +51,7 @@ class CaptionStage(ProcessingStage[VideoTask, VideoTask]):
         self.resources = params.resources()
         self._captioner: Captioner | None = None
         if waits_for_server:
-            # The worker holds twice as many clips as requests may be in flight, and each batch that ends makes room for
-            # some of them: so there is always a window to ask for, also while the last ones of a batch are slow.
-            self.waits_for_others, self.max_workers = True, 1
-            self.batches_in_flight = 2 * _PARTS
-            self.batch_size = -(-params.requests_in_flight // _PARTS)
+            self.batch_size = self.share_requests(params.requests_in_flight)
 
     def inputs(self) -> Fields:
         """Reads frames."""

@@ -28,10 +28,6 @@ PICTURES_AT_ONCE = 128
 """Pictures that an embedder of a user's own is handed at once, where ``embed.batch_size`` is 0."""
 
 
-PARTS = 4
-"""Of an embedder that waits for a server, batches that together ask for as much as may be in flight."""
-
-
 class _VectorStage(ProcessingStage[Any, VideoTask]):
     """A stage that sets ``clip.embeddings[model]``.
 
@@ -93,10 +89,8 @@ class EmbedStage(_VectorStage):
     def __init__(self, params: EmbedParams, identity: ModelIdentity, *, waits_for_server: bool = False) -> None:
         super().__init__(params, identity)
         pictures = params.batch_size or PICTURES_AT_ONCE
-        if waits_for_server:  # twice as many pictures are in the worker as requests may be in flight
-            self.mixes_groups = self.waits_for_others = True
-            self.max_workers, self.batches_in_flight = 1, 2 * PARTS
-            pictures = -(-params.requests_in_flight // PARTS)
+        if waits_for_server:  # a picture is a request
+            pictures = self.share_requests(params.requests_in_flight)
         self.batch_size = max(1, pictures // params.frames_per_clip)
 
     def inputs(self) -> Fields:
