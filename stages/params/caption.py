@@ -57,7 +57,9 @@ class CaptionParams(ModelParams):
     request_timeout_s: float = parameter(120.0, "none", "openai: longest wait for one whole answer.", gt=0)
     price_input: float = parameter(0.0, "none", "openai: price of a million input tokens; see column cost.", ge=0)
     price_output: float = parameter(0.0, "none", "openai: price of a million output tokens.", ge=0)
-    batch_size: int = parameter(8, "none", "Clips of one video handed to the captioner at once.", ge=1, le=4096)
+    batch_size: int = parameter(
+        8, "none", "Clips handed to a captioner in process at once, of all videos.", ge=1, le=4096
+    )
 
     @model_validator(mode="after")
     def _base_url_is_http(self) -> Self:

@@ -52,7 +52,7 @@ class EmbedParams(ModelParams):
         "openai: where the server is. The key is read from CURATOR_EMBED_API_KEY. With a key, a launch from Dagster "
         "may name only hosts in CURATOR_EMBED_HOSTS, or this machine.",
     )
-    requests_in_flight: int = parameter(8, "none", "openai: requests at once per worker.", ge=1, le=1024)
+    requests_in_flight: int = parameter(8, "none", "openai: requests at once, of all videos.", ge=1, le=1024)
     request_timeout_s: float = parameter(120.0, "none", "openai: longest wait for one whole answer.", gt=0)
 
     @model_validator(mode="after")
