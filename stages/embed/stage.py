@@ -1,5 +1,6 @@
 """The stages that compute one vector per clip: from its frames, or from units of many clips together."""
 
+from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -61,6 +62,25 @@ class _VectorStage(ProcessingStage[Any, VideoTask]):
             embedder.setup(worker_metadata)
         self._embedder = embedder
 
+    def process(self, task: Any) -> VideoTask:
+        """The task with its vector and without its pictures.
+
+        Raises:
+            StageError: the embedder gave no usable vector.
+        """
+        outcome = self.embed([task])[0]
+        if isinstance(outcome, Failed):
+            raise StageError(outcome.error)
+        return outcome
+
+    def process_batch(self, tasks: list[Any]) -> list[VideoTask | list[VideoTask] | Rejected | Failed]:
+        """The outcomes of `embed`."""
+        return [*self.embed(tasks)]
+
+    @abstractmethod
+    def embed(self, tasks: Sequence[Any]) -> list[VideoTask | Failed]:
+        """The outcome of each task: with its vector and without its pictures, or failed."""
+
     def with_vector(self, task: VideoTask, vector: NDArray[np.float32]) -> VideoTask | Failed:
         """The task with the vector and without frames; failed where the vector is useless."""
         clip = task.data.clip
@@ -97,22 +117,8 @@ class EmbedStage(_VectorStage):
         """Reads frames."""
         return [], ["clips", "clips.frames"]
 
-    def process(self, task: VideoTask) -> VideoTask:
-        """The task with its vector and without its frames.
-
-        Raises:
-            StageError: the embedder gave no usable vector.
-        """
-        outcome = self._embed([task])[0]
-        if isinstance(outcome, Failed):
-            raise StageError(outcome.error)
-        return outcome
-
-    def process_batch(self, tasks: list[VideoTask]) -> list[VideoTask | list[VideoTask] | Rejected | Failed]:
+    def embed(self, tasks: Sequence[VideoTask]) -> list[VideoTask | Failed]:
         """The tasks with their vectors and without their frames; the number of frames is kept as a column."""
-        return [*self._embed(tasks)]
-
-    def _embed(self, tasks: list[VideoTask]) -> list[VideoTask | Failed]:
         frames = [_frames(task) for task in tasks]
         vectors = self._embedder.embed(frames)
         counted = [_counted(task, len(each)) for task, each in zip(tasks, frames, strict=True)]
@@ -147,22 +153,8 @@ class EncodeStage(_VectorStage):
         with trusting(self._trusted):
             construct("embedder", self.params.embedder, self.params).fetch()
 
-    def process(self, task: PreparedTask) -> VideoTask:
-        """The task with its vector and without its units.
-
-        Raises:
-            StageError: the embedder gave no usable vector.
-        """
-        outcome = self._encode([task])[0]
-        if isinstance(outcome, Failed):
-            raise StageError(outcome.error)
-        return outcome
-
-    def process_batch(self, tasks: list[PreparedTask]) -> list[VideoTask | list[VideoTask] | Rejected | Failed]:
+    def embed(self, tasks: Sequence[PreparedTask]) -> list[VideoTask | Failed]:
         """The tasks with their vectors and without their units."""
-        return [*self._encode(tasks)]
-
-    def _encode(self, tasks: Sequence[PreparedTask]) -> list[VideoTask | Failed]:
         by_shape: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
         for index, task in enumerate(tasks):
             by_shape[task.units.shape[1:]].append(index)
