@@ -1,6 +1,8 @@
 """Runs `curator run` in a subprocess that logs its progress, for tests that kill a process at a chosen moment.
 
-The subprocess takes the arguments TRACE run SOURCE --root ROOT ..., and appends its progress to the file TRACE.
+The subprocess takes the arguments TRACE run SOURCE --root ROOT ..., and appends its progress to the file TRACE. While a
+file TRACE.hold exists, which names a phase and a number of items, it stops at that point; a test that kills a process
+there hits the phase however late the test itself gets a core.
 """
 
 import json
@@ -84,9 +86,18 @@ class CuratorProcess:
         """Wait until the condition holds; the test fails if the run ends first."""
         wait_for(self.process, condition)
 
-    def wait_for_phase(self, phase: str, done: int) -> None:
-        """Wait until a phase has finished at least `done` items."""
-        self.wait_for(lambda: any(step.phase == phase and step.done >= done for step in self.steps()))
+    @contextmanager
+    def held_in(self, phase: str, done: int) -> Iterator[None]:
+        """Hold the driver where a phase has finished at least `done` items, 1 or more; the workers go on."""
+        hold = _hold_file(self.trace)
+        part = hold.with_suffix(".part")
+        part.write_text(json.dumps([phase, done]))
+        part.replace(hold)
+        try:
+            self.wait_for(lambda: any(step.phase == phase and step.done >= done for step in self.steps()))
+            yield
+        finally:
+            hold.unlink()
 
     def processes(self) -> set[Process]:
         """The processes of the run's private Ray."""
@@ -134,6 +145,22 @@ def reference_tables(sources: Path, root: Path, settings: Mapping[str, Any], *, 
     return tables(root)
 
 
+def _hold_file(trace: Path) -> Path:
+    return trace.with_name(f"{trace.name}.hold")
+
+
+def _wait_while_held(hold: Path, progress: Progress) -> None:
+    """Wait while the file of a hold that this progress has reached exists."""
+    while hold.exists():
+        try:
+            phase, done = json.loads(hold.read_text())
+        except FileNotFoundError:  # removed since
+            return
+        if progress.phase != phase or progress.done < done:
+            return
+        time.sleep(0.005)
+
+
 def _command_line(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
@@ -164,6 +191,7 @@ def main() -> None:
 
             def log_and_report(progress: Progress) -> None:
                 log.write(json.dumps([progress.phase, progress.done, progress.total, time.monotonic()]) + "\n")
+                _wait_while_held(_hold_file(Path(trace)), progress)
                 report(progress)
 
             yield log_and_report

@@ -108,18 +108,23 @@ class RunSeries:
         before = PHASE_ORDER.index(phase) - 1
         if phase == "dedup":  # one item: there is no step to wait for
             run.wait_for(lambda: self._is_committed(PHASE_ORDER[before]))
-            time.sleep(self.random.uniform(0, 0.4))
+            self._kill_soon(run, target, phase, within_s=0.4)
         else:
             videos = len(list(self.sources.iterdir()))
-            run.wait_for_phase(phase, int(self.random.uniform(0, 0.7) * (18 * videos if before > 0 else videos)))
-            time.sleep(self.random.uniform(0, 0.1))
+            done = int(self.random.uniform(0, 0.7) * (18 * videos if before > 0 else videos))
+            with run.held_in(phase, max(1, done)):
+                self._kill_soon(run, target, phase, within_s=0.1)
+        if target != "worker":
+            at_s = self.unrecovered[-1][1]
+            run.wait_for_exit()
+            self.ended_s.append(time.monotonic() - at_s)
+
+    def _kill_soon(self, run: CuratorProcess, target: str, phase: str, *, within_s: float) -> None:
+        time.sleep(self.random.uniform(0, within_s))
         at_s = run.kill(target, self.random.randrange(4))
         self.unrecovered.append((phase, at_s))
         self.kills += 1
         self.inside += not self._is_committed(phase)
-        if target != "worker":
-            run.wait_for_exit()
-            self.ended_s.append(time.monotonic() - at_s)
 
     def check(self, expected: Tables) -> dict[str, int]:
         """Compare the tables with those of an undisturbed run; return the number of items computed twice, by phase.
