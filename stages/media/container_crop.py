@@ -8,12 +8,14 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol, Self, cast
+from typing import Self, cast
 
 import av
 from av.container import InputContainer
 from av.filter import Graph
 from av.video.stream import VideoStream
+
+from stages.media.ebml import SEGMENT, File, elements
 
 MAX_BOXES = 10_000
 """In one box; a damaged header may claim any number."""
@@ -21,13 +23,8 @@ MAX_TRACKS_BYTES = 1 << 24
 SAMPLE_ENTRY_BYTES = 78
 """Fixed fields of an MP4's description of a video, before its boxes."""
 
-SEGMENT, CLUSTER, TRACKS, TRACK, VIDEO = 0x18538067, 0x1F43B675, 0x1654AE6B, 0xAE, 0xE0
+CLUSTER, TRACKS, TRACK, VIDEO = 0x1F43B675, 0x1654AE6B, 0xAE, 0xE0
 CROP_LEFT, CROP_TOP, CROP_RIGHT, CROP_BOTTOM = 0x54CC, 0x54BB, 0x54DD, 0x54AA
-
-
-class _File(Protocol):
-    def read(self, size: int, /) -> bytes: ...
-    def seek(self, offset: int, whence: int = 0, /) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +82,7 @@ def _crop_graph(frame: av.VideoFrame, crop: Crop) -> Graph:
     return graph
 
 
-def _of_mp4(file: _File, end: int, stream: VideoStream) -> tuple[int, int, int, int] | None:
+def _of_mp4(file: File, end: int, stream: VideoStream) -> tuple[int, int, int, int] | None:
     """Left, top, right and bottom by the clean aperture of the track's first description."""
     for moov in _boxes(file, 0, end, b"moov"):
         for trak in _boxes(file, *moov, b"trak"):
@@ -94,7 +91,7 @@ def _of_mp4(file: _File, end: int, stream: VideoStream) -> tuple[int, int, int, 
     return None
 
 
-def _track_id(file: _File, trak: tuple[int, int]) -> int | None:
+def _track_id(file: File, trak: tuple[int, int]) -> int | None:
     for start, _ in _boxes(file, *trak, b"tkhd"):
         file.seek(start)
         header = file.read(24)
@@ -102,7 +99,7 @@ def _track_id(file: _File, trak: tuple[int, int]) -> int | None:
     return None
 
 
-def _clean_aperture(file: _File, trak: tuple[int, int], stream: VideoStream) -> tuple[int, int, int, int] | None:
+def _clean_aperture(file: File, trak: tuple[int, int], stream: VideoStream) -> tuple[int, int, int, int] | None:
     inside = [trak]
     for name in (b"mdia", b"minf", b"stbl", b"stsd"):
         inside = [box for parent in inside for box in _boxes(file, *parent, name)]
@@ -121,7 +118,7 @@ def _clean_aperture(file: _File, trak: tuple[int, int], stream: VideoStream) -> 
     return None
 
 
-def _boxes(file: _File, start: int, end: int, name: bytes | None = None) -> Iterator[tuple[int, int]]:
+def _boxes(file: File, start: int, end: int, name: bytes | None = None) -> Iterator[tuple[int, int]]:
     """Where the contents of each box of this name, or of any, begin and end; of the first only for no name."""
     for _ in range(MAX_BOXES):
         if start + 8 > end:
@@ -143,12 +140,12 @@ def _boxes(file: _File, start: int, end: int, name: bytes | None = None) -> Iter
         start += size
 
 
-def _of_matroska(file: _File, end: int, stream: VideoStream) -> tuple[int, int, int, int] | None:
+def _of_matroska(file: File, end: int, stream: VideoStream) -> tuple[int, int, int, int] | None:
     """Left, top, right and bottom by the description of the track."""
-    for element, start, stop in _elements(file, 0, end):
+    for element, start, stop in elements(file, 0, end):
         if element != SEGMENT:
             continue
-        for child, first, last in _elements(file, start, stop):
+        for child, first, last in elements(file, start, stop):
             if child == CLUSTER:
                 return None
             if child == TRACKS and last - first <= MAX_TRACKS_BYTES:
@@ -159,33 +156,14 @@ def _of_matroska(file: _File, end: int, stream: VideoStream) -> tuple[int, int, 
 
 def _of_tracks(data: bytes, stream: VideoStream) -> tuple[int, int, int, int] | None:
     """As `_of_matroska`. FFmpeg keeps the order of the tracks, and shows no number of theirs."""
-    tracks = cast(_File, io.BytesIO(data))
-    entries = [(start, end) for element, start, end in _elements(tracks, 0, len(data)) if element == TRACK]
+    tracks = cast(File, io.BytesIO(data))
+    entries = [(start, end) for element, start, end in elements(tracks, 0, len(data)) if element == TRACK]
     videos = [
-        data[start:end] for entry in entries for element, start, end in _elements(tracks, *entry) if element == VIDEO
+        data[start:end] for entry in entries for element, start, end in elements(tracks, *entry) if element == VIDEO
     ]
     video = videos[[each.index for each in stream.container.streams.video].index(stream.index)]
     told = {
         element: int.from_bytes(video[start:end])
-        for element, start, end in _elements(cast(_File, io.BytesIO(video)), 0, len(video))
+        for element, start, end in elements(cast(File, io.BytesIO(video)), 0, len(video))
     }
     return told.get(CROP_LEFT, 0), told.get(CROP_TOP, 0), told.get(CROP_RIGHT, 0), told.get(CROP_BOTTOM, 0)
-
-
-def _elements(file: _File, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Name of each EBML element, and where its contents begin and end. One of unknown size ends with its parent."""
-    for _ in range(MAX_BOXES):
-        if start >= end:
-            return
-        file.seek(start)
-        header = file.read(12)
-        id_bytes = 9 - header[0].bit_length()
-        size_bytes = 9 - header[id_bytes].bit_length()
-        if id_bytes > 4 or size_bytes > 8:
-            return
-        size = int.from_bytes(header[id_bytes : id_bytes + size_bytes]) & ((1 << 7 * size_bytes) - 1)
-        body = start + id_bytes + size_bytes
-        is_unknown = size == (1 << 7 * size_bytes) - 1
-        stop = end if is_unknown else min(body + size, end)
-        yield int.from_bytes(header[:id_bytes]), body, stop
-        start = stop

@@ -1,7 +1,8 @@
 """The length of a video in a container whose times may begin again: the sum of the recordings that were joined.
 
-A small file is read whole. Of a larger one times are read at places, close together at the start, where a short first
-recording would hide. Where they step back, or ahead by far, the part between two is halved until it is small, and read:
+A small file is read whole, and so is Matroska of several segments, whose first header cannot be right. Of a larger file
+times are read at places, close together at the start, where a short first recording would hide. Where they step back,
+or ahead by far, the part between two is halved until it is small, and read:
 
     places     |  |    |         |         x         |      times   0 1 2   5   9   2   6      x: read between 9 and 2
 """
@@ -18,6 +19,7 @@ from av.format import Flags
 from av.video.stream import VideoStream
 
 from stages.media.container import open_video, video_stream
+from stages.media.ebml import SEGMENT, elements
 from stages.media.packet_times import MAX_GAP_S, PacketTimes, default_step
 
 NUM_PLACES = 16
@@ -31,10 +33,12 @@ class ReadLimits:
 
     Attributes:
         whole: a file up to this size is read whole.
+        flv: the same for FLV, in which FFmpeg cannot seek by bytes; a larger one is as long as its header says.
         part: a part between two places, and the end of a larger file.
     """
 
     whole: int = 1 << 24
+    flv: int = 1 << 28
     part: int = 1 << 20
 
 
@@ -55,15 +59,39 @@ def joined_duration_s(uri: str, *, limits: ReadLimits | None = None) -> float | 
     limits = limits or ReadLimits()
     with open_video(uri) as container:
         stream = video_stream(container)
-        if not Flags(container.format.flags) & Flags.ts_discont:
+        if container.size <= _whole_bytes(container, limits):
+            units = _units_of_whole(container, stream)
+        elif Flags(container.format.flags) & Flags.ts_discont:
+            units = _units_by_places(container, stream, limits.part)
+        else:
             return None
-        is_ogg = container.format.name == "ogg"  # FFmpeg cannot seek from one of the joined files into another
-        units = (
-            _units_of_whole(container, stream)
-            if is_ogg or container.size <= limits.whole
-            else _units_by_places(container, stream, limits.part)
-        )
         return None if units is None or stream.time_base is None else float(units * stream.time_base)
+
+
+def _whole_bytes(container: InputContainer, limits: ReadLimits) -> int:
+    """Up to which size the file is read whole."""
+    name = container.format.name
+    if name == "flv":
+        return limits.flv
+    if "matroska" in name:
+        return container.size if _num_segments(container) > 1 else 0 if container.duration else limits.whole
+    if name == "ogg":  # FFmpeg cannot seek from one of the joined files into another
+        return container.size
+    return limits.whole if Flags(container.format.flags) & Flags.ts_discont else 0
+
+
+def _num_segments(container: InputContainer) -> int:
+    """Segments of a Matroska file; 1 where the first one has no size, as in a live recording."""
+    file = getattr(container.file, "file", None)
+    if file is None:
+        return 1
+    place = file.tell()
+    try:
+        return sum(element == SEGMENT for element, _, _ in elements(file, 0, container.size))
+    except IndexError:  # the file ends within a header
+        return 1
+    finally:
+        file.seek(place)
 
 
 def _units_of_whole(container: InputContainer, stream: VideoStream) -> int | None:

@@ -13,7 +13,7 @@ class ReadParams(Params):
 
     phase: ClassVar[str] = "read"
     asset: ClassVar[str] = "videos"
-    code_version: ClassVar[str] = "3"
+    code_version: ClassVar[str] = "4"
 
     include: list[str] = parameter(
         VIDEO_PATTERNS,
