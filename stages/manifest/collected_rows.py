@@ -14,7 +14,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -24,8 +24,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stages.errors import ManifestError
-from stages.manifest.commits import Commit, load_commit
-from stages.manifest.row_files import DAMAGED_FILE_ERRORS, ManifestRef, read_row_file
+from stages.manifest.commits import load_commit
+from stages.manifest.held_rows import HeldRows, decode_kept_rows, table_of
+from stages.manifest.row_files import DAMAGED_FILE_ERRORS, CommittedFile, ManifestRef, read_row_file
 from stages.schemas import ASSETS
 from stages.storage import MAX_CONCURRENT, FileInfo, Storage, digest, file_numbers, map_concurrently
 
@@ -34,6 +35,8 @@ COMMIT_COLUMN = "commit"
 """Column beside those of the asset's schema: the number of the commit that a row was read from."""
 MERGED_RATIO = 2
 """A file is merged into a new one that has at least the n-th part of its rows."""
+TABLES_AT_ONCE = 2000
+"""Tables whose commits are in memory together."""
 UNUSED_S = 24 * 3600.0
 """Files in which nothing is current are removed at this age: another run may be reading a younger one."""
 
@@ -153,11 +156,12 @@ def _versions(storage: Storage, asset: str, wanted: Mapping[str, int | None] | N
 
 
 def _new_rows(storage: Storage, asset: str, columns: Sequence[str], versions: Mapping[str, _Version]) -> pa.Table:
-    """Kept rows of these versions, read from row files, partition by partition and by clip."""
-    names = list(dict.fromkeys([*columns, "partition", "status"]))
-    rows = _kept_rows(storage, asset, names, versions)
+    """Kept rows of these versions, partition by partition and by clip."""
+    names = list(dict.fromkeys([*columns, "partition"]))
+    schema = pa.schema([ASSETS[asset].schema.field(name) for name in names])
+    rows = pa.concat_tables([schema.empty_table(), *_kept_rows(storage, asset, schema, list(versions.items()))])
     by_clip = ["clip_id"] if "clip_id" in names else []
-    rows = rows.sort_by([(name, "ascending") for name in ("partition", *by_clip)])
+    rows = rows.combine_chunks().sort_by([(name, "ascending") for name in ("partition", *by_clip)])
     counts = _counts(rows)
     numbers = np.repeat(np.array([versions[name].number for name in counts], np.int64), list(counts.values()))
     return rows.select(columns).append_column(COMMIT_COLUMN, pa.array(numbers)).combine_chunks()
@@ -168,21 +172,31 @@ def _counts(rows: pa.Table) -> dict[str, int]:
     return {entry["values"]: entry["counts"] for entry in rows["partition"].value_counts().to_pylist()}
 
 
-def _kept_rows(storage: Storage, asset: str, columns: list[str], versions: Mapping[str, _Version]) -> pa.Table:
-    """Kept rows of these versions, in the order of their row files."""
+def _kept_rows(
+    storage: Storage, asset: str, schema: pa.Schema, versions: Sequence[tuple[str, _Version]]
+) -> Iterator[pa.Table]:
+    """Kept rows of these versions: those that commits hold, and of other commits those of their row files."""
     # Of a local disk a core waits for little: more threads than cores would wait for one another.
     num_threads = min(MAX_CONCURRENT, os.cpu_count() or 1) if storage.is_local else MAX_CONCURRENT
-    commits = map_concurrently(partial(_load_commit, storage, asset), list(versions.items()), num_threads)
-    files = [entry for commit in commits for entry in commit.files]
-    tables = map_concurrently(partial(read_row_file, storage, asset, columns=columns), files, num_threads)
-    empty = pa.schema([ASSETS[asset].schema.field(name) for name in columns]).empty_table()
-    rows = pa.concat_tables([empty, *tables]).combine_chunks()
-    return rows.filter(pc.field("status") == "kept")
+    for start in range(0, len(versions), TABLES_AT_ONCE):
+        part = versions[start : start + TABLES_AT_ONCE]
+        found = map_concurrently(partial(_held_rows_or_files, storage, asset, schema.names), part, num_threads)
+        yield table_of([each for each in found if not isinstance(each, list)], schema)
+        files = [entry for each in found if isinstance(each, list) for entry in each]
+        if files:
+            read = partial(read_row_file, storage, asset, columns=[*schema.names, "status"])
+            rows = pa.concat_tables(map_concurrently(read, files, num_threads)).combine_chunks()
+            yield rows.filter(pc.field("status") == "kept").select(schema.names)
 
 
-def _load_commit(storage: Storage, asset: str, table: tuple[str, _Version]) -> Commit:
+def _held_rows_or_files(
+    storage: Storage, asset: str, columns: Sequence[str], table: tuple[str, _Version]
+) -> HeldRows | list[CommittedFile]:
+    """The kept rows that the commit of a table holds; its row files where it does not hold all of these columns."""
     name, version = table
-    return load_commit(storage, ManifestRef(storage.root, asset, name), version.number)
+    commit = load_commit(storage, ManifestRef(storage.root, asset, name), version.number)
+    held = decode_kept_rows(commit.kept_rows, columns)
+    return commit.files if held is None else held
 
 
 def _collected_files(storage: Storage, folder: str) -> list[_File]:

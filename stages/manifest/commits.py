@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.errors import ManifestError
+from stages.manifest.held_rows import HELD_ROWS, encode_kept_rows, held_columns
 from stages.manifest.projected_reading import footer_hash
 from stages.manifest.root_versions import find_version
 from stages.manifest.row_files import (
@@ -43,6 +44,8 @@ class Commit:
         counts: rows by status.
         reasons: rows that are not kept, by reason.
         lineage: run id, code version, parameters, package versions, inputs.
+        kept_rows: of a small table, what plans over all partitions read of it, see `stages.manifest.held_rows`; else
+            empty, as in commits from before they held any.
     """
 
     number: int
@@ -51,6 +54,7 @@ class Commit:
     counts: dict[str, int]
     reasons: dict[str, int]
     lineage: dict[str, Any]
+    kept_rows: str = ""
 
 
 _NO_COMMIT = Commit(0, "", [], {}, {}, {})
@@ -197,14 +201,22 @@ def commit_table(storage: Storage, ref: ManifestRef, files: list[CommittedFile],
     commit = Commit(0, table_digest(files), files, {}, {}, dict(lineage))
     while not (newest and newest.digest == commit.digest and _has_all_files(storage, ref, newest)):
         if not commit.number:
-            counts, reasons = count_rows(read_unordered(storage, ref, commit, ["status", "reason"]))
-            commit = replace(commit, counts=counts, reasons=reasons)
+            commit = _with_facts_of_rows(storage, ref, commit)
         commit = replace(commit, number=newest.number + 1 if newest else 1)
         data = json.dumps(asdict(commit), indent=1, ensure_ascii=False).encode()
         if storage.create_bytes(f"{ref.folder}/_commits/{commit.number}.json", data):
             return commit
         newest = last_commit(storage, ref)
     return newest
+
+
+def _with_facts_of_rows(storage: Storage, ref: ManifestRef, commit: Commit) -> Commit:
+    """The commit with what it tells of its rows: how many there are, and of a small table the kept ones."""
+    is_small = sum(len(entry.items) for entry in commit.files) <= HELD_ROWS
+    held = held_columns(ref.asset) if is_small else []
+    rows = read_unordered(storage, ref, commit, ["status", "reason", *held])
+    counts, reasons = count_rows(rows)
+    return replace(commit, counts=counts, reasons=reasons, kept_rows=encode_kept_rows(ref.asset, rows) if held else "")
 
 
 def _has_all_files(storage: Storage, ref: ManifestRef, commit: Commit) -> bool:

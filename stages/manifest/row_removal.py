@@ -152,6 +152,7 @@ def _replace_commit(
         files=files,
         counts={status: count - gone_counts.get(status, 0) for status, count in commit.counts.items()},
         reasons=_less(commit.reasons, gone_reasons),
+        kept_rows="",  # those of the source are among them; plans read row files instead
     )
     data = json.dumps(asdict(changed), indent=1, ensure_ascii=False).encode()
     storage.write_bytes(f"{ref.folder}/_commits/{commit.number}.json", data)

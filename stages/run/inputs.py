@@ -60,6 +60,16 @@ class InputTables:
         self._cross_partition_tables: dict[str, dict[str, pa.Table]] = {}
         self.versions: dict[str, dict[str, int]] = {}
 
+    def versions_of(self, output: ManifestRef) -> dict[str, dict[str, int]]:
+        """Those of `versions` that one output is made from."""
+        if output.partition == ALL:
+            return {asset: dict(numbers) for asset, numbers in self.versions.items()}
+        names = (output.partition, ALL)
+        return {
+            asset: {name: numbers[name] for name in names if name in numbers}
+            for asset, numbers in self.versions.items()
+        }
+
     def tables_for(self, output: ManifestRef) -> dict[str, pa.Table]:
         """The input tables of one output, by asset."""
         return {asset: self._table(refs, output) for asset, refs in self._inputs.items()}

@@ -63,7 +63,7 @@ class TableRun:
                 f"{output.asset} of partition {output.partition!r} has {len(self._items)} items but "
                 f"{len(self._index)} keys: two items are equal in all of {phase.key_columns}."
             )
-        self._lineage = _lineage(phase, run_id, tables)
+        self._lineage = _lineage(phase, run_id, tables.versions_of(output))
         newest = last_commit(self._storage, output)
         self._changes = describe_changes(phase.params, self._lineage["identity"], newest.lineage if newest else None)
         self.writer = self.writer_class(self._storage, output, decision_key=self._decision_key, lineage=self._lineage)
@@ -221,10 +221,10 @@ def _file_with_items(entry: CommittedFile, row_keys: list[str]) -> CommittedFile
     return replace(entry, items=sorted(kept), transient=transient, failed=failed)
 
 
-def _lineage(phase: Phase[Any], run_id: str, tables: InputTables) -> dict[str, Any]:
+def _lineage(phase: Phase[Any], run_id: str, inputs: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
     return {
         "run_id": run_id,
-        "inputs": {asset: dict(versions) for asset, versions in tables.versions.items()},
+        "inputs": inputs,
         "phase": phase.params.phase,
         "code_version": phase.params.code_version,
         "params": phase.params.model_dump(mode="json"),

@@ -35,6 +35,23 @@ def test_run_goes_on_from_the_version_that_it_made(tmp_path: Path, made: dict[tu
     assert tables.versions == {VIDEOS: {"p": 1 if read == "ours" else 2}}
 
 
+def test_a_table_is_made_from_the_versions_of_its_own_inputs(tmp_path: Path) -> None:
+    """Of a run over thousands of partitions, each commit and row file would name those of all others too."""
+    names, root = library(tmp_path, 3), str(tmp_path)
+    inputs = {asset: [ManifestRef(root, asset, name) for name in names] for asset in ("captions", "filtered_clips")}
+    everything = ManifestRef(root, "unique_clips", ALL)
+    tables = InputTables(WritePhase(WriteParams(), root), {**inputs, "unique_clips": [everything]})
+    for name in names:
+        tables.tables_for(ManifestRef(root, "dataset", name))
+    expected = {"unique_clips": {ALL: 1}, "captions": {names[1]: 1}, "filtered_clips": {names[1]: 1}}
+    assert tables.versions_of(ManifestRef(root, "dataset", names[1])) == expected
+    of_all = InputTables(
+        DedupPhase(DedupParams(), root), {**inputs, "embeddings": [ManifestRef(root, "embeddings", "p0")]}
+    )
+    of_all.tables_for(everything)
+    assert of_all.versions_of(everything)["filtered_clips"] == dict.fromkeys(names, 1)
+
+
 def library(root: Path, num_partitions: int) -> list[str]:
     """Partitions of two clips, of which dedup kept one; of the last it kept none."""
     names = [f"p{number}" for number in range(num_partitions)]
