@@ -1,6 +1,8 @@
-"""What copies of the benchmark differ in: twelve kinds of change, in two strengths, and mixtures."""
+"""What copies of the benchmark differ in: twelve kinds of change, in two strengths or of a drawn one, and mixtures."""
 
 from dataclasses import dataclass
+
+import numpy as np
 
 _TAGGED = "format=yuv420p,setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709,"
 _TO_PQ = _TAGGED + "zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt2020:t=smpte2084:m=bt2020nc:r=tv"
@@ -13,7 +15,7 @@ class Change:
     """What a copy differs in.
 
     Attributes:
-        kind: one of twelve, and "mixed".
+        kind: one of twelve, "mixed", "turn" and "mirror".
         strength: 1, or 2 for more.
         filters: of the ffmpeg command; ``{x}``, ``{y}`` are random shares of the room for a crop.
         crf: of the copy.
@@ -81,3 +83,71 @@ CHANGES = (
         34,
     ),
 )
+TURNS = (
+    Change("turn", 1, "transpose=clock"),
+    Change("turn", 2, "transpose=cclock,scale=trunc(iw*0.35)*2:-2", 30),
+    Change("turn", 3, "hflip,vflip"),
+    Change("mirror", 1, "hflip"),
+    Change("mirror", 2, "hflip,crop=iw*0.94:ih*0.94,scale=trunc(iw*0.35)*2:-2", 30),
+)
+"""Quarter and half turns, and mirrored copies; counted apart."""
+
+
+def fixed_changes(name: str) -> tuple[Change, ...]:
+    """The changes of a clip: the same for all."""
+    return CHANGES + TURNS
+
+
+def drawn_changes(name: str) -> tuple[Change, ...]:
+    """One change of each kind, whose strength is drawn by the name of the clip."""
+    random = np.random.default_rng([29, *name.encode()])
+
+    def number(low: float, high: float) -> str:
+        return f"{random.uniform(low, high):.3f}"
+
+    def colour() -> str:
+        return "0x" + "".join(f"{value:02x}" for value in random.integers(0, 256, 3))
+
+    def scale(low: float, high: float) -> str:
+        return f"scale=trunc(iw*{number(low / 2, high / 2)})*2:-2"
+
+    def crop(least: float) -> str:
+        wide, high = number(least, 0.96), number(least, 0.96)
+        return f"crop=iw*{wide}:ih*{high}:iw*(1-{wide})*{{x}}:ih*(1-{high})*{{y}}"
+
+    def crf(low: int, high: int) -> int:
+        return int(random.integers(low, high + 1))
+
+    tall = number(0.1, 0.22)
+    top = "0.02" if random.integers(0, 2) else f"(0.98-{tall})"
+    banner = f"drawbox=x=0:y=ih*{top}:w=iw:h=ih*{tall}:color={colour()}@{number(0.7, 1)}:t=fill," + _mark(
+        "Live from the harbour", 0.07, 1, f"x=(w-tw)/2:y=h*({top}+0.02)"
+    )
+    word = _mark("Kanal 9", float(number(0.05, 0.14)), float(number(0.5, 1)), f"x=(w-tw)*{number(0, 1)}:y=h*0.04")
+    bars = (f"pad=iw:ih*{number(1.12, 1.5)}:0:(oh-ih)/2", f"{scale(0.4, 0.9)},pad=iw*{number(1.2, 1.8)}:ih:(ow-iw)/2:0")
+    light = f"eq=gamma={number(0.65, 1.5)}:contrast={number(0.8, 1.35)}:saturation={number(0.2, 1.7)}"
+    grain = (f"gblur=sigma={number(0.8, 2.2)}", f"noise=alls={int(random.integers(12, 36))}:allf=t")
+    border = number(1.05, 1.28)
+    turns = ("transpose=clock", "transpose=cclock", "hflip,vflip")
+    mirrors = ("hflip", "vflip", "transpose=clock_flip", "transpose=cclock_flip")
+    hdr = ((_TO_PQ, "smpte2084"), (_TO_HLG, "arib-std-b67"))[int(random.integers(0, 2))]
+    faster = float(number(0.75, 1.5))
+    return (
+        Change("encode", 3, crf=crf(29, 41)),
+        Change("scale", 3, scale(0.22, 0.7)),
+        Change("crop", 3, crop(0.78)),
+        Change("letterbox", 3, bars[int(random.integers(0, 2))]),
+        Change("mark", 3, word),
+        Change("mark", 4, banner),
+        Change("colour", 3, light),
+        Change("speed", 3, f"setpts=PTS/{faster}"),
+        Change("rate", 3, f"fps={int(random.integers(8, 19))}"),
+        Change("hdr", 3, hdr[0], options=(*_HDR, hdr[1])),
+        Change("trim", 3, start=float(number(0.05, 0.35)), length=float(number(0.45, 0.65))),
+        Change("overlap", 3, start=float(number(0.2, 0.4))),
+        Change("noise", 3, grain[int(random.integers(0, 2))], crf(24, 32)),
+        Change("border", 3, f"pad=iw*{border}:ih*{border}:(ow-iw)/2:(oh-ih)/2:{colour()}"),
+        Change("mixed", 3, f"{crop(0.86)},{light},{scale(0.3, 0.8)},{word}", crf(26, 36)),
+        Change("turn", 4, turns[int(random.integers(0, 3))], crf(22, 32)),
+        Change("mirror", 4, f"{mirrors[int(random.integers(0, 4))]},{scale(0.5, 1)}", crf(22, 32)),
+    )

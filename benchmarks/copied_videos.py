@@ -1,12 +1,13 @@
 """Makes clips of real videos, and copies of them, by the ffmpeg command."""
 
 import subprocess
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.copied_changes import CHANGES, Change
+from benchmarks.copied_changes import Change
 from benchmarks.copied_sources import Source
 
 LONG_SIDE_PX = 480
@@ -36,11 +37,15 @@ class Video:
     end_s: float = 0.0
 
 
-def make_videos(media: Path, folder: Path, sources: tuple[Source, ...]) -> list[Video]:
+ChangesOf = Callable[[str], Sequence[Change]]
+"""Of a clip by name, the changes that its copies have."""
+
+
+def make_videos(media: Path, folder: Path, sources: tuple[Source, ...], changes_of: ChangesOf) -> list[Video]:
     """The clips of the sources and their copies; files that are there already are taken as they are."""
     folder.mkdir(parents=True, exist_ok=True)
     clips = [(source, start, length) for source in sources for start, length in source.clips]
-    made = [_videos(folder, *clip) for clip in clips]
+    made = [_videos(folder, *clip, changes_of) for clip in clips]
     for (source, start, length), wanted in zip(clips, made, strict=True):
         missing = [each for each in wanted if not each[0].path.exists()]
         if missing:
@@ -53,7 +58,7 @@ Output = tuple["Video", str, list[str]]
 """A file, the filters that make its pictures of the source's, and the options of its encoder."""
 
 
-def _videos(folder: Path, source: Source, start: float, length: float) -> list[Output]:
+def _videos(folder: Path, source: Source, start: float, length: float, changes_of: ChangesOf) -> list[Output]:
     """The clip and its copies."""
     name = f"{Path(source.video).stem}_{start:g}"
     end_of_shot = next(end for first, end in source.shots if first <= start < end)
@@ -61,7 +66,7 @@ def _videos(folder: Path, source: Source, start: float, length: float) -> list[O
     outputs: list[Output] = [
         (Video(folder / f"{name}.mp4", name, None, source, start, start + length), plain, ORIGINAL)
     ]
-    for change in CHANGES:
+    for change in changes_of(name):
         first, seconds = change.start * length, change.length * length
         if start + first + seconds > end_of_shot + 0.05:
             continue

@@ -1,36 +1,41 @@
 """Measure how well copies are found among clips of real videos that were changed in many ways.
 
-    PYTHONPATH=. python benchmarks/copies.py FOLDER WORK [--kept] [--pairs]
+    PYTHONPATH=. python benchmarks/copies.py FOLDER WORK [--half tuned|kept|fresh] [--of-others 30] [--pairs]
 
 FOLDER holds the videos that clips are cut from, see `benchmarks.copied_sources`. WORK takes the videos that are made,
-and what was recorded of them, so that another run decodes nothing. Without ``--kept`` the sources are
-those that thresholds were chosen on.
+and what was recorded of them, so that another run decodes nothing. All pairs with an original are compared; of other
+candidates of one clip, and of candidates of different clips, one in so many, chosen by their names.
 """
 
 import argparse
+import hashlib
 import itertools
 import time
-from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
-from benchmarks.copied_slides import KEPT_DECKS, TUNED_DECKS, deck_source, make_deck
-from benchmarks.copied_sources import KEPT, TUNED
+from benchmarks.copied_changes import drawn_changes, fixed_changes
+from benchmarks.copied_report import report_found, report_quality
+from benchmarks.copied_slides import FRESH_DECKS, KEPT_DECKS, TUNED_DECKS, deck_source, make_deck
+from benchmarks.copied_sources import FRESH, KEPT, TUNED
 from benchmarks.copied_videos import Video, make_cards, make_videos
-from stages.dedup.copies import ClipHashes, CopyPair, find_copies
-from stages.dedup.quality import QUALITY_COLUMNS, quality_keys, quality_values
+from stages.dedup.copies import ClipHashes, confirmed, landmarks_of
+from stages.dedup.copy_candidates import STORED_VIEWS, VIEWS, candidates
+from stages.dedup.quality import QUALITY_COLUMNS
 from stages.media import decode_frames, open_video, video_stream
 from stages.signals import FrameScaler
 from stages.signals.hashes import HashRecorder
 from stages.signals.sharpness import SharpnessRecorder
 from stages.tasks import Row
 
-CLEAR_SHARE = 0.6
-"""Two clips of one source that share so much of the shorter one are copies; with less, both answers are right."""
+HALVES = {
+    "tuned": (TUNED, TUNED_DECKS, fixed_changes),
+    "kept": (KEPT, KEPT_DECKS, fixed_changes),
+    "fresh": (FRESH, FRESH_DECKS, drawn_changes),
+}
 
 
 def record(video: Video, cache: Path) -> Mapping[str, np.ndarray]:
@@ -88,85 +93,53 @@ def hashes_of(videos: Sequence[Video], recorded: Sequence[Mapping[str, np.ndarra
     }
 
 
-def truth(left: Video, right: Video) -> bool | None:
-    """Whether two videos are copies; None where either answer is right."""
-    if left.source is None or right.source is None or left.source.family != right.source.family:
-        return left.original == right.original
-    if left.source.video != right.source.video:
-        return False
-    shared = min(left.end_s, right.end_s) - max(left.start_s, right.start_s)
-    share = shared / min(left.end_s - left.start_s, right.end_s - right.start_s)
-    if share >= CLEAR_SHARE:
+def is_compared(left: Video, right: Video, of_one: int, of_others: int) -> bool:
+    """Whether a pair is compared: all with an original, of the others one in so many."""
+    if left.original == right.original and (left.change is None or right.change is None):
         return True
-    is_one_shot = any(first <= left.start_s < end and first <= right.start_s < end for first, end in left.source.shots)
-    return None if share > 0 or (left.source.is_still and is_one_shot) else False
+    number = hashlib.sha256(f"{left.path.stem} {right.path.stem}".encode()).digest()
+    return int.from_bytes(number[:4]) % (of_one if left.original == right.original else of_others) == 0
 
 
-def report(videos: Sequence[Video], pairs: Sequence[CopyPair], columns: pa.Table, *, shows_pairs: bool) -> None:
-    """Print recall by change, precision, and which of two copies would be kept."""
-    found = {(min(pair.left, pair.right), max(pair.left, pair.right)): pair for pair in pairs}
-    right, wrong, undecided = 0, [], 0
-    for a, b in found:
-        is_copy = truth(videos[a], videos[b])
-        right, undecided = right + (is_copy is True), undecided + (is_copy is None)
-        wrong += [(a, b)] if is_copy is False else []
-    originals = {video.original: number for number, video in enumerate(videos) if video.change is None}
-    hits: dict[str, Counter[bool]] = defaultdict(Counter)
-    better: Counter[bool] = Counter()
-    values = quality_values(columns)
-    missed, worse = [], []
-    for number, video in enumerate(videos):
-        if video.change is None or truth(video, videos[originals[video.original]]) is not True:
-            continue
-        pair = tuple(sorted((number, originals[video.original])))
-        hits[video.change.name][pair in found] += 1
-        missed += [pair] if pair not in found else []
-        if pair in found and video.change.kind != "hdr":
-            keys = quality_keys(values[[number, originals[video.original]]], np.zeros(2, np.int64))
-            first = np.lexsort(keys[::-1])[0]
-            better[first == 1] += 1
-            worse += [number] if first == 0 else []
-    for name, counts in sorted(hits.items()):
-        print(f"{name.ljust(12)} {counts[True]:4d} of {counts.total()}")
-    total = sum(hits.values(), Counter())
-    print(f"recall: {total[True]} of {total.total()}, {total[True] / max(1, total.total()):.3f}")
-    copies = [(a, b) for a, b in itertools.combinations(range(len(videos)), 2) if truth(videos[a], videos[b]) is True]
-    reached = sum(pair in found for pair in copies)
-    print(f"of all pairs, copies of one clip among each other too: {reached} of {len(copies)}")
-    print(
-        f"precision: {right} of {right + len(wrong)}, {right / max(1, right + len(wrong)):.4f}; not judged: {undecided}"
-    )
-    print(f"the original is the better one: {better[True]} of {better.total()}")
-    if shows_pairs:
-        for kind, shown in (("missed", missed), ("wrong", wrong)):
-            for a, b in shown:
-                print(kind, videos[a].path.stem, videos[b].path.stem, found.get((a, b), ""))
-        for number in worse:
-            print("preferred", videos[number].path.stem, values[[number, originals[videos[number].original]]].round(4))
+def all_videos(folder: Path, work: Path, half: str) -> list[Video]:
+    """Those of one half, made where they are not there yet."""
+    sources, decks, changes_of = HALVES[half]
+    videos = make_videos(folder, work / "clips", sources, changes_of)
+    for deck in decks:
+        make_deck(deck, work)
+    videos += make_videos(work, work / "clips", tuple(deck_source(deck) for deck in decks), changes_of)
+    return videos + make_cards(work / "cards")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure how well copies are found.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--kept", action="store_true", help="sources that no threshold was chosen on")
+    parser.add_argument("--half", choices=HALVES, default="tuned", help="on 'tuned' thresholds were chosen")
+    parser.add_argument("--of-one", type=int, default=20, help="of pairs of changed copies of one clip, one in so many")
+    parser.add_argument("--of-others", type=int, default=1, help="of candidates of different clips, one in so many")
     parser.add_argument("--pairs", action="store_true", help="print the pairs that are missed and wrong")
     args = parser.parse_args()
     cache = args.work / "recorded"
     cache.mkdir(parents=True, exist_ok=True)
-    videos = make_videos(args.folder, args.work / "clips", KEPT if args.kept else TUNED)
-    decks = KEPT_DECKS if args.kept else TUNED_DECKS
-    for deck in decks:
-        make_deck(deck, args.work)
-    videos += make_videos(args.work, args.work / "clips", tuple(deck_source(deck) for deck in decks))
-    videos += make_cards(args.work / "cards")
+    videos = all_videos(args.folder, args.work, args.half)
     recorded = [record(video, cache) for video in videos]
     started = time.process_time()
-    pairs = find_copies(hashes_of(videos, recorded), {})
+    clips = hashes_of(videos, recorded)
+    likely = candidates(landmarks_of(clips, VIEWS), landmarks_of(clips, STORED_VIEWS))
+    among = {
+        (a, b)
+        for a, b in itertools.combinations(range(len(videos)), 2)
+        if is_compared(videos[a], videos[b], args.of_one, args.of_others)
+    }
+    compared = {pair: likely[pair] for pair in sorted(among & likely.keys())}
     print(f"{len(videos)} videos, {sum(video.change is None for video in videos)} of them no copies")
-    print(f"CPU to find copies: {time.process_time() - started:.1f} s")
-    columns = pa.Table.from_pylist([dict(values["columns"][0]) for values in recorded])
-    report(videos, pairs, columns, shows_pairs=args.pairs)
+    print(f"candidates: {len(likely)}, CPU {time.process_time() - started:.1f} s; compared: {len(compared)}")
+    started = time.process_time()
+    found = {(pair.left, pair.right): pair for pair in confirmed(compared, clips, 0.5)}
+    print(f"CPU to compare them: {time.process_time() - started:.1f} s")
+    report_found(videos, among, compared.keys(), found, shows_pairs=args.pairs)
+    report_quality(videos, [dict(values["columns"][0]) for values in recorded], found, shows_pairs=args.pairs)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Finds copies among clips: the same pictures in the same order, however they were changed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,25 +9,41 @@ from numpy.typing import NDArray
 
 from stages import heartbeat
 from stages.dedup.copy_alignment import Alignment, align
+from stages.dedup.copy_banners import match_but_banner
 from stages.dedup.copy_candidates import (
     HASH_BYTES,
-    STORED_WINDOWS,
-    WINDOWS,
+    STORED_VIEWS,
+    VIEWS,
     Landmarks,
+    View,
     candidates,
     landmark_indices,
+    view_hashes,
     window_hashes,
 )
 from stages.dedup.copy_pictures import ClipPictures
 from stages.dedup.copy_stills import StillMatch, match_stills
-from stages.dedup.copy_windows import WHOLE, Window
+from stages.dedup.copy_windows import WHOLE, Placement
 
-LIKENESS_MIN = 0.4
-"""Of pictures of a moving copy. A large overlay leaves no more."""
-CHANGE_LIKENESS_MIN = 0.35
-COURSE_LIKENESS_MIN = 0.77
-"""Of the changes from picture to picture, and of the course of pictures. Where the same template moves in the same way
-with other content, the former are alike, and the latter is less so."""
+
+class Limits(NamedTuple):
+    """Least likeness of moving copies.
+
+    Attributes:
+        likeness: of pictures. A large overlay leaves little of it.
+        change: of the changes from picture to picture.
+        course: of what pictures have beyond their mean. Where the same template moves in the same way with other
+            content, changes are alike, and this is less so.
+    """
+
+    likeness: float
+    change: float
+    course: float
+
+
+LIMITS = Limits(0.4, 0.35, 0.77)
+LIMITS_OF_PARTS = Limits(0.9, 0.75, 0.9)
+"""Of whole pictures, and of what a banner may leave of them, which differs by coding alone then."""
 CHANGE_MIN = 0.0007
 """Where less changes, in contrasts of a picture, the clip stands still: what changes is noise, and tells no copies."""
 STILL_SAME_MIN = 0.84
@@ -110,14 +126,14 @@ class CopyPair(NamedTuple):
     offset_s: float
 
 
-def landmarks_of(clips: Mapping[int, ClipHashes], windows: tuple[Window, ...]) -> Landmarks:
-    """Hashes of clips by number through these windows."""
-    numbers, hashes = [np.empty(0, np.int64)], [np.empty((0, len(windows), HASH_BYTES), np.uint8)]
+def landmarks_of(clips: Mapping[int, ClipHashes], views: tuple[View, ...]) -> Landmarks:
+    """Hashes of clips by number in these views."""
+    numbers, hashes = [np.empty(0, np.int64)], [np.empty((0, len(views), HASH_BYTES), np.uint8)]
     for number, clip in clips.items():
         chosen = landmark_indices(clip.seconds, clip.quality)
         if len(chosen):
             numbers.append(np.full(len(chosen), number, np.int64))
-            hashes.append(window_hashes(clip.pictures().luma[chosen], windows))
+            hashes.append(view_hashes(clip.pictures().luma[chosen], views))
     return Landmarks(np.concatenate(numbers), np.concatenate(hashes))
 
 
@@ -132,12 +148,12 @@ def find_copies(
         overlap_min: least share of the shorter clip that two must have in common.
     """
     clips = {**known, **new}
-    found = candidates(landmarks_of(new, WINDOWS), landmarks_of(clips, STORED_WINDOWS))
+    found = candidates(landmarks_of(new, VIEWS), landmarks_of(clips, STORED_VIEWS))
     return list(confirmed(found, clips, overlap_min))
 
 
 def confirmed(
-    found: Mapping[tuple[int, int], Sequence[tuple[Window, Window]]],
+    found: Mapping[tuple[int, int], Sequence[Placement]],
     clips: Mapping[int, ClipHashes],
     overlap_min: float,
 ) -> Iterator[CopyPair]:
@@ -148,32 +164,37 @@ def confirmed(
         clips: at least those that it names.
         overlap_min: see `find_copies`.
     """
-    for (left, right), windows in sorted(found.items()):
+    for (left, right), placements in sorted(found.items()):
         heartbeat.beat()
-        pair = compare_clips(clips[left], clips[right], windows, overlap_min=overlap_min)
+        pair = compare_clips(clips[left], clips[right], placements, overlap_min=overlap_min)
         if pair is not None:
             yield pair._replace(left=left, right=right)
 
 
 def compare_clips(
-    left: ClipHashes, right: ClipHashes, windows: Sequence[tuple[Window, Window]], *, overlap_min: float
+    left: ClipHashes, right: ClipHashes, placements: Sequence[Placement], *, overlap_min: float
 ) -> CopyPair | None:
-    """How they are copies of each other, with the numbers 0 and 1; None where they are not."""
+    """How they are copies of each other, with the numbers 0 and 1; None where they are not.
+
+    Whole pictures are compared, however they lie, and only then what a banner leaves of them.
+    """
     if left.video == right.video and (shared := min(left.end_s, right.end_s) - max(left.start_s, right.start_s)) > 0:
         shorter = min(left.end_s - left.start_s, right.end_s - right.start_s)
         return CopyPair(0, 1, 1.0, 1.0, left.start_s - right.start_s) if shared >= overlap_min * shorter else None
-    tried = tuple(dict.fromkeys([*windows, (WHOLE, WHOLE)]))
-    found = align(left.pictures(), right.pictures(), tried)
-    if found is None:
-        return None
-    still = _match_stills(found, left, right, tried) if found.change < CHANGE_MIN else None
-    if not is_copy(found, still, overlap_min=overlap_min, is_one_shot=left.shot == right.shot):
-        return None
-    return CopyPair(0, 1, found.likeness, found.rate, found.offset_s)
+    whole = dict.fromkeys([*(each for each in placements if not each.is_part), Placement()])
+    parts = [each for each in placements if each.is_part]
+    for tried, limits in ((whole, LIMITS), (parts, LIMITS_OF_PARTS)):
+        found = align(left.pictures(), right.pictures(), tried)
+        if found is None:
+            continue
+        still = _match_stills(found, left, right, tried) if found.change < CHANGE_MIN else None
+        if is_copy(found, still, limits, overlap_min=overlap_min, is_one_shot=left.shot == right.shot):
+            return CopyPair(0, 1, found.likeness, found.rate, found.offset_s)
+    return None
 
 
 def _match_stills(
-    found: Alignment, left: ClipHashes, right: ClipHashes, windows: tuple[tuple[Window, Window], ...]
+    found: Alignment, left: ClipHashes, right: ClipHashes, placements: Iterable[Placement]
 ) -> StillMatch | None:
     """How still pictures agree in the time that the clips share; None where one has none there."""
     start = max(0.0, -found.offset_s / found.rate)
@@ -181,15 +202,20 @@ def _match_stills(
     pictures = left.still(start, end), right.still(*(found.rate * each + found.offset_s for each in (start, end)))
     if pictures[0] is None or pictures[1] is None:
         return None
-    return match_stills(pictures[0], pictures[1], [(found.left_window, found.right_window), *windows])
+    if all(each.is_part for each in placements):
+        return match_but_banner(pictures[0], pictures[1], next(iter(placements)))
+    return match_stills(pictures[0], pictures[1], [found.placement, *placements])
 
 
-def is_copy(found: Alignment, still: StillMatch | None, *, overlap_min: float, is_one_shot: bool) -> bool:
+def is_copy(
+    found: Alignment, still: StillMatch | None, limits: Limits, *, overlap_min: float, is_one_shot: bool
+) -> bool:
     """Whether two clips under their best alignment are copies.
 
     Args:
         found: the alignment.
         still: of what stands still, how larger pictures agree; None where that is unknown.
+        limits: of what moves.
         overlap_min: least share of the shorter clip that they must have in common.
         is_one_shot: they are pieces of one shot, which goes on as before: only still ones are copies.
     """
@@ -200,9 +226,9 @@ def is_copy(found: Alignment, still: StillMatch | None, *, overlap_min: float, i
     if found.change < CHANGE_MIN:
         if still is not None and still.num_blocks >= STILL_BLOCKS_MIN:
             return is_same_still(still)
-        return found.likeness >= STILL_LIKENESS_MIN and _have_same_hash(found)
-    is_alike = found.likeness >= LIKENESS_MIN and found.course_likeness >= COURSE_LIKENESS_MIN
-    return is_alike and found.change_likeness >= CHANGE_LIKENESS_MIN and not is_one_shot
+        return limits is LIMITS and found.likeness >= STILL_LIKENESS_MIN and _have_same_hash(found)
+    is_alike = found.likeness >= limits.likeness and found.course_likeness >= limits.course
+    return is_alike and found.change_likeness >= limits.change and not is_one_shot
 
 
 def is_same_still(still: StillMatch) -> bool:

@@ -10,6 +10,7 @@ Alike pictures do not make a copy: those of one place are alike at all times. In
 picture are alike too, at this one offset. Only where nothing moves, pictures must be the same.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 
 from stages.dedup.copy_pictures import ClipPictures, changes, correlation, course, normalized, shows_something
 from stages.dedup.copy_times import Hypotheses, best_in_time, pictures_at
-from stages.dedup.copy_windows import Window, best_windows, seen_through
+from stages.dedup.copy_turns import turned
+from stages.dedup.copy_windows import Placement, best_windows, seen_through
 
 PEAK_PIXELS = 12
 PICTURES_FOR_WINDOWS = 6
@@ -31,8 +33,7 @@ class Alignment(NamedTuple):
     Attributes:
         rate: of the right clip's time to the left one's.
         offset_s: time in the right clip at the start of the left one.
-        left_window: part of the left clip's picture that is compared.
-        right_window: part of the right clip's picture.
+        placement: the parts of both clips' pictures that are compared, and how the right one's were turned.
         likeness: mean correlation of pictures, -1 to 1.
         change_likeness: correlation of the changes from picture to picture.
         course_likeness: correlation of what each picture has beyond the mean picture of its clip.
@@ -45,8 +46,7 @@ class Alignment(NamedTuple):
 
     rate: float
     offset_s: float
-    left_window: Window
-    right_window: Window
+    placement: Placement
     likeness: float
     change_likeness: float
     course_likeness: float
@@ -57,43 +57,42 @@ class Alignment(NamedTuple):
     difference_peak: float
 
 
-def align(left: ClipPictures, right: ClipPictures, windows: tuple[tuple[Window, Window], ...]) -> Alignment | None:
+def align(left: ClipPictures, right: ClipPictures, placements: Iterable[Placement]) -> Alignment | None:
     """The most likely alignment; None where one of the clips shows nothing.
 
     Args:
         left: a clip.
         right: another clip.
-        windows: pairs of windows of left and right to begin with; both `WHOLE` should be among them.
+        placements: to begin with; that of both whole pictures should be among them.
     """
     if min(len(left), len(right)) < 2 or not shows_something(left) or not shows_something(right):
         return None
-    best: tuple[float, Hypotheses, tuple[Window, Window]] | None = None
-    for pair in windows:
-        seen = [seen_through(clip.luma, window) for clip, window in zip((left, right), pair, strict=True)]
+    best: tuple[float, Hypotheses, Placement] | None = None
+    for placed in placements:
+        seen = seen_through(left.luma, placed.left), seen_through(turned(right.luma, placed.turn), placed.right)
         score, found = best_in_time(left.seconds, right.seconds, *seen)
         if best is None or score > best[0]:
-            best = score, found, pair
-    return _refined(best[1], best[2], left, right) if best is not None else None
+            best = score, found, placed
+    return _refined(best[1], left, right, best[2]) if best is not None else None
 
 
-def _refined(found: Hypotheses, windows: tuple[Window, Window], left: ClipPictures, right: ClipPictures) -> Alignment:
+def _refined(found: Hypotheses, left: ClipPictures, right: ClipPictures, placed: Placement) -> Alignment:
     """The alignment with windows that were moved until pictures are most alike."""
-    alignment = compare(found, left, right, *windows)
+    alignment = compare(found, left, right, placed)
     if alignment.likeness >= LIKE_ENOUGH or not alignment.num_pictures:
         return alignment
     valid = found.valid[0]
     chosen = np.unique(np.linspace(0, valid.sum() - 1, PICTURES_FOR_WINDOWS).astype(int))
-    moved = best_windows(left.luma[valid][chosen], pictures_at(found, right.luma)[chosen], *windows)
-    return compare(found, left, right, *moved)
+    others = pictures_at(found, turned(right.luma, placed.turn))[chosen]
+    moved = best_windows(left.luma[valid][chosen], others, placed.left, placed.right)
+    return compare(found, left, right, Placement(*moved, placed.turn))
 
 
-def compare(
-    found: Hypotheses, left: ClipPictures, right: ClipPictures, left_window: Window, right_window: Window
-) -> Alignment:
-    """How alike the clips are under one hypothesis and these windows."""
+def compare(found: Hypotheses, left: ClipPictures, right: ClipPictures, placed: Placement) -> Alignment:
+    """How alike the clips are under one hypothesis about time and one placement."""
     valid = found.valid[0]
-    lefts = seen_through(left.luma, left_window)[valid]
-    rights = pictures_at(found, seen_through(right.luma, right_window))
+    lefts = seen_through(left.luma, placed.left)[valid]
+    rights = pictures_at(found, seen_through(turned(right.luma, placed.turn), placed.right))
     vectors_left, contrast_left = normalized(lefts)
     vectors_right, contrast_right = normalized(rights)
     weight = np.minimum(contrast_left, contrast_right)
@@ -111,8 +110,7 @@ def compare(
     return Alignment(
         rate=rate,
         offset_s=float(found.offset_s[0]),
-        left_window=left_window,
-        right_window=right_window,
+        placement=placed,
         likeness=float((alike * weight).sum() / max(float(weight.sum()), 1e-6)),
         change_likeness=product / max(float(np.sqrt(energy[0] * energy[1])), 1e-9),
         course_likeness=correlation(*(course(each) for each in (lefts, rights))),

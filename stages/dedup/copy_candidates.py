@@ -4,20 +4,23 @@ A copy that shows a part of the other's picture has other hashes. So pictures ar
 are looked for through many, those that are looked among through few. A part that has any place in a picture of the one
 is then the middle of the other, or the whole:
 
-    looked for    the whole, parts of four sizes at nine places, parts across and along
+    looked for    the whole, parts of four sizes at nine places, parts across and along; the whole in seven other turns
     among         the whole, the middle 80 % and 60 % of each side
+    both          what a banner below or above leaves, each among its like
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from stages import heartbeat
-from stages.dedup.copy_windows import WHOLE, Window
+from stages.dedup.copy_turns import TURNS, UPRIGHT, Turn, turned
+from stages.dedup.copy_windows import PARTS, WHOLE, Placement, Window
 
 HASH_BITS_MAX = 84
 """Largest number of bits in which two pictures of a candidate differ; unrelated ones differ in about 128."""
@@ -52,10 +55,19 @@ def _windows() -> tuple[Window, ...]:
     return tuple(places)
 
 
-WINDOWS = _windows()
-"""Through which pictures are hashed that are looked for; the first is the whole."""
-STORED_WINDOWS = (WHOLE, Window(0.1, 0.9, 0.1, 0.9), Window(0.2, 0.8, 0.2, 0.8))
-"""Through which those are hashed that they are looked for among."""
+class View(NamedTuple):
+    """How a picture is hashed: turned, then through a window."""
+
+    window: Window
+    turn: Turn = UPRIGHT
+
+
+VIEWS = tuple(View(each) for each in (*_windows(), *PARTS)) + tuple(View(WHOLE, turn) for turn in TURNS[1:])
+"""Of pictures that are looked for; the first is the whole."""
+STORED_VIEWS = tuple(View(each) for each in (WHOLE, Window(0.1, 0.9, 0.1, 0.9), Window(0.2, 0.8, 0.2, 0.8), *PARTS))
+"""Of those that they are looked for among. All but `PARTS` lie alike in every turn."""
+PLACEMENTS_MAX = 2
+"""Of a pair of clips that are tried, the likeliest; and one more of what a banner leaves."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +76,7 @@ class Landmarks:
 
     Attributes:
         clip: int64 ``[N]``, the clip of each picture, by number.
-        hashes: uint8 ``[N, W, 32]``, through each of W windows.
+        hashes: uint8 ``[N, V, 32]``, of each of V views.
     """
 
     clip: NDArray[np.int64]
@@ -81,6 +93,15 @@ def landmark_indices(seconds: NDArray[np.float64], quality: NDArray[np.uint8]) -
     if len(chosen) > LANDMARKS_MAX:
         chosen = [chosen[place] for place in np.linspace(0, len(chosen) - 1, LANDMARKS_MAX).astype(int)]
     return np.array(chosen, np.int64)
+
+
+def view_hashes(luma: NDArray[np.float32], views: tuple[View, ...]) -> NDArray[np.uint8]:
+    """PDQ of small pictures ``[N, S, S]`` in each view, uint8 ``[N, V, 32]``."""
+    hashes = np.empty((len(luma), len(views), HASH_BYTES), np.uint8)
+    for turn in dict.fromkeys(view.turn for view in views):
+        chosen = [number for number, view in enumerate(views) if view.turn == turn]
+        hashes[:, chosen] = window_hashes(turned(luma, turn), tuple(views[number].window for number in chosen))
+    return hashes
 
 
 def window_hashes(luma: NDArray[np.float32], windows: tuple[Window, ...]) -> NDArray[np.uint8]:
@@ -116,27 +137,38 @@ def _enlarging(low: float, high: float, size: int) -> NDArray[np.float32]:
     return matrix
 
 
-def candidates(new: Landmarks, stored: Landmarks) -> dict[tuple[int, int], list[tuple[Window, Window]]]:
-    """Pairs of clips that may be copies, the lower number first, and the windows under which they are most alike.
+def candidates(new: Landmarks, stored: Landmarks) -> dict[tuple[int, int], list[Placement]]:
+    """Pairs of clips that may be copies, the lower number first, and the placements under which they are most alike.
 
     Args:
-        new: through `WINDOWS`, or the first of them.
-        stored: through `STORED_WINDOWS`; may hold the new clips too.
+        new: of `VIEWS`, or the first of them.
+        stored: of `STORED_VIEWS`; may hold the new clips too.
     """
     num_new, num_stored = new.hashes.shape[1], stored.hashes.shape[1]
     votes = _Votes(int(max(new.clip.max(initial=0), stored.clip.max(initial=0))) + 1)
-    comparisons = float(len(new.hashes)) * num_new * len(stored.hashes) * num_stored
-    for among in range(num_stored):
+    looked_for = [
+        [view for view in range(num_new) if _are_compared(VIEWS[view], stored_view)]
+        for stored_view in STORED_VIEWS[:num_stored]
+    ]
+    comparisons = float(len(new.hashes)) * len(stored.hashes) * sum(map(len, looked_for))
+    for among, views in enumerate(looked_for):
         index = _index(stored.hashes[:, among], is_large=comparisons > EXACT_COMPARISONS)
-        for window in range(num_new):
-            for rows, columns, bits in _hits(index, new.hashes[:, window]):
+        for view in views:
+            for rows, columns, bits in _hits(index, new.hashes[:, view]):
                 weight = np.asarray((HASH_BITS_MAX + 1.0 - bits) ** 2, np.float64)
-                votes.add(new.clip[rows], stored.clip[columns], weight, window, among)
+                votes.add(new.clip[rows], stored.clip[columns], weight, view, among)
     return votes.best()
 
 
+def _are_compared(view: View, stored: View) -> bool:
+    """What a banner leaves is looked for among its like alone, and in no other turn."""
+    if view.window in PARTS or stored.window in PARTS:
+        return view == stored
+    return True
+
+
 class _Votes:
-    """Sums of weights by pair of clips and pair of windows.
+    """Sums of weights by pair of clips and pair of views.
 
     Args:
         num_clips: all numbers of clips are below.
@@ -144,39 +176,44 @@ class _Votes:
 
     def __init__(self, num_clips: int) -> None:
         self._num_clips = num_clips
-        self._pairs, self._windows = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        self._pairs, self._views = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         self._weights: list[NDArray[np.float64]] = [np.empty(0)]
 
     def add(
-        self, left: NDArray[np.int64], right: NDArray[np.int64], weight: NDArray[np.float64], window: int, among: int
+        self, left: NDArray[np.int64], right: NDArray[np.int64], weight: NDArray[np.float64], view: int, among: int
     ) -> None:
-        """Add votes for pairs of different clips: `window` of `WINDOWS` left, `among` of `STORED_WINDOWS` right."""
-        is_turned = left > right
+        """Add votes for pairs of different clips: `view` of `VIEWS` left, `among` of `STORED_VIEWS` right."""
+        is_swapped = left > right
         pairs = np.minimum(left, right) * self._num_clips + np.maximum(left, right)
-        codes = pairs * 2 + is_turned
+        codes = pairs * 2 + is_swapped
         found, place = np.unique(codes[left != right], return_inverse=True)
         self._pairs.append(found // 2)
-        self._windows.append(((found % 2) * len(WINDOWS) + window) * len(STORED_WINDOWS) + among)
+        self._views.append(((found % 2) * len(VIEWS) + view) * len(STORED_VIEWS) + among)
         self._weights.append(np.bincount(place, weight[left != right], len(found)).astype(np.float64))
 
-    def best(self) -> dict[tuple[int, int], list[tuple[Window, Window]]]:
-        """For each pair, the two pairs of windows with the most weight."""
-        pairs, windows, weights = (np.concatenate(each) for each in (self._pairs, self._windows, self._weights))
-        order = np.lexsort((windows, -weights, pairs))
+    def best(self) -> dict[tuple[int, int], list[Placement]]:
+        """For each pair, the placements with the most weight, see `PLACEMENTS_MAX`."""
+        pairs, views, weights = (np.concatenate(each) for each in (self._pairs, self._views, self._weights))
+        order = np.lexsort((views, -weights, pairs))
         starts = np.flatnonzero(np.diff(pairs[order], prepend=-1))
-        found: dict[tuple[int, int], list[tuple[Window, Window]]] = {}
+        found: dict[tuple[int, int], list[Placement]] = {}
         for places in np.split(order, starts[1:]) if len(order) else []:
             pair = divmod(int(pairs[places[0]]), self._num_clips)
-            found[pair] = [_windows_of(int(windows[place])) for place in places[:2]]
+            placed = [_placement(int(views[place])) for place in places]
+            found[pair] = [each for each in placed if not each.is_part][:PLACEMENTS_MAX]
+            found[pair] += [each for each in placed if each.is_part][:1]
         return found
 
 
-def _windows_of(code: int) -> tuple[Window, Window]:
-    """The windows of the clip with the lower number and of the other, see `_Votes.add`."""
-    code, among = divmod(code, len(STORED_WINDOWS))
-    is_turned, window = divmod(code, len(WINDOWS))
-    lower, other = WINDOWS[window], STORED_WINDOWS[among]
-    return (other, lower) if is_turned else (lower, other)
+@lru_cache(maxsize=1024)
+def _placement(code: int) -> Placement:
+    """Of the clip with the lower number and of the other, see `_Votes.add`."""
+    code, among = divmod(code, len(STORED_VIEWS))
+    is_swapped, number = divmod(code, len(VIEWS))
+    view, stored = VIEWS[number], STORED_VIEWS[among]
+    if is_swapped:
+        return Placement(stored.window, view.window, view.turn)
+    return Placement(view.window, stored.window, view.turn.back())
 
 
 def _index(hashes: NDArray[np.uint8], *, is_large: bool) -> faiss.IndexBinary:

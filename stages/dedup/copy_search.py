@@ -7,7 +7,7 @@ import numpy as np
 from stages import heartbeat
 from stages.dedup.arrays import Positions
 from stages.dedup.copies import CopyPair, compare_clips, landmarks_of
-from stages.dedup.copy_candidates import HASH_BYTES, WINDOWS, Landmarks, candidates
+from stages.dedup.copy_candidates import HASH_BYTES, VIEWS, Landmarks, View, candidates
 from stages.dedup.copy_store import CopyStore
 
 WINDOWED_CLIPS = 100_000
@@ -26,10 +26,10 @@ def search_copies(store: CopyStore, new: Positions, known: Positions, *, overlap
         overlap_min: least share of the shorter clip that two must have in common.
     """
     stored = store.landmarks(np.sort(np.concatenate([new, known])))
-    windows = WINDOWS if len(new) <= WINDOWED_CLIPS else WINDOWS[:1]
+    views = VIEWS if len(new) <= WINDOWED_CLIPS else VIEWS[:1]
     found = {}
     for start in range(0, len(new), CLIPS_AT_ONCE):
-        for pair, places in candidates(_looked_for(store, new[start : start + CLIPS_AT_ONCE], windows), stored).items():
+        for pair, places in candidates(_looked_for(store, new[start : start + CLIPS_AT_ONCE], views), stored).items():
             found.setdefault(pair, places)
     heartbeat.count("dedup_copy_candidates", len(found))
     for (left, right), places in sorted(found.items()):
@@ -41,13 +41,13 @@ def search_copies(store: CopyStore, new: Positions, known: Positions, *, overlap
         heartbeat.beat()
 
 
-def _looked_for(store: CopyStore, positions: Positions, windows: tuple) -> Landmarks:
-    """Hashes of clips through windows."""
-    numbers, hashes = [np.empty(0, np.int64)], [np.empty((0, len(windows), HASH_BYTES), np.uint8)]
+def _looked_for(store: CopyStore, positions: Positions, views: tuple[View, ...]) -> Landmarks:
+    """Hashes of clips in views."""
+    numbers, hashes = [np.empty(0, np.int64)], [np.empty((0, len(views), HASH_BYTES), np.uint8)]
     for position in store.by_video(positions):
         clip = store.clip(position)
         if clip is not None:
-            found = landmarks_of({position: clip}, windows)
+            found = landmarks_of({position: clip}, views)
             numbers.append(found.clip)
             hashes.append(found.hashes)
         heartbeat.beat()

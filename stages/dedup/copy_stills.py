@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.dedup.copy_candidates import window_hashes
-from stages.dedup.copy_windows import WHOLE, Window
+from stages.dedup.copy_turns import turned
+from stages.dedup.copy_windows import WHOLE, Placement, Window
 
 Picture = NDArray[np.float32]
 """Luma, ``[S, S]``."""
@@ -59,35 +60,37 @@ class StillMatch(NamedTuple):
     bits: int
 
 
-def match_stills(left: Picture, right: Picture, windows: Iterable[tuple[Window, Window]]) -> StillMatch:
+def match_stills(left: Picture, right: Picture, placements: Iterable[Placement]) -> StillMatch:
     """Compare two pictures.
 
     Args:
         left: a still picture.
         right: another one, of the same size.
-        windows: parts of left and right that may show the same, about; the pair under which they do best counts.
+        placements: under which they may show the same, about; the one under which they do best counts.
     """
     side = left.shape[0]
     best: tuple[float, Picture, Picture] | None = None
-    for pair in dict.fromkeys(windows):
-        seen = _seen(left, _matrix(pair[0], side))
-        matrix, likeness = _aligned(seen, right, _matrix(pair[1], side))
+    for placed in dict.fromkeys(placements):
+        seen, other = seen_in(left, window_matrix(placed.left, side)), turned(right, placed.turn)
+        matrix, likeness = aligned(seen, other, window_matrix(placed.right, side))
         if best is None or likeness > best[0]:
-            best = likeness, seen, _seen(right, matrix)
+            best = likeness, seen, seen_in(other, matrix)
     if best is None:
-        raise ValueError("match_stills requires at least one pair of windows, got none.")
-    return _match(best[1], best[2])
+        raise ValueError("match_stills requires at least one placement, got none.")
+    return match_in_frame(best[1], best[2])
 
 
-def _match(left: Picture, right: Picture) -> StillMatch:
-    """Of two pictures in one frame."""
+def match_in_frame(left: Picture, right: Picture, counted: NDArray[np.bool_] | None = None) -> StillMatch:
+    """Of two pictures in one frame, how their blocks agree; of all, or of those that are counted."""
     fine = [_without_light(each) for each in (left, right)]
     corners = [_corners(each) for each in fine]
-    blocks = [_blocks(each) for each in fine]
+    blocks = [blocks_of(each) for each in fine]
     centred = [each - each.mean(axis=1, keepdims=True) for each in blocks]
     lengths = [np.linalg.norm(each, axis=1) for each in centred]
     alike = (centred[0] * centred[1]).sum(axis=1) / np.maximum(lengths[0] * lengths[1], 1e-6)
     weaker, stronger = np.minimum(*corners), np.maximum(*corners)
+    if counted is not None:
+        weaker, stronger, alike = weaker[counted], stronger[counted], alike[counted]
     in_both = weaker > CORNERS_MIN
     in_one = (stronger > ONE_SIDED_MIN) & (weaker < ONE_SIDED_MAX)
     same = in_both & (alike > SAME_MIN)
@@ -104,7 +107,7 @@ def _hash(picture: Picture) -> NDArray[np.uint8]:
     return window_hashes(np.asarray(small, np.float32)[None], (WHOLE,))[0, 0]
 
 
-def _matrix(window: Window, side: int) -> Matrix:
+def window_matrix(window: Window, side: int) -> Matrix:
     """Of what is seen through a window."""
     wide, high = window.right - window.left, window.bottom - window.top
     return np.array(
@@ -115,13 +118,14 @@ def _matrix(window: Window, side: int) -> Matrix:
     )
 
 
-def _seen(picture: Picture, matrix: Matrix) -> Picture:
+def seen_in(picture: Picture, matrix: Matrix) -> Picture:
+    """The picture at the places that a matrix says; its border goes on beyond it."""
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     size = (picture.shape[1], picture.shape[0])
     return np.asarray(cv2.warpAffine(picture, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
 
-def _aligned(fixed: Picture, picture: Picture, matrix: Matrix) -> tuple[Matrix, float]:
+def aligned(fixed: Picture, picture: Picture, matrix: Matrix) -> tuple[Matrix, float]:
     """The matrix near the given one, moved and scaled, under which the picture is most like the fixed one; how like.
 
     Gauss-Newton, with a gain and an offset of luma.
@@ -132,11 +136,11 @@ def _aligned(fixed: Picture, picture: Picture, matrix: Matrix) -> tuple[Matrix, 
     x, y = _places(len(fixed))
     best, best_likeness = matrix, -np.inf
     for _ in range(ROUNDS_MAX):
-        seen = _seen(smooth, matrix).ravel()
+        seen = seen_in(smooth, matrix).ravel()
         likeness = _correlation(seen, wanted)
         if likeness > best_likeness:
             best, best_likeness = matrix, likeness
-        slopes = [_seen(each, matrix).ravel() for each in (across, down)]
+        slopes = [seen_in(each, matrix).ravel() for each in (across, down)]
         terms = np.column_stack([slopes[0], slopes[0] * x, slopes[1], slopes[1] * y, seen, np.ones_like(seen)])
         squares = (terms.T @ terms).astype(np.float64) + 1e-3 * np.eye(6)
         solved = np.linalg.solve(squares, (terms.T @ wanted).astype(np.float64))
@@ -176,14 +180,14 @@ def _corners(picture: Picture) -> NDArray[np.float32]:
     """Of each block, how much it changes in the direction in which it changes least."""
     across, down = _gradients(np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.7), np.float32))
     xx, yy, xy = (
-        _blocks(np.asarray(each, np.float32)).mean(axis=1) for each in (across * across, down * down, across * down)
+        blocks_of(np.asarray(each, np.float32)).mean(axis=1) for each in (across * across, down * down, across * down)
     )
     least = (xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy**2)
     return np.asarray(np.sqrt(np.maximum(least, 0)), np.float32)
 
 
-def _blocks(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Float32 ``[N, BLOCK_PX ** 2]``."""
+def blocks_of(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """All blocks of a picture, float32 ``[N, BLOCK_PX ** 2]``."""
     count = len(picture) // BLOCK_PX
     cut = picture[: count * BLOCK_PX, : count * BLOCK_PX].reshape(count, BLOCK_PX, count, BLOCK_PX)
     return cut.swapaxes(1, 2).reshape(count * count, -1)

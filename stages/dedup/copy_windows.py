@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.dedup.copy_pictures import Pictures, normalized
+from stages.dedup.copy_turns import UPRIGHT, Turn
 
 WINDOW_STEPS = (0.04, 0.016)
 ROUNDS_MAX = 5
@@ -25,6 +26,27 @@ class Window(NamedTuple):
 
 
 WHOLE = Window()
+PARTS = (Window(0.0, 0.7), Window(0.3, 1.0))
+"""What a banner below or above leaves of a picture."""
+
+
+class Placement(NamedTuple):
+    """How the pictures of two clips may lie on each other.
+
+    Attributes:
+        left: the part of the left clip's picture.
+        right: the part of the right clip's picture that shows the same, once it is turned.
+        turn: of the right clip's pictures.
+    """
+
+    left: Window = WHOLE
+    right: Window = WHOLE
+    turn: Turn = UPRIGHT
+
+    @property
+    def is_part(self) -> bool:
+        """It leaves out what a banner may hide."""
+        return self.left in PARTS and self.right == self.left
 
 
 @lru_cache(maxsize=4096)

@@ -1,6 +1,6 @@
 """Which of several copies is the best: `dedup.keep=quality`.
 
-In order of weight: damage, true resolution, grain, noise, bytes for a pixel, bit depth, age. What differs by less than
+In order of weight: damage, true resolution, noise, bytes for a pixel, bit depth, age. What differs by less than
 its tolerance counts as equal, so that the next one decides.
 """
 
@@ -27,14 +27,14 @@ QUALITY_COLUMNS = (
 """Of ``filtered_clips``, what the quality is told by."""
 DAMAGE_TOLERANCE = 0.01
 PIXELS_TOLERANCE = 1.44
-GRAIN_TOLERANCE = 1.6
 NOISE_TOLERANCE = 1.45
-BYTES_TOLERANCE = 1.1
-"""Factors within which pixels, grain, noise and bytes are equal; the share of frames within which damage is."""
+BYTES_TOLERANCE = 1.35
+"""Factors within which pixels, noise and bytes are equal; the share of frames within which damage is."""
 NOISE_FLOOR = 1.0
 """Levels added to noise: what an encoder leaves of a still picture differs by less."""
-NOISE_MAX = 1.2
-"""Levels from which on motion all over the picture hides noise; then grain, fine detail that is too strong, tells."""
+DETAIL_OF_NOISE = (1.3, 1.7)
+"""Detail from which on what changes may be noise, and from which on it is. Motion changes pictures as much as noise
+does, and has no more fine detail than a true size; letters have it, and do not change."""
 DETAIL_OF_TRUE_SIZE = 0.95
 DETAIL_OF_NOTHING = 0.35
 """Detail of a picture whose size is true, or less, and of one enlarged very much; between them, sides go linearly."""
@@ -46,28 +46,28 @@ CODEC_EFFICIENCY = {"hevc": 1.6, "vp9": 1.5, "av1": 2.0, "mpeg4": 0.6, "mpeg2vid
 
 
 def quality_values(clips: pa.Table) -> NDArray[np.float64]:
-    """Float64 ``[N, 6]``: damage, pixels, grain, noise, bytes for a pixel and bit depth; negated where more is better.
+    """Float64 ``[N, 5]``: damage, pixels, noise, bytes for a pixel and bit depth; negated where more is better.
 
     Pixels are without those of bars, and those that an enlarged or blurred picture has in excess. The bytes are those
-    of the source for a pixel and a second, of at least `KEYFRAME_INTERVAL_S`. NaN where it is unknown.
+    of the source for a pixel, bars and all, and a second, of at least `KEYFRAME_INTERVAL_S`. NaN where it is unknown.
 
     Args:
         clips: `QUALITY_COLUMNS`.
     """
     numbers = {name: _numbers(clips[name]) for name in QUALITY_COLUMNS if name not in ("average_rate", "codec")}
-    shown = numbers["width"] * numbers["height"] * np.nan_to_num(numbers["picture_share"], nan=1.0)
+    pixels = numbers["width"] * numbers["height"]
+    low, high = DETAIL_OF_NOISE
     with np.errstate(divide="ignore", invalid="ignore"):
         held = (numbers["detail"] - DETAIL_OF_NOTHING) / (DETAIL_OF_TRUE_SIZE - DETAIL_OF_NOTHING)
         held = np.nan_to_num(np.clip(held, 0.2, 1.0), nan=1.0)
         seconds = numbers["video_frames"] / _of_each(clips["average_rate"], lambda rate: float(Fraction(rate or 25)))
         worth = _of_each(clips["codec"], lambda codec: CODEC_EFFICIENCY.get(codec or "", 1.0))
-        density = numbers["size_bytes"] * worth / (np.maximum(seconds, KEYFRAME_INTERVAL_S) * shown)
-    noise, detail = np.nan_to_num(numbers["noise"]), np.nan_to_num(numbers["detail"])
+        density = numbers["size_bytes"] * worth / (np.maximum(seconds, KEYFRAME_INTERVAL_S) * pixels)
+    is_noise = np.nan_to_num(np.clip((numbers["detail"] - low) / (high - low), 0.0, 1.0), nan=1.0)
     columns = [
         np.nan_to_num(numbers["damaged_share"]),
-        -shown * held**2,
-        np.where(noise < NOISE_MAX, DETAIL_OF_TRUE_SIZE, np.maximum(detail, DETAIL_OF_TRUE_SIZE)),
-        np.where(noise < NOISE_MAX, noise, 0.0) + NOISE_FLOOR,
+        -pixels * np.nan_to_num(numbers["picture_share"], nan=1.0) * held**2,
+        np.nan_to_num(numbers["noise"]) * is_noise + NOISE_FLOOR,
         -np.where(np.isfinite(density), density, np.nan),
         -np.nan_to_num(numbers["bit_depth"], nan=8.0),
     ]
@@ -77,31 +77,61 @@ def quality_values(clips: pa.Table) -> NDArray[np.float64]:
 def quality_keys(values: NDArray[np.float64], groups: NDArray[np.int64]) -> list[NDArray[np.float64]]:
     """Keys to order the clips of each group by, in order of weight; lower is better.
 
-    A value counts in steps of its tolerance from the best one of the group.
+    A value counts in steps of its tolerance from the best one of those clips that all keys before it take for equal.
 
     Args:
-        values: of `quality_values`, rows of one group next to each other; without columns all are equal.
+        values: of `quality_values`; without columns all are equal.
         groups: int64 ``[N]``, number of each row's group.
     """
     if not values.size:
         return []
-    starts = np.flatnonzero(np.diff(groups, prepend=groups[0] - 1))
-    sizes = np.diff(np.append(starts, len(groups)))
-    damage, pixels, grain, noise, density, depth = values.T
-    least = np.repeat(np.minimum.reduceat(damage, starts), sizes)
-    keys = [np.floor((damage - least) / DAMAGE_TOLERANCE + 1e-9)]
-    tolerances = (
-        (pixels, PIXELS_TOLERANCE),
-        (grain, GRAIN_TOLERANCE),
-        (noise, NOISE_TOLERANCE),
-        (density, BYTES_TOLERANCE),
-    )
-    for column, tolerance in tolerances:
-        best = np.repeat(np.fmin.reduceat(column, starts), sizes)
+    damage, pixels, noise, density, depth = values.T
+    keys: list[NDArray[np.float64]] = []
+    equals = groups
+    for column, steps_of in (
+        (damage, _differences),
+        (pixels, _factors_of(PIXELS_TOLERANCE)),
+        (noise, _factors_of(NOISE_TOLERANCE)),
+        (density, _factors_of(BYTES_TOLERANCE)),
+        (depth, np.subtract),
+    ):
+        keys.append(steps_of(column, _best_of_each(column, equals)))
+        equals = _numbered(equals, keys[-1])
+    return keys
+
+
+def _differences(values: NDArray[np.float64], best: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.floor((values - best) / DAMAGE_TOLERANCE + 1e-9)
+
+
+def _factors_of(tolerance: float) -> Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]:
+    """How many times the best values times the tolerance fit; infinite where unknown, which is worst."""
+
+    def steps(values: NDArray[np.float64], best: NDArray[np.float64]) -> NDArray[np.float64]:
         with np.errstate(divide="ignore", invalid="ignore"):
-            steps = np.floor(np.abs(np.log(best / column)) / np.log(tolerance) + 1e-9)
-        keys.append(np.where(np.isfinite(steps), steps, np.inf))  # unknown is worst
-    return [*keys, depth]
+            found = np.floor(np.abs(np.log(best / values)) / np.log(tolerance) + 1e-9)
+        return np.where(np.isfinite(found), found, np.inf)
+
+    return steps
+
+
+def _best_of_each(values: NDArray[np.float64], groups: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The least value of each row's group; NaN where all are."""
+    order = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.diff(groups[order], prepend=groups[order[0]] - 1))
+    best = np.empty(len(values))
+    best[order] = np.repeat(np.fmin.reduceat(values[order], starts), np.diff(np.append(starts, len(order))))
+    return best
+
+
+def _numbered(groups: NDArray[np.int64], steps: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The number of each row's group and step among all that there are."""
+    order = np.lexsort((steps, groups))
+    is_new = np.ones(len(order), np.bool_)
+    is_new[1:] = (groups[order][1:] != groups[order][:-1]) | (steps[order][1:] != steps[order][:-1])
+    numbers = np.empty(len(order), np.int64)
+    numbers[order] = np.cumsum(is_new)
+    return numbers
 
 
 def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:

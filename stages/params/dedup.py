@@ -14,7 +14,7 @@ class DedupParams(GpuParams):
 
     phase: ClassVar[str] = "dedup"
     asset: ClassVar[str] = "unique_clips"
-    code_version: ClassVar[str] = "3"
+    code_version: ClassVar[str] = "4"
 
     copies: bool = parameter(
         True,

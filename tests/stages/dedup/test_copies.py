@@ -8,7 +8,7 @@ import pytest
 
 from stages.dedup.copies import ClipHashes, compare_clips, find_copies
 from stages.dedup.copy_candidates import window_hashes
-from stages.dedup.copy_windows import WHOLE
+from stages.dedup.copy_windows import WHOLE, Placement
 from stages.signals.pdq import pdq_hash
 from tests.stages.dedup.drawn_clips import SIDE, Change, clip, crop, mark, noise, place, written
 
@@ -71,7 +71,7 @@ def test_black_clips_are_no_copies() -> None:
 
 @pytest.mark.parametrize(("start", "expected"), [(1.0, True), (1.9, True), (2.1, False), (4.0, False)])
 def test_spans_of_one_video_are_compared_by_their_times(start: float, expected: bool) -> None:
-    found = compare_clips(clip(), clip(start), [(WHOLE, WHOLE)], overlap_min=0.5)
+    found = compare_clips(clip(), clip(start), [Placement()], overlap_min=0.5)
     assert (found is not None) == expected
     if found is not None:
         assert found.offset_s == pytest.approx(-start)

@@ -104,10 +104,14 @@ def test_a_clip_without_signals_is_no_copy(library: Library) -> None:
         ({"a": {"damaged_share": 0.1}}, "b"),
         ({"b": {"width": 1280, "height": 720}}, "b"),
         ({"b": {"width": 1280, "height": 720, "detail": 0.65}}, "a"),  # enlarged
-        ({"b": {"noise": 1.0, "size_bytes": 9000}}, "a"),
-        ({"b": {"noise": 0.4, "size_bytes": 9000}}, "b"),
+        ({"b": {"noise": 1.0, "detail": 2.2, "size_bytes": 9000}}, "a"),
+        ({"b": {"noise": 0.4, "detail": 2.2, "size_bytes": 9000}}, "b"),
+        ({"b": {"noise": 1.0, "size_bytes": 9000}}, "b"),  # without fine detail it is motion
         ({"a": {"noise": 3.0}, "b": {"noise": 0.4}}, "a"),  # all of it moves, but for a frame around it
+        ({"a": {"noise": 1.1}, "b": {"noise": 1.4, "size_bytes": 900}}, "a"),  # faster, so that more moves
         ({"a": {"noise": 3.0}, "b": {"noise": 3.0, "detail": 2.5, "size_bytes": 9000}}, "a"),
+        ({"b": {"height": 480, "picture_share": 0.75, "size_bytes": 1300}}, "a"),  # bars and their edges have bytes
+        ({"b": {"size_bytes": 1300}}, "a"),  # words of a mark have bytes
         ({"b": {"video_frames": 50, "size_bytes": 800}}, "a"),  # more a second, of one keyframe
         ({"a": {"noise": None}, "b": {"noise": None}}, "a"),
         ({"b": {"size_bytes": 5000}}, "b"),

@@ -6,7 +6,7 @@ import pytest
 
 from stages.dedup.copies import STILL_SAME_MIN, find_copies, is_same_still
 from stages.dedup.copy_stills import match_stills
-from stages.dedup.copy_windows import WHOLE, Window
+from stages.dedup.copy_windows import WHOLE, Placement, Window
 from tests.stages.dedup.drawn_clips import Change, Picture, mark, noise
 from tests.stages.dedup.drawn_slides import SIZE, larger, slide, slide_clip
 
@@ -33,10 +33,10 @@ CHANGES: dict[str, tuple[Change, Window]] = {
 def test_a_changed_slide_matches_itself_and_no_other_of_its_layout(name: str) -> None:
     change, window = CHANGES[name]
     changed = larger(change(slide(1)))
-    same = match_stills(larger(slide(1)), changed, [(window, WHOLE)])
+    same = match_stills(larger(slide(1)), changed, [Placement(window, WHOLE)])
     assert is_same_still(same)
     for number in range(2, 6):
-        other = match_stills(larger(slide(number)), changed, [(window, WHOLE)])
+        other = match_stills(larger(slide(number)), changed, [Placement(window, WHOLE)])
         assert other.same_share < 0.8 * STILL_SAME_MIN
 
 
@@ -52,7 +52,7 @@ def test_still_clips_are_compared_by_their_larger_pictures() -> None:
 
 def test_flat_pictures_have_nothing_to_compare() -> None:
     flat = np.full((96, 96), 128, np.float32)
-    assert match_stills(flat, flat, [(WHOLE, WHOLE)]).num_blocks == 0
+    assert match_stills(flat, flat, [Placement()]).num_blocks == 0
 
 
 def table(number: int) -> Picture:
@@ -70,6 +70,6 @@ def table(number: int) -> Picture:
 
 def test_tables_with_other_numbers_are_told_apart() -> None:
     blurred = larger(cv2.GaussianBlur(table(1), (0, 0), 3).astype(np.float32))
-    assert is_same_still(match_stills(larger(table(1)), blurred, [(WHOLE, WHOLE)]))
+    assert is_same_still(match_stills(larger(table(1)), blurred, [Placement()]))
     for number in range(2, 8):
-        assert not is_same_still(match_stills(larger(table(number)), blurred, [(WHOLE, WHOLE)]))
+        assert not is_same_still(match_stills(larger(table(number)), blurred, [Placement()]))
