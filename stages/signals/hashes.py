@@ -1,5 +1,6 @@
 """Perceptual hashes of pictures, by which copies are found, and the small pictures by which they are confirmed."""
 
+import math
 from array import array
 from collections import deque
 from collections.abc import Sequence
@@ -54,6 +55,7 @@ class HashRecorder(Recorder):
     def __init__(self, time_base: Fraction) -> None:
         self._step = 1 / (PICTURES_PER_S * time_base)
         self._due: Fraction | None = None
+        self._due_pts = 0
         self._ahead: deque[_Picture] = deque()
         self._frames = array("q")
         # Growing arrays: small ones between the pictures of a decode would fragment the heap.
@@ -67,10 +69,11 @@ class HashRecorder(Recorder):
     def push(self, pictures: FramePictures) -> None:
         """Add the next frame."""
         decoded = pictures.decoded
-        if self._due is not None and decoded.pts < self._due:
+        if self._due is not None and decoded.pts < self._due_pts:
             return
         origin = self._due if self._due is not None else Fraction(decoded.pts)
         self._due = origin + self._step * ((decoded.pts - origin) // self._step + 1)
+        self._due_pts = math.ceil(self._due)  # comparing fractions at each frame costs more
         luma = sdr_luma(pictures.luma(LONG_SIDE_PX, min_px=SHORT_SIDE_MIN_PX, by_area=True), Colour.of(decoded.frame))
         if self._bars is None or (self._ahead and luma.shape != self._ahead[-1].luma.shape):
             self._finish()
