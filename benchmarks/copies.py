@@ -23,7 +23,7 @@ from benchmarks.copied_slides import FRESH_DECKS, KEPT_DECKS, TUNED_DECKS, deck_
 from benchmarks.copied_sources import FRESH, KEPT, TUNED
 from benchmarks.copied_videos import Video, make_cards, make_videos
 from stages.dedup.copies import ClipHashes, confirmed, landmarks_of
-from stages.dedup.copy_candidates import STORED_VIEWS, VIEWS, candidates
+from stages.dedup.copy_candidates import STORED_WINDOWS, WINDOWS, candidates
 from stages.dedup.quality import QUALITY_COLUMNS
 from stages.media import decode_frames, open_video, video_stream
 from stages.signals import FrameScaler
@@ -126,7 +126,7 @@ def main() -> None:
     recorded = [record(video, cache) for video in videos]
     started = time.process_time()
     clips = hashes_of(videos, recorded)
-    likely = candidates(landmarks_of(clips, VIEWS), landmarks_of(clips, STORED_VIEWS))
+    likely = candidates(landmarks_of(clips, WINDOWS), landmarks_of(clips, STORED_WINDOWS))
     among = {
         (a, b)
         for a, b in itertools.combinations(range(len(videos)), 2)

@@ -12,8 +12,8 @@ from stages.dedup.copy_alignment import Alignment, align
 from stages.dedup.copy_banners import match_but_banner
 from stages.dedup.copy_candidates import (
     HASH_BYTES,
-    STORED_VIEWS,
-    VIEWS,
+    STORED_WINDOWS,
+    WINDOWS,
     Landmarks,
     View,
     candidates,
@@ -46,13 +46,14 @@ LIMITS_OF_PARTS = Limits(0.9, 0.75, 0.9)
 """Of whole pictures, and of what a banner may leave of them, which differs by coding alone then."""
 CHANGE_MIN = 0.0007
 """Where less changes, in contrasts of a picture, the clip stands still: what changes is noise, and tells no copies."""
-STILL_SAME_MIN = 0.84
-STILL_MATCH_MIN = 1.4
-STILL_MATCH_BITS_MAX = 48
+STILL_SAME_MIN = 0.7
+STILL_MATCH_MIN = 0.92
+STILL_BITS_WEIGHT = 0.01
 STILL_BLOCKS_MIN = 8
 """Of larger pictures of what stands still: least share of blocks that are the same, and least sum of it and of their
-likeness; most bits in which hashes differ, which tell tables of one layout with other numbers apart. With fewer blocks
-there is too little to compare, and what follows decides."""
+likeness, less a hundredth for each bit in which hashes differ. A copy that was made small or marked lacks one of these;
+slides and tables of one layout lack something of all. With fewer blocks there is too little to compare: what follows
+decides."""
 STILL_LEVELS = 3.0
 """Mean difference of larger pictures from their mean up to which they are one picture."""
 STILL_LIKENESS_MIN = 0.75
@@ -148,7 +149,7 @@ def find_copies(
         overlap_min: least share of the shorter clip that two must have in common.
     """
     clips = {**known, **new}
-    found = candidates(landmarks_of(new, VIEWS), landmarks_of(clips, STORED_VIEWS))
+    found = candidates(landmarks_of(new, WINDOWS), landmarks_of(clips, STORED_WINDOWS))
     return list(confirmed(found, clips, overlap_min))
 
 
@@ -233,8 +234,8 @@ def is_copy(
 
 def is_same_still(still: StillMatch) -> bool:
     """Whether two still pictures that are compared block by block are the same one."""
-    are_alike = still.same_share >= STILL_SAME_MIN and still.same_share + still.likeness >= STILL_MATCH_MIN
-    return are_alike and still.bits <= STILL_MATCH_BITS_MAX
+    match = still.same_share + still.likeness - STILL_BITS_WEIGHT * still.bits
+    return still.same_share >= STILL_SAME_MIN and match >= STILL_MATCH_MIN
 
 
 def _have_same_hash(found: Alignment) -> bool:

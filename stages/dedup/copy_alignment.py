@@ -25,6 +25,9 @@ PEAK_PIXELS = 12
 PICTURES_FOR_WINDOWS = 6
 LIKE_ENOUGH = 0.99
 """Pictures so alike are compared as they are."""
+TIME_AGAIN_LIKENESS = 0.8
+TIME_AGAIN_CHANGE = 0.8
+"""Pictures at least so alike, whose changes are less so, may have a wrong time, by windows that were not right yet."""
 
 
 class Alignment(NamedTuple):
@@ -67,13 +70,21 @@ def align(left: ClipPictures, right: ClipPictures, placements: Iterable[Placemen
     """
     if min(len(left), len(right)) < 2 or not shows_something(left) or not shows_something(right):
         return None
-    best: tuple[float, Hypotheses, Placement] | None = None
-    for placed in placements:
-        seen = seen_through(left.luma, placed.left), seen_through(turned(right.luma, placed.turn), placed.right)
-        score, found = best_in_time(left.seconds, right.seconds, *seen)
-        if best is None or score > best[0]:
-            best = score, found, placed
-    return _refined(best[1], left, right, best[2]) if best is not None else None
+    tried = [(*_best_in_time(left, right, placed), placed) for placed in placements]
+    if not tried:
+        return None
+    _, hypothesis, placed = max(tried, key=lambda each: each[0])
+    found = _refined(hypothesis, left, right, placed)
+    if not TIME_AGAIN_LIKENESS <= found.likeness < LIKE_ENOUGH or found.change_likeness >= TIME_AGAIN_CHANGE:
+        return found
+    again = _refined(_best_in_time(left, right, found.placement)[1], left, right, found.placement)
+    return max(found, again, key=lambda each: each.likeness + each.change_likeness + each.course_likeness)
+
+
+def _best_in_time(left: ClipPictures, right: ClipPictures, placed: Placement) -> tuple[float, Hypotheses]:
+    """The best score under a placement, and its hypothesis about time."""
+    seen = seen_through(left.luma, placed.left), seen_through(turned(right.luma, placed.turn), placed.right)
+    return best_in_time(left.seconds, right.seconds, *seen)
 
 
 def _refined(found: Hypotheses, left: ClipPictures, right: ClipPictures, placed: Placement) -> Alignment:

@@ -4,9 +4,13 @@ A copy that shows a part of the other's picture has other hashes. So pictures ar
 are looked for through many, those that are looked among through few. A part that has any place in a picture of the one
 is then the middle of the other, or the whole:
 
-    looked for    the whole, parts of four sizes at nine places, parts across and along; the whole in seven other turns
-    among         the whole, the middle 80 % and 60 % of each side
-    both          what a banner below or above leaves, each among its like
+    looked for                       among
+    the whole, parts of four sizes   the whole, the middle 80 % and 60 % of each side
+    at nine places, parts across
+    and along; the whole turned
+    parts at more places, wide and   the whole
+    high parts
+    what a banner leaves             what a banner leaves at the same place
 """
 
 from collections.abc import Iterator
@@ -43,16 +47,28 @@ def _windows() -> tuple[Window, ...]:
     """Whole, then parts of all sizes from 94 % on, in the middle, at the sides and in the corners."""
     places: list[Window] = [WHOLE]
     for size in (0.94, 0.88, 0.81, 0.74):
-        room = 1 - size
-        places += [
-            Window(down * room, down * room + size, across * room, across * room + size)
-            for down in (0.0, 0.5, 1.0)
-            for across in (0.0, 0.5, 1.0)
-        ]
+        places += _parts(size, size, (0.0, 0.5, 1.0))
     for size in (0.88, 0.75, 0.6):
         low, high = (1 - size) / 2, (1 + size) / 2
         places += [Window(0, 1, low, high), Window(low, high, 0, 1)]
     return tuple(places)
+
+
+def _more_windows() -> tuple[Window, ...]:
+    """Parts at places between those, and wide and high ones."""
+    known = set(_windows())
+    places = [part for size in (0.81, 0.74) for part in _parts(size, size, (0.0, 0.25, 0.5, 0.75, 1.0))]
+    places += [part for sides in ((0.95, 0.82), (0.82, 0.95)) for part in _parts(*sides, (0.0, 0.5, 1.0))]
+    return tuple(part for part in places if part not in known)
+
+
+def _parts(high: float, wide: float, places: tuple[float, ...]) -> list[Window]:
+    """Parts of a size at shares of the room that it leaves, down and across."""
+    return [
+        Window(down * (1 - high), down * (1 - high) + high, across * (1 - wide), across * (1 - wide) + wide)
+        for down in places
+        for across in places
+    ]
 
 
 class View(NamedTuple):
@@ -62,12 +78,16 @@ class View(NamedTuple):
     turn: Turn = UPRIGHT
 
 
-VIEWS = tuple(View(each) for each in (*_windows(), *PARTS)) + tuple(View(WHOLE, turn) for turn in TURNS[1:])
+MORE_WINDOWS = _more_windows()
+"""Looked for among whole pictures alone."""
+WINDOWS = tuple(View(each) for each in (*_windows(), *MORE_WINDOWS, *PARTS)) + tuple(
+    View(WHOLE, turn) for turn in TURNS[1:]
+)
 """Of pictures that are looked for; the first is the whole."""
-STORED_VIEWS = tuple(View(each) for each in (WHOLE, Window(0.1, 0.9, 0.1, 0.9), Window(0.2, 0.8, 0.2, 0.8), *PARTS))
+STORED_WINDOWS = tuple(View(each) for each in (WHOLE, Window(0.1, 0.9, 0.1, 0.9), Window(0.2, 0.8, 0.2, 0.8), *PARTS))
 """Of those that they are looked for among. All but `PARTS` lie alike in every turn."""
-PLACEMENTS_MAX = 2
-"""Of a pair of clips that are tried, the likeliest; and one more of what a banner leaves."""
+PLACEMENTS_MAX = 3
+"""Of a pair of clips that are tried, the likeliest."""
 
 
 @dataclass(frozen=True)
@@ -141,14 +161,14 @@ def candidates(new: Landmarks, stored: Landmarks) -> dict[tuple[int, int], list[
     """Pairs of clips that may be copies, the lower number first, and the placements under which they are most alike.
 
     Args:
-        new: of `VIEWS`, or the first of them.
-        stored: of `STORED_VIEWS`; may hold the new clips too.
+        new: of `WINDOWS`, or the first of them.
+        stored: of `STORED_WINDOWS`; may hold the new clips too.
     """
     num_new, num_stored = new.hashes.shape[1], stored.hashes.shape[1]
     votes = _Votes(int(max(new.clip.max(initial=0), stored.clip.max(initial=0))) + 1)
     looked_for = [
-        [view for view in range(num_new) if _are_compared(VIEWS[view], stored_view)]
-        for stored_view in STORED_VIEWS[:num_stored]
+        [view for view in range(num_new) if _are_compared(WINDOWS[view], stored_view)]
+        for stored_view in STORED_WINDOWS[:num_stored]
     ]
     comparisons = float(len(new.hashes)) * len(stored.hashes) * sum(map(len, looked_for))
     for among, views in enumerate(looked_for):
@@ -161,10 +181,9 @@ def candidates(new: Landmarks, stored: Landmarks) -> dict[tuple[int, int], list[
 
 
 def _are_compared(view: View, stored: View) -> bool:
-    """What a banner leaves is looked for among its like alone, and in no other turn."""
     if view.window in PARTS or stored.window in PARTS:
         return view == stored
-    return True
+    return stored.window == WHOLE or view.window not in MORE_WINDOWS
 
 
 class _Votes:
@@ -182,13 +201,13 @@ class _Votes:
     def add(
         self, left: NDArray[np.int64], right: NDArray[np.int64], weight: NDArray[np.float64], view: int, among: int
     ) -> None:
-        """Add votes for pairs of different clips: `view` of `VIEWS` left, `among` of `STORED_VIEWS` right."""
+        """Add votes for pairs of different clips: `view` of `WINDOWS` left, `among` of `STORED_WINDOWS` right."""
         is_swapped = left > right
         pairs = np.minimum(left, right) * self._num_clips + np.maximum(left, right)
         codes = pairs * 2 + is_swapped
         found, place = np.unique(codes[left != right], return_inverse=True)
         self._pairs.append(found // 2)
-        self._views.append(((found % 2) * len(VIEWS) + view) * len(STORED_VIEWS) + among)
+        self._views.append(((found % 2) * len(WINDOWS) + view) * len(STORED_WINDOWS) + among)
         self._weights.append(np.bincount(place, weight[left != right], len(found)).astype(np.float64))
 
     def best(self) -> dict[tuple[int, int], list[Placement]]:
@@ -199,18 +218,16 @@ class _Votes:
         found: dict[tuple[int, int], list[Placement]] = {}
         for places in np.split(order, starts[1:]) if len(order) else []:
             pair = divmod(int(pairs[places[0]]), self._num_clips)
-            placed = [_placement(int(views[place])) for place in places]
-            found[pair] = [each for each in placed if not each.is_part][:PLACEMENTS_MAX]
-            found[pair] += [each for each in placed if each.is_part][:1]
+            found[pair] = [_placement(int(views[place])) for place in places[:PLACEMENTS_MAX]]
         return found
 
 
 @lru_cache(maxsize=1024)
 def _placement(code: int) -> Placement:
     """Of the clip with the lower number and of the other, see `_Votes.add`."""
-    code, among = divmod(code, len(STORED_VIEWS))
-    is_swapped, number = divmod(code, len(VIEWS))
-    view, stored = VIEWS[number], STORED_VIEWS[among]
+    code, among = divmod(code, len(STORED_WINDOWS))
+    is_swapped, number = divmod(code, len(WINDOWS))
+    view, stored = WINDOWS[number], STORED_WINDOWS[among]
     if is_swapped:
         return Placement(stored.window, view.window, view.turn)
     return Placement(view.window, stored.window, view.turn.back())

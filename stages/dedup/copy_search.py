@@ -7,12 +7,12 @@ import numpy as np
 from stages import heartbeat
 from stages.dedup.arrays import Positions
 from stages.dedup.copies import CopyPair, compare_clips, landmarks_of
-from stages.dedup.copy_candidates import HASH_BYTES, VIEWS, Landmarks, View, candidates
+from stages.dedup.copy_candidates import HASH_BYTES, WINDOWS, Landmarks, View, candidates
 from stages.dedup.copy_store import CopyStore
 
 WINDOWED_CLIPS = 100_000
 """New clips up to which parts of their pictures are looked for too; of more, whole pictures only."""
-CLIPS_AT_ONCE = 20_000
+CLIPS_AT_ONCE = 8_000
 """New clips whose hashes are held through all windows."""
 
 
@@ -26,7 +26,7 @@ def search_copies(store: CopyStore, new: Positions, known: Positions, *, overlap
         overlap_min: least share of the shorter clip that two must have in common.
     """
     stored = store.landmarks(np.sort(np.concatenate([new, known])))
-    views = VIEWS if len(new) <= WINDOWED_CLIPS else VIEWS[:1]
+    views = WINDOWS if len(new) <= WINDOWED_CLIPS else WINDOWS[:1]
     found = {}
     for start in range(0, len(new), CLIPS_AT_ONCE):
         for pair, places in candidates(_looked_for(store, new[start : start + CLIPS_AT_ONCE], views), stored).items():

@@ -19,7 +19,7 @@ from stages import heartbeat
 from stages.dedup.arrays import Positions
 from stages.dedup.arrow import pc
 from stages.dedup.copies import ClipHashes, landmarks_of
-from stages.dedup.copy_candidates import HASH_BYTES, STORED_VIEWS, Landmarks
+from stages.dedup.copy_candidates import HASH_BYTES, STORED_WINDOWS, Landmarks
 from stages.dedup.copy_columns import COPIES_FOLDER, COPY_COLUMNS
 from stages.signals import RecordedPictures, read_pictures, signals_path
 from stages.storage import Storage, digest
@@ -81,7 +81,7 @@ class CopyStore:
         )
 
     def landmarks(self, positions: Positions) -> Landmarks:
-        """Hashes of clips through `STORED_VIEWS`, from the index; those that it lacks are put there."""
+        """Hashes of clips through `STORED_WINDOWS`, from the index; those that it lacks are put there."""
         stored = self._read_index()
         keys = pa.array([self._keys[each] for each in positions.tolist()], pa.string())
         place = pc.index_in(keys, value_set=stored["key"].combine_chunks())
@@ -92,9 +92,9 @@ class CopyStore:
             stored = pa.concat_tables([stored, added])
             place = pc.index_in(keys, value_set=stored["key"].combine_chunks())
         hashes = stored["hashes"].take(place).to_pylist()
-        sets = [np.frombuffer(each, np.uint8).reshape(-1, len(STORED_VIEWS), HASH_BYTES) for each in hashes]
+        sets = [np.frombuffer(each, np.uint8).reshape(-1, len(STORED_WINDOWS), HASH_BYTES) for each in hashes]
         counts = [len(each) for each in sets]
-        empty = np.empty((0, len(STORED_VIEWS), HASH_BYTES), np.uint8)
+        empty = np.empty((0, len(STORED_WINDOWS), HASH_BYTES), np.uint8)
         return Landmarks(np.repeat(positions, counts), np.concatenate([empty, *sets]))
 
     def _hashed(self, positions: Positions) -> pa.Table:
@@ -103,7 +103,7 @@ class CopyStore:
         without = 0
         for position in self.by_video(positions):
             clip = self.clip(position)
-            hashes = landmarks_of({0: clip}, STORED_VIEWS).hashes if clip is not None else np.empty(0, np.uint8)
+            hashes = landmarks_of({0: clip}, STORED_WINDOWS).hashes if clip is not None else np.empty(0, np.uint8)
             without += clip is None
             rows.append({"key": self._keys[position], "hashes": hashes.tobytes()})
             heartbeat.beat()

@@ -11,7 +11,8 @@ from stages.dedup.copy_turns import UPRIGHT, Turn
 
 WINDOW_STEPS = (0.04, 0.016)
 ROUNDS_MAX = 5
-"""Shares of a side by which windows are moved, and how often at most."""
+PASSES_MAX = 3
+"""Shares of a side by which windows are moved, how often at most, and how often one after the other."""
 SHIFT_MAX = 0.08
 """By so much a window may lie outside of the picture."""
 
@@ -72,21 +73,31 @@ def seen_through(pictures: Pictures, window: Window) -> Pictures:
 
 def best_windows(left: Pictures, right: Pictures, start: Window, end: Window) -> tuple[Window, Window]:
     """The windows at which pictures ``[N, S, S]`` of both sides are most alike, near those given."""
-    windows = [start, end]
-    for side in sorted((0, 1), key=lambda each: windows[each] == WHOLE):
-        sides = [left, right]
-        fixed = normalized(seen_through(sides[1 - side], windows[1 - side]))[0]
-        best = _likeness(sides[side], windows[side], fixed)
-        for step in WINDOW_STEPS:
-            for _ in range(ROUNDS_MAX):
-                before = best
-                for trial in _neighbours(windows[side], step):
-                    value = _likeness(sides[side], trial, fixed)
-                    if value > best + 1e-4:
-                        best, windows[side] = value, trial
-                if best == before:
-                    break
+    windows, sides = [start, end], (left, right)
+    order = sorted((0, 1), key=lambda each: windows[each] == WHOLE)
+    for _ in range(PASSES_MAX):
+        before = tuple(windows)
+        for side in order:
+            fixed = normalized(seen_through(sides[1 - side], windows[1 - side]))[0]
+            windows[side] = _best_window(sides[side], windows[side], fixed)
+        if tuple(windows) == before:
+            break
     return windows[0], windows[1]
+
+
+def _best_window(pictures: Pictures, window: Window, fixed: NDArray[np.float32]) -> Window:
+    """The window near the given one through which pictures are most like normalized ones ``[N, S * S]``."""
+    best = _likeness(pictures, window, fixed)
+    for step in WINDOW_STEPS:
+        for _ in range(ROUNDS_MAX):
+            before = best
+            for trial in _neighbours(window, step):
+                value = _likeness(pictures, trial, fixed)
+                if value > best + 1e-4:
+                    best, window = value, trial
+            if best == before:
+                break
+    return window
 
 
 def _likeness(pictures: Pictures, window: Window, fixed: NDArray[np.float32]) -> float:
