@@ -1,7 +1,8 @@
 """The step of every asset: finds the input tables, runs the phase, and yields materializations and check results."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import dagster as dg
 
@@ -14,7 +15,7 @@ from curator_dagster.invented_partitions import remove_invented_partitions_of_ru
 from curator_dagster.metadata import materialization_metadata
 from curator_dagster.partition_keys import fully_committed_partitions
 from curator_dagster.partitioning import TimeWindowPartitioning
-from curator_dagster.phase_summary import changed_params_line, summary_line
+from curator_dagster.phase_summary import changed_params_line, further_reports, summary_line
 from curator_dagster.progress import progress_callback, progress_logger
 from curator_dagster.resources import Storage
 from curator_dagster.watch.source import SourceBucket
@@ -52,15 +53,17 @@ def run_phase(curation: Curation, context: dg.AssetExecutionContext, config: Par
         if isinstance(curation.partitioning, TimeWindowPartitioning) and asset == "videos":
             source: SourceBucket = getattr(context.resources, curation.scoped("source"))
             curation.partitioning.register_window_sources(partitions, storage.open(), source.location, config)
-        inputs = input_tables(storage, ASSET_GRAPH[asset].deps, partitions)
+        inputs = input_tables(storage, config, partitions)
         outputs = [storage.ref(asset, partition) for partition in partitions]
-        if changed := changed_params_line(config, outputs):
-            context.log.warning(f"Tables are made with other parameters than before. {changed}.")
+        for each in (config, *config.further()):
+            if changed := changed_params_line(each, [replace(ref, asset=each.table) for ref in outputs]):
+                context.log.warning(f"Tables are made with other parameters than before. {changed}.")
         told = progress_callback(session, progress_logger(context.log.info))
         with signals_as_keyboard_interrupt(), told, trusting(curation.trust):
             reports = session.run_phase(params_from_config(config), inputs, outputs)
         has_failed = False
-        context.log.info(summary_line(reports))
+        for each in (reports, *further_reports(reports)):
+            context.log.info(summary_line(each))
     except CurationError as error:
         removed = remove_invented_partitions_of_run(
             curation, context.instance, partition_keys_of_run(context), storage.open()
@@ -83,22 +86,23 @@ def partition_keys_of_run(context: dg.AssetExecutionContext) -> list[str]:
     return [ALL] if context.assets_def.partitions_def is None else list(context.partition_keys)
 
 
-def input_tables(storage: Storage, upstream: Sequence[str], partitions: list[str]) -> Inputs:
+def input_tables(storage: Storage, params: Params, partitions: list[str]) -> Inputs:
     """The tables that the partitions are made from, by asset.
 
     Raises:
-        ManifestError: an unpartitioned asset finds no partition that has all of its inputs.
+        ManifestError: an unpartitioned asset finds no partition that has all of its inputs, or one that lacks those
+            of the embedder that the parameters name.
     """
+    upstream = ASSET_GRAPH[params.asset].deps
     if partitions == [ALL]:
-        partitions = fully_committed_partitions(storage.open(), upstream)
+        tables = [params.table_read(asset) for asset in upstream]
+        partitions = fully_committed_partitions(storage.open(), tables)
         if not partitions:
             raise ManifestError(
-                f"No partition under {storage.root} has {' and '.join(upstream)} committed. Materialize them first."
+                f"No partition under {storage.root} has {' and '.join(tables)} committed. Materialize them first."
             )
-    return {
-        asset: [storage.ref(asset, key) for key in ([ALL] if asset in UNPARTITIONED_ASSETS else partitions)]
-        for asset in upstream
-    }
+    keys = {asset: [ALL] if asset in UNPARTITIONED_ASSETS else partitions for asset in upstream}
+    return {asset: [storage.ref(params.table_read(asset), key) for key in keys[asset]] for asset in upstream}
 
 
 def _materialize_result(context: dg.AssetExecutionContext, reports: Reports, storage: Storage) -> dg.MaterializeResult:
@@ -119,14 +123,25 @@ def _log_materializations(context: dg.AssetExecutionContext, reports: Reports, s
                 asset_key=context.asset_key,
                 partition=None if partition == ALL else partition,
                 metadata=metadata,
-                tags={"dagster/data_version": reports[partition].data_version},
+                tags={"dagster/data_version": _version_of(reports[partition])},
             )
         )
 
 
 def data_version(reports: Reports) -> str:
-    """Digest of the items of all partitions of the run; of a single partition, the digest in its commit."""
-    if len(reports) == 1:
-        return next(iter(reports.values())).data_version
-    digests = "\n".join(sorted(f"{key} {report.data_version}" for key, report in reports.items()))
-    return hashlib.sha256(digests.encode()).hexdigest()
+    """Digest of the items of all partitions of the run; of a single table, the digest in its commit."""
+    versions = {key: _version_of(report) for key, report in reports.items()}
+    if len(versions) == 1:
+        return next(iter(versions.values()))
+    return _digest(versions)
+
+
+def _version_of(report: PhaseReport) -> str:
+    """The digest of a table; with further tables, of all of them."""
+    further = {name: each.data_version for name, each in report.further.items()}
+    return _digest({"": report.data_version, **further}) if further else report.data_version
+
+
+def _digest(versions: Mapping[str, str]) -> str:
+    lines = "\n".join(sorted(f"{key} {version}" for key, version in versions.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()

@@ -23,7 +23,7 @@ from stages.params import (
     describe_bounds,
     validate_all,
 )
-from stages.run import check_phases, check_ranking, check_signals
+from stages.run import check_embedder, check_phases, check_ranking, check_signals
 
 
 class ReadConfig(ReadParams, dg.Config):
@@ -121,6 +121,7 @@ def validate_run_config(
     if not are_clips_scored:
         check_signals(validated["split"], validated["filter"])
         check_ranking(validated["filter"], validated["dedup"])
+    check_embedder(validated["embed"], validated["dedup"], root)
 
 
 def _resolve_env_vars(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,13 @@ ENTRY_POINT_GROUP = "curator_dagster.plugins"
 def launch_policy(curation: Curation) -> LaunchPolicy:
     """What the deployment allows: beside its lists, whatever its own default parameters name."""
     entry_points = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
-    defaults = [name for params in curation.params.values() for _, name in params.plugin_names() if ":" in name]
+    defaults = [
+        name
+        for params in curation.params.values()
+        for each in (params, *params.further())
+        for _, name in each.plugin_names()
+        if ":" in name
+    ]
     return LaunchPolicy(
         plugins=frozenset(
             [*curation.plugins, *_listed(PLUGINS_VARIABLE), *(point.value for point in entry_points), *defaults]
@@ -89,8 +95,8 @@ def _listed(variable: str) -> list[str]:
 
 
 def _default_hosts(params: Params) -> list[str]:
-    """Host and port of the deployment's own caption server, or embedding server."""
+    """Host and port of the deployment's own caption server, or embedding servers."""
     if not isinstance(params, CaptionParams | EmbedParams):
         return []
-    host, port = host_and_port(params.base_url)
-    return [f"{host}:{port}"]
+    urls = [params.base_url, *(each.base_url for each in params.further() if isinstance(each, EmbedParams))]
+    return [f"{host}:{port}" for host, port in map(host_and_port, urls)]

@@ -22,13 +22,19 @@ def summary_line(reports: Mapping[str, PhaseReport]) -> str:
     )
     partitions = _plural(len(phase_reports), "partition") if ALL not in reports else "all partitions"
     work = f"{reused} reused, {redecided} redecided, {computed} computed"
-    line = f"{phase_reports[0].phase}: {partitions}, {_plural(items, 'item')}: {work}"
+    line = f"{phase_reports[0].title}: {partitions}, {_plural(items, 'item')}: {work}"
     changes = Counter(change for report in phase_reports for change in report.changes)
     causes = [change if times == len(phase_reports) else f"{change} (in {times})" for change, times in changes.items()]
     if not causes:
         return line
     earlier = ", rows made earlier are used again" if reused and not (redecided or computed) else ""
     return f"{line} because {' and '.join(causes)}{earlier}"
+
+
+def further_reports(reports: Mapping[str, PhaseReport]) -> list[dict[str, PhaseReport]]:
+    """The reports by partition of each further table that the phase made, in the order in which it did."""
+    names = dict.fromkeys(name for report in reports.values() for name in report.further)
+    return [{key: each.further[name] for key, each in reports.items() if name in each.further} for name in names]
 
 
 def changed_params_line(params: Params, tables: Sequence[ManifestRef]) -> str:
@@ -41,7 +47,7 @@ def changed_params_line(params: Params, tables: Sequence[ManifestRef]) -> str:
         change if count == len(tables) else f"{change} (in {count} of {len(tables)} tables)"
         for change, count in changes.items()
     ]
-    return f"{params.asset}: {'; '.join(parts)}" if parts else ""
+    return f"{params.table}: {'; '.join(parts)}" if parts else ""
 
 
 def _plural(number: int, thing: str) -> str:

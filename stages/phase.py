@@ -14,6 +14,7 @@ from stages.params import Params
 from stages.pipeline import ItemResult, Pipeline, StageStats
 from stages.schemas import ASSETS
 from stages.storage import Storage, digest
+from stages.table_names import name_of
 from stages.tasks import Failed, Rejected, Row, Task, VideoLength
 
 P = TypeVar("P", bound=Params)
@@ -25,7 +26,7 @@ class PhaseReport:
 
     Attributes:
         phase: its name.
-        asset: its table.
+        asset: its table; ``embeddings.NAME`` for that of a further embedder.
         partition: of the table.
         items: input rows; each appears in the table.
         reused: items whose rows existed already.
@@ -44,6 +45,7 @@ class PhaseReport:
         starting_s: the part of `seconds` before the first item was worked on: starting Ray, starting and setting up
             workers.
         root_version: number of the version of the root that the run published; None where the phase publishes none.
+        further: by name, the report of each further table that the phase made of the partition.
     """
 
     phase: str
@@ -65,6 +67,12 @@ class PhaseReport:
     seconds: float = 0.0
     starting_s: float = 0.0
     root_version: int | None = None
+    further: dict[str, "PhaseReport"] = field(default_factory=lambda: {})
+
+    @property
+    def title(self) -> str:
+        """The phase, and the name of a further table: "embed", "embed siglip"."""
+        return f"{self.phase} {name_of(self.asset)}".rstrip()
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from curator_dagster.checks.check_specs import Check, checks_of
 from curator_dagster.checks.checked_table import CheckedTable
 from curator_dagster.checks.result_metadata import result_metadata, worst_first
 from curator_dagster.checks.score_history import ScoreHistory
+from curator_dagster.checks.together import together
 from stages import retry
 from stages.errors import CurationError, StorageError
 from stages.params import CheckParams
@@ -32,6 +33,7 @@ ResultsByPartition = Mapping[str, CheckResult]
 
 _STORAGE_RETRIES = retry.Backoff(tries=3)
 """The table is committed already: where the store does not answer, its checks give up after a few tries."""
+_NOT_EVALUATED = "Could not be evaluated: {} Materialize the partition again to have it checked."
 _MAX_KEYS_PER_QUERY = 500
 """Dagster returns at most a thousand events at once."""
 
@@ -75,16 +77,19 @@ def _evaluate_all(
     storage_error: StorageError | None = None
     with retry.using(_STORAGE_RETRIES):
         for partition, report in reports.items():
-            checked = CheckedTable(report, storage, params, history)
+            tables = {"": report, **report.further}
+            checked = {name: CheckedTable(each, storage, params, history) for name, each in tables.items()}
             for check in checks:
-                try:
-                    if storage_error is not None and check.reads_storage:
-                        raise storage_error
-                    found[check.name][partition] = check.evaluate(checked)
-                except (CurationError, OSError) as error:
-                    storage_error = error if isinstance(error, StorageError) else storage_error
-                    description = f"Could not be evaluated: {error} Materialize the partition again to have it checked."
-                    found[check.name][partition] = CheckResult(False, description, is_evaluated=False)
+                of_tables: dict[str, CheckResult] = {}
+                for name, table in checked.items():
+                    try:
+                        if storage_error is not None and check.reads_storage:
+                            raise storage_error
+                        of_tables[name] = check.evaluate(table)
+                    except (CurationError, OSError) as error:
+                        storage_error = error if isinstance(error, StorageError) else storage_error
+                        of_tables[name] = CheckResult(False, _NOT_EVALUATED.format(error), is_evaluated=False)
+                found[check.name][partition] = together(of_tables)
     return found
 
 

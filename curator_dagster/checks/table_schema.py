@@ -13,7 +13,8 @@ from curator_dagster.checks.check_result import CheckResult, Record
 from curator_dagster.checks.checked_table import CheckedTable
 from curator_dagster.checks.row_constraints import ROW_CONSTRAINTS, UNIQUE_COLUMNS
 from stages.errors import ManifestError
-from stages.schemas import ASSETS
+from stages.manifest import layout_of
+from stages.table_names import asset_of
 
 _UNIT_LENGTH_TOLERANCE = 1e-3
 """Allowed difference of a vector's length from 1: float32, or half precision of a model on a GPU."""
@@ -21,7 +22,7 @@ _UNIT_LENGTH_TOLERANCE = 1e-3
 
 def table_schema(checked: CheckedTable) -> CheckResult:
     """Passes where the committed files have the declared types and no row violates a constraint of its asset."""
-    asset = checked.report.asset
+    asset = asset_of(checked.report.asset)
     try:
         mismatches = list(_type_mismatches(checked))
         table = checked.table()
@@ -38,7 +39,9 @@ def table_schema(checked: CheckedTable) -> CheckResult:
     ]
     rows = sum(int(each["rows"]) for each in violations)
     metadata = {"rows": len(table), "columns": table.num_columns, "promises_broken": len(violations), "allowed": 0}
-    description = f"Broken promises of {asset}: 0 (at most 0). Rows: {len(table)}, columns: {table.num_columns}."
+    description = (
+        f"Broken promises of {checked.report.asset}: 0 (at most 0). Rows: {len(table)}, columns: {table.num_columns}."
+    )
     if violations:
         description = (
             f"{'; '.join(str(each['promise']) for each in violations[:3])}: not so in {rows} rows, as "
@@ -56,7 +59,7 @@ def _type_mismatches(checked: CheckedTable) -> Iterator[_Violation]:
     """Columns of another type than declared; a missing column reads as null, which row constraints find."""
     for entry in checked.commit.files:
         stored = _file_schema(checked, entry.path)
-        for declared in ASSETS[checked.report.asset].schema:
+        for declared in layout_of(checked.report.asset).schema:
             index = stored.get_field_index(declared.name)
             if index >= 0 and stored.field(index).type != declared.type:
                 description = f"{declared.name} is {declared.type}, not {stored.field(index).type}"

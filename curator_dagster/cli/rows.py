@@ -49,7 +49,10 @@ def show(
     root: WrittenRoot,
     asset: Annotated[
         str | None,
-        typer.Argument(help=f"One of {', '.join(ASSET_NAMES)}; without it, why rows of all assets were lost."),
+        typer.Argument(
+            help=f"One of {', '.join(ASSET_NAMES)}, or embeddings.NAME of a further embedder; without it, why rows of "
+            "all assets were lost."
+        ),
     ] = None,
     status: Annotated[Status | None, typer.Option(help="Only rows of this fate.")] = None,
     lineage: Annotated[str | None, typer.Option(metavar="CLIP_ID", help="How this clip came to be.")] = None,
@@ -113,6 +116,10 @@ def search(
         By,
         typer.Option(help="What TEXT is compared with; auto: pictures, where their model has a text tower."),
     ] = By.auto,
+    embedder: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Whose vectors are compared, of embed.more; the first embedder's without."),
+    ] = "",
     asset: Annotated[
         str, typer.Option(help="Whose clips: clips, filtered_clips, embeddings, unique_clips or dataset.")
     ] = "unique_clips",
@@ -141,6 +148,6 @@ def search(
     from stages.search import Query, Scope
 
     with errors_as_messages():
-        query = Query(text, like, image, by.value)
+        query = Query(text, like, image, by.value, embedder)
         scope = Scope(asset, status.value, version, where)
         search_command(root, query, scope, top=top, index=index, output=Output(as_json, html))

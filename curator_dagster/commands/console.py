@@ -12,6 +12,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Column, Table
 from rich.text import Text
 
+from curator_dagster.phase_summary import further_reports
 from curator_dagster.progress import (
     ProgressCallback,
     format_rate,
@@ -74,26 +75,39 @@ def summary_table(runs: Iterable[dict[str, PhaseReport]]) -> Table:
     """
     columns = ["phase", *STATUSES, "reused", "redecided", "computed", "seconds"]
     totals: dict[str, list[float]] = {}
-    for reports in runs:
+    for reports in _with_further(runs):
         for index, report in enumerate(reports.values()):
             figures = [
                 *(report.counts.get(status, 0) for status in STATUSES),
                 *(report.reused, report.redecided, report.computed, 0 if index else report.seconds),
             ]
-            before = totals.get(report.phase, [0] * len(figures))
-            totals[report.phase] = [a + b for a, b in zip(before, figures, strict=True)]
-    rows = [[phase, *totals[phase][:-1], f"{totals[phase][-1]:.1f}"] for phase in PHASES if phase in totals]
+            before = totals.get(report.title, [0] * len(figures))
+            totals[report.title] = [a + b for a, b in zip(before, figures, strict=True)]
+    rows = [[title, *totals[title][:-1], f"{totals[title][-1]:.1f}"] for title in _in_order(totals)]
     return build_table(columns, rows, numbers=columns[1:])
 
 
 def reasons_table(runs: Iterable[dict[str, PhaseReport]]) -> Table | None:
     """Reasons of rejected and failed rows by phase, most frequent first; None where all rows were kept."""
     totals: dict[str, Counter[str]] = {}
-    for reports in runs:
+    for reports in _with_further(runs):
         for report in reports.values():
-            totals.setdefault(report.phase, Counter()).update(report.reasons)
-    shown = [(phase, reason, rows) for phase in PHASES for reason, rows in totals.get(phase, Counter()).most_common()]
+            totals.setdefault(report.title, Counter()).update(report.reasons)
+    shown = [(title, reason, rows) for title in _in_order(totals) for reason, rows in totals[title].most_common()]
     return build_table(["phase", "reason", "rows"], shown, numbers=["rows"]) if shown else None
+
+
+def _with_further(runs: Iterable[dict[str, PhaseReport]]) -> Iterator[dict[str, PhaseReport]]:
+    """The reports of each run of a phase, those of further tables behind those of the asset's own."""
+    for reports in runs:
+        yield reports
+        yield from further_reports(reports)
+
+
+def _in_order(titles: Iterable[str]) -> list[str]:
+    """Titles of reports in the order of their phases, those of one phase as they come."""
+    order = list(PHASES)
+    return sorted(titles, key=lambda title: order.index(title.partition(" ")[0]))
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from stages.run import DryRun, Inputs, PhasePlan
 from stages.sources import copy_register, registered_partitions
 from stages.storage import Storage
 
+_PHASE_OF = {model.asset: phase for phase, model in PHASES.items()}
 _COLUMNS = ("phase", "reused", "redecided", "computed", "because")
 
 
@@ -75,8 +76,9 @@ def plan_phases(run_plan: RunPlan, register_root: str) -> list[PhasePlan]:
     for phase, model in PHASES.items():
         if model.asset in run_plan.assets:
             keys = [ALL] if model.asset in UNPARTITIONED_ASSETS else run_plan.partitions
-            outputs = [ManifestRef(run_plan.root, model.asset, key) for key in keys]
-            plans.append(dry_run.plan(run_plan.params[phase], _inputs(run_plan, model.asset, order), outputs))
+            params, inputs = run_plan.params[phase], _inputs(run_plan, model.asset, order)
+            for each in (params, *params.further()):
+                plans.append(dry_run.plan(each, inputs, [ManifestRef(run_plan.root, each.table, key) for key in keys]))
     return plans
 
 
@@ -86,7 +88,8 @@ def _inputs(run_plan: RunPlan, asset: str, order: list[str]) -> Inputs:
     keys = run_plan.partitions
     if asset in UNPARTITIONED_ASSETS:
         storage = Storage(run_plan.root)
-        committed = set.intersection(*(set(committed_partitions(storage, each)) for each in upstream))
+        tables = [run_plan.params[_PHASE_OF[asset]].table_read(each) for each in upstream]
+        committed = set.intersection(*(set(committed_partitions(storage, each)) for each in tables))
         keys = [key for key in order if key in committed or key in run_plan.partitions]
     return {
         each: [ManifestRef(run_plan.root, each, key) for key in ([ALL] if each in UNPARTITIONED_ASSETS else keys)]

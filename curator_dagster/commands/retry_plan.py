@@ -10,10 +10,11 @@ from curator_dagster.commands.run_plan import RunPlan, assets_up_to
 from curator_dagster.curation import UNPARTITIONED_ASSETS
 from curator_dagster.launch_policy import check_stored_caption_url
 from stages.errors import FAILED_REASONS, ManifestError, ParamsError
-from stages.manifest import ALL, Commit, ManifestRef, committed_partitions, last_commit
+from stages.manifest import ALL, Commit, ManifestRef, committed_partitions, last_commit, tables_of
 from stages.params import PHASES, CheckParams, ExecutorParams, validate
 from stages.sources import registered_partitions
 from stages.storage import Storage
+from stages.table_names import asset_of
 
 PARAMS_BY_ASSET = {params.asset: params for params in PHASES.values()}
 
@@ -52,15 +53,16 @@ def plan_retry(
         ParamsError: an asset or reason is unknown, or stored parameters that this version does not accept.
         ManifestError: nothing is committed under the root.
     """
-    _reject_unknown_names(assets, reasons)
     storage = Storage(root)
-    commits = {asset: _latest_commits(storage, asset) for asset in PARAMS_BY_ASSET}
+    _reject_unknown_names(assets, reasons, tables_of(storage))
+    commits = {table: _latest_commits(storage, table) for table in tables_of(storage)}
     if not any(commits.values()):
         raise ManifestError(f"Nothing is committed under {storage.root}. Run `curator run` first.")
     failed = {
         (asset, partition): found
-        for asset in assets or PARAMS_BY_ASSET
-        for partition, commit in commits[asset].items()
+        for asset, of_table in commits.items()
+        if not assets or asset in assets or asset_of(asset) in assets
+        for partition, commit in of_table.items()
         if (found := _failed_items(commit, reasons))
     }
     items: Counter[tuple[str, str]] = Counter()
@@ -70,7 +72,8 @@ def plan_retry(
     for partition in _affected_partitions(storage, commits, failed):
         groups.setdefault(_grouping_key(commits, partition), []).append(partition)
     retried = {
-        PARAMS_BY_ASSET[asset].phase: [str(reason) for reason in reasons or FAILED_REASONS] for asset, _ in failed
+        PARAMS_BY_ASSET[asset_of(asset)].phase: [str(reason) for reason in reasons or FAILED_REASONS]
+        for asset, _ in failed
     }
     plans = [
         _run_plan(storage, _stored_params(commits, group[0]), overrides, retried, group) for group in groups.values()
@@ -86,8 +89,8 @@ def _failed_items(commit: Commit, reasons: Collection[str] = ()) -> Counter[str]
     return Counter({reason: count for reason, count in found.items() if not reasons or reason in reasons})
 
 
-def _reject_unknown_names(assets: Iterable[str], reasons: Iterable[str]) -> None:
-    for name, given, known in (("--asset", assets, PARAMS_BY_ASSET), ("--reason", reasons, FAILED_REASONS)):
+def _reject_unknown_names(assets: Iterable[str], reasons: Iterable[str], tables: Iterable[str]) -> None:
+    for name, given, known in (("--asset", assets, tables), ("--reason", reasons, FAILED_REASONS)):
         unknown = sorted(set(given) - {str(each) for each in known})
         if unknown:
             raise ParamsError(f"{name} must be one of {', '.join(map(str, known))}, got {', '.join(unknown)}.")
@@ -116,14 +119,27 @@ def _stored_params(commits: dict[str, dict[str, Commit]], partition: str) -> dic
     found = {
         asset: commits[asset].get(ALL if asset in UNPARTITIONED_ASSETS else partition) for asset in PARAMS_BY_ASSET
     }
-    return {PARAMS_BY_ASSET[asset].phase: dict(commit.lineage["params"]) for asset, commit in found.items() if commit}
+    stored = {PARAMS_BY_ASSET[asset].phase: dict(commit.lineage["params"]) for asset, commit in found.items() if commit}
+    # What the first embedder was made with may be older than an entry of embed.more; each table knows its own.
+    further = [by_partition.get(partition) for table, by_partition in commits.items() if asset_of(table) != table]
+    entries = {commit.lineage["params"]["name"]: _entry(commit.lineage["params"]) for commit in further if commit}
+    if entries and "embed" in stored:
+        before = {entry.get("name"): entry for entry in stored["embed"].get("more", [])}
+        stored["embed"]["more"] = [*{**before, **entries}.values()]
+    return stored
+
+
+def _entry(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a further table as an entry of ``embed.more``; how a retry fails is of the phase."""
+    left_out = {"more", "retry_reasons", "max_failed_fraction"}
+    return {name: value for name, value in params.items() if name not in left_out}
 
 
 def _grouping_key(commits: dict[str, dict[str, Commit]], partition: str) -> str:
     """The parameters that partitions of one run must share: those whose change invalidates rows."""
     stored = _stored_params(commits, partition)
     invalidating = {
-        phase: {name: value for name, value in params.items() if not _has_no_effect(phase, name)}
+        phase: {name: value for name, value in params.items() if name == "more" or not _has_no_effect(phase, name)}
         for phase, params in stored.items()
     }
     return json.dumps(invalidating, sort_keys=True)

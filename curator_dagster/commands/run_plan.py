@@ -19,7 +19,7 @@ from curator_dagster.resources import Storage
 from stages.errors import ParamsError
 from stages.manifest import ALL
 from stages.params import PHASES
-from stages.run import Session, check_phases, check_ranking, check_reachable, check_signals
+from stages.run import Session, check_embedder, check_phases, check_ranking, check_reachable, check_signals
 from stages.sources import Register, list_sources, register_sources
 
 # Dagster writes every event to standard error; the caller prints a summary instead.
@@ -68,6 +68,7 @@ def plan_run(
         check_signals(params["split"], params["filter"])
     if PHASES["dedup"].asset in assets:
         check_ranking(params["filter"], params["dedup"])
+        check_embedder(params["embed"], params["dedup"], root)
     read = params["read"]
     storage = Storage(root=root).open()
     for location in (storage.root, source):
@@ -105,8 +106,9 @@ def changed_tables(run_plan: RunPlan) -> list[str]:
     for phase, params in PHASES.items():
         if params.asset in run_plan.assets:
             keys = [ALL] if params.asset in UNPARTITIONED_ASSETS else run_plan.partitions
-            tables = [storage.ref(params.asset, key) for key in keys]
-            lines.append(changed_params_line(run_plan.params[phase], tables))
+            made_by = run_plan.params[phase]
+            for each in (made_by, *made_by.further()):
+                lines.append(changed_params_line(each, [storage.ref(each.table, key) for key in keys]))
     return [line for line in lines if line]
 
 

@@ -12,8 +12,8 @@ from rich.console import Console
 
 from curator_dagster.commands.console import WRAPPED_COLUMNS, build_table, stderr_console, stdout_console, terminal_text
 from stages.errors import TRANSIENT_REASONS, ManifestError
-from stages.manifest import committed_partitions, lineage_of, read_manifest
-from stages.schemas import ASSETS, STATUSES
+from stages.manifest import committed_partitions, lineage_of, read_manifest, tables_of
+from stages.schemas import STATUSES
 from stages.storage import Storage
 
 DEFAULT_TABLE_ROWS = 50
@@ -86,7 +86,7 @@ def count_reasons(root: str) -> list[dict[str, Any]]:
     """
     storage = Storage(root)
     found: list[dict[str, Any]] = []
-    for asset in ASSETS:
+    for asset in tables_of(storage):
         if not committed_partitions(storage, asset):
             continue
         outcomes = read_manifest(root, asset, columns=["status", "reason"])
@@ -108,7 +108,7 @@ def print_lineage(root: str, asset: str | None, output_format: str, *, clip_id: 
     Raises:
         ManifestError: no such asset, or none has a row of this clip.
     """
-    names = list(ASSETS)
+    names = tables_of(Storage(root))
     if asset is not None:
         read_manifest(root, asset, columns=["status"])  # raises where the asset is unknown or not made yet
         names = names[: names.index(asset) + 1]

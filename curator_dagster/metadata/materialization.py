@@ -10,7 +10,7 @@ from curator_dagster.metadata.failed_rows import failed_rows_metadata
 from curator_dagster.metadata.locations import dataset_location_metadata, location_value
 from curator_dagster.metadata.markdown import BUDGET, render_markdown
 from curator_dagster.metadata.table_statistics import TableStatistics, phase_rates, table_statistics
-from curator_dagster.metadata.table_values import reasons_table, stages_detail, stages_table
+from curator_dagster.metadata.table_values import further_table, reasons_table, stages_detail, stages_table
 from curator_dagster.phase_summary import causes_of
 from curator_dagster.resources import Storage
 from stages.errors import CurationError
@@ -53,6 +53,7 @@ def materialization_metadata(reports: Reports, storage: Storage) -> Iterator[tup
                 **_reasons_metadata(report, statistics.get(partition)),
                 **pictures,
                 **_provenance_metadata(report, ref),
+                **_further_metadata(report, storage),
                 **_float_metadata(phase),
                 **_stages_metadata(report),
             },
@@ -137,6 +138,17 @@ def _provenance_metadata(report: PhaseReport, ref: ManifestRef) -> dict[str, dg.
     }
     if causes := causes_of(report):
         metadata["items_made_again_because"] = dg.MetadataValue.text(causes)
+    return metadata
+
+
+def _further_metadata(report: PhaseReport, storage: Storage) -> dict[str, dg.MetadataValue]:
+    """Figures of each further embedder by its name, and its rows that failed."""
+    if not report.further:
+        return {}
+    metadata: dict[str, dg.MetadataValue] = {"further_embedders": further_table(report)}
+    for name, each in report.further.items():
+        failed = failed_rows_metadata(each, storage.ref(each.asset, each.partition))
+        metadata |= {f"{name}_{key}": value for key, value in failed.items()}
     return metadata
 
 

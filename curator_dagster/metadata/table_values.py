@@ -6,6 +6,7 @@ import dagster as dg
 
 from curator_dagster.printable_text import printable
 from stages.run import PhaseReport
+from stages.schemas import STATUSES
 
 MAX_EXAMPLE_CHARS = 200
 
@@ -27,6 +28,37 @@ _STAGES = dg.TableSchema(
         dg.TableColumn("peak_mb", "float", description="Largest private memory of a worker of it."),
     ]
 )
+
+_FURTHER = dg.TableSchema(
+    columns=[
+        dg.TableColumn("embedder", "string", description="Its name in embed.more."),
+        *(dg.TableColumn(status, "int", description=f"Rows of its table that are {status}.") for status in STATUSES),
+        dg.TableColumn("reused", "int", description="Items whose rows existed."),
+        dg.TableColumn("computed", "int", description="Items computed by this run."),
+        dg.TableColumn("phase_seconds", "float", description="Of its pass, all partitions of the run together."),
+        dg.TableColumn("commit", "string", description="Version of its table."),
+        dg.TableColumn("reasons", "string", description="Why rows are not kept."),
+    ]
+)
+
+
+def further_table(report: PhaseReport) -> dg.TableMetadataValue:
+    """The figures of each further table of a partition, by its name."""
+    records = [
+        dg.TableRecord(
+            {
+                "embedder": name,
+                **{status: each.counts.get(status, 0) for status in STATUSES},
+                "reused": each.reused,
+                "computed": each.computed,
+                "phase_seconds": round(each.seconds, 1),
+                "commit": str(each.commit),
+                "reasons": printable(", ".join(f"{reason}: {rows}" for reason, rows in each.reasons.items())),
+            }
+        )
+        for name, each in report.further.items()
+    ]
+    return dg.MetadataValue.table(records, schema=_FURTHER)
 
 
 def reasons_table(report: PhaseReport, examples: Mapping[str, str]) -> dg.TableMetadataValue:

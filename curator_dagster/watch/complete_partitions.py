@@ -11,6 +11,7 @@ from stages.errors import ManifestError
 from stages.manifest import ALL, Commit, ManifestRef, last_commit, load_commit, read_commit
 from stages.sources import Register
 from stages.storage import map_concurrently
+from stages.table_names import asset_of
 
 _UPSTREAM = ("filtered_clips", "clips", "videos")
 """The assets between `dataset` and the sources, each made from the next."""
@@ -68,7 +69,8 @@ class CompletePartitions:
         if number is None:
             return False
         unique = load_commit(self._register.storage, self._ref("unique_clips", ALL), number)
-        return partition in unique.lineage.get("inputs", {}).get("embeddings", {})
+        inputs: dict[str, dict[str, int]] = unique.lineage.get("inputs", {})
+        return any(partition in read for table, read in inputs.items() if asset_of(table) == "embeddings")
 
     def _has_registered_sources(self, partition: str, videos: Commit) -> bool:
         """True where the table has exactly the partition's videos, with those rejected that later ones replace.

@@ -27,11 +27,12 @@ __all__ = [
     "check_quotas",
     "check_rank_by",
     "exact_similarity",
+    "index_of_table",
     "model_folder",
     "unneeded_files",
 ]
 
 if TYPE_CHECKING:
-    from stages.dedup.vector_index import VectorIndex
+    from stages.dedup.vector_index import VectorIndex, index_of_table
 else:
-    __getattr__ = lazy.module_getattr(__name__, vector_index=("VectorIndex",))
+    __getattr__ = lazy.module_getattr(__name__, vector_index=("VectorIndex", "index_of_table"))

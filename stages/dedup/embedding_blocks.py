@@ -13,7 +13,7 @@ from stages.manifest import COMMIT_COLUMN, ManifestRef, load_commit, read_row_fi
 from stages.storage import Storage, map_concurrently
 
 
-def embedding_blocks(storage: Storage, rows: pa.Table) -> Iterator[tuple[pa.Array, Vectors]]:
+def embedding_blocks(storage: Storage, rows: pa.Table, table: str = "embeddings") -> Iterator[tuple[pa.Array, Vectors]]:
     """Keys and vectors of embeddings: float32 ``[N, D]``, unit length; D is the same in all blocks.
 
     Only row files that hold one of the embeddings are read.
@@ -21,6 +21,7 @@ def embedding_blocks(storage: Storage, rows: pa.Table) -> Iterator[tuple[pa.Arra
     Args:
         storage: of the root.
         rows: ``partition``, ``row_key`` of each embedding, and the number of its commit.
+        table: which they are of.
 
     Raises:
         StageError: an embedding is missing, not finite, or of another size than the others.
@@ -29,11 +30,11 @@ def embedding_blocks(storage: Storage, rows: pa.Table) -> Iterator[tuple[pa.Arra
     sizes: set[int] = set()
     wanted = rows["row_key"].unique()
     names = set(wanted.to_pylist())
-    for table in rows.group_by(["partition", COMMIT_COLUMN]).aggregate([]).to_pylist():
-        ref = ManifestRef(storage.root, "embeddings", table["partition"])
-        files = load_commit(storage, ref, table[COMMIT_COLUMN]).files
+    for version in rows.group_by(["partition", COMMIT_COLUMN]).aggregate([]).to_pylist():
+        ref = ManifestRef(storage.root, table, version["partition"])
+        files = load_commit(storage, ref, version[COMMIT_COLUMN]).files
         holding = [entry for entry in files if not names.isdisjoint(entry.items)]
-        read = partial(read_row_file, storage, "embeddings", columns=["row_key", "embedding"])
+        read = partial(read_row_file, storage, table, columns=["row_key", "embedding"])
         for part in map_concurrently(read, holding):
             keys = part["row_key"].to_pylist()
             part = part.filter(pa.array([key in names for key in keys], pa.bool_()))

@@ -107,7 +107,7 @@ class DedupPhase(Phase[DedupParams]):
     def pipeline(self) -> Pipeline:
         """The stage that decides, and the one that searches for it."""
         stages = [
-            DedupStage(steps_of(self.params, self.root), self.root),
+            DedupStage(steps_of(self.params, self.root), self.root, table=self.params.table_read("embeddings")),
             SearchStage(self.root, self.params.resources()),
         ]
         return Pipeline("dedup", [*stages], collect=collect, again=again)
@@ -140,7 +140,8 @@ class DedupPhase(Phase[DedupParams]):
         What is a copy or a duplicate does not hang on them; `QuotaStep` says what becomes of their own decisions.
         """
         values: dict[str, Any] = commit.lineage.get("params", {})
-        used = self.params.affecting("work")
+        used = {**self.params.affecting("work"), "embedder": self.params.embedder}
+        values = {"embedder": "", **values}  # commits of earlier releases name none
         return all(values.get(name) == value for name, value in used.items() if name != "quotas")
 
     @cached_property

@@ -41,8 +41,9 @@ MAX_PARTS = 1000
 class _IndexedStage(ProcessingStage[Any, Any]):
     """A stage that reads the index of vectors."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, table: str = "embeddings") -> None:
         self.storage = Storage(root)
+        self.table = table
         self.scratch: Path | None = None
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
@@ -58,7 +59,7 @@ class _IndexedStage(ProcessingStage[Any, Any]):
 
     def index(self, folder: str) -> Any:
         """The index of vectors of a model."""
-        return lazy.load("stages.dedup.vector_index:VectorIndex")(self.storage, folder, self.scratch)
+        return lazy.load("stages.dedup.vector_index:index_of_table")(self.storage, folder, self.scratch, self.table)
 
 
 class DedupStage(_IndexedStage):
@@ -68,12 +69,15 @@ class DedupStage(_IndexedStage):
         steps: in order.
         root: of the tables.
         part_products: numbers that are multiplied in one part of a search; a smaller search is not divided.
+        table: of the embeddings that are compared.
     """
 
     name = "dedup"
 
-    def __init__(self, steps: Sequence[Step], root: str, part_products: float = PART_PRODUCTS) -> None:
-        super().__init__(root)
+    def __init__(
+        self, steps: Sequence[Step], root: str, part_products: float = PART_PRODUCTS, *, table: str = "embeddings"
+    ) -> None:
+        super().__init__(root, table)
         self.steps = list(steps)
         self._part_products = part_products
 

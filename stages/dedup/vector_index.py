@@ -6,6 +6,7 @@ a vector is written again as often as the index doubles: for an increment, the l
 
 import hashlib
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -201,6 +202,11 @@ class VectorIndex:
             here = store.segment == index
             assigned[here] = lists_of_segment(self._storage, self._folder, segment, centres, name)[store.row[here]]
         return ListedVectors(store, Lists(centres, assigned))
+
+
+def index_of_table(storage: Storage, folder: str, scratch: Path, table: str) -> VectorIndex:
+    """The index of one model's vectors; what it lacks is read from this table of embeddings."""
+    return VectorIndex(storage, folder, scratch, blocks_of=partial(embedding_blocks, table=table))
 
 
 def _rows_of(segment: Segment, rows: np.ndarray) -> Iterator[tuple[pa.Array, Vectors]]:

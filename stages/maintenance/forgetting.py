@@ -19,15 +19,16 @@ from stages.manifest import (
     ManifestRef,
     SourceNames,
     find_source_rows,
+    is_table,
     last_commit,
     load_commit,
     newest_version,
     read_commit,
     replace_in_commits,
+    tables_of,
     write_without_source,
 )
 from stages.read import erase_fingerprints
-from stages.schemas import ASSETS
 from stages.signals import SIGNALS_FOLDER
 from stages.sources import Register, erase_source, members_files_of
 from stages.storage import FileInfo, Lease, Storage, exclusive, is_url, map_concurrently, normalize_location
@@ -45,7 +46,7 @@ class ForgottenSource:
     Attributes:
         uri: of the source.
         num_versions: contents that were registered of it.
-        rows: number of its rows by asset, in all row files together, those of its copies included.
+        rows: number of its rows by table, in all row files together, those of its copies included.
         files: what was removed, by kind ("clip files", "frame stores", "signals", "score sketches", "index of dedup",
             "unfinished files").
     """
@@ -125,13 +126,15 @@ def forget_source(storage: Storage, uri: str) -> ForgottenSource:
         lease.check()
         erase_fingerprints(storage, video_ids)
         erase_source(storage, uri, members)
-    rows_by_asset = {asset: sum(each.num_rows for each in found if each.ref.asset == asset) for asset in ASSETS}
+    rows_by_asset = {
+        asset: sum(each.num_rows for each in found if each.ref.asset == asset) for asset in tables_of(storage)
+    }
     return ForgottenSource(uri, len(video_ids), rows_by_asset, files)
 
 
 def _tables(storage: Storage) -> list[ManifestRef]:
     paths = [info.path.split("/") for info in storage.list("manifests")]
-    tables = sorted({(parts[1], parts[2]) for parts in paths if len(parts) > 3 and parts[1] in ASSETS})
+    tables = sorted({(parts[1], parts[2]) for parts in paths if len(parts) > 3 and is_table(parts[1])})
     return [ManifestRef(storage.root, asset, partition) for asset, partition in tables]
 
 

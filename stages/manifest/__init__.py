@@ -46,6 +46,7 @@ from stages.manifest.row_removal import (
 )
 from stages.manifest.row_writer import RowWriter
 from stages.manifest.stored_items import StoredItems
+from stages.manifest.tables import further_tables, is_table, layout_of, tables_of
 
 __all__ = [
     "ALL",
@@ -64,7 +65,10 @@ __all__ = [
     "committed_partitions",
     "find_source_rows",
     "find_version",
+    "further_tables",
+    "is_table",
     "last_commit",
+    "layout_of",
     "lineage_of",
     "load_commit",
     "load_version",
@@ -81,6 +85,7 @@ __all__ = [
     "read_unordered",
     "replace_in_commits",
     "reusable_items",
+    "tables_of",
     "tag_version",
     "uncurrent_files",
     "version_numbers",

@@ -27,7 +27,7 @@ from stages.errors import ManifestError
 from stages.manifest.commits import load_commit
 from stages.manifest.held_rows import HeldRows, decode_kept_rows, table_of
 from stages.manifest.row_files import DAMAGED_FILE_ERRORS, CommittedFile, ManifestRef, read_row_file
-from stages.schemas import ASSETS
+from stages.manifest.tables import layout_of
 from stages.storage import MAX_CONCURRENT, FileInfo, Storage, digest, file_numbers, map_concurrently
 
 COLLECTED_FOLDER = "index/rows"
@@ -132,7 +132,7 @@ def uncurrent_files(storage: Storage) -> list[FileInfo]:
 
 
 def _schema_of(asset: str, columns: Sequence[str]) -> pa.Schema:
-    schema = ASSETS[asset].schema
+    schema = layout_of(asset).schema
     return pa.schema([*(schema.field(name) for name in columns), pa.field(COMMIT_COLUMN, pa.int64())])
 
 
@@ -158,7 +158,7 @@ def _versions(storage: Storage, asset: str, wanted: Mapping[str, int | None] | N
 def _new_rows(storage: Storage, asset: str, columns: Sequence[str], versions: Mapping[str, _Version]) -> pa.Table:
     """Kept rows of these versions, partition by partition and by clip."""
     names = list(dict.fromkeys([*columns, "partition"]))
-    schema = pa.schema([ASSETS[asset].schema.field(name) for name in names])
+    schema = pa.schema([layout_of(asset).schema.field(name) for name in names])
     rows = pa.concat_tables([schema.empty_table(), *_kept_rows(storage, asset, schema, list(versions.items()))])
     by_clip = ["clip_id"] if "clip_id" in names else []
     rows = rows.combine_chunks().sort_by([(name, "ascending") for name in ("partition", *by_clip)])

@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.errors import ManifestError
+from stages.errors import ManifestError, did_you_mean
 from stages.manifest.held_rows import HELD_ROWS, encode_kept_rows, held_columns
 from stages.manifest.projected_reading import footer_hash
 from stages.manifest.root_versions import find_version
@@ -29,6 +29,7 @@ from stages.manifest.row_files import (
     read_row_file,
 )
 from stages.manifest.stored_items import StoredItems, find_stored_items
+from stages.manifest.tables import further_tables, is_table, layout_of, tables_of
 from stages.schemas import ASSETS, STATUSES
 from stages.storage import Storage, file_numbers, map_concurrently
 
@@ -71,7 +72,7 @@ def read_manifest(
 
     Args:
         root: folder or fsspec URL.
-        asset: name of the table.
+        asset: name of the table: an asset, or ``embeddings.NAME`` of a further embedder.
         partition: its key; all partitions where none is given.
         columns: their names; all where none are given.
         version: number or tag of a version of the root; the newest commit of each table where none is given.
@@ -79,12 +80,14 @@ def read_manifest(
     Raises:
         ManifestError: no such asset, column or version, or nothing is committed for it, or a committed file is missing.
     """
-    if asset not in ASSETS:
-        raise ManifestError(f"Asset must be one of {list(ASSETS)}, got {asset!r}.")
-    unknown = set(columns or []) - set(ASSETS[asset].schema.names)
-    if unknown:
-        raise ManifestError(f"Columns of {asset} must be among {ASSETS[asset].schema.names}, got {sorted(unknown)}.")
     storage = Storage(root)
+    if not is_table(asset):
+        known = tables_of(storage)
+        raise ManifestError(f"Asset must be one of {known}, got {asset!r}.{did_you_mean(asset, known)}")
+    schema = layout_of(asset).schema
+    unknown = set(columns or []) - set(schema.names)
+    if unknown:
+        raise ManifestError(f"Columns of {asset} must be among {schema.names}, got {sorted(unknown)}.")
     if version is None:
         partitions = [partition] if partition is not None else committed_partitions(storage, asset)
         refs = [ManifestRef(storage.root, asset, name) for name in partitions]
@@ -98,6 +101,7 @@ def read_manifest(
         where = f"partition {partition!r} of " if partition is not None else ""
         raise ManifestError(
             f"Nothing is committed for {where}{asset} under {storage.root}. Run the phase that makes it first."
+            + (did_you_mean(asset, further_tables(storage)) if asset not in ASSETS else "")
         )
     return pa.concat_tables(tables)
 
@@ -158,7 +162,7 @@ def read_commit(
     Raises:
         ManifestError: a file that the commit names is missing.
     """
-    layout = ASSETS[ref.asset]
+    layout = layout_of(ref.asset)
     wanted = layout.schema.names if columns is None else columns
     read = [name for name in layout.schema.names if name in {*wanted, *layout.sort_by}]
     table = read_unordered(storage, ref, commit, read, partition)
@@ -182,7 +186,7 @@ def read_unordered(
         ManifestError: a file that the commit names is missing or damaged.
     """
     read = partial(read_row_file, storage, ref.asset, columns=columns, partition=partition)
-    empty = ASSETS[ref.asset].schema.empty_table().select(columns)
+    empty = layout_of(ref.asset).schema.empty_table().select(columns)
     return pa.concat_tables([empty, *(map_concurrently(read, commit.files) if commit.files else [])])
 
 
@@ -273,8 +277,8 @@ def lineage_of(root: str, clip_id: str) -> list[dict[str, Any]]:
     storage = Storage(root)
     steps: list[dict[str, Any]] = []
     video_id: str | None = None
-    for asset in reversed(ASSETS):
-        column = "clip_id" if "clip_id" in ASSETS[asset].schema.names else "video_id"
+    for asset in reversed(tables_of(storage)):
+        column = "clip_id" if "clip_id" in layout_of(asset).schema.names else "video_id"
         wanted = clip_id if column == "clip_id" else video_id
         if wanted is None:
             continue

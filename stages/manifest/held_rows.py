@@ -19,7 +19,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.schemas import ASSETS
+from stages.manifest.tables import layout_of
+from stages.table_names import asset_of
 
 HELD_ROWS = 128
 """Rows of a table up to which its commit holds those that are kept; of more, a row file costs little a row."""
@@ -34,9 +35,9 @@ HeldRows = Mapping[str, str]
 
 def held_columns(asset: str) -> list[str]:
     """The columns that commits of an asset hold; none of an asset that no plan over all partitions reads."""
-    if asset not in _ASSETS:
+    if asset_of(asset) not in _ASSETS:
         return []
-    return [field.name for field in ASSETS[asset].schema if field.name not in _UNREAD and _is_short(field)]
+    return [field.name for field in layout_of(asset).schema if field.name not in _UNREAD and _is_short(field)]
 
 
 def encode_kept_rows(asset: str, rows: pa.Table) -> str:

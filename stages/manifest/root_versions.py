@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from stages.errors import ManifestError, ParamsError
 from stages.manifest.row_files import ALL, ManifestRef
-from stages.schemas import ASSETS
+from stages.manifest.tables import is_table, tables_of
 from stages.storage import Storage, file_numbers, map_concurrently
 
 VERSIONS_FOLDER = "versions"
@@ -144,7 +144,9 @@ def publish_version(storage: Storage, tables: Tables, withheld: Collection[tuple
 
 def newest_tables(storage: Storage, partitions: Collection[str]) -> dict[str, dict[str, int]]:
     """Number of the newest commit of each table of these partitions, and of those that have no partitions."""
-    refs = [ManifestRef(storage.root, asset, partition) for asset in ASSETS for partition in (*partitions, ALL)]
+    refs = [
+        ManifestRef(storage.root, asset, partition) for asset in tables_of(storage) for partition in (*partitions, ALL)
+    ]
     numbers = map_concurrently(lambda ref: file_numbers(storage.list(f"{ref.folder}/_commits")), refs)
     tables: dict[str, dict[str, int]] = {}
     for ref, found in zip(refs, numbers, strict=True):
@@ -164,7 +166,7 @@ def _committed_tables(storage: Storage, withheld: Collection[tuple[str, str]]) -
             and (parts[1], parts[2]) not in withheld
             and parts[3] == "_commits"
             and numbers
-            and parts[1] in ASSETS
+            and is_table(parts[1])
         ):
             of_asset = tables.setdefault(parts[1], {})
             of_asset[parts[2]] = max(of_asset.get(parts[2], 0), *numbers)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from stages.errors import ManifestError
 from stages.manifest.projected_reading import can_project, in_schema, read_projected
-from stages.schemas import ASSETS
+from stages.manifest.tables import layout_of
 from stages.storage import Storage
 from stages.tasks import Row
 
@@ -25,7 +25,13 @@ DAMAGED_FILE_ERRORS = (pa.ArrowException, OSError, KeyError, ValueError)
 
 @dataclass(frozen=True, slots=True)
 class ManifestRef:
-    """Identifies the table of one asset and one partition under a root."""
+    """Identifies the table of one asset and one partition under a root.
+
+    Attributes:
+        root: of the tables.
+        asset: whose table it is; ``embeddings.NAME`` for that of a further embedder, see `stages.manifest.tables`.
+        partition: its key.
+    """
 
     root: str
     asset: str
@@ -104,7 +110,7 @@ def read_row_file(
     Raises:
         ManifestError: the file is missing or damaged.
     """
-    schema = ASSETS[asset].schema
+    schema = layout_of(asset).schema
     names = columns or schema.names
     if columns and entry.footer_sha256 and can_project(storage, entry.size_bytes):
         return _read_projected(storage, asset, entry, names, partition)
@@ -126,7 +132,7 @@ def _read_projected(
     storage: Storage, asset: str, entry: CommittedFile, names: list[str], partition: str | None
 ) -> pa.Table:
     """Some columns, and of the file's rows those of the entry's items."""
-    schema = ASSETS[asset].schema
+    schema = layout_of(asset).schema
     read = list(names)
     if is_part := len(entry.items) != entry.num_items:
         read.append("row_key")

@@ -17,7 +17,7 @@ from stages.manifest.commits import Commit, count_rows, load_commit, table_diges
 from stages.manifest.row_files import CommittedFile, ManifestRef, read_footer, read_row_file
 from stages.manifest.row_writer import RowWriter
 from stages.manifest.stored_items import describe_row_file
-from stages.schemas import ASSETS
+from stages.manifest.tables import layout_of
 from stages.storage import Storage, file_numbers, map_concurrently
 
 
@@ -78,7 +78,7 @@ def find_source_rows(storage: Storage, ref: ManifestRef, source: SourceNames) ->
     """
     infos = [info for info in storage.list(ref.folder) if info.path.endswith(".parquet")]
     files = map_concurrently(lambda info: describe_row_file(storage, info), infos)
-    names = [name for name in (*COLUMNS, "row_key", "video_id", "clip_id") if name in ASSETS[ref.asset].schema.names]
+    names = [name for name in (*COLUMNS, "row_key", "video_id", "clip_id") if name in layout_of(ref.asset).schema.names]
     tables = map_concurrently(lambda entry: source.rows_in(read_row_file(storage, ref.asset, entry, names)), files)
     found = [(entry, table) for entry, table in zip(files, tables, strict=True) if len(table)]
     own = [table.filter(pc.field("uri") == source.uri) for _, table in found]
@@ -141,7 +141,7 @@ def _replace_commit(
     source: SourceNames,
 ) -> None:
     """Replace a commit in one step. Only replaced files are read: of an old commit, others may be gone."""
-    columns = [name for name in (*COLUMNS, "row_key", "status", "reason") if name in ASSETS[ref.asset].schema.names]
+    columns = [name for name in (*COLUMNS, "row_key", "status", "reason") if name in layout_of(ref.asset).schema.names]
     replaced = [entry for entry in commit.files if entry.path in replacements]
     gone = [source.rows_in(read_row_file(storage, ref.asset, entry, columns)) for entry in replaced]
     gone_counts, gone_reasons = count_rows(pa.concat_tables(gone))

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from stages.errors import ManifestError
 from stages.manifest.projected_reading import footer_hash
 from stages.manifest.row_files import CommittedFile, ManifestRef
-from stages.schemas import ASSETS
+from stages.manifest.tables import layout_of
 from stages.storage import Storage
 from stages.tasks import Row
 
@@ -64,7 +64,7 @@ class RowWriter:
 
     def append(self, row_key: str, rows: list[Row] | pa.Table, *, is_transient: bool = False) -> None:
         """Add all rows of one item; may write a file. A transient rejection is computed again by the next run."""
-        schema = ASSETS[self._ref.asset].schema
+        schema = layout_of(self._ref.asset).schema
         table = pa.Table.from_pylist(rows, schema=schema) if isinstance(rows, list) else rows
         if not len(table):
             raise ManifestError(f"Item {row_key} of {self._ref.asset} must have at least one row, got none.")

@@ -29,7 +29,7 @@ class ModelNeed:
     """A model that a phase needs.
 
     Attributes:
-        phase: which needs it.
+        phase: which needs it; of a further embedder with its name.
         model: its name, as the parameters say it.
         commit: of a checkpoint from the hub; else empty.
         place: folder or file where it lies, or will lie; empty for a class of a user's own and for a server.
@@ -57,7 +57,7 @@ def model_needs(params: Iterable[Params]) -> list[ModelNeed]:
     Raises:
         ParamsError: a parameter names what does not exist, or a package is not installed.
     """
-    return [need for each in params for need in _needs_of(each)]
+    return [need for each in _each_model(params) for need in _needs_of(each)]
 
 
 def fetch_models(params: Iterable[Params]) -> list[ModelNeed]:
@@ -67,21 +67,27 @@ def fetch_models(params: Iterable[Params]) -> list[ModelNeed]:
         ParamsError: something is neither here nor reachable, or damaged.
     """
     given = list(params)
-    for each in given:
+    for each in _each_model(given):
         if (checkpoint := _checkpoint_of(each, asks_hub_first=True)) is not None:
             checkpoint.fetch()
             checkpoint.note_branch(each.revision if isinstance(each, EmbedParams) else "main")
     return model_needs(given)
 
 
+def _each_model(params: Iterable[Params]) -> Iterator[Params]:
+    """The parameters of every table: those of further embedders behind those of the first."""
+    for each in params:
+        yield from (each, *each.further())
+
+
 def _checkpoint_of(params: Params, *, asks_hub_first: bool = False) -> Checkpoint | None:
-    if isinstance(params, EmbedParams) and params.embedder == "transformers":
+    if isinstance(params, EmbedParams) and params.reads_checkpoint:
         return resolve(params.model, params.revision, asks_hub_first=asks_hub_first)
     return None
 
 
 def _needs_of(params: Params) -> Iterator[ModelNeed]:
-    phase = params.phase
+    phase = params.title
     for kind, name in params.plugin_names():
         if ":" in name and kind != "filter":
             yield ModelNeed(phase, name, note="a class of your own, which knows where its weights lie")

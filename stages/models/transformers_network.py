@@ -1,6 +1,5 @@
 """Loads and runs image and video encoders of the `transformers` library."""
 
-import functools
 from pathlib import Path
 from typing import Any
 
@@ -111,16 +110,19 @@ def _check_weights(checkpoint: Checkpoint, report: dict[str, Any]) -> bool:
     return False
 
 
-@functools.lru_cache(maxsize=2)
-def _encoder(checkpoint: Checkpoint, device: str, dtype: Dtype, is_video: bool) -> Encoder:
-    return Encoder(checkpoint, device, dtype, is_video=is_video)
+_loaded: dict[tuple[Any, ...], Encoder] = {}
+"""The last encoder of this process: a worker's share of a device is for one, though it may serve several embedders."""
 
 
 def load(checkpoint: Checkpoint, device: str, num_threads: int, dtype: Dtype, *, is_video: bool) -> Encoder:
-    """The encoder on this device, one copy per process.
+    """The encoder on this device, one per process: it stays until another is asked for.
 
     Raises:
         ParamsError: the encoder cannot be loaded.
     """
     torch.set_num_threads(max(1, num_threads))
-    return _encoder(checkpoint, device, dtype, is_video)
+    key = (checkpoint, device, dtype, is_video)
+    if key not in _loaded:
+        _loaded.clear()
+        _loaded[key] = Encoder(checkpoint, device, dtype, is_video=is_video)
+    return _loaded[key]

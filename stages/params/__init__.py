@@ -11,7 +11,7 @@ from stages.params.base import Params
 from stages.params.caption import CAPTION_API_KEY_VARIABLE, CaptionParams
 from stages.params.checks import CheckParams, Severity
 from stages.params.dedup import DedupParams
-from stages.params.embed import EMBED_API_KEY_VARIABLE, EmbedParams
+from stages.params.embed import EMBED_API_KEY_VARIABLE, EmbedParams, FurtherEmbedParams
 from stages.params.executor import ExecutorParams
 from stages.params.filter import CAMERA_MOTIONS, FilterParams
 from stages.params.groups import GROUPS, PARAM_NAMES, PHASES, validate, validate_all
@@ -37,6 +37,7 @@ __all__ = [
     "EmbedParams",
     "ExecutorParams",
     "FilterParams",
+    "FurtherEmbedParams",
     "GpuParams",
     "ModelParams",
     "Params",

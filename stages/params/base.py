@@ -1,11 +1,12 @@
 """The base class of a phase's parameters, and the declaration of a parameter."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stages.errors import FAILED_REASONS
+from stages.table_names import name_of
 
 Effect = Literal["work", "decision", "none"]
 
@@ -50,6 +51,24 @@ class Params(BaseModel):
     def _retry_reasons_are_known(self) -> Self:
         check_reasons("retry_reasons", self.retry_reasons)
         return self
+
+    @property
+    def table(self) -> str:
+        """The table that the phase makes by them: the asset's own, or a further one of it."""
+        return self.asset
+
+    @property
+    def title(self) -> str:
+        """The phase, and the name of a further table: "embed", "embed siglip"."""
+        return f"{self.phase} {name_of(self.table)}".rstrip()
+
+    def further(self) -> Sequence["Params"]:
+        """The parameters of each further table of the asset that the phase makes after its own; none by default."""
+        return ()
+
+    def table_read(self, asset: str) -> str:
+        """The table that the phase reads of an input asset: the asset's own by default."""
+        return asset
 
     def unused_fields(self) -> set[str]:
         """The fields that the chosen method does not use, so that a change of them invalidates no rows.

@@ -2,11 +2,12 @@
 
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from stages.params.base import parameter
 from stages.params.model import GpuParams
 from stages.params.quotas import parse_quotas
+from stages.table_names import MULTIPLE, further_table
 
 
 class DedupParams(GpuParams):
@@ -61,6 +62,12 @@ class DedupParams(GpuParams):
         "{by: duration_s, edges: [3, 6], max: 1000} for classes of numbers. by: a column of filtered_clips, a score, "
         "'duration_s' or 'cluster'. What is over is rejected; copies and duplicates are not decided anew.",
     )
+    embedder: str = parameter(
+        "",
+        "work",
+        "Name of the embedder of embed.more whose vectors are compared, and clustered for quotas; '' for the first.",
+        keyed_at_default=False,
+    )
     rebuild: bool = parameter(
         False,
         "none",
@@ -78,6 +85,17 @@ class DedupParams(GpuParams):
     def _quotas_are_right(self) -> Self:
         parse_quotas(self.quotas)
         return self
+
+    @field_validator("embedder")
+    @classmethod
+    def _embedder_is_a_name(cls, name: str) -> str:
+        if name:
+            further_table(name)
+        return name
+
+    def table_read(self, asset: str) -> str:
+        """Of embeddings, that of the embedder that is named."""
+        return further_table(self.embedder) if asset == MULTIPLE and self.embedder else asset
 
     def unused_fields(self) -> set[str]:
         """Fields of another mode or another rule, and quotas where there are none."""

@@ -19,7 +19,7 @@ from stages.run.launch_policy import (
     host_and_port,
 )
 from stages.run.params_comparison import changed_params
-from stages.run.phases import check_phases, check_ranking, check_reachable, check_signals
+from stages.run.phases import check_embedder, check_phases, check_ranking, check_reachable, check_signals
 from stages.run.progress import Progress
 from stages.run.session import Session, open_session
 from stages.run.what_if import KEPT, Comparison, compare, last_filter_params, propose_thresholds
@@ -39,6 +39,7 @@ __all__ = [
     "Progress",
     "Session",
     "changed_params",
+    "check_embedder",
     "check_phases",
     "check_ranking",
     "check_reachable",

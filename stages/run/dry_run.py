@@ -11,14 +11,14 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.manifest import ALL, CommittedFile, ManifestRef, RowWriter, last_commit, read_row_file
+from stages.manifest import ALL, CommittedFile, ManifestRef, RowWriter, last_commit, layout_of, read_row_file
 from stages.params import Params
 from stages.phase import Phase
-from stages.run.inputs import Inputs, InputTables, in_schema, with_commit
+from stages.run.inputs import Inputs, InputTables, in_schema, refs_read, with_commit
 from stages.run.phases import PHASE_CLASSES, build_phase
 from stages.run.table_run import TableRun
-from stages.schemas import ASSETS
 from stages.storage import Storage, map_concurrently
+from stages.table_names import asset_of
 
 Table = tuple[str, str]
 """Asset and partition."""
@@ -29,7 +29,7 @@ class PhasePlan:
     """What a run would do in one phase, all partitions together.
 
     Attributes:
-        phase: its name.
+        phase: its name, and that of a further embedder.
         reused: items whose rows exist.
         redecided: items that would be decided again from stored scores.
         computed: items that would be computed.
@@ -64,6 +64,8 @@ class DryRun:
     def plan(self, params: Params, inputs: Inputs, outputs: Sequence[ManifestRef]) -> PhasePlan:
         """What the phase would do, with the tables that the phases planned before would make.
 
+        Further tables of the asset are planned by themselves, by `Params.further`.
+
         Raises:
             ManifestError: a table is damaged, or an input was never committed and would not be made.
             ParamsError: a name in the parameters is unknown.
@@ -71,9 +73,9 @@ class DryRun:
         # `read` has no inputs but the register; all others need the files beside the tables.
         phase = build_phase(params, self._root if PHASE_CLASSES[params.phase].inputs else self._register_root)
         tables = _PlannedTables(phase, inputs, self._rows)
-        plan, storage = PhasePlan(params.phase), Storage(self._root)
+        plan, storage = PhasePlan(params.title), Storage(self._root)
         for output in outputs:
-            refs = [ref for asset in phase.inputs for ref in _refs_of(inputs[asset], output)]
+            refs = [ref for asset in phase.inputs for ref in _refs_of(refs_read(params, asset, inputs[asset]), output)]
             has_open_input = any((ref.asset, ref.partition) in self._open for ref in refs)
             if output.partition == ALL:  # dedup reads versions, which rows of a run that was killed do not have
                 has_open_input |= any(self._is_planned(ref) and last_commit(storage, ref) is None for ref in refs)
@@ -130,7 +132,7 @@ class _PlannedTable(TableRun):
         for row_key, entry in self._reused.items():
             keys.setdefault(entry.path, (entry, []))[1].append(row_key)
         files = [replace(entry, items=row_keys) for entry, row_keys in keys.values()]
-        layout = ASSETS[self.output.asset]
+        layout = layout_of(self.output.asset)
         wanted = list(dict.fromkeys([*columns, "row_key"]))
         stored = map_concurrently(
             lambda entry: read_row_file(self._storage, self.output.asset, entry, wanted).select(columns), files
@@ -160,7 +162,7 @@ class _PlannedTables(InputTables):
             return super()._kept_rows(ref, partition)
         if partition is not None:
             planned = planned.filter(pc.field("partition") == partition)
-        columns = self._columns[ref.asset]
+        columns = self._columns[asset_of(ref.asset)]
         table = planned.filter(pc.field("status") == "kept")
         if columns:
             table = table.select([*in_schema(ref.asset, columns), "status"])
@@ -172,10 +174,11 @@ def _refs_of(refs: list[ManifestRef], output: ManifestRef) -> list[ManifestRef]:
     return refs if output.partition == ALL else [ref for ref in refs if ref.partition in (output.partition, ALL)]
 
 
-def _columns_of(asset: str) -> list[str]:
+def _columns_of(table: str) -> list[str]:
     """The columns of a table that later phases read in the driver, those that order it, and the status."""
-    columns = {"status", *ASSETS[asset].sort_by}
+    asset, layout = asset_of(table), layout_of(table)
+    columns = {"status", *layout.sort_by}
     for phase in PHASE_CLASSES.values():
         if asset in phase.inputs:
-            columns.update(phase.input_columns.get(asset, ASSETS[asset].schema.names))
-    return [name for name in ASSETS[asset].schema.names if name in columns]
+            columns.update(phase.input_columns.get(asset, layout.schema.names))
+    return [name for name in layout.schema.names if name in columns]

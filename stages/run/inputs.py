@@ -1,6 +1,7 @@
 """The input tables of a phase."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -13,13 +14,15 @@ from stages.manifest import (
     COMMIT_COLUMN,
     ManifestRef,
     last_commit,
+    layout_of,
     load_commit,
     read_commit,
     read_kept_rows,
 )
+from stages.params import Params
 from stages.phase import Phase
-from stages.schemas import ASSETS
 from stages.storage import Storage
+from stages.table_names import asset_of
 
 Inputs = Mapping[str, list[ManifestRef]]
 
@@ -53,7 +56,7 @@ class InputTables:
         missing = [asset for asset in phase.inputs if asset not in inputs]
         if missing:
             raise ManifestError(f"Phase {phase.params.phase} requires inputs {missing}, got {list(inputs)}.")
-        self._inputs = {asset: inputs[asset] for asset in phase.inputs}
+        self._inputs = {asset: refs_read(phase.params, asset, inputs[asset]) for asset in phase.inputs}
         self._columns = {asset: phase.columns_of(asset) for asset in phase.inputs}
         self._committed_versions = committed_versions
         self._num_partitions = max(len(refs) for refs in self._inputs.values()) if self._inputs else 0
@@ -89,7 +92,7 @@ class InputTables:
 
     def _rows_of_all(self, refs: Sequence[ManifestRef]) -> pa.Table:
         """The rows of all partitions of an asset; of many, what was read before comes from where it is collected."""
-        asset, columns = refs[0].asset, self._columns[refs[0].asset]
+        asset, columns = refs[0].asset, self._columns[asset_of(refs[0].asset)]
         if columns is None or len(refs) < MIN_COLLECTED:
             return pa.concat_tables([self._kept_rows(ref) for ref in refs])
         wanted = {ref.partition: self._committed_versions.get((asset, ref.partition)) for ref in refs}
@@ -118,10 +121,15 @@ class InputTables:
                 "Materialize it first."
             )
         self.versions.setdefault(ref.asset, {})[ref.partition] = commit.number
-        columns = self._columns[ref.asset]
+        columns = self._columns[asset_of(ref.asset)]
         wanted = columns and [*in_schema(ref.asset, columns), "status"]
         table = read_commit(storage, ref, commit, wanted, partition)
         return with_commit(table.filter(pc.field("status") == "kept"), columns, commit.number)
+
+
+def refs_read(params: Params, asset: str, refs: Iterable[ManifestRef]) -> list[ManifestRef]:
+    """The tables that a phase reads of an input asset: where its parameters name a further one, that one."""
+    return [replace(ref, asset=params.table_read(asset)) for ref in refs]
 
 
 def _by_partition(table: pa.Table) -> dict[str, pa.Table]:
@@ -136,7 +144,7 @@ def _by_partition(table: pa.Table) -> dict[str, pa.Table]:
 
 def in_schema(asset: str, columns: Iterable[str]) -> list[str]:
     """Those of the columns that the asset's table has."""
-    return [name for name in columns if name in ASSETS[asset].schema.names]
+    return [name for name in columns if name in layout_of(asset).schema.names]
 
 
 def with_commit(table: pa.Table, columns: Collection[str] | None, number: int | None) -> pa.Table:

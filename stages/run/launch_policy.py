@@ -5,13 +5,21 @@ from someone who may start runs but not code; it is bound to what the deployment
 """
 
 import ipaddress
+import itertools
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from stages.errors import ParamsError
-from stages.params import CAPTION_API_KEY_VARIABLE, EMBED_API_KEY_VARIABLE, CaptionParams, EmbedParams, Params
+from stages.params import (
+    CAPTION_API_KEY_VARIABLE,
+    EMBED_API_KEY_VARIABLE,
+    CaptionParams,
+    EmbedParams,
+    FurtherEmbedParams,
+    Params,
+)
 
 PLUGINS_VARIABLE = "CURATOR_PLUGINS"
 CAPTION_HOSTS_VARIABLE = "CURATOR_CAPTION_HOSTS"
@@ -45,9 +53,9 @@ class LaunchPolicy:
             ParamsError: names every class and every host that is not allowed.
         """
         problems: list[str] = []
-        for each in params:
+        for each in itertools.chain.from_iterable((first, *first.further()) for first in params):
             problems += [
-                f"{each.phase}: a launch may name a class of your own only from modules that the deployment allows, "
+                f"{each.title}: a launch may name a class of your own only from modules that the deployment allows, "
                 f"got {name!r}. Allowed are {sorted(self.plugins) or 'none'}. Add its module to {PLUGINS_VARIABLE}, to "
                 "`plugins` in the component's YAML, or to the entry points curator_dagster.plugins of its package."
                 for _, name in each.plugin_names()
@@ -61,9 +69,9 @@ class LaunchPolicy:
                 )
             if isinstance(each, EmbedParams) and not self.allows_embedder(each, has_remote_workers):
                 problems.append(
-                    f"embed.base_url: a launch may send the key in {EMBED_API_KEY_VARIABLE} only to hosts that the "
-                    f"deployment names, got {each.base_url!r}. Allowed are {sorted(self.embed_hosts) or 'none'} and "
-                    f"this machine. Add the host to {EMBED_HOSTS_VARIABLE}."
+                    f"{_embed_param(each)}base_url: a launch may send the key in {EMBED_API_KEY_VARIABLE} only to "
+                    f"hosts that the deployment names, got {each.base_url!r}. Allowed are "
+                    f"{sorted(self.embed_hosts) or 'none'} and this machine. Add the host to {EMBED_HOSTS_VARIABLE}."
                 )
         if problems:
             raise ParamsError("\n".join(problems))
@@ -87,6 +95,11 @@ class LaunchPolicy:
         has_key = has_remote_workers or bool(os.environ.get(EMBED_API_KEY_VARIABLE)) or ":" in params.embedder
         uses_server = params.embedder == "openai" or ":" in params.embedder
         return not (uses_server and has_key) or _is_allowed(params.base_url, self.embed_hosts)
+
+
+def _embed_param(params: EmbedParams) -> str:
+    """What stands before the name of a parameter of an embedder."""
+    return f"embed.more[{params.name}]." if isinstance(params, FurtherEmbedParams) else "embed."
 
 
 def _is_allowed(base_url: str, hosts: Iterable[str]) -> bool:

@@ -72,7 +72,7 @@ class PhaseRun:
         is_over = totals.computed == totals.to_compute and not unplanned
         seconds = time.monotonic() - self._started
         return Progress(
-            phase=self._phase.params.phase,
+            phase=self._phase.params.title,
             done=totals.computed,
             failed=totals.failed,
             total=totals.to_compute,

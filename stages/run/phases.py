@@ -1,18 +1,30 @@
 """The phase classes by name, and checks of a request before any work is done."""
 
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
 from stages.caption import CaptionPhase
 from stages.dedup import DedupPhase, check_quotas, check_rank_by
 from stages.embed import EmbedPhase
-from stages.errors import ParamsError
+from stages.errors import ParamsError, did_you_mean
 from stages.filter import FilterPhase, build_filters
-from stages.params import DedupParams, ExecutorParams, FilterParams, Params, SplitParams, parse_quotas
+from stages.manifest import further_tables
+from stages.params import (
+    DedupParams,
+    EmbedParams,
+    ExecutorParams,
+    FilterParams,
+    FurtherEmbedParams,
+    Params,
+    SplitParams,
+    parse_quotas,
+)
 from stages.phase import Phase
 from stages.read import ReadPhase
 from stages.split import SplitPhase
-from stages.storage import is_in_memory
+from stages.storage import Storage, is_in_memory
+from stages.table_names import name_of
 from stages.write import WritePhase
 
 PHASE_CLASSES: dict[str, type[Phase[Any]]] = {
@@ -44,20 +56,46 @@ def check_phases(params: Iterable[Params], root: str) -> None:
             take, a stage with an input that no stage makes.
     """
     problems: list[ParamsError] = []
-    for each in params:
+    for each in itertools.chain.from_iterable((first, *first.further()) for first in params):
         try:
             phase = build_phase(each, root)
             phase.pipeline().build()
             phase.identity()  # loads the splitter or model that the parameters name
         except ParamsError as error:
-            problems.append(error)
+            problems.append(_of_table(each, error))
         except (AttributeError, TypeError) as error:  # a user's own class without the expected interface
-            text = f"{each.phase}: the class named in its parameters must fit its place: {error}."
+            text = f"{each.title}: the class named in its parameters must fit its place: {error}."
             problems.append(ParamsError(text, each.phase))
     if len(problems) == 1:
         raise problems[0]
     if problems:
         raise ParamsError("\n".join(map(str, problems)))
+
+
+def _of_table(params: Params, error: ParamsError) -> ParamsError:
+    """The error, which of a further table says which entry of the parameters it is about."""
+    if isinstance(params, FurtherEmbedParams):
+        return ParamsError(f"embed.more, entry {params.name}: {error}", "embed.more")
+    return error
+
+
+def check_embedder(embed_params: EmbedParams, dedup_params: DedupParams, root: str) -> None:
+    """Check that the embedder that dedup names is one of the run, or of an earlier one, before any work.
+
+    Raises:
+        ParamsError: its name is neither in `embed.more`, nor has it a table under the root.
+    """
+    name = dedup_params.embedder
+    known = [each.name for each in embed_params.further()]
+    if not name or name in known:
+        return
+    known += [other for table in further_tables(Storage(root)) if (other := name_of(table)) not in known]
+    if name not in known:
+        raise ParamsError(
+            f"dedup.embedder must be the name of an entry of embed.more, got {name!r}."
+            + (did_you_mean(name, known) or f" There are {', '.join(known) or 'none'}; '' stands for the first."),
+            "dedup.embedder",
+        )
 
 
 def check_ranking(filter_params: FilterParams, dedup_params: DedupParams) -> None:

@@ -5,6 +5,7 @@ import logging
 import uuid
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 from stages import executors, retry
@@ -19,6 +20,7 @@ from stages.run.phases import build_phase, check_reachable
 from stages.run.preparing import prepare
 from stages.run.progress import Progress
 from stages.run.rounds import run_rounds
+from stages.table_names import name_of
 from stages.tasks import Task
 
 logger = logging.getLogger(__name__)
@@ -32,7 +34,7 @@ class Session:
         on_progress: called at least once a second while a phase runs.
         run_id: id that is stored in the lineage of all tables that the session writes.
         reports: for each phase that was run, in order, the reports of committed tables by partition; a phase that
-            stopped with an error is included.
+            stopped with an error is included. Those of further tables are in those of the asset's own.
     """
 
     def __init__(self, executor: ExecutorParams, on_progress: Callable[[Progress], None] | None = None) -> None:
@@ -46,6 +48,8 @@ class Session:
     def run_phase(self, params: Params, inputs: Inputs, outputs: list[ManifestRef]) -> dict[str, PhaseReport]:
         """Bring the tables of one phase up to date and return the reports by partition.
 
+        Where the parameters name further tables of the asset, they are made after its own, one pass each.
+
         Each partition is committed as soon as its last item is done, so that finished ones survive an error.
 
         Raises:
@@ -57,7 +61,26 @@ class Session:
         """
         check_reachable(outputs[0].root, self.executor_params)
         with retry.using(self.executor_params.backoff):
-            return self._run_phase(params, inputs, outputs)
+            reports = self._run_phase(params, inputs, outputs)
+            for each in params.further():
+                self._run_further(each, inputs, outputs, reports)
+            return reports
+
+    def _run_further(
+        self, params: Params, inputs: Inputs, outputs: list[ManifestRef], reports: dict[str, PhaseReport]
+    ) -> None:
+        """Bring a further table of the asset up to date; its reports are part of those of the asset's own table."""
+        first = len(self.reports)
+        try:
+            self._run_phase(params, inputs, [replace(output, asset=params.table) for output in outputs])
+        except PhaseError as error:
+            error.reports = reports
+            raise
+        finally:
+            for made in self.reports[first:]:
+                for partition, report in made.items():
+                    reports[partition].further[name_of(params.table)] = report
+            del self.reports[first:]
 
     def _run_phase(self, params: Params, inputs: Inputs, outputs: list[ManifestRef]) -> dict[str, PhaseReport]:
         phase = build_phase(params, outputs[0].root)
@@ -133,6 +156,6 @@ def _check_failed_fraction(params: Params, reports: dict[str, PhaseReport]) -> N
         raise PhaseError(
             f"{params.phase}: failed rows must be at most {params.max_failed_fraction:.0%} "
             f"({params.phase}.max_failed_fraction), got {failed} of {rows}. All rows are committed; "
-            f"`curator show ROOT {params.asset} --status failed` tells why each failed.",
+            f"`curator show ROOT {params.table} --status failed` tells why each failed.",
             dict(reports),
         )

@@ -17,6 +17,7 @@ from stages.manifest import (
     StoredItems,
     commit_table,
     last_commit,
+    layout_of,
     read_items,
     read_unordered,
     reusable_items,
@@ -26,7 +27,7 @@ from stages.pipeline import ItemResult
 from stages.run.changes import describe_changes
 from stages.run.inputs import InputTables
 from stages.run.work import ItemWork, Work
-from stages.schemas import ASSETS, STATUSES
+from stages.schemas import STATUSES
 from stages.storage import Storage
 from stages.tasks import Failed, Rejected, Row, Task
 
@@ -131,7 +132,7 @@ class TableRun:
         invalid = [row["status"] for row in rows if row["status"] not in STATUSES]
         if invalid:
             raise ManifestError(f"The status of a row must be kept, rejected or failed, got {invalid[0]!r}.")
-        return pa.Table.from_pylist(rows, schema=ASSETS[self.output.asset].schema)
+        return pa.Table.from_pylist(rows, schema=layout_of(self.output.asset).schema)
 
     def commit(self) -> PhaseReport:
         """Write the buffered rows, commit the table and report on it."""

@@ -103,16 +103,16 @@ def read_picture(location: str, max_px: int) -> NDArray[np.uint8]:
 def _params_of(storage: Storage, stored: StoredEmbeddings) -> EmbedParams:
     """The parameters of embed that the vectors were made with, by the commit that holds them."""
     for partition, number in sorted(stored.commits.items()):
-        lineage = load_commit(storage, ManifestRef(storage.root, "embeddings", partition), number).lineage
+        lineage = load_commit(storage, ManifestRef(storage.root, stored.table, partition), number).lineage
         identity = lineage.get("identity") or {}
         made_by = identity.get("model"), identity.get("weights_hash")
         if made_by == (stored.identity.model, stored.identity.weights_hash):
             known = {name: value for name, value in lineage["params"].items() if name in EmbedParams.model_fields}
             params = EmbedParams(**known)
-            if params.embedder == "transformers" and not Path(params.model).is_dir():
+            if params.reads_checkpoint and not Path(params.model).is_dir():
                 return params.model_copy(update={"revision": stored.identity.weights_hash})
             return params
     raise ParamsError(
-        f"No commit of embeddings under {storage.root} tells how {stored.identity.model} was made, which a text or "
+        f"No commit of {stored.table} under {storage.root} tells how {stored.identity.model} was made, which a text or "
         "picture must be embedded by. Search by --like, or run `curator run` again."
     )

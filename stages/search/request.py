@@ -22,14 +22,18 @@ class Query:
         like: the id of a clip.
         image: a picture file, by path or URL.
         by: what the text is compared with.
+        embedder: name of the further embedder whose vectors are compared; "" for the first.
     """
 
     text: str | None = None
     like: str | None = None
     image: str | None = None
     by: By = "auto"
+    embedder: str = ""
 
     def __post_init__(self) -> None:
+        if self.embedder and self.by == "captions":
+            raise ParamsError("A search of captions reads no embeddings, got --embedder too. Leave one of them out.")
         if self.by not in BY:
             raise ParamsError(f"by must be one of {', '.join(BY)}, got {self.by!r}.{did_you_mean(self.by, BY)}")
         if self.text is not None and not self.text.strip():

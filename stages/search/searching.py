@@ -75,6 +75,7 @@ def search(
     status: str = "kept",
     version: int | str | None = None,
     by: By = "auto",
+    embedder: str = "",
     index: bool | None = None,
 ) -> pd.DataFrame:
     """Find clips of a root by a text, by a clip or picture that they are like, and by conditions on their columns.
@@ -91,6 +92,7 @@ def search(
         status: of their rows there: kept, rejected, failed or all.
         version: number or tag of a version of the root; the newest commits where none is given.
         by: "auto", "embeddings" or "captions": what `text` is compared with.
+        embedder: name of the further embedder (``embed.more``) whose vectors are compared; "" for the first.
         index: where None, vectors of captions are kept under the root, and embeddings are added to no index; where
             True, these too; where False, nothing is written.
 
@@ -103,7 +105,9 @@ def search(
         ManifestError: a table is not made, or a file is missing or damaged.
         StorageError: the store does not answer.
     """
-    found = find_clips(root, Query(text, like, image, by), Scope(asset, status, version, where), top=top, index=index)
+    found = find_clips(
+        root, Query(text, like, image, by, embedder), Scope(asset, status, version, where), top=top, index=index
+    )
     frame = found.table.to_pandas()
     frame.attrs.update(num_searched=found.num_searched, notes=found.notes)
     return frame
@@ -155,7 +159,7 @@ class _Searching:
                     "A search of captions requires a text alone, got --like or --image too. Leave it out."
                 )
             return self._by_captions(clips, count)
-        stored = find_embeddings(self._storage, self._scope.version)
+        stored = find_embeddings(self._storage, self._scope.version, query.embedder)
         if stored is None:
             return self._without_embeddings(clips, count)
         model = QueryModel(self._storage, stored) if query.text is not None or query.image is not None else None
@@ -167,8 +171,13 @@ class _Searching:
             vectors.append(model.of_picture(query.image, _max_px(clips)))
         return self._access.retried(lambda: self._by_embeddings(clips, stored, vectors, count))
 
+    @property
+    def _falls_back(self) -> bool:
+        """Whether captions may be searched where pictures cannot: not where an embedder is asked for by name."""
+        return self._query.is_text_alone and self._query.by == "auto" and not self._query.embedder
+
     def _without_embeddings(self, clips: ClipTable, count: int) -> _Hits:
-        if self._query.is_text_alone and self._query.by == "auto":
+        if self._falls_back:
             return self._by_captions(clips, count)
         raise ManifestError(
             f"Clips must have embeddings to be searched by likeness, and none are made under {self._storage.root}. "
@@ -176,7 +185,7 @@ class _Searching:
         )
 
     def _without_text_tower(self, clips: ClipTable, count: int, stored: StoredEmbeddings) -> _Hits:
-        if self._query.is_text_alone and self._query.by == "auto":
+        if self._falls_back:
             return self._by_captions(clips, count)
         raise ParamsError(
             f"The text can be compared with captions alone, since {stored.identity.model} has no text tower. "

@@ -9,11 +9,13 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from stages.dedup import EMBEDDING_COLUMNS, DamagedSegment, VectorIndex, VectorStore, model_folder
-from stages.manifest import COMMIT_COLUMN, committed_partitions, find_version, read_kept_rows
+from stages.dedup import EMBEDDING_COLUMNS, DamagedSegment, VectorIndex, VectorStore, index_of_table, model_folder
+from stages.errors import ParamsError, did_you_mean
+from stages.manifest import COMMIT_COLUMN, committed_partitions, find_version, further_tables, read_kept_rows
 from stages.models import ModelIdentity
 from stages.search.arrow import pc
 from stages.storage import Storage
+from stages.table_names import MULTIPLE, name_of
 
 logger = logging.getLogger(__name__)
 
@@ -29,12 +31,14 @@ class StoredEmbeddings:
         rows: ``clip_id``, ``partition``, ``row_key`` and number of the commit of each embedding; a clip once.
         commits: by partition, the number of the commit that was read.
         num_others: clips whose embeddings are of another model, and left out.
+        table: which they are of.
     """
 
     identity: ModelIdentity
     rows: pa.Table
     commits: dict[str, int]
     num_others: int
+    table: str = "embeddings"
 
 
 @dataclass
@@ -76,19 +80,47 @@ def scratch_folder() -> "tempfile.TemporaryDirectory[str]":
     return tempfile.TemporaryDirectory(prefix="curator-search-", ignore_cleanup_errors=True)
 
 
-def find_embeddings(storage: Storage, version: int | str | None) -> StoredEmbeddings | None:
+def find_embeddings(storage: Storage, version: int | str | None, embedder: str = "") -> StoredEmbeddings | None:
     """The embeddings of all clips of a version, those of the model that made most of them; None where none are made.
 
+    Args:
+        storage: of the root.
+        version: number or tag; the newest commits where None.
+        embedder: name of a further embedder; "" for the first.
+
     Raises:
+        ParamsError: the root has no embeddings of such an embedder.
         ManifestError: there is no such version, or a file is missing or damaged.
     """
-    rows, commits = _embedding_rows(storage, version)
+    table = table_of_embedder(storage, embedder)
+    rows, commits = _embedding_rows(storage, version, table)
     if not len(rows):
         return None
     (model, weights_hash), mine = _of_main_model(rows)
     return StoredEmbeddings(
-        ModelIdentity(model, weights_hash), _first_of_each_clip(mine), commits, len(rows) - len(mine)
+        ModelIdentity(model, weights_hash), _first_of_each_clip(mine), commits, len(rows) - len(mine), table
     )
+
+
+def table_of_embedder(storage: Storage, name: str) -> str:
+    """The table of an embedder: that of the asset for "", else the further one of the name.
+
+    Raises:
+        ParamsError: the root has no such table.
+    """
+    if not name:
+        return MULTIPLE
+    known = {name_of(table): table for table in further_tables(storage)}
+    if name not in known:
+        raise ParamsError(
+            f"--embedder must be a further embedder that {storage.root} has embeddings of, got {name!r}."
+            + (
+                did_you_mean(name, list(known))
+                or f" There are {', '.join(known) or 'none'}; without it the first is used."
+            ),
+            "embedder",
+        )
+    return known[name]
 
 
 def read_vectors(access: IndexAccess, found: StoredEmbeddings, *, keeps: bool) -> VectorStore:
@@ -99,16 +131,16 @@ def read_vectors(access: IndexAccess, found: StoredEmbeddings, *, keeps: bool) -
         StageError: an embedding is missing, not finite, or of another size than the others.
     """
     folder = model_folder(found.identity.model, found.identity.weights_hash)
-    return access.read(VectorIndex(access.storage, folder, access.scratch), found.rows, keeps=keeps)
+    return access.read(index_of_table(access.storage, folder, access.scratch, found.table), found.rows, keeps=keeps)
 
 
-def _embedding_rows(storage: Storage, version: int | str | None) -> tuple[pa.Table, dict[str, int]]:
+def _embedding_rows(storage: Storage, version: int | str | None, table: str) -> tuple[pa.Table, dict[str, int]]:
     """Rows of kept embeddings without their vectors, and the number of the commit by partition."""
-    wanted: dict[str, int | None] = dict.fromkeys(committed_partitions(storage, "embeddings"))
+    wanted: dict[str, int | None] = dict.fromkeys(committed_partitions(storage, table))
     if version is not None:
-        wanted = dict(find_version(storage, version).tables.get("embeddings", {}))
+        wanted = dict(find_version(storage, version).tables.get(table, {}))
     columns = [name for name in EMBEDDING_COLUMNS if name != COMMIT_COLUMN]
-    rows, commits = read_kept_rows(storage, "embeddings", wanted, columns, may_write=False)
+    rows, commits = read_kept_rows(storage, table, wanted, columns, may_write=False)
     return rows.filter(pc.is_valid(rows["model"])), commits
 
 

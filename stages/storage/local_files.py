@@ -31,6 +31,11 @@ def walk(base: str, start: int, *, finished: bool) -> Iterator[FileInfo]:
                     yield local_file_info(entry, entry.path[start:])
 
 
+def folders(folder: str) -> list[str]:
+    """Names of the folders in a folder."""
+    return [entry.name for entry in _entries(folder) if entry.is_dir()]
+
+
 def _entries(folder: str) -> list[os.DirEntry[str]]:
     """What is in a folder; nothing where it cannot be listed, as for `os.walk`, which takes twice as long."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:

@@ -120,6 +120,17 @@ def find_files(filesystem: Any, base: str) -> dict[str, Any]:
         return {}
 
 
+def find_folders(filesystem: Any, base: str) -> list[str]:
+    """Names of the current folders directly below a folder of a store, sorted; none where it does not exist."""
+    filesystem.invalidate_cache()
+    try:
+        found = filesystem.ls(base, detail=True)
+    except FileNotFoundError:
+        return []
+    names = [str(info["name"]).rstrip("/").rpartition("/")[2] for info in found if info["type"] == "directory"]
+    return sorted(names)
+
+
 def file_numbers(files: Iterable[FileInfo]) -> list[int]:
     """The numbers n of all files named ``{n}.json``; other files (of a file manager, a sync tool) are ignored."""
     names = (info.path.rsplit("/", 1)[-1] for info in files)

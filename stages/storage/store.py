@@ -15,7 +15,14 @@ from fsspec.implementations.local import LocalFileSystem
 from stages import heartbeat
 from stages.errors import ParamsError
 from stages.storage import local_files
-from stages.storage.locations import FileInfo, find_files, normalize_location, open_filesystem, remote_file_info
+from stages.storage.locations import (
+    FileInfo,
+    find_files,
+    find_folders,
+    normalize_location,
+    open_filesystem,
+    remote_file_info,
+)
 from stages.storage.ranged_file import RangedFile
 from stages.storage.retried_calls import call_with_retries, is_transient, upload_options
 from stages.storage.source_files import read_range
@@ -133,6 +140,13 @@ class Storage:
         found = self._call_store(f"listing {prefix or 'the root'}", lambda: find_files(self._fs, base))
         # A store may list a folder that was emptied as an object of its name.
         return [remote_file_info(name[start:], info) for name, info in sorted(found.items()) if name != base]
+
+    def folders(self, prefix: str) -> Sequence[str]:
+        """Names of the folders directly in a folder, sorted; none where it does not exist."""
+        full = self._full_path(prefix) if prefix else self._base
+        if self.is_local:
+            return sorted(local_files.folders(full))
+        return self._call_store(f"listing {prefix or 'the root'}", lambda: find_folders(self._fs, full))
 
     def list_unfinished(self, prefix: str) -> Sequence[FileInfo]:
         """Files below a folder that a killed process did not finish, of which `list` says nothing; none on a bucket."""

@@ -290,3 +290,36 @@ def test_large_searches_are_divided_and_decide_the_same(
     assert list(library.root.glob("index/*/layout-*")) == []
     assert library.table().drop_columns(["row_key"]).equals(undivided.table().drop_columns(["row_key"]))
     assert library.dedup(eps=NEAR).computed == 0
+
+
+def test_clips_are_compared_by_the_embedder_that_is_named(tmp_path: Path) -> None:
+    library = Library(tmp_path)
+    library.add("p", {"a": [1.0, 0.0], "b": [1.0, 0.0], "c": [0.0, 1.0]})
+    other = {"a": [1.0, 0.0, 0.0], "b": [0.0, 1.0, 0.0], "c": [0.0, 1.0, 0.0]}
+    source = {"partition": "p", "video_id": "v-p", "uri": "/p.mp4", "status": "kept", "model": "other"}
+    write_table(
+        tmp_path,
+        "embeddings.other",
+        "p",
+        [
+            {**source, "weights_hash": "1", "clip_id": name, "embedding": vector, "row_key": digest("other", name)}
+            for name, vector in other.items()
+        ],
+    )
+    quotas = [{"by": "cluster", "clusters": 2, "max": 1}]
+    library.dedup(copies=False)
+    assert library.rows()["a"]["group_id"] == library.rows()["b"]["group_id"]
+    report = library.dedup(copies=False, embedder="other", quotas=quotas)
+    rows = library.rows()
+    assert rows["b"]["group_id"] == rows["c"]["group_id"] != rows["a"]["group_id"]
+    assert {row["model"] for row in rows.values()} == {"other"}
+    assert {row["embedding_key"] for row in rows.values()} == {digest("other", name) for name in other}
+    kept = {name for name, row in rows.items() if row["status"] == "kept"}
+    classes = [dict(rows[name]["quota_classes"])["cluster"] for name in kept]
+    assert len(kept) == len(set(classes)) == 2
+    assert report.changes == ["dedup.quotas: added cluster", "dedup.embedder changed from '' to 'other'"]
+    commit = last_commit(Storage(tmp_path), ManifestRef(str(tmp_path), "unique_clips", "all"))
+    assert commit is not None
+    assert commit.lineage["inputs"]["embeddings.other"] == {"p": 1}
+    library.dedup(copies=False)
+    assert library.rows()["a"]["group_id"] == library.rows()["b"]["group_id"]

@@ -60,7 +60,8 @@ def make_version(storage: Storage, variant: int) -> None:
         embedded = [
             (f"{source.uri} {variant}", [row(source, partition, clip_id=clip_id(source))]) for source in members
         ]
-        commit_items(ManifestRef(storage.root, "embeddings", partition), embedded)
+        for table in ("embeddings", "embeddings.siglip"):
+            commit_items(ManifestRef(storage.root, table, partition), embedded)
         rows = []
         for source in members:
             name = f"{partition}/{clip_id(source)}-{variant:08x}"
@@ -95,7 +96,7 @@ def traces(storage: Storage, source: Source) -> list[str]:
     for info in storage.list():
         data = storage.read_bytes(info.path)
         text = json.dumps(pq.read_table(storage.location(info.path)).to_pylist()) if _is_table(storage, data) else ""
-        if "/embeddings/" in info.path and "/_commits/" in info.path:
+        if "/embeddings" in info.path and "/_commits/" in info.path:
             text = gzip.decompress(base64.b64decode(json.loads(data)["kept_rows"])).decode() or text
         named = any(word in info.path for word in (source.video_id, clip_id(source)))
         if named or any(word in text or word.encode() in data for word in words):
@@ -110,7 +111,7 @@ def _is_table(storage: Storage, data: bytes) -> bool:
 def everything(storage: Storage, version: int | str) -> dict[str, list[Row]]:
     return {
         asset: read_manifest(storage.root, asset, version=version).to_pylist()
-        for asset in ("videos", "embeddings", "unique_clips", "dataset")
+        for asset in ("videos", "embeddings", "embeddings.siglip", "unique_clips", "dataset")
     }
 
 
@@ -134,6 +135,7 @@ def test_forgotten_source_leaves_no_trace_and_others_stay_whole(storage: Storage
     assert {asset: count for asset, count in removed.rows.items() if count} == {
         "videos": 2,
         "embeddings": 2,
+        "embeddings.siglip": 2,
         "unique_clips": 2,
         "dataset": 2,
     }

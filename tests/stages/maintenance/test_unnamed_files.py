@@ -8,7 +8,7 @@ import pytest
 
 from stages.errors import ManifestError
 from stages.maintenance import plan_vacuum, vacuum
-from stages.manifest import ManifestRef, last_commit, read_manifest, tag_version, version_numbers
+from stages.manifest import ManifestRef, find_version, last_commit, read_manifest, tag_version, version_numbers
 from stages.signals import signals_path
 from stages.storage import Storage
 from stages.tasks import Row
@@ -16,6 +16,7 @@ from stages.write.publishing import publish, read_dataset_file
 from tests.made_tables import commit_items
 
 PARTITION = "p"
+IDS = {"partition": PARTITION, "video_id": "v0", "clip_id": f"{0:020x}"}
 
 
 def row(number: int, variant: int) -> Row:
@@ -133,3 +134,22 @@ def test_vacuum_of_a_damaged_root_removes_nothing(storage: Storage) -> None:
 
 def test_vacuum_of_an_empty_root_finds_nothing(tmp_path: Path) -> None:
     assert not any(count for count, _ in vacuum(Storage(tmp_path)).counts().values())
+
+
+def test_vacuum_keeps_the_versions_of_further_tables(storage: Storage) -> None:
+    ref = ManifestRef(storage.root, "embeddings.siglip", PARTITION)
+    for variant in (6, 7, 8):
+        commit_items(ref, [(f"embedded {variant}", [{**IDS, "model": f"m{variant}", "status": "kept"}])])
+        make_version(storage, [row(0, variant)])
+    assert find_version(storage, 7).tables["embeddings.siglip"] == {PARTITION: 2}
+    age(storage, 48 * 3600)
+    vacuum(storage, versions_kept=2)
+    assert [read_manifest(storage.root, ref.asset, version=version)["model"].to_pylist() for version in (7, 8)] == [
+        ["m7"],
+        ["m8"],
+    ]
+    names = [info.path for info in storage.list(ref.folder)]
+    assert sorted(name for name in names if name.endswith(".json")) == [
+        f"{ref.folder}/_commits/{n}.json" for n in (2, 3)
+    ]
+    assert len([name for name in names if name.endswith(".parquet")]) == 2

@@ -20,7 +20,7 @@ from stages.storage import Storage
 from stages.tasks import Frames, Row
 from tests.clips import WORKER
 from tests.stages.models.text_checkpoints import save_clip
-from tests.stages.search.roots import MODEL, SIZE, drawn_vectors, similarities, write_clips, write_unique
+from tests.stages.search.roots import MODEL, SIZE, commit_rows, drawn_vectors, similarities, write_clips, write_unique
 from tests.videos import noise_shot
 
 VECTORS_OF = drawn_vectors(30)
@@ -240,3 +240,28 @@ def test_text_is_compared_with_pictures_where_their_model_reads_text(
     weights.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))  # a whole file of other weights
     with pytest.raises(ParamsError, match="must be embedded by the model of the stored vectors"):
         search(str(tmp_path), "a dog runs")
+
+
+def test_search_compares_by_the_embedder_that_is_named(root: Path) -> None:
+    other = drawn_vectors(30, seed=1)
+    model = {"model": "other/mean", "weights_hash": "1" * 16}
+    made_with = {"identity": model, "params": {"name": "other", **EmbedParams().model_dump(mode="json")}}
+    source = {"partition": "p1", "video_id": "v-p1", "uri": "/videos/p1.mp4", "status": "kept", **model}
+    rows = [
+        {**source, "clip_id": name, "embedding": vector.tolist(), "row_key": f"other {name}"}
+        for name, vector in other.items()
+    ]
+    commit_rows(str(root), "embeddings.other", "p1", rows, **made_with)
+    found = search(str(root), like="c01", embedder="other", top=5)
+    similarity = {name: float(other[name] @ other["c01"]) for name in KEPT if name != "c01"}
+    assert found["clip_id"].tolist() == sorted(similarity, key=lambda name: -similarity[name])[:5]
+    assert found.attrs["notes"] == ["Compared with the pictures of clips, by other/mean."]
+    check(search(str(root), like="c01"), VECTORS_OF["c01"], [name for name in KEPT if name != "c01"])
+    indexed = search(str(root), like="c01", embedder="other", top=5, index=True)
+    assert indexed["clip_id"].tolist() == found["clip_id"].tolist()
+    with pytest.raises(ParamsError, match=r"--embedder must be .* got 'othe'\. Did you mean other\?"):
+        search(str(root), like="c01", embedder="othe")
+    with pytest.raises(ParamsError, match="has no text tower"):
+        search(str(root), "a dog", embedder="other")
+    with pytest.raises(ParamsError, match="reads no embeddings, got --embedder too"):
+        search(str(root), "a dog", embedder="other", by="captions")

@@ -41,6 +41,7 @@ def test_list_shows_what_was_written_a_moment_ago(s3_bucket: str, tmp_path: Path
     (tmp_path / "local").write_bytes(b"345")
     storage.put_file("a/d", tmp_path / "local")
     assert [(info.path, info.size_bytes) for info in storage.list("a")] == [("a/b c#%.bin", 2), ("a/d", 3)]
+    assert (storage.folders(""), storage.folders("a"), storage.folders("no")) == (["a"], [], [])
     storage.delete("a/d")
     storage.delete("a/d")
     assert [info.path for info in storage.list()] == ["a/b c#%.bin"]

@@ -36,6 +36,13 @@ def test_storage_lists_sorted_and_only_below_the_folder(storage: Storage) -> Non
     assert storage.list("nothing") == []
 
 
+def test_folders_directly_in_a_folder_are_named(storage: Storage) -> None:
+    for path in ("top/b c/1", "top/a.x/deep/2", "top/file", "topmost/z/3"):
+        storage.write_bytes(path, b"1")
+    assert list(storage.folders("top")) == ["a.x", "b c"]
+    assert list(storage.folders("nothing")) == []
+
+
 def test_storage_lists_a_linked_file_and_passes_over_a_linked_folder(tmp_path: Path) -> None:
     storage = Storage(tmp_path / "root")
     storage.write_bytes("a/1", b"123")
