@@ -82,7 +82,7 @@ class Checkpoint:
         Raises:
             ParamsError: it is neither here nor reachable, or damaged.
         """
-        if self.commit and not self.is_whole():
+        if self.commit and not (self.is_whole() and self._has_code()):
             code = ["*.py"] if self.may_run_code else []
             self._download(["*.json", "*.safetensors", "*.txt", "*.model", "README.md", *code])
         weights_of(self.folder, self.param)
@@ -104,6 +104,11 @@ class Checkpoint:
             return True
         names = set(read_json(index, self.param).get("weight_map", {}).values())
         return all((self.folder / name).is_file() for name in names)
+
+    def _has_code(self) -> bool:
+        """Whether code that it has, and that may run, is here: it may have been fetched before it was trusted."""
+        has_own = self.may_run_code and "auto_map" in read_json(self.folder / CONFIG, self.param)
+        return not has_own or any(self.folder.glob("*.py"))
 
     def _download(self, patterns: list[str]) -> None:
         if is_offline():

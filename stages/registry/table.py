@@ -32,6 +32,8 @@ TABLE: dict[tuple[str, str], str] = {
     ("filter", "aesthetic"): "stages.filter.model_filters:AestheticFilter",
     ("embedder", "efficientnet-lite0"): "stages.models.efficientnet:EfficientNetLite0Embedder",
     ("embedder", "transformers"): "stages.models.transformers_embedder:TransformersEmbedder",
+    ("embedder", "cosmos-embed1"): "stages.models.published_embedders:CosmosEmbed1Embedder",
+    ("embedder", "internvideo2"): "stages.models.published_embedders:InternVideo2Embedder",
     ("embedder", "openai"): "stages.models.openai_embedder:OpenAIEmbedder",
     ("captioner", "measured"): "stages.models.measured_captioner:MeasuredCaptioner",
     ("captioner", "openai"): "stages.models.openai_captioner:OpenAICaptioner",
