@@ -203,6 +203,20 @@ _TEXT_FOUND = [
 ]
 """What filter text finds beside its scores."""
 
+_CLIP_EMBEDDING = _column(
+    "clip_embedding",
+    pa.struct(
+        [
+            ("key", pa.string()),
+            ("vector", pa.list_(pa.float32())),
+            ("pictures", pa.int64()),
+            ("dtype", pa.string()),
+        ]
+    ),
+    "What the encoder of filter aesthetic made of the clip: embed takes the vector where it would make the same, which "
+    "the key tells; null where the filter did not run.",
+)
+
 _DATASET_FACTS = [
     *_SOURCE_FILE,
     _column("width", _INT, "Of the clip's file: pixels of a decoded picture, before pixel aspect and rotation."),
@@ -352,7 +366,17 @@ ASSETS: dict[str, AssetSchema] = {
             "a clip",
             [
                 *(*_SOURCE, *_SPAN, *_OUTCOME, *_SOURCE_FACTS, *_CUT, *_FRAMES, *_MOTION, *_JUDGED, *_MEASURED),
-                *(*_RESTARTS, *_PICTURE, *_CAMERA, *_DAMAGE, *_COPY_FACTS, _VIDEO_FRAMES, _SIGNALS_KEY, *_TEXT_FOUND),
+                *(
+                    *_RESTARTS,
+                    *_PICTURE,
+                    *_CAMERA,
+                    *_DAMAGE,
+                    *_COPY_FACTS,
+                    _VIDEO_FRAMES,
+                    _SIGNALS_KEY,
+                    *_TEXT_FOUND,
+                    _CLIP_EMBEDDING,
+                ),
             ],
             *_BY_SPAN,
         ),

@@ -1,6 +1,6 @@
 """The embed phase: one vector per clip, from frames of the frame store."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property, partial
 from typing import Any, ClassVar, cast
 
@@ -10,30 +10,48 @@ from stages import registry
 from stages.embed.loading import PrepareStage
 from stages.embed.stage import EmbedStage, EncodeStage
 from stages.errors import concerning
-from stages.manifest import ManifestRef
+from stages.manifest import CommittedFile, ManifestRef
 from stages.media import CLIP_TASK_FIELDS, FRAME_COLUMNS, FRAME_KEY_COLUMNS, LoadFramesStage, clip_length, clip_task
-from stages.models import BatchedEmbedder, Embedder, ModelIdentity, construct
+from stages.models import BatchedEmbedder, Embedder, ModelIdentity, construct, encoding_key
 from stages.params import EmbedParams
 from stages.phase import Phase
 from stages.pipeline import Pipeline
 from stages.schemas import ASSETS
 from stages.tasks import Row, Task, VideoLength, VideoTask
 
+ENCODED = "clip_embedding"
+"""Column of `filtered_clips` with what a filter's encoder made of the clip."""
+
 
 class EmbedPhase(Phase[EmbedParams]):
     """Embeds kept clips. Its row keys depend on the clip and its frames, not on scores or thresholds of the filters."""
 
     inputs = ("filtered_clips",)
-    input_columns: ClassVar[Mapping[str, list[str]]] = {"filtered_clips": list(FRAME_COLUMNS)}
+    input_columns: ClassVar[Mapping[str, list[str]]] = {"filtered_clips": [*FRAME_COLUMNS, ENCODED]}
     key_columns = FRAME_KEY_COLUMNS
 
     def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
         """One item per kept clip."""
-        return inputs["filtered_clips"].select(FRAME_COLUMNS)
+        return inputs["filtered_clips"].select([*FRAME_COLUMNS, ENCODED])
 
     def task(self, item: Row, task_id: str) -> Task:
         """A task with one video and one clip."""
-        return clip_task(item, task_id)
+        return clip_task({name: value for name, value in item.items() if name != ENCODED}, task_id)
+
+    def rows_without_work(
+        self, output: ManifestRef, files: Collection[CommittedFile], items: Iterable[tuple[str, Row]]
+    ) -> dict[str, list[Row]]:
+        """The rows of clips whose very vector a filter has made already, see `encoding_key`."""
+        embedder = self._embedder
+        if not isinstance(embedder, BatchedEmbedder) or embedder.pictures_per_unit > 1:
+            return {}
+        key = encoding_key(self.params, self.identity(), self.params.frames_per_clip)
+        model, names = self._identity().as_dict(), ASSETS["embeddings"].schema.names
+        return {
+            row_key: [{**{name: item.get(name) for name in names}, **model, **_columns_of(item[ENCODED])}]
+            for row_key, item in items
+            if item[ENCODED] is not None and item[ENCODED]["key"] == key
+        }
 
     def cost(self, item: Row) -> float:
         """Pictures that are read and embedded."""
@@ -71,6 +89,12 @@ class EmbedPhase(Phase[EmbedParams]):
     def _embedder(self) -> Embedder | BatchedEmbedder:
         with concerning("embed.embedder"):
             return construct("embedder", self.params.embedder, self.params)
+
+
+def _columns_of(encoded: Mapping[str, Any]) -> Row:
+    """Columns of an embedding that a filter has made."""
+    made = {"embedding": encoded["vector"], "num_embedded_frames": encoded["pictures"], "dtype": encoded["dtype"]}
+    return {**made, "status": "kept"}
 
 
 def _rows(identity: dict[str, Any], task: Task) -> list[Row]:

@@ -31,7 +31,10 @@ class Measured:
     columns: Mapping[str, Any]
 
 
-ROW_COLUMNS: Mapping[str, tuple[str, ...]] = {"text": ("text", "text_boxes", "clean_area")}
+ROW_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "text": ("text", "text_boxes", "clean_area"),
+    "aesthetic": ("clip_embedding",),
+}
 """By bundled filter, the columns of `filtered_clips` that it fills beside its scores."""
 
 

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from stages import registry
 from stages.errors import ParamsError, StageError
-from stages.filter.base import Filter, Limit
+from stages.filter.base import Filter, Limit, Measured
+from stages.filter.stage import MAX_FRAMES
 from stages.media import FRAME_KEY_COLUMNS, evenly_spaced_indices
-from stages.models import Brisque, LinearHead, NsfwClassifier, file_hash
+from stages.models import BatchedEmbedder, Brisque, LinearHead, NsfwClassifier, encoding_key, file_hash
 from stages.params import EmbedParams
 from stages.stage import WorkerMetadata
 from stages.tasks import Clip, Frames
@@ -143,11 +144,14 @@ class AestheticFilter(Filter):
                 "filter.aesthetic_head",
             )
         return {
-            **self._embedder.identity().as_dict(),
-            **registry.code_identity("embedder", self.aesthetic_embedder),
+            **self._encoder_identity(),
             "head": file_hash(self.aesthetic_head),
             "pictures": self.aesthetic_pictures,
         }
+
+    def _encoder_identity(self) -> dict[str, Any]:
+        code = registry.code_identity("embedder", self.aesthetic_embedder)
+        return {**self._embedder.identity().as_dict(), **code}
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         """Load encoder and head, and try them on a grey picture.
@@ -168,11 +172,31 @@ class AestheticFilter(Filter):
                 "filter.aesthetic_head",
             )
 
-    def score(self, clip: Clip) -> NDArray[np.float32]:
-        """One score a picture."""
-        if self._head is None:
-            raise RuntimeError("setup must be called before score.")
-        return _finite(self._head(self._vectors(_pictures(clip, self.aesthetic_pictures).images)), clip, self.name)
+    def score(self, clip: Clip) -> Measured:
+        """One score a picture, and the clip's embedding, which embed need not make again where it is the same."""
+        if self._head is None or clip.frames is None:
+            raise RuntimeError("setup must be called before score, with pictures.")
+        frames = _pictures(clip, self.aesthetic_pictures)
+        vectors, embedding = self._encoded(frames)
+        scores = _finite(self._head(vectors), clip, self.name)
+        # Of more pictures than a filter sees, embed takes others.
+        found = None if embedding is None or len(clip.frames) >= MAX_FRAMES else self._column(embedding, len(frames))
+        return Measured({self.name: scores}, {"clip_embedding": found})
+
+    def _encoded(self, frames: Frames) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """A vector of unit length of each picture, ``[N, D]``, and that of the clip; None where embed makes another."""
+        embedder = self._embedder
+        if not isinstance(embedder, BatchedEmbedder) or embedder.pictures_per_unit > 1:
+            return self._vectors(frames.images), None
+        encoded = embedder.encode_all([embedder.prepare(frames)])
+        vectors = np.stack([embedder.pool(each[np.newaxis]) for each in encoded])
+        total = encoded.sum(axis=0)
+        return vectors, embedder.pool(encoded) if np.isfinite(total).all() and total.any() else None
+
+    def _column(self, embedding: NDArray[np.float32], pictures: int) -> dict[str, Any]:
+        key = encoding_key(self._embedder.params, self._encoder_identity(), self.aesthetic_pictures)
+        dtype = getattr(self._embedder, "dtype", None)
+        return {"key": key, "vector": embedding.tolist(), "pictures": pictures, "dtype": dtype}
 
     def _vectors(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """One vector of unit length a picture, ``[N, D]``."""

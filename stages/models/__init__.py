@@ -9,7 +9,14 @@ from stages import lazy
 from stages.models.brisque import Brisque
 from stages.models.captioner import Caption, Captioner, CaptionInput, replace_surrogates
 from stages.models.dtype import choose_dtype
-from stages.models.embedder import BatchedEmbedder, Embedder, ModelIdentity, check_same_model, mean_pool
+from stages.models.embedder import (
+    BatchedEmbedder,
+    Embedder,
+    ModelIdentity,
+    check_same_model,
+    encoding_key,
+    mean_pool,
+)
 from stages.models.linear_head import LinearHead
 from stages.models.needs import ModelNeed, fetch_models, model_needs
 from stages.models.nsfw import NsfwClassifier
@@ -40,6 +47,7 @@ __all__ = [
     "check_same_weights",
     "choose_dtype",
     "construct",
+    "encoding_key",
     "fetch_models",
     "file_hash",
     "may_run_code_of",

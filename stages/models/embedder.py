@@ -1,8 +1,9 @@
 """The interface of embedders, the identity of a model, and the pooling of frame features into one vector."""
 
+import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ from stages.errors import ParamsError, StageError
 from stages.models.device_batches import DeviceBatches
 from stages.params import EmbedParams
 from stages.stage import WorkerMetadata
+from stages.storage import digest
 from stages.tasks import Frames
 
 
@@ -185,6 +187,18 @@ class BatchedEmbedder(ABC):
         """As `Embedder.embed`: all steps in one worker, after both setups."""
         units = [self.prepare(frames) for frames in clips]
         return np.stack([self.pool(self.encode_all([each])) for each in units])
+
+
+def encoding_key(params: EmbedParams, identity: Mapping[str, Any], pictures: int) -> str:
+    """Hash of all that a clip's vector depends on beside the clip: equal where two phases would make the same one.
+
+    Args:
+        params: of the embedder.
+        identity: of its model and code.
+        pictures: that are taken of the clip, at most, spread evenly.
+    """
+    made_by = {"embedder": params.embedder, "dtype": params.dtype, "args": params.args, **identity}
+    return digest(json.dumps(made_by, sort_keys=True, default=str), str(pictures))
 
 
 def mean_pool(features: NDArray[np.floating[Any]]) -> NDArray[np.float32]:

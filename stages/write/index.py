@@ -28,7 +28,7 @@ from stages.write.captions import CAPTION_COLUMNS, WINDOW_TYPE, windows_by_clip
 from stages.write.paths import index_path
 
 _OUTCOME_COLUMNS = ("status", "reason", "error", "row_key", "decision_key")
-_SCORE_PARTS = ("score_keys", "picture_scores")
+_SCORE_PARTS = ("score_keys", "picture_scores", "clip_embedding")
 """What the scores were made of; it stays in `filtered_clips`."""
 _JOINED_COLUMNS: dict[str, dict[str, str]] = {
     "filtered_clips": {

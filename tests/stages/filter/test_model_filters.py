@@ -44,7 +44,7 @@ def test_aesthetic_scores_each_picture_by_the_head(head: Path) -> None:
     made = aesthetic(head)
     made.setup(WORKER)
     pictures = ordinary()
-    scores = made.score(clip_of(pictures))
+    scores = np.asarray(made.score(clip_of(pictures)).scores["aesthetic"], np.float32)
     weights = np.load(head)["weight"][0]
     features = EfficientNetLite0().features(np.stack([pictures[2], pictures[6]]))
     expected = [mean_pool(each[np.newaxis]) @ weights + 5 for each in features]
@@ -165,3 +165,33 @@ def test_scores_stand_in_the_row_and_are_reduced_without_encoding(tmp_path: Path
     pictures = dict(stored["picture_scores"])
     assert dict(stored["scores"])["aesthetic"] == min(pictures["aesthetic"])
     assert set(pictures) == {"quality_brisque", "aesthetic"}
+
+
+def test_embed_takes_the_very_vector_that_the_filter_has_made(tmp_path: Path, head: Path) -> None:
+    row = clip_row(write_video(tmp_path / "a.mp4", ordinary() * 3), 0, 24)
+    values: dict[str, Any] = {"aesthetic_head": str(head), "aesthetic_embedder": "efficientnet-lite0"}
+    root = tmp_path / "root"
+    clips = commit_rows(root, "clips", [row])
+    filtered = ManifestRef(str(root), "filtered_clips", PARTITION)
+    embedded = ManifestRef(str(root), "embeddings", PARTITION)
+
+    def embed(**params: Any) -> tuple[int, int]:
+        report = session.run_phase(EmbedParams(**params), {"filtered_clips": [filtered]}, [embedded])[PARTITION]
+        return report.redecided, report.computed
+
+    with open_session(ExecutorParams(mode="local")) as session:
+        session.run_phase(
+            FilterParams(filters=["aesthetic"], aesthetic_pictures=3, **values), {"clips": [clips]}, [filtered]
+        )
+        assert embed(frames_per_clip=3) == (1, 0)
+        (taken,) = read_manifest(str(root), "embeddings").to_pylist()
+        assert embed(frames_per_clip=2) == (0, 1)
+        assert embed(frames_per_clip=3, retry_reasons=["gone"]) == (0, 0)
+    commit_rows(root, "filtered_clips", [row])  # as without the filter
+    for path in (root / "manifests" / "embeddings").rglob("*.*"):
+        path.unlink()
+    with open_session(ExecutorParams(mode="local")) as session:  # one reads what it has committed itself
+        assert embed(frames_per_clip=3) == (0, 1)
+    (encoded,) = read_manifest(str(root), "embeddings").to_pylist()
+    np.testing.assert_allclose(taken.pop("embedding"), encoded.pop("embedding"), atol=1e-5)
+    assert taken == encoded

@@ -281,7 +281,7 @@ def test_write_makes_one_index_of_the_kept_rows(tmp_path: Path, source: Path) ->
         (40, "It stops."),
     ]
     of_filter = set(ASSETS["filtered_clips"].schema.names)
-    assert of_filter - {"score_keys", "picture_scores"} <= set(index.column_names)
+    assert of_filter - {"score_keys", "picture_scores", "clip_embedding"} <= set(index.column_names)
 
 
 def test_write_makes_an_equal_index_again(tmp_path: Path, source: Path) -> None:
