@@ -54,6 +54,15 @@ class Reason(StrEnum):
     OVER_QUOTA = "over_quota"
     NO_CAPTION = "no_caption"
     CUT_SHORT = "cut_short"
+    WRONG_SCHEMA = "wrong_schema"
+    REFUSED = "refused"
+    CONTROL_CHARACTERS = "control_characters"
+    WRONG_LENGTH = "wrong_length"
+    REPETITIVE = "repetitive"
+    WRONG_LANGUAGE = "wrong_language"
+    CONTRADICTS_MEASUREMENT = "contradicts_measurement"
+    LOW_SIMILARITY = "low_similarity"
+    NEAR_DUPLICATE = "near_duplicate"
     SPAN_NOT_COPYABLE = "span_not_copyable"
 
 

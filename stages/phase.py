@@ -105,6 +105,7 @@ class Phase(ABC, Generic[P]):
         longest_first: start with the items of the highest cost, so that none runs alone at the end. Else they keep the
             order of `items`, and clips of one video follow each other.
         frame_counter: the counter of the frames that its stages go through, as they go; "" for none.
+        compared_columns: columns of its table that `compare` reads; empty for a phase whose rows are decided alone.
     """
 
     inputs: ClassVar[tuple[str, ...]] = ()
@@ -112,6 +113,7 @@ class Phase(ABC, Generic[P]):
     key_columns: ClassVar[tuple[str, ...]] = ()
     longest_first: ClassVar[bool] = False
     frame_counter: ClassVar[str] = ""
+    compared_columns: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, params: P, root: str) -> None:
         self.params = params
@@ -179,6 +181,20 @@ class Phase(ABC, Generic[P]):
 
     def decide(self, row: Row) -> Row:
         """Set status and reason from the scores in the row. Called for rows that did not fail."""
+        return row
+
+    def compare(self, rows: pa.Table) -> Mapping[str, list[Row]]:
+        """By row key, what `decide_compared` is told of the rows of items that are decided beside others; nothing here.
+
+        One dict of plain values for each row of the item, in their order. Must be a function of the rows alone.
+
+        Args:
+            rows: ``row_key`` and `compared_columns` of all rows of the table, as `decide` left them.
+        """
+        return {}
+
+    def decide_compared(self, row: Row, found: Row) -> Row:
+        """The row, decided again with what `compare` found of it."""
         return row
 
     def reusable(self, output: ManifestRef, stored: Mapping[str, CommittedFile]) -> set[str]:

@@ -217,6 +217,21 @@ _CLIP_EMBEDDING = _column(
     "the key tells; null where the filter did not run.",
 )
 
+_CAPTION_FACTS = [
+    _column("caption_index", _INT, "0 for the first caption of the window, the one that the dataset takes."),
+    _column("window_start_s", _REAL, "When the window's first frame begins, in seconds from the start of the clip."),
+    _column("window_end_s", _REAL, "When its last frame ends."),
+    _column("num_shown_frames", _INT, "Pictures of the window that the captioner was shown."),
+    _column("frames_from", _TEXT, "Where they came from: store, or source where the clip was decoded for them."),
+    _column("finish_reason", _TEXT, "length for an answer that ended at the largest number of tokens, else stop."),
+    _column("language", _TEXT, "Language of the caption, ISO 639-1; null where the text does not tell."),
+    _column("scores", _NUMBER_BY_NAME, "Score by name, see docs/captions.md."),
+    _column("problem", _TEXT, "What of the answer contradicts a measurement, or does not fit the schema; else null."),
+    _column("fields", _TEXT, "The structured answer as JSON; null for plain words."),
+    _column("field", _TEXT, "Which of its fields the caption is; null likewise."),
+    _column("refined_from", _TEXT, "Model that wrote the caption which this one was made of; null where none was."),
+]
+
 _DATASET_FACTS = [
     *_SOURCE_FILE,
     _column("width", _INT, "Of the clip's file: pixels of a decoded picture, before pixel aspect and rotation."),
@@ -415,11 +430,13 @@ ASSETS: dict[str, AssetSchema] = {
                 _column("prompt_tokens", _INT, "Input tokens, those of pictures too; null likewise."),
                 _column("cost", _REAL, "What the tokens cost by caption.price_input and price_output; null without."),
                 _DTYPE,
+                *_CAPTION_FACTS,
             ],
             "partition",
             "video_id",
             "clip_id",
             "window_index",
+            "caption_index",
         ),
         _asset(
             "unique_clips",

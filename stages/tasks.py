@@ -107,19 +107,19 @@ class Window:
         index: 0 for the first window of the clip.
         start_frame: first frame, counted from the start of the clip.
         end_frame: one past the last frame.
-        captions: text by the captioner's model name.
-        tokens: output tokens by model name, where the model counts them.
-        prompt_tokens: input tokens, likewise.
-        failures: failed and rejected captions by model name.
+        start_s: when the first frame begins, in seconds from the start of the clip.
+        end_s: when the last frame ends.
+        pictures: positions in ``clip.frames`` of the pictures that are shown.
+        captions: columns of each caption, once there are some.
     """
 
     index: int
     start_frame: int
     end_frame: int
-    captions: Mapping[str, str] = field(default_factory=lambda: {})
-    tokens: Mapping[str, int | None] = field(default_factory=lambda: {})
-    prompt_tokens: Mapping[str, int | None] = field(default_factory=lambda: {})
-    failures: Mapping[str, "Failed | Rejected"] = field(default_factory=lambda: {})
+    start_s: float = 0.0
+    end_s: float = 0.0
+    pictures: tuple[int, ...] = ()
+    captions: "tuple[Row, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ ROW_CONSTRAINTS: dict[str, Constraints] = {
 
 UNIQUE_COLUMNS: dict[str, tuple[str, ...]] = {
     "videos": ("video_id",),
-    "captions": ("clip_id", "window_index"),
+    "captions": ("clip_id", "window_index", "caption_index"),
     **dict.fromkeys(("clips", "filtered_clips", "embeddings", "unique_clips", "dataset"), ("clip_id",)),
 }
 """By asset, the columns that identify a row; not checked where one of them is null."""

@@ -173,7 +173,10 @@ def _run_plan(
         if "rebuild" in values:
             values["rebuild"] = False
         params[phase] = validate(model, phase, values)
-    if "base_url" not in overrides.get("caption", {}):
+    # A person who names an address confirms it.
+    if not {"base_url", *(["refine_base_url"] if params["caption"].refine_base_url else [])} <= set(
+        overrides.get("caption", {})
+    ):
         check_stored_caption_url(params["caption"])
     made = [model.asset for phase, model in PHASES.items() if phase in stored]
     complete = [set(assets_up_to(asset)) for asset in made if set(assets_up_to(asset)) <= set(made)]

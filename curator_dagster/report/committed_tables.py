@@ -20,7 +20,7 @@ _COLUMNS = {
     "clips": [*_OUTCOME, *_SPAN],
     "filtered_clips": [*_OUTCOME, *_SPAN, "scores", "thresholds"],
     "embeddings": [*_OUTCOME, "clip_id"],
-    "captions": [*_OUTCOME, "clip_id", "caption"],
+    "captions": [*_OUTCOME, "clip_id", "window_index", "caption"],
     "unique_clips": [*_OUTCOME, "clip_id", "group_id", "similarity"],
     "dataset": [*_OUTCOME, *_SPAN, "path", "preview_path", "caption", "scores"],
 }

@@ -40,12 +40,12 @@ def _rows(table: pa.Table, ids: pa.Array) -> dict[str, Row]:
 
 
 def _captions(table: pa.Table, ids: pa.Array) -> dict[str, str]:
-    """Captions of all windows by clip id, joined by a space."""
-    texts: dict[str, list[str]] = defaultdict(list)
-    wanted = pc.field("clip_id").isin(ids) & pc.field("caption").is_valid()
-    for row in table.filter(wanted).select(["clip_id", "caption"]).to_pylist():
-        texts[row["clip_id"]].append(row["caption"])
-    return {clip_id: " ".join(parts) for clip_id, parts in texts.items()}
+    """By clip id, the first kept caption of each window, joined by a space."""
+    texts: dict[str, dict[int, str]] = defaultdict(dict)
+    wanted = pc.field("clip_id").isin(ids) & pc.field("caption").is_valid() & (pc.field("status") == "kept")
+    for row in table.filter(wanted).select(["clip_id", "window_index", "caption"]).to_pylist():
+        texts[row["clip_id"]].setdefault(row["window_index"], row["caption"])
+    return {clip_id: " ".join(parts.values()) for clip_id, parts in texts.items()}
 
 
 def _row(outcome: FinalOutcome, by_asset: Mapping[str, Mapping[str, Row]], caption: str | None) -> Row:

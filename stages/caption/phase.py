@@ -1,52 +1,69 @@
-"""The caption phase: one text for each window of a clip, from frames of the frame store."""
+"""The caption phase: texts for each window of a clip, from frames of the frame store."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from stages import registry
-from stages.caption.stage import CaptionStage, no_windows, sample_clip
-from stages.caption.windows import window_ranges
+from stages.caption.checks import NEAR_DUPLICATES, judged
+from stages.caption.language import known_languages, tell_language
+from stages.caption.loading import LoadWindowsStage, no_windows
+from stages.caption.measurements import MEASURED_COLUMNS
+from stages.caption.near_duplicates import near_duplicates
+from stages.caption.prompts import Prompt, prompt_of
+from stages.caption.refining import RefineStage
+from stages.caption.similarity import SimilarityStage, similarity_embedder
+from stages.caption.stage import CaptionStage
+from stages.caption.windows import MIN_FRAMES, num_windows
 from stages.errors import ParamsError, concerning
 from stages.manifest import ManifestRef
-from stages.media import CLIP_TASK_FIELDS, FRAME_COLUMNS, FRAME_KEY_COLUMNS, LoadFramesStage, clip_length, clip_task
-from stages.models import Captioner, construct
+from stages.media import CLIP_TASK_FIELDS, FRAME_COLUMNS, FRAME_KEY_COLUMNS, clip_length, clip_task
+from stages.models import Captioner, ModelIdentity, construct
 from stages.params import CaptionParams
 from stages.phase import Phase
 from stages.pipeline import Pipeline
 from stages.schemas import ASSETS
-from stages.storage import digest
 from stages.tasks import Failed, Rejected, Row, Task, VideoLength, VideoTask, Window
+
+_DECODE_COLUMNS = ("width", "height", "num_restarts", "interlaced_share", "field_order")
+"""What decoding a clip for its captioner depends on, and the frame store's key stands for."""
 
 
 class CaptionPhase(Phase[CaptionParams]):
-    """Captions kept clips. Its row keys depend on the clip, its frames and the columns that the captioner reads."""
+    """Captions kept clips, and judges captions by their scores.
+
+    Its row keys depend on the clip, its frames and the columns that the captioner and its prompts read.
+    """
 
     inputs = ("filtered_clips",)
     key_columns = (*FRAME_KEY_COLUMNS, "start_frame", "end_frame", "read_by_captioner")
+    compared_columns = ("clip_id", "caption", "status")
 
     def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
         """One item per kept clip.
 
         Raises:
-            ParamsError: the captioner reads a column that filtered_clips does not have.
+            ParamsError: the captioner reads a column that filtered_clips does not have, or nobody knows the language.
         """
+        _check_language(self.params)
         clips = inputs["filtered_clips"]
-        captioner_columns = list(self._captioner.columns)
-        unknown = set(captioner_columns) - set(clips.column_names)
+        unknown = set(self._captioner.columns) - set(clips.column_names)
         if unknown:
             raise ParamsError(
                 f"Captioner {self.params.captioner!r} must read columns of filtered_clips, got {sorted(unknown)}. "
                 f"There are {clips.column_names}.",
                 "caption.captioner",
             )
-        values = [json.dumps(row, sort_keys=True, default=str) for row in clips.select(captioner_columns).to_pylist()]
-        columns = [*FRAME_COLUMNS, *(name for name in captioner_columns if name not in FRAME_COLUMNS)]
+        measured = MEASURED_COLUMNS if any(each.tells_measured for each in self._all_prompts) else ()
+        read = list(dict.fromkeys([*self._captioner.columns, *measured]))
+        values = [json.dumps(row, sort_keys=True, default=str) for row in clips.select(read).to_pylist()]
+        columns = list(dict.fromkeys([*FRAME_COLUMNS, *read, *_DECODE_COLUMNS]))
         # A selection of no columns has no row count in Arrow.
-        values = values if captioner_columns else ["{}"] * len(clips)
+        values = values if read else ["{}"] * len(clips)
         return clips.select(columns).append_column("read_by_captioner", pa.array(values, pa.string()))
 
     def task(self, item: Row, task_id: str) -> Task:
@@ -55,84 +72,169 @@ class CaptionPhase(Phase[CaptionParams]):
 
     def cost(self, item: Row) -> float:
         """Windows, each of which is captioned; a clip too short for any is rejected."""
-        num_frames = item["end_frame"] - item["start_frame"]
-        return len(window_ranges(num_frames, self.params.window_frames, self.params.window_remainder_frames)) or 0.1
+        length = clip_length(item)
+        return num_windows(length.seconds, int(length.frames), self.params) or 0.1
 
     def video_length(self, item: Row) -> VideoLength:
         """Of the clip."""
         return clip_length(item)
 
     def pipeline(self) -> Pipeline:
-        """Loading the frames that the windows need, then captioning each window."""
+        """Loading the pictures that the windows show, captioning each window, refining, comparing with the pictures."""
         identity = self._captioner.identity()
-        loading = LoadFramesStage(
-            self.root, select=partial(sample_clip, self.params), batch_size=self.params.batch_size
-        )
-        model_columns: Row = {
-            "model": identity.model,
-            "weights_hash": identity.weights_hash or None,
-            "prompt_id": digest(self.params.prompt) if self._captioner.reads_prompt else None,
-        }
         waits_for_server = getattr(self._captioner, "waits_for_server", False)
-        stages = [loading, CaptionStage(self.params, identity, waits_for_server=waits_for_server)]
-        return Pipeline(
-            "caption", stages, collect=partial(_rows, self.params, model_columns), provides=CLIP_TASK_FIELDS
-        )
+        pinned: CaptionParams = getattr(self._captioner, "pinned_params", lambda: self.params)()
+        stages: list[Any] = [
+            LoadWindowsStage(self.root, self.params),
+            CaptionStage(
+                pinned,
+                identity,
+                self._prompts,
+                waits_for_server=waits_for_server,
+                keeps_frames=bool(self.params.similarity_model),
+            ),
+        ]
+        if self._refine_prompt is not None:
+            stages.append(RefineStage(self.params, self._refine_prompt))
+        if self._similarity_identity is not None:
+            stages.append(SimilarityStage(self.params, self._similarity_identity))
+        return Pipeline("caption", stages, collect=partial(_rows, self.params), provides=CLIP_TASK_FIELDS)
 
     def identity(self) -> dict[str, Any]:
-        """The captioner's model and the hash of its weights; of a user's own captioner the version of its code too."""
+        """The captioner's model and the hash of its weights; of a user's own captioner the version of its code too.
+
+        And the prompts, where they are files: what these say may change under the same id.
+        """
         with concerning("caption.captioner"):
-            identity = self._captioner.identity().as_dict()
-            return {**identity, **registry.code_identity("captioner", self.params.captioner)}
+            identity = self._captioner.identity()
+            named = {**identity.as_dict(), **registry.code_identity("captioner", self.params.captioner)}
+        texts = [value for _, value in self.params.asked()]
+        files = [each.id for each in self._all_prompts if each.text not in texts and each.id]
+        if files:
+            named["prompts"] = files
+        if self._similarity_identity is not None:
+            named["similarity"] = self._similarity_identity.as_dict()
+        return named
+
+    def decide(self, row: Row) -> Row:
+        """The row, kept or rejected by its own scores; see `stages.caption.checks`."""
+        scores = {name: value for name, value in dict(row.get("scores") or {}).items() if name != NEAR_DUPLICATES}
+        return judged({**row, "scores": scores or None}, self.params, self._language_of(row))
+
+    def compare(self, rows: pa.Table) -> dict[str, list[Row]]:
+        """Other clips with nearly the same caption, of the captions that are kept.
+
+        Captioners that read no prompt are not asked: their sentences are made alike.
+        """
+        if not self._captioner.reads_prompt and self._refine_prompt is None:
+            return {}
+        is_kept = pc.and_(pc.equal(rows["status"], "kept"), pc.is_valid(rows["caption"]))
+        kept = rows.filter(is_kept)
+        counts = iter(near_duplicates(kept["caption"].to_pylist(), kept["clip_id"].to_pylist()))
+        found: dict[str, list[Row]] = {}
+        for row_key, is_asked in zip(rows["row_key"].to_pylist(), is_kept.to_pylist(), strict=True):
+            found.setdefault(row_key, []).append({NEAR_DUPLICATES: next(counts) if is_asked else 0})
+        return {key: each for key, each in found.items() if any(one[NEAR_DUPLICATES] for one in each)}
+
+    def decide_compared(self, row: Row, found: Row) -> Row:
+        """The row with the number of its near-duplicates, and what follows from it."""
+        if not found[NEAR_DUPLICATES]:
+            return row
+        scores = {**dict(row["scores"]), NEAR_DUPLICATES: float(found[NEAR_DUPLICATES])}
+        return judged({**row, "scores": scores}, self.params, self._language_of(row))
 
     def outcome_row(self, item: Row, outcome: Rejected | Failed) -> Row:
         """The row of a clip without windows: rejected if the clip is too short, even if loading its frames failed."""
         num_frames = item["end_frame"] - item["start_frame"]
-        if not window_ranges(num_frames, self.params.window_frames, self.params.window_remainder_frames):
+        if num_frames < MIN_FRAMES:
             outcome = no_windows(num_frames)
         return super().outcome_row(item, outcome)
+
+    def _language_of(self, row: Row) -> str | None:
+        """The language that a caption must be in; None for any."""
+        if self.params.language != "auto":
+            return None if self.params.language == "any" else self.params.language
+        return self._languages.get(row.get("prompt_id") or "")
+
+    @cached_property
+    def _languages(self) -> dict[str, str | None]:
+        """By id of a prompt, the language that it names, else that it is in."""
+        return {each.id: each.language or tell_language(each.text).language for each in self._all_prompts}
 
     @cached_property
     def _captioner(self) -> Captioner:
         with concerning("caption.captioner"):
             return construct("captioner", self.params.captioner, self.params)
 
+    @cached_property
+    def _prompts(self) -> Sequence[Prompt]:
+        """What the captioner is asked; an empty prompt for one that reads none."""
+        asked = [prompt_of(value, param) for param, value in self.params.asked()]
+        if not self._captioner.reads_prompt:
+            return [Prompt("", "")]
+        if len({each.id for each in asked}) < len(asked):
+            raise ParamsError(
+                f"caption.prompts must name each prompt once, got {self.params.prompts}.", "caption.prompts"
+            )
+        return asked
 
-def _rows(params: CaptionParams, model_columns: Row, task: Task) -> list[Row]:
-    """One row per window of the clip."""
+    @cached_property
+    def _refine_prompt(self) -> Prompt | None:
+        if not self.params.refine_model:
+            return None
+        return prompt_of(self.params.refine_prompt, "caption.refine_prompt")
+
+    @cached_property
+    def _similarity_identity(self) -> ModelIdentity | None:
+        if not self.params.similarity_model:
+            return None
+        with concerning("caption.similarity_model"):
+            return similarity_embedder(self.params).identity()
+
+    @property
+    def _all_prompts(self) -> Sequence[Prompt]:
+        return [*self._prompts, *([self._refine_prompt] if self._refine_prompt else [])]
+
+
+def _check_language(params: CaptionParams) -> None:
+    known = ["auto", "any", *known_languages()]
+    if params.language not in known:
+        raise ParamsError(
+            f"caption.language must be one of {', '.join(known)}, got {params.language!r}: no other language can be "
+            "told from the rest. Set any.",
+            "caption.language",
+        )
+
+
+def _rows(params: CaptionParams, task: Task) -> list[Row]:
+    """The rows of all captions of all windows of the clip."""
     clip = cast(VideoTask, task).data.clip
     copied: Row = {name: clip.columns.get(name) for name in ASSETS["captions"].schema.names}
     return [
-        {**copied, **model_columns, **_window_columns(params, window, model_columns["model"])}
+        {**copied, **_window_columns(window), "caption_index": index, **row, "cost": _cost(params, row)}
         for window in clip.windows
+        for index, row in enumerate(window.captions)
     ]
 
 
-def _window_columns(params: CaptionParams, window: Window, model: str) -> Row:
-    outcome = window.failures.get(model)
-    tokens, prompt_tokens = window.tokens.get(model), window.prompt_tokens.get(model)
+def _window_columns(window: Window) -> Row:
     return {
         "window_index": window.index,
         "window_start_frame": window.start_frame,
         "window_end_frame": window.end_frame,
-        "caption": window.captions.get(model),
-        "tokens": tokens,
-        "prompt_tokens": prompt_tokens,
-        "cost": _cost(params, tokens, prompt_tokens),
-        **_outcome_columns(outcome),
+        "window_start_s": window.start_s,
+        "window_end_s": window.end_s,
+        "num_shown_frames": len(window.pictures),
+        "reason": None,
+        "error": None,
     }
 
 
-def _outcome_columns(outcome: Failed | Rejected | None) -> Row:
-    if outcome is None:
-        return {"status": "kept", "reason": None, "error": None}
-    if isinstance(outcome, Failed):
-        return {"status": "failed", "reason": outcome.reason.value, "error": outcome.error}
-    return {"status": "rejected", "reason": outcome.reason, "error": outcome.detail}
-
-
-def _cost(params: CaptionParams, tokens: int | None, prompt_tokens: int | None) -> float | None:
-    """What the window's tokens cost; None where prices or tokens are not known."""
+def _cost(params: CaptionParams, row: Row) -> float | None:
+    """What the row's tokens cost; None where prices or tokens are not known, as of the second model."""
+    tokens, prompt_tokens = row.get("tokens"), row.get("prompt_tokens")
+    if row.get("refined_from"):
+        return None
     if tokens is None or prompt_tokens is None or not (params.price_input or params.price_output):
         return None
     return (prompt_tokens * params.price_input + tokens * params.price_output) / 1e6

@@ -47,12 +47,13 @@ class RowWriter:
 
     Attributes:
         files: written so far.
+        decision_key: of all its rows.
     """
 
     def __init__(self, storage: Storage, ref: ManifestRef, *, decision_key: str, lineage: Mapping[str, Any]) -> None:
         self._storage = storage
         self._ref = ref
-        self._decision_key = decision_key
+        self.decision_key = decision_key
         self._lineage = dict(lineage)
         self._writer_id = uuid.uuid4().hex[:12]
         self._tables: list[pa.Table] = []
@@ -89,7 +90,7 @@ class RowWriter:
         if not self._items:
             return
         footer = {
-            "decision_key": self._decision_key,
+            "decision_key": self.decision_key,
             "items": self._items,
             "transient": self._transient,
             "failed": self._failed,
@@ -102,7 +103,7 @@ class RowWriter:
             CommittedFile(
                 path,
                 hashlib.sha256(data).hexdigest(),
-                self._decision_key,
+                self.decision_key,
                 self._items,
                 transient=self._transient,
                 failed=self._failed,

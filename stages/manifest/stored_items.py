@@ -33,6 +33,10 @@ class StoredItems:
             return computed
         return decided
 
+    def decided_file(self, row_key: str, decision_key: str) -> CommittedFile | None:
+        """The file whose rows of an item were decided so; None where there is none."""
+        return self.by_item_key.get(ItemKey(row_key, decision_key))
+
     def add(self, entry: CommittedFile, retry_reasons: Collection[str]) -> None:
         """Add the items of a file, except transient ones and those that failed for one of `retry_reasons`."""
         transient = set(entry.transient)

@@ -63,6 +63,7 @@ __all__ = [
     "covered_share",
     "cut_clip",
     "decode_frames",
+    "decode_pictures",
     "detect_active_area",
     "displayed_size",
     "encode_preview",
@@ -73,6 +74,7 @@ __all__ = [
     "frame_rate",
     "frames_key",
     "largest_rectangle",
+    "nearest_positions",
     "open_store",
     "open_video",
     "open_video_file",
@@ -80,6 +82,7 @@ __all__ = [
     "probe",
     "read_clip_facts",
     "read_clip_file",
+    "scaled_down",
     "sdr_luma",
     "select_preview_pts",
     "store_path",
@@ -91,6 +94,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from stages.media.clip_facts import read_clip_facts
+    from stages.media.clip_pictures import decode_pictures, nearest_positions, scaled_down
     from stages.media.colour import Colour
     from stages.media.container import open_video, open_video_file, video_stream
     from stages.media.cut import ClipFile, CutJob, NotCopyable, cut_clip, read_clip_file
@@ -114,6 +118,7 @@ else:
     __getattr__ = lazy.module_getattr(
         __name__,
         clip_facts=("read_clip_facts",),
+        clip_pictures=("decode_pictures", "nearest_positions", "scaled_down"),
         colour=("Colour",),
         container=("open_video", "open_video_file", "video_stream"),
         cut=("ClipFile", "CutJob", "NotCopyable", "cut_clip", "read_clip_file"),

@@ -1,6 +1,6 @@
 """Loads the frames of a clip from the frame store of its video."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import cv2
@@ -9,9 +9,8 @@ import numpy as np
 from stages import heartbeat
 from stages.errors import Reason, SourceChanged, StageError, StorageError
 from stages.media.clip_tasks import evenly_spaced_indices, shot_of
-from stages.media.frame_store import FrameStore, StoreDamaged, StoreReplaced, frames_key, open_store
+from stages.media.frame_store import FrameStore, StoreDamaged, StoreReplaced, Times, frames_key, open_store
 from stages.media.frames import rebuild_store
-from stages.media.load_frames import FrameSelector
 from stages.storage import Storage, stat_source
 from stages.tasks import Clip, Frames, Video
 
@@ -24,20 +23,24 @@ MAX_OPENS = 3
 class FrameLoader:
     """Reads frames from frame stores. Keeps the last store open, since the clips of one video follow each other."""
 
-    def __init__(self, root: str, *, max_frames: int | None = None, select: FrameSelector | None = None) -> None:
+    def __init__(self, root: str, *, max_frames: int | None = None) -> None:
         self._storage = Storage(root)
         self._max_frames = max_frames
-        self._select = select
         self._store: FrameStore | None = None
 
-    def load(self, video: Video) -> Frames:
+    def load(self, video: Video, chosen: Sequence[int] | None = None) -> Frames:
         """Pictures of the video's one clip, in presentation order.
+
+        Args:
+            video: with its clip.
+            chosen: ascending positions among the clip's pictures, as `clip_times` tells them; only these are decoded.
+                None for all.
 
         Raises:
             SourceError: the store had to be rebuilt, and the source cannot be decoded or was replaced.
             StageError: the store has no picture of the clip's shot, or does not match the clip's ``frames_key``.
         """
-        return self._read(video, lambda store: self._decode(video, store))
+        return self._read(video, lambda store: self._decode(video, store, chosen))
 
     def times(self, video: Video) -> list[int]:
         """PTS of the pictures that `load` would return without a limit on their number. Decodes no picture.
@@ -45,7 +48,15 @@ class FrameLoader:
         Raises:
             SourceError, StageError: as `load`.
         """
-        return self._read(video, lambda store: store.times(_clip_positions(video.clip, store)).pts.tolist())
+        return self.clip_times(video).pts.tolist()
+
+    def clip_times(self, video: Video) -> Times:
+        """Times and frame numbers of all pictures of the clip, at least one. Decodes no picture.
+
+        Raises:
+            SourceError, StageError: as `load`.
+        """
+        return self._read(video, lambda store: store.times(_clip_positions(video.clip, store)))
 
     def close(self) -> None:
         """Close the open store. `load` and `times` may be called again."""
@@ -106,10 +117,7 @@ class FrameLoader:
                 f"{columns['frames_max_px']} px, got {columns['frames_key']}: another version made the clip. "
                 "Run split again."
             )
-        if columns.get("etag") and stat_source(video.uri).etag != columns["etag"]:
-            raise SourceChanged(
-                video.uri, f"The source is no longer the one that was split: {video.uri}. Run read and split again."
-            )
+        check_source(video)
         self.close()
         self._store = rebuild_store(
             self._storage,
@@ -121,11 +129,10 @@ class FrameLoader:
         )
         return self._store
 
-    def _decode(self, video: Video, store: FrameStore) -> Frames | None:
-        clip = video.clip
-        inside = _clip_positions(clip, store)
-        if self._select is not None:
-            inside = [inside[position] for position in self._select(clip, store.times(inside).frame.tolist())]
+    def _decode(self, video: Video, store: FrameStore, chosen: Sequence[int] | None) -> Frames | None:
+        inside = _clip_positions(video.clip, store)
+        if chosen is not None:
+            inside = [inside[position] for position in chosen]
         positions = [
             inside[position] for position in evenly_spaced_indices(len(inside), self._max_frames or len(inside))
         ]
@@ -134,6 +141,20 @@ class FrameLoader:
             return None
         times = store.times(positions)
         return Frames(times.pts, images, times.frame)
+
+
+def check_source(video: Video) -> None:
+    """Check that a source is the one that split has seen.
+
+    Raises:
+        SourceChanged: it is not.
+        SourceError: it is gone.
+    """
+    etag = video.clip.columns.get("etag")
+    if etag and stat_source(video.uri).etag != etag:
+        raise SourceChanged(
+            video.uri, f"The source is no longer the one that was split: {video.uri}. Run read and split again."
+        )
 
 
 def _none_if_damaged(read: Callable[[FrameStore], T | None], store: FrameStore) -> T | None:

@@ -1,6 +1,6 @@
 """The stage that loads a clip's frames from the frame store. Light to import: `stages.media.frame_loader` decodes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from stages import lazy
@@ -9,10 +9,6 @@ from stages.failures import failure_of
 from stages.media.clip_tasks import with_frames
 from stages.stage import Fields, ProcessingStage, WorkerMetadata
 from stages.tasks import Clip, Failed, Rejected, VideoTask
-
-FrameSelector = Callable[[Clip, Sequence[int]], list[int]]
-"""Selects sampled frames of a clip: takes the clip and each sampled frame's index in the video, and returns positions
-in that sequence, at least one."""
 
 Outcome = VideoTask | list[VideoTask] | Rejected | Failed
 
@@ -26,7 +22,6 @@ class LoadFramesStage(ProcessingStage[VideoTask, VideoTask]):
     Args:
         root: root that holds the frame stores.
         max_frames: upper limit of frames per clip, evenly spaced over the clip; None for no limit.
-        select: selects the frames that are needed; only these are decoded. None for all.
         batch_size: largest number of clips in a batch; all are of one video.
         wanted_by: tells of a clip whether a later stage reads its frames; others pass without. None for all.
     """
@@ -38,13 +33,11 @@ class LoadFramesStage(ProcessingStage[VideoTask, VideoTask]):
         root: str,
         *,
         max_frames: int | None = None,
-        select: FrameSelector | None = None,
         batch_size: int = 16,
         wanted_by: Callable[[Clip], bool] | None = None,
     ) -> None:
         self.root = root
         self.max_frames = max_frames
-        self.select = select
         self.batch_size = batch_size
         self.wanted_by = wanted_by
         self._loader: Any = None
@@ -59,9 +52,7 @@ class LoadFramesStage(ProcessingStage[VideoTask, VideoTask]):
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         """Create the frame loader in the worker."""
-        self._loader = lazy.load("stages.media.frame_loader:FrameLoader")(
-            self.root, max_frames=self.max_frames, select=self.select
-        )
+        self._loader = lazy.load("stages.media.frame_loader:FrameLoader")(self.root, max_frames=self.max_frames)
 
     def process(self, task: VideoTask) -> VideoTask:
         """The task with its clip's frames, where they are wanted.

@@ -18,14 +18,23 @@ class CaptionInput:
     """A captioner's input for one window.
 
     Attributes:
-        images: sampled frames, uint8 ``[N, H, W, 3]``, RGB, in presentation order, at least one.
+        images: sampled frames, uint8 ``[N, H, W, 3]``, RGB, in presentation order, at least one; none where a caption
+            is refined.
         duration_s: length of the window.
         columns: values of the clip's row for the names in `Captioner.columns`.
+        times_s: when each frame was taken, since the window's start; empty where that is not known.
+        prompt: what is asked, whole; empty for ``caption.prompt`` as it stands.
+        json_schema: of the answer; None for plain words. The answer is checked against it in any case.
+        max_tokens: of the answer; 0 for ``caption.max_tokens``.
     """
 
     images: NDArray[np.uint8]
     duration_s: float
     columns: Mapping[str, Any]
+    times_s: tuple[float, ...] = ()
+    prompt: str = ""
+    json_schema: Mapping[str, Any] | None = None
+    max_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +45,7 @@ class Caption:
         text: not empty, unless it is cut.
         tokens: output tokens; None where the captioner does not count them.
         prompt_tokens: input tokens, of pictures too; None likewise.
-        is_cut: the answer ended at the largest number of tokens; its window is rejected.
+        is_cut: the answer ended at the largest number of tokens; it is rejected.
     """
 
     text: str
@@ -59,7 +68,8 @@ class Captioner(Protocol):
         waits_for_server: optional; true if `caption` waits for a server more than it computes. It is then called by
             several threads at once, in one worker. A method ``close`` is called at the end.
 
-    After `setup` it may have an attribute ``dtype``, the precision that it computes in, for the rows.
+    After `setup` it may have an attribute ``dtype``, the precision that it computes in, for the rows. A method
+    ``pinned_params`` gives the parameters with which workers construct it, and ``fetch`` brings weights to a node.
 
     A user's own class may declare a ``version``; where it does not, a hash of its source enters the row keys.
     """

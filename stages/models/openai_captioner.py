@@ -69,11 +69,11 @@ class OpenAICaptioner:
 
     def caption(self, windows: Sequence[CaptionInput]) -> list[Caption | Failed]:
         """One caption per window, in their order. May be called by several threads at once."""
-        answers = self._ask(windows, self._params.max_tokens)
+        answers = self._ask(windows, times=1)
         cut = [index for index, answer in enumerate(answers) if isinstance(answer, Caption) and answer.is_cut]
         if cut:
             heartbeat.count("cut_captions", len(cut))
-            longer = self._ask([windows[index] for index in cut], 2 * self._params.max_tokens)
+            longer = self._ask([windows[index] for index in cut], times=2)
             for index, answer in zip(cut, longer, strict=True):
                 answers[index] = answer
         return answers
@@ -84,10 +84,11 @@ class OpenAICaptioner:
             self._server.close()
             self._server = None
 
-    def _ask(self, windows: Sequence[CaptionInput], max_tokens: int) -> list[Caption | Failed]:
+    def _ask(self, windows: Sequence[CaptionInput], *, times: int) -> list[Caption | Failed]:
+        """The answers, with so many times as many tokens at most as are asked for."""
         if self._server is None:
             raise RuntimeError("setup must be called before caption.")
-        bodies = [self._body(window, max_tokens) for window in windows]
+        bodies = [self._body(window, times * (window.max_tokens or self._params.max_tokens)) for window in windows]
         answers = self._server.post_all([self._request(self._url, body) for body in bodies])
         for name in ("tokens", "prompt_tokens"):
             counted = sum(getattr(answer, name) or 0 for answer in answers if isinstance(answer, Caption))
@@ -98,13 +99,16 @@ class OpenAICaptioner:
         content: list[dict[str, Any]] = [
             {"type": "image_url", "image_url": {"url": data_url(image)}} for image in window.images
         ]
-        content.append({"type": "text", "text": self._params.prompt})
-        body = {
+        content.append({"type": "text", "text": window.prompt or self._params.prompt})
+        body: dict[str, Any] = {
             "model": self._params.model,
             "messages": [{"role": "user", "content": content}],
             "max_tokens": max_tokens,
             "temperature": self._params.temperature,
         }
+        if window.json_schema is not None:
+            named = {"name": "caption", "schema": window.json_schema, "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": named}
         return json.dumps(body).encode()
 
 

@@ -47,7 +47,7 @@ def compose_exhibits(ref: ManifestRef, number: int, budget: Budget) -> list[Exhi
     exhibits: list[Exhibit] = []
     drawings = [
         *((f"histogram_{histogram.name}", "", draw_svg(histogram)) for histogram in plan.histograms),
-        *((f"quota_{chart.name}", chart.note, draw_bars(chart)) for chart in plan.charts),
+        *((chart.name, chart.note, draw_bars(chart)) for chart in plan.charts),
     ]
     for name, note, svg in drawings:
         if svg and len(svg) <= bytes_left:

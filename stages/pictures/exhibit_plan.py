@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -65,7 +65,7 @@ COLUMNS: dict[str, list[str]] = {
     "videos": ["status", "duration_s"],
     "clips": [*_CLIP_COLUMNS, *_REASON_COLUMNS, *_SPAN_COLUMNS, *_SHOT_COLUMNS],
     "filtered_clips": [*_CLIP_COLUMNS, *_REASON_COLUMNS, *_SPAN_COLUMNS, *_SHOT_COLUMNS, "scores"],
-    "captions": [*_CLIP_COLUMNS, "window_index", "caption"],
+    "captions": [*_CLIP_COLUMNS, *_REASON_COLUMNS, "window_index", "caption", "caption_index", "language", "scores"],
     "unique_clips": [*_CLIP_COLUMNS, "reason", "group_id", "group_size", "similarity", "rank", "quota_classes"],
     "dataset": [*_CLIP_COLUMNS, *_REASON_COLUMNS, *_SPAN_COLUMNS, "caption"],
 }
@@ -104,10 +104,60 @@ def _filtered_clips(table: pa.Table, commit: Commit) -> ExhibitPlan:
 
 
 def _captions(table: pa.Table, commit: Commit) -> ExhibitPlan:
-    kept = table.filter((pc.field("status") == "kept") & (pc.field("window_index") == 0))
+    params = commit.lineage.get("params", {})
+    first = (pc.field("window_index") == 0) & (pc.fill_null(pc.field("caption_index"), 0) == 0)
+    kept = table.filter((pc.field("status") == "kept") & first)
     shown = sample_kept(kept, MAX_CAPTIONS).to_pylist()
     note = f"{len(shown)} of {len(kept)} captioned clips; of a clip with several windows the first."
-    return ExhibitPlan(sheets=[ContactSheet("captions", note, [[row] for row in shown], labels.caption_lines)])
+    sheets = [ContactSheet("captions", note, [[row] for row in shown], labels.caption_lines)]
+    if worst := _worst_captions(table):
+        rejected = len(table.filter((pc.field("status") == "rejected") & pc.field("caption").is_valid()))
+        note = f"{len(worst)} captions: of {rejected} rejected, each reason in turn; then kept ones that repeat most."
+        sheets.append(ContactSheet("worst_captions", note, [[row] for row in worst], labels.judged_caption_lines))
+    histograms = [
+        _histogram(name, table, _scores_named(table, name), limits) for name, limits in _caption_limits(params).items()
+    ]
+    return ExhibitPlan(histograms, _language_chart(table), sheets)
+
+
+def _caption_limits(params: dict[str, Any]) -> dict[str, list[Threshold]]:
+    """By score of captions that is shown, the thresholds that were in force."""
+    bounds: dict[str, list[tuple[str, Literal["min", "max"]]]] = {
+        "words": [("min_words", "min"), ("max_words", "max")],
+        "repetition": [("max_repetition", "max")],
+        "near_duplicates": [("max_near_duplicates", "max")],
+        "similarity": [("min_similarity", "min")],
+    }
+    return {
+        score: [Threshold(params[name], bound) for name, bound in limits if params.get(name) is not None]
+        for score, limits in bounds.items()
+    }
+
+
+def _scores_named(table: pa.Table, name: str) -> Values:
+    """A score of each row, NaN where it has none."""
+    return np.array([dict(row or []).get(name, np.nan) for row in table["scores"].to_pylist()], np.float64)
+
+
+def _worst_captions(table: pa.Table) -> list[Row]:
+    """Rejected captions, of as many reasons as there is room for; then the kept ones that repeat most."""
+    worded = table.filter(pc.field("caption").is_valid())
+    worst = sample_rejected(worded, MAX_CAPTIONS).to_pylist()
+    repetition = np.nan_to_num(_scores_named(worded, "repetition"))
+    kept = (worded["status"].to_numpy(zero_copy_only=False) == "kept") & (repetition > 0)
+    order = np.lexsort((np.arange(len(worded)), -repetition))
+    places = [int(place) for place in order if kept[place]][: MAX_CAPTIONS - len(worst)]
+    return worst + worded.take(pa.array(places, pa.int64())).to_pylist()
+
+
+def _language_chart(table: pa.Table) -> list[BarChart]:
+    """Captions that are kept, and that are not, by language."""
+    counts: dict[str, list[int]] = {}
+    worded = table.filter(pc.field("caption").is_valid())
+    for status, language in zip(worded["status"].to_pylist(), worded["language"].to_pylist(), strict=True):
+        counts.setdefault(language or "not told", [0, 0])[status != "kept"] += 1
+    found = {name: (kept, gone) for name, (kept, gone) in sorted(counts.items())}
+    return [BarChart("languages", found, "By language; what is not kept is shown beside.")] if found else []
 
 
 def _unique_clips(table: pa.Table, commit: Commit) -> ExhibitPlan:
@@ -130,7 +180,7 @@ def _quota_charts(table: pa.Table, params: dict[str, Any]) -> list[BarChart]:
             counts.setdefault(by, {}).setdefault(name, [0, 0])[status != "kept"] += 1
     notes = _quota_notes(params, len(asked)) if counts else {}
     return [
-        BarChart(by, {name: (kept, gone) for name, (kept, gone) in classes.items()}, notes.get(by, ""))
+        BarChart(f"quota_{by}", {name: (kept, gone) for name, (kept, gone) in classes.items()}, notes.get(by, ""))
         for by, classes in counts.items()
     ]
 

@@ -55,3 +55,11 @@ def group_lines(row: Row) -> tuple[str, ...]:
 def caption_lines(row: Row) -> tuple[str, ...]:
     """Lines of a row of `captions`, with the caption first."""
     return shortened(row["caption"], MAX_CAPTION_CHARS), *kept_lines(row)
+
+
+def judged_caption_lines(row: Row) -> tuple[str, ...]:
+    """Lines of a caption, with what was decided before its text."""
+    decided = "kept" if row["status"] == "kept" else f"{row['reason']}: {shortened(row['error'])}"
+    scores = dict(row["scores"] or [])
+    shown = ", ".join(f"{name} {scores[name]:g}" for name in ("words", "repetition", "similarity") if name in scores)
+    return decided, shortened(row["caption"], MAX_CAPTION_CHARS), shown, *kept_lines(row)

@@ -133,13 +133,24 @@ class _PlannedTable(TableRun):
             keys.setdefault(entry.path, (entry, []))[1].append(row_key)
         files = [replace(entry, items=row_keys) for entry, row_keys in keys.values()]
         layout = layout_of(self.output.asset)
-        wanted = list(dict.fromkeys([*columns, "row_key"]))
-        stored = map_concurrently(
-            lambda entry: read_row_file(self._storage, self.output.asset, entry, wanted).select(columns), files
-        )
-        empty = layout.schema.empty_table().select(columns)
-        rows = pa.concat_tables([empty, *stored, *self.writer.rows(columns)])
-        return rows.sort_by([(name, "ascending") for name in layout.sort_by])
+        is_compared = bool(self._phase.compared_columns)
+        read = layout.schema.names if is_compared else list(dict.fromkeys([*columns, "row_key"]))
+        stored = map_concurrently(lambda entry: read_row_file(self._storage, self.output.asset, entry, read), files)
+        rows = pa.concat_tables([layout.schema.empty_table().select(read), *stored, *self.writer.rows(read)])
+        rows = self._decided_beside_others(rows) if is_compared else rows
+        return rows.select(columns).sort_by([(name, "ascending") for name in layout.sort_by])
+
+    def _decided_beside_others(self, rows: pa.Table) -> pa.Table:
+        """The rows as the commit would have them, were they the whole table."""
+        found = self._phase.compare(rows.select(["row_key", *self._phase.compared_columns]))
+        if not found:
+            return rows
+        waiting = {row_key: iter(each) for row_key, each in found.items()}
+        decided = [
+            self._phase.decide_compared(row, next(waiting[row["row_key"]])) if row["row_key"] in waiting else row
+            for row in rows.to_pylist()
+        ]
+        return pa.Table.from_pylist(decided, schema=rows.schema)
 
 
 class _PlannedTables(InputTables):

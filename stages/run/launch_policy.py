@@ -62,9 +62,10 @@ class LaunchPolicy:
                 if ":" in name and not self.allows_plugin(name)
             ]
             if isinstance(each, CaptionParams) and not self.allows_captioner(each, has_remote_workers):
+                asked = " and ".join(map(repr, each.servers()))
                 problems.append(
                     f"caption.base_url: a launch may send the key in {CAPTION_API_KEY_VARIABLE} only to hosts that the "
-                    f"deployment names, got {each.base_url!r}. Allowed are {sorted(self.caption_hosts) or 'none'} and "
+                    f"deployment names, got {asked}. Allowed are {sorted(self.caption_hosts) or 'none'} and "
                     f"this machine. Add the host to {CAPTION_HOSTS_VARIABLE}."
                 )
             if isinstance(each, EmbedParams) and not self.allows_embedder(each, has_remote_workers):
@@ -86,9 +87,7 @@ class LaunchPolicy:
     def allows_captioner(self, params: CaptionParams, has_remote_workers: bool = False) -> bool:
         """True where no key can be sent, or the host may get it. A user's own captioner may have a key of its own."""
         has_key = has_remote_workers or bool(os.environ.get(CAPTION_API_KEY_VARIABLE)) or ":" in params.captioner
-        if params.captioner == "measured" or not has_key:
-            return True
-        return _is_allowed(params.base_url, self.caption_hosts)
+        return not has_key or all(_is_allowed(url, self.caption_hosts) for url in params.servers())
 
     def allows_embedder(self, params: EmbedParams, has_remote_workers: bool = False) -> bool:
         """True where no key can be sent, or the host may get it. A user's own embedder may have a key of its own."""

@@ -22,13 +22,13 @@ from stages.manifest import (
     read_unordered,
     reusable_items,
 )
-from stages.phase import Phase, PhaseReport
+from stages.phase import Phase, PhaseReport, canonical
 from stages.pipeline import ItemResult
 from stages.run.changes import describe_changes
 from stages.run.inputs import InputTables
 from stages.run.work import ItemWork, Work
 from stages.schemas import STATUSES
-from stages.storage import Storage
+from stages.storage import Storage, digest
 from stages.tasks import Failed, Rejected, Row, Task
 
 
@@ -70,6 +70,7 @@ class TableRun:
         self.writer = self.writer_class(self._storage, output, decision_key=self._decision_key, lineage=self._lineage)
         stored = reusable_items(self._storage, output, {*transient, *phase.params.retry_reasons}, newest)
         files = {key: file for key in stored.by_row_key if (file := stored.preferred_file(key, self._decision_key))}
+        self._stored = stored
         self._reused: dict[str, CommittedFile] = {}
         redecide: dict[str, CommittedFile] = {}
         for row_key in phase.reusable(output, files).intersection(self._index):
@@ -142,7 +143,7 @@ class TableRun:
             chosen.setdefault(entry.path, (entry, []))[1].append(row_key)
         files = [_file_with_items(entry, keys) for entry, keys in chosen.values()]
         files.extend(self.writer.files)
-        commit = commit_table(self._storage, self.output, files, self._lineage)
+        commit = commit_table(self._storage, self.output, self._compared(files), self._lineage)
         return PhaseReport(
             phase=self._phase.params.phase,
             asset=self.output.asset,
@@ -159,6 +160,49 @@ class TableRun:
             commit=commit.number,
             data_version=commit.digest,
         )
+
+    def _compared(self, files: list[CommittedFile]) -> list[CommittedFile]:
+        """The files of the table, with those items in another one that are decided otherwise beside the others.
+
+        The decision key of that one is a hash of all that was found too: so equal tables take the file that there is.
+        """
+        if not self._phase.compared_columns:
+            return files
+        decided_alone = Commit(0, "", files, {}, {}, {})
+        columns = ["row_key", *self._phase.compared_columns]
+        found = self._phase.compare(read_unordered(self._storage, self.output, decided_alone, columns))
+        if not found:
+            return files
+        key = digest(self._decision_key, canonical(found))
+        writer = self.writer_class(self._storage, self.output, decision_key=key, lineage=self._lineage)
+        known: dict[str, tuple[CommittedFile, list[str]]] = {}
+        for entry in files:
+            new: dict[str, list[Row]] = {}
+            for row_key in sorted(found.keys() & set(entry.items)):
+                if there := self._stored.decided_file(row_key, key):
+                    known.setdefault(there.path, (there, []))[1].append(row_key)
+                else:
+                    new[row_key] = found[row_key]
+            self._write_compared(writer, entry, new)
+        writer.flush()
+        others = [_file_with_items(entry, [each for each in entry.items if each not in found]) for entry in files]
+        return [*others, *(_file_with_items(entry, keys) for entry, keys in known.values()), *writer.files]
+
+    def _write_compared(self, writer: RowWriter, entry: CommittedFile, found: Mapping[str, list[Row]]) -> None:
+        """Write the rows of items of a file, decided with what was found of them."""
+        rows: dict[str, list[Row]] = {row_key: [] for row_key in found}
+        for row in read_items(self._storage, self.output, entry, found) if found else ():
+            rows[row["row_key"]].append(row)
+        for row_key, stored in rows.items():
+            decided = [
+                row if row["status"] == "failed" else self._phase.decide_compared(row, each)
+                for row, each in zip(stored, found[row_key], strict=True)
+            ]
+            writer.append(
+                row_key,
+                [{**row, "decision_key": writer.decision_key} for row in decided],
+                is_transient=row_key in entry.transient,
+            )
 
     def _num_missing_rows(self, commit: Commit) -> int:
         """The number of rows that items lack in the committed table."""

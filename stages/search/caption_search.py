@@ -67,8 +67,10 @@ def read_texts(storage: Storage, version: int | str | None) -> pa.Table:
     parts: list[pa.Table] = []
     for asset, column in TEXT_COLUMNS.items():
         if column in ASSETS[asset].schema.names:
-            found = read_manifest(storage.root, asset, columns=["clip_id", column], version=version)
-            parts.append(found.rename_columns(["clip_id", "text"]))
+            found = read_manifest(storage.root, asset, columns=["clip_id", column, "status"], version=version)
+            if asset == "captions":  # rejected ones have their text too
+                found = found.filter(pc.field("status") == "kept")
+            parts.append(found.select(["clip_id", column]).rename_columns(["clip_id", "text"]))
     return pa.concat_tables(parts)
 
 

@@ -120,8 +120,10 @@ class ClipTable:
             for name in columns:
                 self._append(name, pa.nulls(len(self.rows), ASSETS[asset].schema.field(name).type))
             return
-        other = self._read(asset, ["clip_id", *columns])
-        other = _joined_captions(other) if asset == "captions" else _first_of_each(other, "clip_id")
+        if asset == "captions":
+            other = _joined_captions(self._read(asset, ["clip_id", "status", "window_index", *columns]))
+        else:
+            other = _first_of_each(self._read(asset, ["clip_id", *columns]), "clip_id")
         place = pc.index_in(self.rows["clip_id"], value_set=other["clip_id"].combine_chunks())
         taken = other.select(columns).take(place)
         for name in columns:
@@ -145,10 +147,12 @@ def _first_of_each(table: pa.Table, name: str) -> pa.Table:
     return table.take(first)
 
 
-def _joined_captions(windows: pa.Table) -> pa.Table:
-    """The captions of all windows of each clip in one text, in the order of the windows."""
-    windows = windows.filter(pc.field(CAPTION).is_valid())
-    texts: dict[str, list[str]] = {}
-    for clip_id, caption in zip(windows["clip_id"].to_pylist(), windows[CAPTION].to_pylist(), strict=True):
-        texts.setdefault(clip_id, []).append(caption)
-    return pa.table({"clip_id": pa.array(texts, pa.string()), CAPTION: pa.array(map(" ".join, texts.values()))})
+def _joined_captions(rows: pa.Table) -> pa.Table:
+    """The first kept caption of each window of each clip in one text, in the order of the windows."""
+    rows = rows.filter((pc.field("status") == "kept") & pc.field(CAPTION).is_valid())
+    texts: dict[str, dict[int, str]] = {}
+    columns = (rows[name].to_pylist() for name in ("clip_id", "window_index", CAPTION))
+    for clip_id, window, caption in zip(*columns, strict=True):
+        texts.setdefault(clip_id, {}).setdefault(window, caption)
+    joined = [" ".join(windows.values()) for windows in texts.values()]
+    return pa.table({"clip_id": pa.array(texts, pa.string()), CAPTION: pa.array(joined, pa.string())})

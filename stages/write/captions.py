@@ -4,7 +4,10 @@ import pyarrow as pa
 
 from stages.tasks import Row
 
-CAPTION_COLUMNS = ("clip_id", "window_index", "window_start_frame", "window_end_frame", "caption", "model", "prompt_id")
+CAPTION_COLUMNS = (
+    *("clip_id", "window_index", "window_start_frame", "window_end_frame", "caption", "model", "prompt_id"),
+    "caption_index",
+)
 WINDOW_TYPE = pa.struct(
     [
         pa.field("start_frame", pa.int64()),
@@ -14,13 +17,15 @@ WINDOW_TYPE = pa.struct(
         pa.field("prompt_id", pa.string()),
     ]
 )
-"""Arrow type of a window. Frames are counted from the start of the clip; `end_frame` is exclusive."""
+"""Arrow type of a caption of a window, which may have several. Frames are counted from the start of the clip;
+`end_frame` is exclusive."""
 
 
 def windows_by_clip(captions: pa.Table) -> dict[str, list[Row]]:
-    """Captioned windows by clip id, in order, as values of `WINDOW_TYPE`."""
+    """Captions of windows by clip id, in order, as values of `WINDOW_TYPE`."""
     found: dict[str, list[Row]] = {}
-    ordered = captions.sort_by([("clip_id", "ascending"), ("window_index", "ascending")])
+    order = ("clip_id", "window_index", "caption_index")
+    ordered = captions.sort_by([(name, "ascending") for name in order])
     for row in ordered.select(list(CAPTION_COLUMNS)).to_pylist():
         found.setdefault(row["clip_id"], []).append(
             {
@@ -32,3 +37,8 @@ def windows_by_clip(captions: pa.Table) -> dict[str, list[Row]]:
             }
         )
     return found
+
+
+def first_of_windows(captions: list[Row]) -> list[Row]:
+    """Of each window the first caption that is kept, which the dataset takes; in order."""
+    return list({row["start_frame"]: row for row in reversed(captions)}.values())[::-1]

@@ -15,7 +15,7 @@ from stages.pipeline import Pipeline
 from stages.schemas import ASSETS
 from stages.storage import digest
 from stages.tasks import Failed, Rejected, Row, Task, VideoLength, VideoTask
-from stages.write.captions import CAPTION_COLUMNS, WINDOW_TYPE, windows_by_clip
+from stages.write.captions import CAPTION_COLUMNS, WINDOW_TYPE, first_of_windows, windows_by_clip
 from stages.write.dataset_files import read_known_media, stored_rows_with_files
 from stages.write.file_columns import FILE_COLUMNS, KNOWN_MEDIA, with_source_facts
 from stages.write.paths import media_path
@@ -81,11 +81,12 @@ class WritePhase(Phase[WriteParams]):
             )
         windows = windows_by_clip(inputs["captions"])
         found = [windows.get(clip_id, []) for clip_id in clips["clip_id"].to_pylist()]
+        first = [first_of_windows(each) for each in found]
         columns = {
             "caption": pa.array(
-                [" ".join(window["caption"] for window in each) or None for each in found], pa.string()
+                [" ".join(window["caption"] for window in each) or None for each in first], pa.string()
             ),
-            "caption_model": pa.array([each[0]["model"] if each else None for each in found], pa.string()),
+            "caption_model": pa.array([each[0]["model"] if each else None for each in first], pa.string()),
             "windows": pa.array(found, pa.list_(WINDOW_TYPE)),
         }
         for name, values in columns.items():

@@ -1,10 +1,23 @@
-"""The window rule, against NeMo Curator's pairs, whose ends are inclusive; and the frames sampled from a window."""
+"""Windows in time, and in frames against NeMo Curator's pairs, whose ends are inclusive; frames sampled from them."""
 
+from fractions import Fraction
+from itertools import accumulate, pairwise
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.caption.windows import MIN_FRAMES, sample_window, sample_windows, window_ranges
+from stages.caption.windows import (
+    MIN_FRAMES,
+    ClipTimeline,
+    sample_window,
+    window_ranges,
+    window_starts,
+    windows_of,
+)
+from stages.params import CaptionParams
+from stages.tasks import Clip, Span, exact_fraction
 
 
 @pytest.mark.parametrize(
@@ -69,18 +82,88 @@ def test_sample_window_is_evenly_spaced_over_the_window(
     assert sample_window(range(0, 100, 10), start, end, max_frames) == expected
 
 
-@given(st.lists(st.integers(0, 600), min_size=1, unique=True).map(sorted), st.integers(4, 600), st.integers(1, 9))
-def test_sample_windows_holds_the_sample_of_each_window(index: list[int], num_frames: int, max_frames: int) -> None:
-    """A window's sample of the few frames equals its sample of all frames; a window without a frame has the nearest."""
-    ranges = window_ranges(num_frames, 50, 25)
-    few = [index[position] for position in sample_windows(index, ranges, max_frames)]
-    assert few == sorted(set(few))
-    assert len(few) <= max_frames * len(ranges)
-    for start, end in ranges:
-        if any(start <= frame < end for frame in index):
-            expected = [index[position] for position in sample_window(index, start, end, max_frames)]
-            assert [few[position] for position in sample_window(few, start, end, max_frames)] == expected
+@pytest.mark.parametrize(
+    ("duration", "expected"),
+    [
+        ("0.2", [0]),
+        ("10", [0]),
+        ("14.99", [0]),
+        ("15", [0, 10]),
+        ("24.9", [0, 10]),
+        ("25", [0, 10, 20]),
+        ("30.03", [0, 10, 20]),
+    ],
+)
+def test_windows_in_time_follow_the_rule_of_remainders(duration: str, expected: list[int]) -> None:
+    assert window_starts(Fraction(duration), CaptionParams()) == expected
 
 
-def test_sample_windows_of_a_clip_without_window_is_one_frame() -> None:
-    assert sample_windows([3, 9], [], 8) == [0]
+@given(
+    st.fractions(Fraction(1, 100), 600), st.floats(0.1, 60).map(lambda x: round(x, 2)), st.floats(0.1, 60), st.data()
+)
+def test_windows_in_time_cover_the_clip(duration: Fraction, size: float, remainder: float, data: st.DataObject) -> None:
+    params = CaptionParams(window_s=size, window_remainder_s=remainder)
+    starts = window_starts(duration, params)
+    assert starts[0] == 0
+    assert all(later - earlier == exact_fraction(size) for earlier, later in pairwise(starts))
+    rest = duration - starts[-1]
+    assert 0 < rest < exact_fraction(size) + min(exact_fraction(size), exact_fraction(remainder)) or len(starts) == 1
+    assert len(starts) == 1 or rest >= min(exact_fraction(size), exact_fraction(remainder))
+
+
+def clip_of(pts: list[int], end: int, time_base: Fraction) -> Clip:
+    """A clip that begins at frame 100 of its video."""
+    return Clip("c", Span(pts[0], end, time_base), 100, 100 + len(pts))
+
+
+def timeline_of(clip: Clip, pts: list[int], stored: list[int]) -> ClipTimeline:
+    index = np.array(stored, np.int64)
+    return ClipTimeline(clip, np.array(pts, np.int64)[index], index + clip.start_frame)
+
+
+@pytest.mark.parametrize(("rate", "start"), [(25, 0), (30, 7), (60, 1000)])
+def test_windows_in_time_begin_at_the_first_frame_after_their_start(rate: int, start: int) -> None:
+    """At a constant rate, whichever frames are stored; at 60 a second 10 seconds are one window, not two."""
+    pts = [start + frame * 10 for frame in range(24 * rate)]
+    clip = clip_of(pts, start + 240 * rate, Fraction(1, 10 * rate))
+    for stored in ([0], list(range(0, len(pts), rate // 2))):
+        found = windows_of(clip, timeline_of(clip, pts, stored), CaptionParams())
+        assert [(each.start_frame, each.end_frame) for each in found] == [(0, 10 * rate), (10 * rate, 24 * rate)]
+        assert [(each.start_s, each.end_s) for each in found] == [(0, 10), (10, 24)]
+
+
+def test_windows_in_time_follow_the_times_of_frames_not_their_numbers() -> None:
+    """Of 30 seconds, the first 20 have a frame a second and the last 10 have twenty."""
+    pts = [*range(0, 2000, 100), *range(2000, 3000, 5)]
+    clip = clip_of(pts, 3000, Fraction(1, 100))
+    found = windows_of(clip, timeline_of(clip, pts, list(range(len(pts)))), CaptionParams())
+    assert [(each.start_frame, each.end_frame) for each in found] == [(0, 10), (10, 20), (20, 220)]
+    nemo = windows_of(clip, timeline_of(clip, pts, [0]), CaptionParams(compat="nemo"))
+    assert [(each.start_frame, each.end_frame) for each in nemo] == [(0, 220)]
+
+
+def test_windows_without_a_frame_are_part_of_the_one_before() -> None:
+    """A slide show: frames at 0, 1, 2 and 25 s."""
+    pts = [0, 100, 200, 2500]
+    clip = clip_of(pts, 3000, Fraction(1, 100))
+    found = windows_of(clip, timeline_of(clip, pts, [0, 1, 2, 3]), CaptionParams())
+    assert [(each.start_frame, each.end_frame) for each in found] == [(0, 3), (3, 4)]
+
+
+@given(st.lists(st.integers(1, 400), min_size=4, max_size=60), st.data())
+def test_pictures_are_sampled_from_the_window_of_their_time(steps: list[int], data: st.DataObject) -> None:
+    """Whichever frames are stored, each is inside the window that its time lies in."""
+    pts = list(accumulate([0, *steps]))
+    clip = clip_of(pts[:-1], pts[-1], Fraction(1, 100))
+    stored = sorted(data.draw(st.sets(st.integers(0, len(pts) - 2), min_size=1)))
+    params = CaptionParams(window_s=2.5, window_remainder_s=1)
+    found = windows_of(clip, timeline_of(clip, pts, stored), params)
+    starts = window_starts(Fraction(pts[-1], 100), params)
+    for frame in stored:
+        (inside,) = [each for each in found if each.start_frame <= frame < each.end_frame]
+        number = max(index for index, start in enumerate(starts) if start * 100 <= pts[frame])
+        assert all(
+            start * 100 >= pts[inside.start_frame] - 1e-6 or index <= number for index, start in enumerate(starts)
+        )
+    assert [each.start_frame for each in found[1:]] == [each.end_frame for each in found[:-1]]
+    assert (found[0].start_frame, found[-1].end_frame) == (0, len(pts) - 1)
