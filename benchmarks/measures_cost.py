@@ -3,8 +3,8 @@
     PYTHONPATH=. python benchmarks/measures_cost.py VIDEO [--start 0] [--frames 240] [--runs 7]
 
 Per frame of the video, the least of several runs: the decoder alone, and beside it each measure, timed frame by frame
-within one pass, so that a busy machine disturbs all of them alike. A picture that several measures look at is counted for
-the first of them.
+within one pass, so that a busy machine disturbs all of them alike. A picture that several measures look at is counted
+for the first of them.
 """
 
 import argparse

@@ -5,11 +5,12 @@ from itertools import chain
 
 from stages import media
 from stages.caption.windows import MIN_FRAMES, ClipTimeline, num_pictures, sample_window, windows_of
-from stages.errors import Reason
+from stages.errors import CorruptStream, Reason
+from stages.failures import failure_of
 from stages.media import LoadFramesStage, with_clip
 from stages.params import CaptionParams
 from stages.stage import Fields
-from stages.tasks import Clip, Frames, Rejected, Video, VideoTask, Window
+from stages.tasks import Clip, Failed, Frames, Rejected, Video, VideoTask, Window
 
 FROM_STORE, FROM_SOURCE = "store", "source"
 """Values of the column ``frames_from``."""
@@ -34,11 +35,11 @@ class LoadWindowsStage(LoadFramesStage):
         """Adds the clip's windows and frames."""
         return [], ["clips.frames", "clips.windows"]
 
-    def process(self, task: VideoTask) -> VideoTask | Rejected:
-        """The task with its clip's windows and frames.
+    def process(self, task: VideoTask) -> VideoTask | Rejected | Failed:
+        """The task with its clip's windows and frames; failed alone where its span cannot be decoded.
 
         Raises:
-            SourceError, StageError: as `LoadFramesStage.process`, and where the clip cannot be decoded.
+            SourceError, StageError: as `LoadFramesStage.process`.
         """
         clip = task.data.clip
         times = self._loader.clip_times(task.data)
@@ -51,7 +52,10 @@ class LoadWindowsStage(LoadFramesStage):
         if is_larger or is_denser:
             stored = [[int(times.pts[position]) for position in each] for each in shown]
             wanted = [self._times(clip, each) for each in windows] if is_denser else stored
-            frames, shown = self._decoded(task.data, wanted)
+            try:
+                frames, shown = self._decoded(task.data, wanted)
+            except CorruptStream as error:  # the video's other clips may be whole
+                return failure_of(error)
         else:
             frames, shown = self._stored(task.data, shown)
         columns = {**clip.columns, "frames_from": FROM_SOURCE if is_larger or is_denser else FROM_STORE}

@@ -105,7 +105,9 @@ def _filtered_clips(table: pa.Table, commit: Commit) -> ExhibitPlan:
 
 def _captions(table: pa.Table, commit: Commit) -> ExhibitPlan:
     params = commit.lineage.get("params", {})
-    first = (pc.field("window_index") == 0) & (pc.fill_null(pc.field("caption_index"), 0) == 0)
+    # Rows of versions with one caption a window have no index.
+    is_first = pc.field("caption_index").is_null() | (pc.field("caption_index") == 0)
+    first = (pc.field("window_index") == 0) & is_first
     kept = table.filter((pc.field("status") == "kept") & first)
     shown = sample_kept(kept, MAX_CAPTIONS).to_pylist()
     note = f"{len(shown)} of {len(kept)} captioned clips; of a clip with several windows the first."
