@@ -1,11 +1,11 @@
-"""A captioner without a language model: one sentence per window, made only of measurements.
+"""A captioner without a language model: plain sentences made only of measurements.
 
-The subject comes from a classifier of 1000 things (EfficientNet-Lite0 on ImageNet), motion and camera from the optical
-flow of the split phase, light from the luma of the frames. An uncertain subject is worded with "maybe" or left out.
+Motion and camera come from the optical flow of the split phase, light and colours from the frames, on-screen text from
+filter text. A subject is named only where a classifier of 1000 things (EfficientNet-Lite0 on ImageNet) is as sure as it
+was when it was right on real clips; most clips get none. It describes measurements, not what happens.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.models.captioner import Caption, CaptionInput
+from stages.models.colour_names import main_colours
 from stages.models.efficientnet import EfficientNetLite0, weights_hash
 from stages.models.embedder import ModelIdentity
 from stages.params import CaptionParams, Dtype
@@ -21,11 +22,11 @@ from stages.tasks import Failed
 
 CLASS_NAMES_FILE = Path(__file__).parent / "data" / "imagenet_classes.tsv"
 
-CERTAIN_PROBABILITY = 0.5
-"""A thing or a kind of things with at least this probability is stated."""
-MAYBE_PROBABILITY = 0.3
-"""A thing with at least this probability is mentioned with "maybe", one below it is not. A kind below
-`CERTAIN_PROBABILITY` is not mentioned either: on real video those were wrong more often than right."""
+SURE_PROBABILITY = 0.9
+"""Least probability, in the mean over a window's frames, of a kind of things that is named. Single things are not: on
+real clips they were as often wrong as right, at any probability. docs/captions.md has what was looked at."""
+UNTOLD_KINDS = frozenset({"a screen or computer"})
+"""Kinds that are not named: the network takes whatever has letters in it for a web page."""
 
 MOTION_PHRASES = ((0.004, "in which almost nothing moves"), (0.04, "with slow motion"), (0.2, "with steady motion"))
 """Upper limits of the mean flow, in frame diagonals per second, with their phrases."""
@@ -39,109 +40,86 @@ FAST_CAMERA_ADVERB = "quickly "
 DIRECTION_WORDS = {"cw": "clockwise", "ccw": "counter-clockwise"}
 """Words of ``camera_direction`` that a sentence has otherwise."""
 
+MAX_TEXT_CHARACTERS = 100
+"""Of on-screen text that a caption repeats."""
+
 BRIGHTNESS_WORDS = ((40.0, "dark"), (80.0, "dim"), (170.0, ""), (256.0, "bright"))
 """Upper limits of the mean luma, of 255, with their words."""
 MAX_GREY_DIFFERENCE = 16
 """Limit of max(R, G, B) - min(R, G, B) of a grey pixel; hardly a pixel of black-and-white video exceeds it."""
 
 
-@dataclass(frozen=True)
-class Vocabulary:
-    """Names of the classifier's classes.
-
-    Attributes:
-        phrases: the thing with its article, by class index.
-        kinds: class indices of each kind of things, by the kind with its article.
-    """
-
-    phrases: list[str]
-    kinds: dict[str, list[int]]
-
-    def kind_of(self, label: int) -> str | None:
-        """The kind that a class belongs to; None for a class without one."""
-        return next((kind for kind, members in self.kinds.items() if label in members), None)
-
-
-def read_vocabulary() -> Vocabulary:
-    """Read the class names that come with this package, one per class of ImageNet-1k."""
+def read_kinds() -> dict[str, list[int]]:
+    """Kinds of things with their articles, each with its classes of ImageNet-1k, of those that are named."""
     lines = [line for line in CLASS_NAMES_FILE.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
-    pairs = [line.split("\t") for line in lines]
     kinds: dict[str, list[int]] = {}
-    for label, (_, kind) in enumerate(pairs):
-        if kind:
+    for label, line in enumerate(lines):
+        kind = line.split("\t")[1]
+        if kind and kind not in UNTOLD_KINDS:
             kinds.setdefault(kind, []).append(label)
-    return Vocabulary([phrase for phrase, _ in pairs], kinds)
+    return kinds
 
 
 class MeasuredCaptioner:
-    """Captions a window with a sentence of measurements. Deterministic; uses no prompt."""
+    """Captions a window with sentences of measurements. Deterministic; uses no prompt."""
 
-    columns = ("flow_mean", "camera_motion", "camera_speed", "camera_direction", "subject_motion")
+    columns = ("flow_mean", "camera_motion", "camera_speed", "camera_direction", "subject_motion", "text")
     reads_prompt = False
 
     def __init__(self, params: CaptionParams) -> None:
         self.dtype: str | None = None
         self._asked: Dtype = params.dtype
         self._network: Any = None
-        self._vocabulary = Vocabulary([], {})
+        self._kinds: dict[str, list[int]] = {}
 
     def identity(self) -> ModelIdentity:
         """A model name that lists the measurements, and the hash of the classifier's weights."""
-        return ModelIdentity("measured:efficientnet-lite0+flow+camera+luma", weights_hash())
+        return ModelIdentity("measured:flow+camera+light+colours+text+efficientnet-lite0", weights_hash())
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
-        """Load the classifier and its class names."""
+        """Load the classifier and the kinds of its classes."""
         self._network = EfficientNetLite0(worker_metadata.device, worker_metadata.num_threads, self._asked)
         self.dtype = self._network.dtype
-        self._vocabulary = read_vocabulary()
+        self._kinds = read_kinds()
 
     def caption(self, windows: Sequence[CaptionInput]) -> list[Caption | Failed]:
-        """One sentence per window."""
+        """One or a few sentences per window."""
         return [Caption(self._sentence(window)) for window in windows]
 
     def _sentence(self, window: CaptionInput) -> str:
-        subject = subject_phrase(self._network.class_probabilities(window.images).mean(axis=0), self._vocabulary)
-        motion = movement_phrase(window.columns)
-        words = (*light_words(window.images), f"{seconds_text(window.duration_s)}-second view")
-        opening = " ".join(word for word in words if word)
-        parts = [with_article(opening), motion]
-        return " ".join(part for part in parts if part) + (f", {subject}." if subject else ".")
+        subject = subject_phrase(self._network.class_probabilities(window.images).mean(axis=0), self._kinds)
+        brightness, colourless = light_words(window.images)
+        words = (brightness, colourless, f"{seconds_text(window.duration_s)}-second view")
+        opening = with_article(" ".join(word for word in words if word))
+        parts = [" ".join(part for part in (opening, movement_phrase(window.columns)) if part)]
+        colours = [] if colourless else main_colours(window.images)
+        sentences = [", ".join([*parts, *([subject] if subject else [])])]
+        if colours:
+            sentences.append(f"Mostly {' and '.join(colours)}")
+        if text := text_phrase(window.columns.get("text")):
+            sentences.append(text)
+        return ". ".join(sentences) + "."
 
 
-def subject_phrase(probabilities: NDArray[np.floating[Any]], vocabulary: Vocabulary) -> str:
-    """The window's subject, as the end of a sentence; empty where all probabilities are too low.
+def subject_phrase(probabilities: NDArray[np.floating[Any]], kinds: Mapping[str, list[int]]) -> str:
+    """The kind of the window's subject, as the end of a sentence; empty where no probability is high enough.
 
     Args:
         probabilities: float ``[1000]``, mean over the window's frames.
-        vocabulary: names of the classes.
+        kinds: classes by kind.
     """
-    best = int(probabilities.argmax())
-    sums = {kind: float(probabilities[members].sum()) for kind, members in vocabulary.kinds.items()}
+    sums = {kind: float(probabilities[members].sum()) for kind, members in kinds.items()}
     kind = max(sums, key=lambda name: sums[name])
-    probability, thing = float(probabilities[best]), vocabulary.phrases[best]
-    if probability >= CERTAIN_PROBABILITY:
-        stated = f"showing {thing}"
-    elif sums[kind] >= CERTAIN_PROBABILITY:
-        is_maybe = probability >= MAYBE_PROBABILITY and best in vocabulary.kinds[kind]
-        stated = f"showing {kind}" + (f", maybe {thing}" if is_maybe else "")
-    elif probability >= MAYBE_PROBABILITY:
-        stated = f"maybe showing {thing}"
-    else:
+    return f"showing {kind}" if sums[kind] >= SURE_PROBABILITY else ""
+
+
+def text_phrase(text: str | None) -> str:
+    """A phrase for the text in the picture; empty where none was read, or nothing was."""
+    words = " ".join((text or "").split())
+    if not words:
         return ""
-    return stated + _second_subject(probabilities, vocabulary, {kind, vocabulary.kind_of(best)}, best)
-
-
-def _second_subject(
-    probabilities: NDArray[np.floating[Any]], vocabulary: Vocabulary, mentioned: set[str | None], best: int
-) -> str:
-    """A phrase for a second thing, of none of the mentioned kinds; may be empty."""
-    for label in np.argsort(-probabilities, kind="stable")[:5]:
-        kind = vocabulary.kind_of(int(label))
-        if probabilities[label] < MAYBE_PROBABILITY:
-            return ""
-        if label != best and (kind is None or kind not in mentioned):
-            return f" and maybe {vocabulary.phrases[label]}"
-    return ""
+    shown = words if len(words) <= MAX_TEXT_CHARACTERS else f"{words[:MAX_TEXT_CHARACTERS].rsplit(' ', 1)[0]} ..."
+    return f'The picture has the text "{shown}"'
 
 
 def motion_phrase(flow_mean: float | None) -> str:

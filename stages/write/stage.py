@@ -71,5 +71,5 @@ def missing_caption(row: Row, params: WriteParams) -> Rejected | None:
     return Rejected(
         Reason.NO_CAPTION,
         "A clip must have a caption (write.require_caption), and this one has none: it is too short for a window, "
-        "or its captions failed.",
+        "or its captions failed or were rejected.",
     )

@@ -49,7 +49,13 @@ FACTS: Row = {
     **{"start_pts": 0, "end_pts": 2, "time_base": "1/1", "start_s": 0.0, "end_s": 2.0},
     **{"start_frame": 0, "end_frame": 2, "frames_key": "f", "scores": {"motion": 0.5}, "thresholds": {"motion": 0.1}},
     **{"model": "tiny", "embedding": [1.0], "embedding_key": "e", "group_size": 1, "rank": 0},
-    **{"window_index": 0, "window_start_frame": 0, "window_end_frame": 2, "caption": "Noise slides by."},
+    **{
+        "window_index": 0,
+        "caption_index": 0,
+        "window_start_frame": 0,
+        "window_end_frame": 2,
+        "caption": "Noise slides by.",
+    },
     **{"clip_codec": "h264", "cut": "encode"},
 }
 """What a kept row says, as far as its table has the column."""

@@ -93,6 +93,24 @@ def test_policy_refuses_to_send_the_key_elsewhere(url: str, monkeypatch: pytest.
         ACME.check([captions(url)])
 
 
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"captioner": "measured", "refine_model": "m", "refine_base_url": "https://evil.example/v1"},
+        {"refine_model": "m", "refine_base_url": "https://evil.example/v1"},
+        {"captioner": "measured", "refine_model": "m", "base_url": "https://evil.example/v1"},
+    ],
+)
+def test_policy_binds_the_server_of_the_second_model_too(
+    params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CAPTION_API_KEY_VARIABLE, "secret")
+    with pytest.raises(ParamsError, match=r"got .*https://evil\.example/v1"):
+        ACME.check([captions(**{"base_url": "http://127.0.0.1:1/v1", **params})])
+    ACME.check([captions("https://captions.example/v1", refine_model="m", refine_base_url="http://[::1]:8/v1")])
+    ACME.check([captions("https://evil.example/v1", captioner="measured")])
+
+
 def test_policy_binds_the_host_only_where_there_may_be_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(CAPTION_API_KEY_VARIABLE, raising=False)
     ACME.check([captions("https://evil.example/v1")])
