@@ -136,6 +136,43 @@ def test_captions_show_five_clips_each_with_its_text(filtered: ManifestRef) -> N
     assert [picture.lines[0] for (picture,) in captions.rows] == [f"text {clip} 0" for clip in (0, 2, 4, 6, 8)]
 
 
+def test_captions_show_scores_languages_and_the_worst(filtered: ManifestRef) -> None:
+    """Rejected ones first, each reason in turn; then the kept one that repeats most. Histograms have the thresholds."""
+    source = {"partition": PARTITION, "video_id": "a", "uri": "/a.mp4", "window_index": 0, "caption_index": 0}
+    made = [
+        ("kept", None, "en", 0.0),
+        ("kept", None, None, 0.2),
+        ("kept", None, "en", 0.1),
+        ("rejected", "refused", "en", 0.0),
+        ("rejected", "repetitive", "en", 0.9),
+        ("rejected", "wrong_language", "de", 0.0),
+    ]
+    rows = [
+        {
+            **source,
+            "clip_id": f"a-{number}",
+            "status": status,
+            "reason": reason,
+            "error": None if reason is None else f"what is wrong with {number}",
+            "caption": f"caption {number}",
+            "language": language,
+            "scores": {"words": 2.0 + number, "repetition": repetition},
+        }
+        for number, (status, reason, language, repetition) in enumerate(made)
+    ]
+    ref = commit(Path(filtered.root), "captions", rows, min_words=3, max_words=600, max_repetition=0.3)
+    found = exhibits_by_name(ref)
+    worst = [picture.lines for (picture,) in found["worst_captions"].rows]
+    assert [lines[1] for lines in worst] == ["caption 3", "caption 4", "caption 5", "caption 1", "caption 2"]
+    assert worst[1][:3] == ("repetitive: what is wrong with 4", "caption 4", "words 6, repetition 0.9")
+    assert worst[3][0] == "kept"
+    (((languages,),),) = (found["languages"].rows,)
+    assert sorted(texts(languages.data)) == ["de 0/1", "en 2/4", "not told 1/1"]
+    ((words,),) = found["histogram_words"].rows
+    assert texts(words.data)[:3] == ["3 kept", "3 rejected", "\u2265 3 \u2264 600"]
+    assert "histogram_similarity" not in found
+
+
 @pytest.mark.parametrize("asset", ["videos", "clips", "filtered_clips", "embeddings", "captions", "dataset"])
 def test_a_table_without_a_kept_row_shows_no_pictures(tmp_path: Path, asset: str) -> None:
     row = {"partition": PARTITION, "video_id": "v", "uri": "/v.mp4", "status": "failed", "reason": "unreadable"}
