@@ -73,6 +73,7 @@ __all__ = [
     "fit",
     "frame_rate",
     "frames_key",
+    "frames_without_losses",
     "largest_rectangle",
     "nearest_positions",
     "open_store",
@@ -93,6 +94,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from stages.media.av1_references import frames_without_losses
     from stages.media.clip_facts import read_clip_facts
     from stages.media.clip_pictures import decode_pictures, nearest_positions, scaled_down
     from stages.media.colour import Colour
@@ -117,6 +119,7 @@ if TYPE_CHECKING:
 else:
     __getattr__ = lazy.module_getattr(
         __name__,
+        av1_references=("frames_without_losses",),
         clip_facts=("read_clip_facts",),
         clip_pictures=("decode_pictures", "nearest_positions", "scaled_down"),
         colour=("Colour",),

@@ -42,6 +42,7 @@ class DecodeLog:
         num_refused: packets that the decoder refused.
         first_refused_pts: PTS of the first of them.
         first_fault: what the decoder said of it; None where it refused none.
+        is_prompt: the decoder refuses a damaged packet at once, and shows no damaged frame before.
     """
 
     def __init__(self) -> None:
@@ -49,6 +50,7 @@ class DecodeLog:
         self.num_refused = 0
         self.first_refused_pts: int | None = None
         self.first_fault: str | None = None
+        self.is_prompt = False
 
     def add_packet(
         self,
@@ -137,9 +139,10 @@ def stream_damage(log: DecodeLog, *, codec: str, is_dts_exact: bool, num_listed:
         )
     told = fault == REFUSED
     told[owners[flagged > 0]] = True
-    bad = told | lost | _around_flags(fault == FLAGGED, told, is_key > 0, is_silent=codec in SILENT_CODECS)
+    flags = (fault == FLAGGED, told, is_key > 0, missing_before > 0)
+    bad = told | lost | _around_flags(*flags, is_silent=codec in SILENT_CODECS)
     damaged = certain = _predicted_from_bad(owners, pts, is_key > 0, (bad, after_anchor, after_b))
-    if codec in LATE_CODECS:
+    if codec in LATE_CODECS and not log.is_prompt:
         keys = np.concatenate([[0], np.flatnonzero(is_key)])
         refused = np.flatnonzero(fault == REFUSED)
         bad[np.maximum(keys[np.cumsum(is_key)[refused]], refused - MAX_LATE_PACKETS)] = True
@@ -165,19 +168,26 @@ def end_with_lost(log: DecodeLog, last_pts: int, end_pts: int) -> int:
     return min(int(lost.max()) + length, end_pts + len(lost) * length) if len(lost) else end_pts
 
 
-def _around_flags(is_flagged: Flags, told: Flags, is_key: Flags, *, is_silent: bool) -> Flags:
+def _around_flags(is_flagged: Flags, told: Flags, is_key: Flags, is_gap: Flags, *, is_silent: bool) -> Flags:
     """Packets that the demuxer flags, and the ones after them.
 
-    FFmpeg flags the frame that ends where damage is met: in a transport stream, the one before the damaged one. Where a
-    keyframe follows soon and the decoder tells of nothing, recordings were joined, whose counters begin again.
+    FFmpeg flags the frame that ends where damage is met: in a transport stream, the one before the damaged one. Where
+    the decoder tells of one of the two, it is that one alone; where it tells of none, and frames are missing behind one
+    of them, it is those that are missing. Where a keyframe follows soon and the decoder tells of nothing, recordings
+    were joined, whose counters begin again. A decoder that is silent about most damage proves nothing of this.
     """
     before_key, is_told = is_flagged & False, told.copy()
     for ahead in range(1, JOINT_PACKETS + 1):
         before_key[:-ahead] |= is_key[ahead:]
         is_told[:-ahead] |= told[ahead:]
     is_joint = is_flagged & before_key & ~is_told
-    counted = is_flagged if is_silent else is_flagged & ~is_joint
-    return counted | np.append(False, counted[:-1])
+    if is_silent:
+        return is_flagged | np.append(False, is_flagged[:-1])
+    told_next = np.append(told[1:], False)
+    is_explained = ~told & ~told_next & (is_gap | np.append(is_gap[1:], False))
+    counted = is_flagged & ~is_joint & ~is_explained
+    itself, the_next = counted & ~(told_next & ~told), counted & ~(told & ~told_next)
+    return itself | np.append(False, the_next[:-1])
 
 
 def _is_out_of_order(frame_pts: Ints) -> Flags:

@@ -1,5 +1,6 @@
 """Decodes packet by packet and goes on after those that do not decode; keeps what was told of each."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from fractions import Fraction
 from typing import Any, cast
@@ -18,9 +19,12 @@ from stages.media.packet_times import is_ogg_header
 
 MAX_SKIPPED_VOP_BYTES = 16
 """An MPEG-4 packet of so few bytes may say that the last frame is shown again; it gives no frame."""
-STRICT_DECODERS = {"vp9": ("libvpx-vp9", {}), "hevc": ("hevc", {"err_detect": "explode"})}
+STRICT_DECODERS = {"vp9": ("libvpx-vp9", {}), "hevc": ("hevc", {"err_detect": "explode+crccheck"})}
 """Decoders, with options, that refuse damaged frames where FFmpeg's own or its defaults show them and say nothing. Of
-whole streams they give the same pictures."""
+whole streams they give the same pictures. Where HEVC tells the MD5 of its pictures, they are compared."""
+STRICT_OPTIONS = {"av1": {"strict": "strict"}}
+"""Options with which a stream's own decoder refuses damaged frames: it checks that the data of each tile end where its
+symbols do. Without them it notices only what reads beyond the data, some of it frames later."""
 MAX_EMPTY_PACKETS = 1000
 """So many in a row; a longer gap is a damaged number."""
 MAX_FIRST_PACKETS = 64
@@ -40,6 +44,9 @@ class PacketDecoder:
         self._codec = self._context.codec.canonical_name
         self._log = log
         self._first_packets: list[Packet] = []
+        self._options = dict(self._own.options)  # once it is open, it keeps those alone that it does not know
+        options = STRICT_OPTIONS.get(self._codec)
+        self._probe = self._strict_context(self._own.codec.name, options) if options else None
         self._counts_packets = stream.container.format.name == "avi"
         self._last_dts: int | None = None
         self.has_started = False
@@ -99,6 +106,8 @@ class PacketDecoder:
         return frames
 
     def _decode(self, packet: Packet) -> list[av.VideoFrame]:
+        if self._probe is not None:
+            self._open(packet, self._probe)
         if not self.has_started and self._codec in STRICT_DECODERS and len(self._first_packets) < MAX_FIRST_PACKETS:
             self._first_packets.append(packet)
         frames = self._context.decode(packet)
@@ -110,6 +119,29 @@ class PacketDecoder:
                 frame.key_frame = packet.is_keyframe  # type: ignore[assignment] - stub; libvpx does not say
         return frames
 
+    def _open(self, packet: Packet, probe: VideoCodecContext) -> None:
+        """Let the own decoder be strict if the probe takes this packet, the first one.
+
+        A stream whose first keyframe the probe refuses is decoded without: its encoder may pad otherwise.
+        """
+        try:
+            probe.decode(packet)
+        except FFmpegError:
+            if not packet.is_keyframe:
+                raise  # the recording begins in the middle of a GOP
+        else:
+            self._own.options = {**self._options, **STRICT_OPTIONS[self._codec]}
+            self._log.is_prompt = self._own.thread_count == 1
+        self._probe = None
+
+    def _strict_context(self, name: str, options: Mapping[str, str]) -> VideoCodecContext:
+        """Another decoder of the stream, set up as its own, with these options."""
+        context = cast(VideoCodecContext, Codec(name, "r").create())
+        context.flags, context.flags2 = self._own.flags, self._own.flags2
+        context.thread_count, context.thread_type = self._own.thread_count, self._own.thread_type
+        context.options, context.extradata = {**self._options, **options}, self._own.extradata
+        return context
+
     def _change_to_strict(self, frames: list[av.VideoFrame]) -> list[av.VideoFrame]:
         """Take the strict decoder from the first packet on, where this FFmpeg has it; the first frames from it.
 
@@ -119,10 +151,7 @@ class PacketDecoder:
         name, options = STRICT_DECODERS[self._codec]
         if name not in av.codecs_available:
             return frames
-        strict = cast(VideoCodecContext, Codec(name, "r").create())
-        strict.flags, strict.flags2 = self._own.flags, self._own.flags2
-        strict.thread_count, strict.thread_type = self._own.thread_count, self._own.thread_type
-        strict.options, strict.extradata = {**self._own.options, **options}, self._own.extradata
+        strict = self._strict_context(name, options)
         try:
             found = [frame for packet in self._first_packets for frame in strict.decode(packet)]
         except FFmpegError:

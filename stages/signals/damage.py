@@ -1,15 +1,27 @@
 """Damaged and missing frames and sound: as packets and decoder tell; where it is silent, as the pictures show."""
 
 from array import array
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cached_property
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from stages.media import SILENT_CODECS, Colour, DecodeLog, SoundLog, StreamDamage, fit, stream_damage
+from stages.media import (
+    SILENT_CODECS,
+    Colour,
+    DecodeLog,
+    SoundLog,
+    StreamDamage,
+    fit,
+    frames_without_losses,
+    stream_damage,
+)
 from stages.signals.frame_pictures import FramePictures
 from stages.signals.picture_damage import LONG_SIDE_PX, Pictures, SnapBackDetector
 from stages.signals.picture_proof import Suspects
@@ -28,7 +40,7 @@ class DamageRecorder(Recorder):
     """
 
     name = "damage"
-    version = "3"
+    version = "4"
     clip_columns = ("damaged_frames", "missing_frames", "damaged_share", "sound_damaged_share")
 
     def __init__(self, log: DecodeLog, stream: VideoStream, *, sound: SoundLog | None) -> None:
@@ -66,12 +78,17 @@ class DamageRecorder(Recorder):
         }
         return Samples(np.arange(num_frames), values)
 
-    def suspects(self) -> Suspects:
-        """The frames that packets and decoder call damaged. To be asked for after the last frame."""
+    def suspects(self, open_again: Callable[[], AbstractContextManager[InputContainer]]) -> Suspects:
+        """The frames that packets and decoder call damaged. To be asked for after the last frame.
+
+        Args:
+            open_again: opens the video, whose headers are read again where damage is met in AV1.
+        """
         damage = self._damage
         bad = self._scores(len(damage.damaged)) > 0
         follow_gap = np.append(False, damage.missing[:-1] > 0)
-        return Suspects(damage.damaged & ~bad, bad, damage.late, follow_gap)
+        sound = damage.damaged & ~bad & self._proven_by_headers(open_again)
+        return Suspects(damage.damaged & ~bad & ~sound, bad, damage.late, follow_gap, sound)
 
     @classmethod
     def reduce(cls, samples: Samples, start: int, end: int) -> Row:
@@ -86,6 +103,14 @@ class DamageRecorder(Recorder):
             "damaged_share": share,
             "sound_damaged_share": min(1.0, lost_s / sound_s) if sound_s > 0 else None,
         }
+
+    def _proven_by_headers(self, open_again: Callable[[], AbstractContextManager[InputContainer]]) -> NDArray[np.bool_]:
+        """Frames that hang on no lost one, as far as headers are read."""
+        pts, _, _ = self._log.frames()
+        if self._codec != "av1" or not self._damage.damaged.any():
+            return np.zeros(len(pts), np.bool_)
+        with open_again() as container:
+            return np.isin(pts, frames_without_losses(container, self._log))
 
     @cached_property
     def _damage(self) -> StreamDamage:

@@ -54,12 +54,14 @@ class Suspects:
         late: suspected because the decoder notices damage late: all packets up to them are there, and it is open which
             of them is damaged.
         follow_gap: frames before which others are missing.
+        sound: damaged by these tests, and whole as headers prove; not among the suspected.
     """
 
     frames: Flags
     bad: Flags
     late: Flags
     follow_gap: Flags
+    sound: Flags
 
     def runs(self, keyframes: Collection[int]) -> list[tuple[int, int]]:
         """Runs [start, end) of suspected frames, each within a GOP."""

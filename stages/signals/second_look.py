@@ -20,7 +20,7 @@ from stages.signals.stored_signals import Signals
 def acquit(
     signals: Signals, suspects: Suspects, open_again: Callable[[], AbstractContextManager[InputContainer]]
 ) -> Signals:
-    """The signals with the suspected frames acquitted that their pictures prove.
+    """The signals with the suspected frames acquitted that headers or their pictures prove whole.
 
     The video is decoded a second time, from the first of these frames to the last; not at all without any.
 
@@ -31,13 +31,15 @@ def acquit(
     """
     keyframes: Sequence[int] = signals.keyframes.tolist()
     wanted = suspects.wanted_steps(keyframes)
-    if not wanted.any():
+    whole = suspects.sound
+    if wanted.any():
+        with open_again() as container:
+            changes = _changes(container, signals, wanted)
+        whole = whole | proven_frames(suspects, keyframes, changes)
+    if not whole.any():
         return signals
-    with open_again() as container:
-        changes = _changes(container, signals, wanted)
-    proven = proven_frames(suspects, keyframes, changes)
     damage = signals.samples[DamageRecorder.name]
-    values = {**damage.values, "is_damaged": damage["is_damaged"] & ~proven}
+    values = {**damage.values, "is_damaged": damage["is_damaged"] & ~whole}
     return replace(signals, samples={**signals.samples, DamageRecorder.name: Samples(damage.frame, values)})
 
 

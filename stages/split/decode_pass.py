@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -92,7 +93,8 @@ class DecodePass:
             collector = _FrameCollector(self._params, stream, damage, writer, splitter_thread)
             error = collector.consume(itertools.chain([first], frames))
             writer.close()
-        signals = acquit(collector.signals(self._splitter, error), damage.suspects(), lambda: open_video(video.uri))
+        open_again = partial(open_video, video.uri)
+        signals = acquit(collector.signals(self._splitter, error), damage.suspects(open_again), open_again)
         return replace(signals, end_pts=min(MAX_PTS, end_with_lost(log, int(signals.pts[-1]), signals.end_pts)))
 
     def _store_writer(self, video: Video) -> StoreWriter:

@@ -90,7 +90,15 @@ def test_a_flag_of_the_demuxer_holds_for_the_next_packet_too() -> None:
 def test_joined_recordings_are_whole_where_the_decoder_tells_of_nothing() -> None:
     joint = {9: {"is_flagged": True}}
     assert damaged(told(range(20), keys={0, 10}, packets=joint)) == []
-    assert damaged(told(range(20), keys={0, 10}, packets=joint, flagged=[10])) == list(range(9, 20))
+    assert damaged(told(range(20), keys={0, 10}, packets=joint, flagged=[10])) == list(range(10, 20))
+
+
+def test_a_flag_of_the_demuxer_is_that_of_the_frame_that_the_decoder_tells_of_or_that_is_missing() -> None:
+    flagged = {7: {"is_flagged": True}}
+    assert damaged(told(range(20), keys={0, 10}, packets=flagged, flagged=[7])) == [7, 8, 9]
+    assert damaged(told(range(20), keys={0, 10}, packets=flagged, flagged=[8])) == [8, 9]
+    # Frames are shown as 0 1 ... 10 12 ...: the B-frame 11 is missing behind 13, which is whole.
+    assert damaged(told(lost=[11], packets={13: {"is_flagged": True}})) == [10, 11]
 
 
 def test_a_flag_of_the_decoder_holds_from_its_frame_on() -> None:

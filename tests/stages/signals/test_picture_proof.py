@@ -45,7 +45,7 @@ def proven(
     """The proven ones of suspected frames [start, end), with a keyframe every 24 frames."""
     places, meter = np.arange(NUM_FRAMES), StepMeter()
     suspected = (places >= start) & (places < end)
-    suspects = Suspects(suspected, places == bad, suspected & (places < late_to), places == gap)
+    suspects = Suspects(suspected, places == bad, suspected & (places < late_to), places == gap, places < 0)
     changes = {
         int(step): meter.measure(pictures[step - 1], pictures[step])
         for step in np.flatnonzero(suspects.wanted_steps(keyframes))
@@ -104,4 +104,4 @@ def test_a_video_without_suspects_is_not_opened_again() -> None:
     frames = np.arange(NUM_FRAMES)
     damage = Samples(frames, {"is_damaged": none})
     signals = Signals(frames, frames[::GOP], NUM_FRAMES, Fraction(1, 25), None, {"damage": damage})
-    assert acquit(signals, Suspects(none, none, none, none), pytest.fail) is signals
+    assert acquit(signals, Suspects(none, none, none, none, none), pytest.fail) is signals

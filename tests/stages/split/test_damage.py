@@ -7,6 +7,7 @@ import itertools
 import os
 import zlib
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -16,8 +17,18 @@ import pytest
 from benchmarks.damage import measure, shown_by_product
 from benchmarks.damage import split as split_at_stride
 from benchmarks.damaged_videos import CODECS, Source, damage, encode, synthetic
+from stages.errors import CorruptStream
 from stages.filter.column_filters import DamageFilter
-from stages.media import CutJob, Encoding, cut_clip, decode_frames, open_video
+from stages.media import (
+    CutJob,
+    DecodeLog,
+    Encoding,
+    StreamDamage,
+    cut_clip,
+    decode_frames,
+    open_video,
+    stream_damage,
+)
 from stages.media.packet_decoder import STRICT_DECODERS
 from stages.params import FilterParams
 from tests.conftest import SHARED
@@ -43,6 +54,7 @@ def original(folder: Path, pictures: list[np.ndarray], codec: str, suffix: str, 
         ("h264", ".ts", ("zeroed", "dropped")),
         ("mpeg4", ".mkv", ("overwritten", "zeroed")),
         ("vp9", ".webm", ("overwritten", "dropped")),
+        ("av1", ".mkv", ("overwritten", "zeroed")),
         ("hevc", ".mp4", ("burst", "zeroed")),
     ],
 )
@@ -93,6 +105,62 @@ def test_strict_decoders_give_the_pictures_of_ffmpegs_own(
         strict = [(each.pts, each.is_keyframe, each.frame.to_ndarray()) for each in decode_frames(container)]
     assert [each[:2] for each in strict] == [each[:2] for each in own]
     np.testing.assert_array_equal([each[2] for each in strict], [each[2] for each in own])
+
+
+@pytest.fixture(scope="module")
+def av1_video(tmp_path_factory: pytest.TempPathFactory, pictures: list[np.ndarray]) -> Path:
+    return original(tmp_path_factory.mktemp("av1"), pictures[:60], "av1", ".mp4")
+
+
+def with_other_byte(video: Path, path: Path, number: int, place: float) -> Path:
+    """The video with another byte in one packet, at this share of its length."""
+    with av.open(str(video)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][number]
+    data = bytearray(video.read_bytes())
+    data[(packet.pos or 0) + round(place * (packet.size - 1))] ^= 0xFF
+    path.write_bytes(data)
+    return path
+
+
+def damage_told(path: Path) -> tuple[DecodeLog, StreamDamage]:
+    log = DecodeLog()
+    with open_video(str(path)) as container, suppress(CorruptStream):
+        for _ in decode_frames(container, log=log):
+            pass
+    return log, stream_damage(log, codec="av1", is_dts_exact=True)
+
+
+@pytest.mark.parametrize("number", [9, 30])
+def test_av1_is_refused_where_it_is_damaged_and_suspected_not_before(
+    tmp_path: Path, av1_video: Path, number: int
+) -> None:
+    log, found = damage_told(with_other_byte(av1_video, tmp_path / "damaged.mp4", number, 1.0))
+    _, _, _, fault, _ = log.packets()
+    assert log.is_prompt
+    assert np.flatnonzero(fault)[0] == number
+    assert not found.damaged[:number].any()
+    assert not found.late.any()
+    assert found.damaged.sum() + found.missing.sum() > 0
+
+
+def test_hevc_that_tells_the_md5_of_its_pictures_is_refused_where_it_is_damaged(
+    tmp_path: Path, pictures: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, options, suffixes = CODECS["hevc"]
+    options = {**options, "x265-params": options["x265-params"] + ":hash=1"}
+    monkeypatch.setitem(CODECS, "hevc", (encoder, options, suffixes))
+    whole = original(tmp_path, pictures[:30], "hevc", ".mp4")
+    for number in (6, 7, 8, 9):
+        log, _ = damage_told(with_other_byte(whole, tmp_path / f"{number}.mp4", number, 0.6))
+        _, _, _, fault, _ = log.packets()
+        assert np.flatnonzero(fault)[0] == number
+
+
+def test_av1_that_is_padded_otherwise_is_whole(tmp_path: Path, av1_video: Path) -> None:
+    log, found = damage_told(with_other_byte(av1_video, tmp_path / "padded.mp4", 0, 1.0))
+    assert not log.is_prompt
+    assert len(found.damaged) == 60
+    assert found.damaged.sum() + found.missing.sum() == 0
 
 
 def test_kept_clips_of_a_damaged_file_decode_without_an_error(tmp_path: Path, pictures: list[np.ndarray]) -> None:
