@@ -49,11 +49,12 @@ CHANGE_MIN = 0.0007
 STILL_SAME_MIN = 0.7
 STILL_MATCH_MIN = 0.92
 STILL_BITS_WEIGHT = 0.01
+STILL_MATCH_BITS_MAX = 48
 STILL_BLOCKS_MIN = 8
 """Of larger pictures of what stands still: least share of blocks that are the same, and least sum of it and of their
-likeness, less a hundredth for each bit in which hashes differ. A copy that was made small or marked lacks one of these;
-slides and tables of one layout lack something of all. With fewer blocks there is too little to compare: what follows
-decides."""
+likeness, less a hundredth for each bit in which hashes differ; most of these bits, which tell tables of one layout with
+other numbers apart. A copy that was made small lacks likeness, slides of one layout lack something of all. With fewer
+blocks there is too little to compare: what follows decides."""
 STILL_LEVELS = 3.0
 """Mean difference of larger pictures from their mean up to which they are one picture."""
 STILL_LIKENESS_MIN = 0.75
@@ -235,7 +236,8 @@ def is_copy(
 def is_same_still(still: StillMatch) -> bool:
     """Whether two still pictures that are compared block by block are the same one."""
     match = still.same_share + still.likeness - STILL_BITS_WEIGHT * still.bits
-    return still.same_share >= STILL_SAME_MIN and match >= STILL_MATCH_MIN
+    is_near = still.same_share >= STILL_SAME_MIN and still.bits <= STILL_MATCH_BITS_MAX
+    return is_near and match >= STILL_MATCH_MIN
 
 
 def _have_same_hash(found: Alignment) -> bool:
