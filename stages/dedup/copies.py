@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stages import heartbeat
 from stages.dedup.copy_alignment import Alignment, align
-from stages.dedup.copy_banners import match_but_banner
+from stages.dedup.copy_banners import has_banner, match_but_banner
 from stages.dedup.copy_candidates import (
     HASH_BYTES,
     STORED_WINDOWS,
@@ -46,15 +46,12 @@ LIMITS_OF_PARTS = Limits(0.9, 0.75, 0.9)
 """Of whole pictures, and of what a banner may leave of them, which differs by coding alone then."""
 CHANGE_MIN = 0.0007
 """Where less changes, in contrasts of a picture, the clip stands still: what changes is noise, and tells no copies."""
-STILL_SAME_MIN = 0.7
-STILL_MATCH_MIN = 0.92
-STILL_BITS_WEIGHT = 0.01
-STILL_MATCH_BITS_MAX = 48
+STILL_LIMITS = ((0.84, 1.4, 48), (0.7, 1.2, 32))
+"""Of larger pictures of what stands still: least share of blocks that are the same, least sum of it and of their
+likeness, most bits in which hashes differ, which tell tables of one layout with other numbers apart. The second is for
+copies that were made small: their blocks lose detail, and their hashes stay."""
 STILL_BLOCKS_MIN = 8
-"""Of larger pictures of what stands still: least share of blocks that are the same, and least sum of it and of their
-likeness, less a hundredth for each bit in which hashes differ; most of these bits, which tell tables of one layout with
-other numbers apart. A copy that was made small lacks likeness, slides of one layout lack something of all. With fewer
-blocks there is too little to compare: what follows decides."""
+"""With fewer blocks there is too little to compare, and what follows decides."""
 STILL_LEVELS = 3.0
 """Mean difference of larger pictures from their mean up to which they are one picture."""
 STILL_LIKENESS_MIN = 0.75
@@ -183,30 +180,66 @@ def compare_clips(
     if left.video == right.video and (shared := min(left.end_s, right.end_s) - max(left.start_s, right.start_s)) > 0:
         shorter = min(left.end_s - left.start_s, right.end_s - right.start_s)
         return CopyPair(0, 1, 1.0, 1.0, left.start_s - right.start_s) if shared >= overlap_min * shorter else None
+    is_one_shot = left.shot == right.shot
     whole = dict.fromkeys([*(each for each in placements if not each.is_part), Placement()])
-    parts = [each for each in placements if each.is_part]
-    for tried, limits in ((whole, LIMITS), (parts, LIMITS_OF_PARTS)):
-        found = align(left.pictures(), right.pictures(), tried)
-        if found is None:
-            continue
-        still = _match_stills(found, left, right, tried) if found.change < CHANGE_MIN else None
-        if is_copy(found, still, limits, overlap_min=overlap_min, is_one_shot=left.shot == right.shot):
-            return CopyPair(0, 1, found.likeness, found.rate, found.offset_s)
-    return None
+    found = align(left.pictures(), right.pictures(), whole)
+    if found is None:
+        return None
+    is_still = found.change < CHANGE_MIN
+    still = _match_stills(found, left, right, whole) if is_still else None
+    if is_copy(found, still, LIMITS, overlap_min=overlap_min, is_one_shot=is_one_shot):
+        return CopyPair(0, 1, found.likeness, found.rate, found.offset_s)
+    found = align(left.pictures(), right.pictures(), [each for each in placements if each.is_part])
+    if found is None or is_still != (found.change < CHANGE_MIN):  # a part that stands still tells nothing of what moves
+        return None
+    still = _match_spared(found, left, right) if is_still else None
+    if not is_copy(found, still, LIMITS_OF_PARTS, overlap_min=overlap_min, is_one_shot=is_one_shot):
+        return None
+    if not is_still and not _have_banner(found, left, right):
+        return None
+    return CopyPair(0, 1, found.likeness, found.rate, found.offset_s)
+
+
+def _have_banner(found: Alignment, left: ClipHashes, right: ClipHashes) -> bool:
+    """Whether a banner covers one of two clips that move alike elsewhere, by their mean pictures in the shared time."""
+    start, end = _shared(found, left, right)
+    means = [
+        clip.pictures().luma[(clip.seconds >= low - 0.1) & (clip.seconds <= high + 0.1)].mean(axis=0)
+        for clip, low, high in (
+            (left, start, end),
+            (right, found.rate * start + found.offset_s, found.rate * end + found.offset_s),
+        )
+    ]
+    return has_banner(means[0], means[1], found.placement)
+
+
+def _shared(found: Alignment, left: ClipHashes, right: ClipHashes) -> tuple[float, float]:
+    """From when to when the right clip shows what the left one does, in seconds of the left one."""
+    start = max(0.0, -found.offset_s / found.rate)
+    return start, min(float(left.seconds[-1]), (float(right.seconds[-1]) - found.offset_s) / found.rate)
 
 
 def _match_stills(
     found: Alignment, left: ClipHashes, right: ClipHashes, placements: Iterable[Placement]
 ) -> StillMatch | None:
     """How still pictures agree in the time that the clips share; None where one has none there."""
-    start = max(0.0, -found.offset_s / found.rate)
-    end = min(float(left.seconds[-1]), (float(right.seconds[-1]) - found.offset_s) / found.rate)
+    pictures = _stills(found, left, right)
+    return None if pictures is None else match_stills(*pictures, [found.placement, *placements])
+
+
+def _match_spared(found: Alignment, left: ClipHashes, right: ClipHashes) -> StillMatch | None:
+    """How still pictures agree outside of a banner; None where there is none."""
+    pictures = _stills(found, left, right)
+    return None if pictures is None else match_but_banner(*pictures, found.placement)
+
+
+def _stills(
+    found: Alignment, left: ClipHashes, right: ClipHashes
+) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    """The larger pictures in the time that the clips share; None where one has none there."""
+    start, end = _shared(found, left, right)
     pictures = left.still(start, end), right.still(*(found.rate * each + found.offset_s for each in (start, end)))
-    if pictures[0] is None or pictures[1] is None:
-        return None
-    if all(each.is_part for each in placements):
-        return match_but_banner(pictures[0], pictures[1], next(iter(placements)))
-    return match_stills(pictures[0], pictures[1], [found.placement, *placements])
+    return None if pictures[0] is None or pictures[1] is None else (pictures[0], pictures[1])
 
 
 def is_copy(
@@ -235,9 +268,10 @@ def is_copy(
 
 def is_same_still(still: StillMatch) -> bool:
     """Whether two still pictures that are compared block by block are the same one."""
-    match = still.same_share + still.likeness - STILL_BITS_WEIGHT * still.bits
-    is_near = still.same_share >= STILL_SAME_MIN and still.bits <= STILL_MATCH_BITS_MAX
-    return is_near and match >= STILL_MATCH_MIN
+    return any(
+        still.same_share >= same and still.same_share + still.likeness >= match and still.bits <= bits
+        for same, match, bits in STILL_LIMITS
+    )
 
 
 def _have_same_hash(found: Alignment) -> bool:

@@ -1,4 +1,4 @@
-"""Whether two still pictures are the same one but for a banner over one of them.
+"""Whether two pictures are the same one but for a banner over one of them.
 
 A banner is a plate with words: it hides a rectangle, and the plate is darker or lighter than what it hides. Where words
 stand on one slide and not on the next, the paper around them is the same; that is no banner.
@@ -23,6 +23,7 @@ from stages.dedup.copy_stills import (
 )
 from stages.dedup.copy_turns import turned
 from stages.dedup.copy_windows import Placement
+from stages.signals.stills import STILL_PX
 
 COVERED_LEVELS = 10.0
 """Mean difference of a block that is hidden in one picture."""
@@ -46,16 +47,9 @@ def match_but_banner(left: Picture, right: Picture, placed: Placement) -> StillM
         placed: parts of both that no banner covers.
     """
     side = left.shape[0]
-    window = window_matrix(placed.left, side)
-    other = turned(right, placed.turn)
+    window, other = window_matrix(placed.left, side), turned(right, placed.turn)
     matrix, _ = aligned(seen_in(left, window), other, window_matrix(placed.right, side))
-    whole = (np.vstack([matrix, [0, 0, 1]]) @ np.linalg.inv(np.vstack([window, [0, 0, 1]])))[:2]
-    is_shown = _is_shown(whole, side)
-    is_spared = np.zeros_like(is_shown)
-    top, bottom, first, last = (round(each * side) for each in placed.left)
-    is_spared[top:bottom, first:last] = True
-    other = np.where(is_shown, _in_light_of(left, seen_in(other, whole), is_shown & is_spared), left)
-    shown = blocks_of(is_shown.astype(np.float32)).min(axis=1) > 0
+    other, shown = _in_frame_of(left, other, placed, matrix)
     banner = _banner(left, other, shown)
     if banner is None:
         return None
@@ -67,6 +61,39 @@ def match_but_banner(left: Picture, right: Picture, placed: Placement) -> StillM
     is_apart = np.ones((side // BLOCK_PX, side // BLOCK_PX), np.bool_)
     is_apart[top:bottom, first:last] = False  # its edges lie in the blocks around it
     return match_in_frame(left, other, shown & is_apart.ravel())
+
+
+def has_banner(left: Picture, right: Picture, placed: Placement) -> bool:
+    """Whether a banner covers what two pictures do not show alike; they may be means of what moves.
+
+    Args:
+        left: a picture.
+        right: another one, of the same size.
+        placed: parts of both that show the same.
+    """
+    left, right = (np.asarray(cv2.resize(each, (STILL_PX, STILL_PX)), np.float32) for each in (left, right))
+    matrix = window_matrix(placed.right, STILL_PX)
+    return _banner(left, *_in_frame_of(left, turned(right, placed.turn), placed, matrix)) is not None
+
+
+def _in_frame_of(left: Picture, right: Picture, placed: Placement, matrix: Matrix) -> tuple[Picture, NDArray[np.bool_]]:
+    """The right picture in frame and light of the left one, and which blocks it shows.
+
+    Args:
+        left: the left picture.
+        right: the right one, turned.
+        placed: whose left part is that in which light is compared.
+        matrix: from pixels of that part to those of the right picture.
+    """
+    side = left.shape[0]
+    window = window_matrix(placed.left, side)
+    whole = (np.vstack([matrix, [0, 0, 1]]) @ np.linalg.inv(np.vstack([window, [0, 0, 1]])))[:2]
+    is_shown = _is_shown(whole, side)
+    is_spared = np.zeros_like(is_shown)
+    top, bottom, first, last = (round(min(max(each, 0.0), 1.0) * side) for each in placed.left)
+    is_spared[top:bottom, first:last] = True
+    other = np.where(is_shown, _in_light_of(left, seen_in(right, whole), is_shown & is_spared), left)
+    return other, blocks_of(is_shown.astype(np.float32)).min(axis=1) > 0
 
 
 def _is_shown(matrix: Matrix, side: int) -> NDArray[np.bool_]:

@@ -27,12 +27,12 @@ QUALITY_COLUMNS = (
 """Of ``filtered_clips``, what the quality is told by."""
 DAMAGE_TOLERANCE = 0.01
 PIXELS_TOLERANCE = 1.44
-NOISE_TOLERANCE = 1.45
+NOISE_TOLERANCE = 1.25
 BYTES_TOLERANCE = 1.35
 """Factors within which pixels, noise and bytes are equal; the share of frames within which damage is."""
 NOISE_FLOOR = 1.0
 """Levels added to noise: what an encoder leaves of a still picture differs by less."""
-DETAIL_OF_NOISE = (1.3, 1.7)
+DETAIL_OF_NOISE = (1.2, 1.6)
 """Detail from which on what changes may be noise, and from which on it is. Motion changes pictures as much as noise
 does, and has no more fine detail than a true size; letters have it, and do not change."""
 DETAIL_OF_TRUE_SIZE = 0.95
