@@ -15,7 +15,7 @@ class SplitParams(ModelParams):
 
     phase: ClassVar[str] = "split"
     asset: ClassVar[str] = "clips"
-    code_version: ClassVar[str] = "4"
+    code_version: ClassVar[str] = "5"
 
     method: str = parameter(
         "shots",
