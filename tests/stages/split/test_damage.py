@@ -151,7 +151,7 @@ def test_hevc_that_tells_the_md5_of_its_pictures_is_refused_where_it_is_damaged(
     monkeypatch.setitem(CODECS, "hevc", (encoder, options, suffixes))
     whole = original(tmp_path, pictures[:30], "hevc", ".mp4")
     for number in (6, 7, 8, 9):
-        log, _ = damage_told(with_other_byte(whole, tmp_path / f"{number}.mp4", number, 0.6))
+        log, _ = damage_told(with_other_byte(whole, tmp_path / f"{number}.mp4", number, 0.3))
         _, _, _, fault, _ = log.packets()
         assert np.flatnonzero(fault)[0] == number
 
