@@ -138,6 +138,13 @@ def test_the_fixed_row_holds_every_column_of_its_key(phase: str) -> None:
     assert set(built.key_columns) <= set(ROWS[phase])
 
 
+def test_key_of_captions_with_windows_in_frames_stays() -> None:
+    """As it was when windows were counted in frames alone, so that no server is asked again."""
+    values = {"captioner": "openai", "model": "m", "prompt": "Say what happens.", "compat": "nemo"}
+    assert keys("caption", values)[0] == "53cf20c559ed4e56d22f"
+    assert keys("caption", {**values, "window_s": 3.0})[0] == "53cf20c559ed4e56d22f"
+
+
 def test_name_of_a_frame_store_stays() -> None:
     assert frames_key("5f2a", 2.0, 448) == "9819254408528d4af2c9"
 
