@@ -81,7 +81,7 @@ def tell_language(text: str) -> Told:
 
 def _by_words(text: str, candidates: Iterable[str]) -> str | None:
     lowered = unicodedata.normalize("NFC", text).lower()
-    evidence: Counter[str] = Counter(dict.fromkeys(candidates, 0))
+    evidence = dict.fromkeys(candidates, 0.0)
     weights = _weights()
     for word in _WORD.findall(lowered):
         for language, weight in weights.get(word, ()):
@@ -91,7 +91,8 @@ def _by_words(text: str, candidates: Iterable[str]) -> str | None:
         for language in _letters().get(letter, ()):
             if language in evidence:
                 evidence[language] += LETTER_WEIGHT
-    (best, most), (_, second) = evidence.most_common(2)
+    best, next_best = sorted(evidence, key=lambda language: -evidence[language])[:2]
+    most, second = evidence[best], evidence[next_best]
     return best if most >= MIN_EVIDENCE and most >= MIN_LEAD * second else None
 
 

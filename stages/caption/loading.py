@@ -35,7 +35,9 @@ class LoadWindowsStage(LoadFramesStage):
         """Adds the clip's windows and frames."""
         return [], ["clips.frames", "clips.windows"]
 
-    def process(self, task: VideoTask) -> VideoTask | Rejected | Failed:
+    def process(  # pyright: ignore[reportIncompatibleMethodOverride] - as of every stage; that of frames never rejects
+        self, task: VideoTask
+    ) -> VideoTask | Rejected | Failed:
         """The task with its clip's windows and frames; failed alone where its span cannot be decoded.
 
         Raises:

@@ -6,7 +6,6 @@ from functools import cached_property, partial
 from typing import Any, cast
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from stages import registry
 from stages.caption.checks import NEAR_DUPLICATES, judged
@@ -128,12 +127,13 @@ class CaptionPhase(Phase[CaptionParams]):
         """
         if not self._captioner.reads_prompt and self._refine_prompt is None:
             return {}
-        is_kept = pc.and_(pc.equal(rows["status"], "kept"), pc.is_valid(rows["caption"]))
-        kept = rows.filter(is_kept)
-        counts = iter(near_duplicates(kept["caption"].to_pylist(), kept["clip_id"].to_pylist()))
+        listed = rows.to_pylist()
+        kept = [row for row in listed if row["status"] == "kept" and row["caption"] is not None]
+        counts = iter(near_duplicates([row["caption"] for row in kept], [row["clip_id"] for row in kept]))
         found: dict[str, list[Row]] = {}
-        for row_key, is_asked in zip(rows["row_key"].to_pylist(), is_kept.to_pylist(), strict=True):
-            found.setdefault(row_key, []).append({NEAR_DUPLICATES: next(counts) if is_asked else 0})
+        for row in listed:
+            is_asked = row["status"] == "kept" and row["caption"] is not None
+            found.setdefault(row["row_key"], []).append({NEAR_DUPLICATES: next(counts) if is_asked else 0})
         return {key: each for key, each in found.items() if any(one[NEAR_DUPLICATES] for one in each)}
 
     def decide_compared(self, row: Row, found: Row) -> Row:

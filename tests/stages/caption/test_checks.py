@@ -76,15 +76,23 @@ def test_caption_that_is_cut_keeps_its_words(tmp_path: Path, video: Path) -> Non
 def test_thresholds_decide_again_and_ask_nobody(tmp_path: Path, video: Path) -> None:
     answer = "Ein Hund läuft über die Wiese, und ein Mann steht mit einer Tasche am Zaun."
     outcomes = []
-    for params in ({}, {"language": "de"}, {"language": "any"}, {"score_only": ["wrong_language"]}, {"language": "fr"}):
+    decisions: list[dict[str, Any]] = [
+        {},
+        {"language": "de"},
+        {"language": "any"},
+        {"score_only": ["wrong_language"]},
+        {"language": "fr"},
+    ]
+    for params in decisions:
         (row,) = answered(tmp_path, video, answer, **params)
         outcomes.append((row["reason"], row["language"], row["caption"] == answer))
     assert outcomes == [("wrong_language", "de", True), *[(None, "de", True)] * 3, ("wrong_language", "de", True)]
-    for params, reason in (
+    limits: list[tuple[dict[str, Any], str | None]] = [
         ({"min_words": 20}, "wrong_length"),
         ({"max_words": 4}, "wrong_length"),
         ({"max_repetition": 0.0}, None),
-    ):
+    ]
+    for params, reason in limits:
         (row,) = answered(tmp_path, video, answer, language="any", **params)
         assert row["reason"] == reason
     assert len(ScriptedCaptioner.asked) == 1
