@@ -229,6 +229,10 @@ class PhaseError(CurationError):
         self.reports: dict[str, Any] = reports or {}
 
 
+class DeviceLost(CurationError):
+    """The process's GPU answers nothing any more, so that this process must end; see `is_device_lost`."""
+
+
 class ManifestError(CurationError):
     """A manifest, or a file that it names, is missing or damaged."""
 
@@ -273,3 +277,22 @@ def is_out_of_memory(error: BaseException) -> bool:
     if type(error).__module__ == "cv2":
         return getattr(error, "code", None) == _CV2_NO_MEMORY
     return isinstance(error, RuntimeError) and _TORCH_NO_MEMORY in str(error)
+
+
+_LOST_DEVICE = (
+    "device-side assert triggered",
+    "illegal memory access was encountered",
+    "unspecified launch failure",
+    "misaligned address",
+    "an illegal instruction was encountered",
+    "invalid program counter",
+    "hardware stack error",
+    "uncorrectable ECC error encountered",
+    "the launch timed out and was terminated",
+)
+"""How CUDA tells faults after which every call of the process fails, until it ends. Others pass with their call."""
+
+
+def is_device_lost(error: BaseException) -> bool:
+    """True if a fault left the process without its GPU. Told by torch's texts, without importing torch."""
+    return isinstance(error, RuntimeError) and "CUDA" in str(error) and any(text in str(error) for text in _LOST_DEVICE)

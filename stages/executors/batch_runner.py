@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from stages import heartbeat
-from stages.errors import StageError, StorageError
+from stages.errors import DeviceLost, StageError, StorageError, is_device_lost
 from stages.failures import failure_of
 from stages.params import ExecutorParams
 from stages.pipeline import AnyStage, Collect, Rows
@@ -87,7 +87,8 @@ def _results(stage: AnyStage, tasks: list[Task]) -> list[StageResult]:
         raise
     except StorageError as error:  # already retried, and would be retried again for each task
         return [failure_of(error)] * len(tasks)
-    except Exception:  # noqa: BLE001 - each task is run again alone, where its error becomes a row
+    except Exception as error:  # noqa: BLE001 - each task is run again alone, where its error becomes a row
+        _raise_if_device_lost(error)
         return [_run_alone(stage, task) for task in tasks]
 
 
@@ -104,7 +105,19 @@ def _run_alone(stage: AnyStage, task: Task) -> StageResult:
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - the worker is where exceptions become failed rows
+        _raise_if_device_lost(error)
         return failure_of(error)
+
+
+def _raise_if_device_lost(error: Exception) -> None:
+    """Raise in place of a fault after which all further tasks would fail in this process, whatever they are.
+
+    Raises:
+        DeviceLost: the fault is of this kind.
+    """
+    if is_device_lost(error):
+        told = str(error).partition("\n")[0]
+        raise DeviceLost(f"The GPU answers this process no more: {type(error).__name__}: {told}") from error
 
 
 def _checked(stage: AnyStage, value: object) -> StageResult:

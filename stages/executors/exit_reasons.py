@@ -14,7 +14,7 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from stages.errors import Reason
+from stages.errors import DeviceLost, Reason
 from stages.failures import failure_of
 from stages.tasks import Failed
 
@@ -48,6 +48,8 @@ def exit_reason_of(error: RayError, crash_text: str) -> ExitReason | None:
     """The exit reason of the worker whose call raised this error; None if the worker is still alive."""
     if isinstance(error, RayTaskError):
         cause = error.cause
+        if isinstance(cause, DeviceLost):
+            return ExitReason(Reason.WORKER_DIED, str(cause))
         # The allocator does not return the task's memory to the system, so the next task would run out of memory too.
         return ExitReason(Reason.OUT_OF_MEMORY, _error_text(cause)) if isinstance(cause, MemoryError) else None
     if isinstance(error, OutOfMemoryError):

@@ -163,6 +163,10 @@ def _raise_memory_error() -> None:
     raise MemoryError("cannot allocate 1 TiB")
 
 
+def _lose_gpu() -> None:
+    raise RuntimeError("CUDA error: device-side assert triggered")
+
+
 def _return_none() -> None:
     return None
 
@@ -180,6 +184,7 @@ FAULTS: dict[str, Any] = {
     "exhaust_memory": _exhaust_memory,
     "raise": _raise,
     "memory_error": _raise_memory_error,
+    "lost_gpu": _lose_gpu,
     "nothing": _return_none,
     "unpicklable": _return_unpicklable,
     "reject": lambda: Rejected("no", "because"),

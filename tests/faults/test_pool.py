@@ -40,6 +40,7 @@ LETHAL_FAULTS = {
     "regex": (Reason.STALLED, "2 times it made no progress for {stall_s:g} s"),
     "exhaust_memory": (Reason.OUT_OF_MEMORY, "2 times its private memory went above 0.5 GiB"),
     "memory_error": (Reason.OUT_OF_MEMORY, "2 times MemoryError: cannot allocate 1 TiB"),
+    "lost_gpu": (Reason.WORKER_DIED, "2 times The GPU answers this process no more: RuntimeError: CUDA error"),
 }
 HARMLESS_FAULTS = {
     "raise": (Reason.STAGE_ERROR, "ValueError: broken on purpose"),

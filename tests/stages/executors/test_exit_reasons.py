@@ -11,7 +11,7 @@ from ray.exceptions import (
     RayTaskError,
 )
 
-from stages.errors import Reason, StageError
+from stages.errors import DeviceLost, Reason, StageError
 from stages.executors.exit_reasons import (
     ExitReason,
     exit_reason_of,
@@ -38,6 +38,7 @@ def ray_task_error(cause: Exception) -> RayTaskError:
         (OutOfMemoryError("threshold"), EVICTION),
         (ray_task_error(MemoryError("1 TiB")), ExitReason(Reason.OUT_OF_MEMORY, "MemoryError: 1 TiB")),
         (ray_task_error(ValueError("no")), None),
+        (ray_task_error(DeviceLost("The GPU is gone")), ExitReason(Reason.WORKER_DIED, "The GPU is gone")),
         (ObjectLostError("ab" * 14, None, ""), None),
     ],
 )
