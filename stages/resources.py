@@ -11,6 +11,9 @@ GIB = 1 << 30
 MIN_GPU_SHARE = 0.1
 """Share of a GPU of a stage that asks for its decoder or encoder alone; with NeMo's rounding the smallest share."""
 
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+"""The precision that is asked for; `stages.models.choose_dtype` says what ``auto`` becomes."""
+
 GpuRounding = Literal["up", "nemo"]
 """How memory becomes a share of a device: ``up`` to hundredths, so that all workers of a device fit into its memory;
 ``nemo`` to the nearest tenth, as NeMo Curator does."""

@@ -174,6 +174,13 @@ _MEASURED = [
 _DTYPE = _column(
     "dtype", _TEXT, "Precision that the model computed in: float32, bfloat16 or float16; null where it does not tell."
 )
+_DECODED = [
+    _column(
+        "decoder", _TEXT, "What decoded the video: software, or nvdec (the GPU's); null in rows of earlier versions."
+    ),
+    _column("decoder_note", _TEXT, "Why it was not the decoder that split.decoder asks for; null where it was."),
+    _DTYPE,
+]
 _TEXT_FOUND = [
     _column(
         "text", _TEXT, "Burned-in text of the clip, what is repeated left out; null where filter text did not run."
@@ -202,6 +209,12 @@ _TEXT_FOUND = [
     ),
 ]
 """What filter text finds beside its scores."""
+_SCORE_DTYPES = [
+    _column(
+        f"{name}_dtype", _TEXT, f"Precision that the model of filter {name} computed in; null where it did not run."
+    )
+    for name in ("nsfw", "aesthetic")
+]
 
 _CLIP_EMBEDDING = _column(
     "clip_embedding",
@@ -373,6 +386,7 @@ ASSETS: dict[str, AssetSchema] = {
                 *_CAMERA,
                 *_DAMAGE,
                 *_COPY_FACTS,
+                *_DECODED,
             ],
             *_BY_SPAN,
         ),
@@ -392,6 +406,7 @@ ASSETS: dict[str, AssetSchema] = {
                     *_TEXT_FOUND,
                     _CLIP_EMBEDDING,
                 ),
+                *_SCORE_DTYPES,
             ],
             *_BY_SPAN,
         ),

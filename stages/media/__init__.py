@@ -38,11 +38,13 @@ __all__ = [
     "CutJob",
     "DecodeLog",
     "DecodedFrame",
+    "DecoderChoice",
     "Encoding",
     "Fields",
     "FieldsMeter",
     "FrameLoader",
     "FrameStore",
+    "HardwareDecoderFailed",
     "KeptPart",
     "LoadFramesStage",
     "Luma",
@@ -58,6 +60,7 @@ __all__ = [
     "best_audio_stream",
     "black_frames",
     "check_encoder",
+    "choose_decoder",
     "clip_length",
     "clip_task",
     "covered_share",
@@ -86,6 +89,7 @@ __all__ = [
     "scaled_down",
     "sdr_luma",
     "select_preview_pts",
+    "software_instead",
     "store_path",
     "stream_damage",
     "to_deinterlace",
@@ -102,6 +106,7 @@ if TYPE_CHECKING:
     from stages.media.cut import ClipFile, CutJob, NotCopyable, cut_clip, read_clip_file
     from stages.media.damage import SILENT_CODECS, DecodeLog, StreamDamage, end_with_lost, stream_damage
     from stages.media.decode import DecodedFrame, decode_frames
+    from stages.media.decoders import DecoderChoice, HardwareDecoderFailed, choose_decoder, software_instead
     from stages.media.encode import Encoding, check_encoder
     from stages.media.encoder_pictures import KeptPart
     from stages.media.frame_loader import FrameLoader
@@ -127,6 +132,7 @@ else:
         cut=("ClipFile", "CutJob", "NotCopyable", "cut_clip", "read_clip_file"),
         damage=("SILENT_CODECS", "DecodeLog", "StreamDamage", "end_with_lost", "stream_damage"),
         decode=("DecodedFrame", "decode_frames"),
+        decoders=("DecoderChoice", "HardwareDecoderFailed", "choose_decoder", "software_instead"),
         encode=("Encoding", "check_encoder"),
         encoder_pictures=("KeptPart",),
         frame_loader=("FrameLoader",),

@@ -18,6 +18,7 @@ from stages.errors import CorruptStream
 from stages.media.container import MAX_PIXELS, video_stream
 from stages.media.container_crop import Crop, cropped
 from stages.media.damage import DecodeLog
+from stages.media.decoders import DecoderChoice
 from stages.media.frame_times import FrameTimes, TimedFrame
 from stages.media.packet_decoder import PacketDecoder
 from stages.media.packet_times import PacketTimes, default_step
@@ -59,6 +60,7 @@ def decode_frames(
     decoded_from: int | None = None,
     log: DecodeLog | None = None,
     sound: SoundLog | None = None,
+    choice: DecoderChoice | None = None,
 ) -> Iterator[DecodedFrame]:
     """Decode every frame of the video stream, see `video_stream`.
 
@@ -72,15 +74,17 @@ def decode_frames(
         decoded_from: packets before the keyframe before this PTS are read and not decoded; indices count from there.
         log: takes what demuxer and decoder tell of each packet and frame; `stream_damage` reads it.
         sound: takes the packets of its stream, which are read on the way.
+        choice: the decoder that is asked for, see `DecoderChoice`; the software one by default.
 
     Raises:
+        HardwareDecoderFailed: the decoder of hardware gives up, after some frames.
         NoVideoStream: the container has no video stream.
         CorruptStream: packets do not decode, or the stream ends before its declared duration. Raised after all frames.
     """
     stream = video_stream(container)
     _set_up_decoder(stream.codec_context, num_threads, export_vectors=export_vectors)
     log = DecodeLog() if log is None else log
-    decoder = PacketDecoder(stream, log)
+    decoder = PacketDecoder(stream, log, choice)
     packets = PacketTimes(container, stream, sound.stream if sound is not None else None)
     times = FrameTimes(stream, packets)
     numbering = _Numbering(stream, packets, times, decoder)

@@ -20,6 +20,7 @@ from stages.errors import ParamsError
 from stages.media.decode import DecodedFrame
 from stages.media.encoder_pictures import HDR_FORMAT, SDR_FORMAT, EncoderPictures, KeptPart, TargetSize
 from stages.media.hdr_metadata import x265_hdr_parameters
+from stages.media.nvidia_cards import card_of, why_not_encoded
 from stages.media.stream_choice import frame_rate
 from stages.tasks import Span
 
@@ -27,7 +28,11 @@ MAX_RATE_DENOMINATOR = 1001
 DEFAULT_RATE = Fraction(25)
 """Frame rate given to the encoder where the source declares none; PTS do not depend on it."""
 
-_ENCODERS = {"h264": "libx264", "vp9": "libvpx-vp9", "av1": "libsvtav1", "h264_nvenc": "h264_nvenc", "hevc": "libx265"}
+_ENCODERS = {"h264": "libx264", "vp9": "libvpx-vp9", "av1": "libsvtav1", "hevc": "libx265"}
+"""By the encoder's name in ``write.encoder``; those of NVENC are called as FFmpeg calls them."""
+_NVENC = "_nvenc"
+_AV1_QUANTIZERS_EACH = 4
+"""AV1's quantizer goes to 255, where the rate factors of SVT-AV1, and of ``write.quality``, go to 63."""
 
 _X265 = "pools=none:frame-threads=1:log-level=none"
 """One thread: with more, the bytes would depend on the number of cores."""
@@ -73,18 +78,25 @@ class Encoding:
     def options(self) -> dict[str, str]:
         """Options of the FFmpeg encoder."""
         quality = str(self.quality)
+        if self.name.endswith(_NVENC):
+            steps = _AV1_QUANTIZERS_EACH if self.codec == "av1" else 1
+            return {"rc": "constqp", "qp": str(self.quality * steps)}
         return {
             "h264": {"crf": quality, "preset": "veryfast", **_deterministic_x264()},
             "vp9": {"crf": quality, "b": "0", "deadline": "good", "cpu-used": "4"},
             "av1": {"crf": quality, "preset": "8", "svtav1-params": "lp=1"},
-            "h264_nvenc": {"rc": "constqp", "qp": quality},
             "hevc": {"crf": str(min(self.quality, MAX_HEVC_QUALITY)), "preset": "fast", "x265-params": _X265},
         }[self.name]
 
     @property
     def options_without_b_frames(self) -> dict[str, str]:
         """Further options, so that packets are in the order of the frames; VP9 and AV1 packets always are."""
-        return {"bf": "0"} if self.name.startswith("h264") else {}
+        return {"bf": "0"} if self.name.startswith("h264") or self.name.endswith(_NVENC) else {}
+
+    @property
+    def ffmpeg_name(self) -> str:
+        """The encoder's name in FFmpeg."""
+        return _ENCODERS.get(self.name, self.name)
 
 
 def _deterministic_x264() -> dict[str, str]:
@@ -96,13 +108,17 @@ def _deterministic_x264() -> dict[str, str]:
     return {"x264-params": "asm=SSE4.2"} if platform.machine().lower() in ("x86_64", "amd64") else {}
 
 
-def check_encoder(encoding: Encoding) -> None:
+def check_encoder(encoding: Encoding, device: str = "cpu") -> None:
     """Check that this machine can encode with these settings.
+
+    Args:
+        encoding: encoder and quality.
+        device: of the worker, which NVENC is part of.
 
     Raises:
         ParamsError: this FFmpeg lacks the encoder, or the encoder's device is missing.
     """
-    name = _ENCODERS[encoding.name]
+    name = encoding.ffmpeg_name
     os.environ.setdefault("SVT_LOG", "1")  # otherwise SVT-AV1 prints its settings to stderr at each start
     try:
         context = cast(VideoCodecContext, Codec(name, "w").create())
@@ -110,9 +126,11 @@ def check_encoder(encoding: Encoding) -> None:
         context.time_base, context.options = Fraction(1, 25), encoding.options
         context.open()
     except FFmpegError as error:
+        card = card_of(device) if name.endswith(_NVENC) else None
+        why = why_not_encoded(card, encoding.codec) if card is not None else None
         raise ParamsError(
-            f"write.encoder {encoding.name} requires {name}, which does not work here: {error.strerror or error}. "
-            "Set write.encoder to h264, or run where it works.",
+            f"write.encoder {encoding.name} requires {name}, which does not work here: "
+            f"{why or error.strerror or error}. Set write.encoder to h264, or run where it works.",
             "write.encoder",
         ) from error
 
@@ -161,10 +179,10 @@ class Encoder:
             options |= encoding.options_without_b_frames
         rate = encoding.fps or frame_rate(source) or DEFAULT_RATE
         declared_rate = rate.limit_denominator(MAX_RATE_DENOMINATOR)
-        track = output.add_stream(_ENCODERS[encoding.name], rate=declared_rate, options=options)
+        track = output.add_stream(encoding.ffmpeg_name, rate=declared_rate, options=options)
         self._track = cast(VideoStream, track)  # add_stream's type is exact only for encoder names in its stub
         context = self._track.codec_context
-        if encoding.name == "hevc":
+        if encoding.codec == "hevc":
             context.codec_tag = "hvc1"  # with hev1, FFmpeg's default, Safari and QuickTime play nothing
         context.pix_fmt, context.time_base = colour.pixel_format, time_base
         context.width, context.height = self._pictures.size.width, self._pictures.size.height

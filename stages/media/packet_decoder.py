@@ -1,20 +1,32 @@
-"""Decodes packet by packet and goes on after those that do not decode; keeps what was told of each."""
+"""Decodes packet by packet and goes on after those that do not decode; keeps what was told of each.
+
+A stream begins with its own decoder. Another one may go on after its first frames: one of hardware that was asked for,
+else a stricter one, see `stages.media.decoders`.
+"""
 
 from collections.abc import Mapping
 from contextlib import suppress
 from fractions import Fraction
-from typing import Any, cast
+from typing import cast
 
 import av
 from av.codec import Codec
 from av.error import FFmpegError
 from av.packet import Packet
-from av.sidedata.sidedata import SideDataContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from stages import heartbeat
 from stages.media.damage import DecodeLog
+from stages.media.decoders import (
+    DecoderChoice,
+    HardwareDecoderFailed,
+    SoftwareDecoder,
+    VideoDecoder,
+    copy_settings,
+    facts,
+    why_not_same,
+)
 from stages.media.packet_times import is_ogg_header
 
 MAX_SKIPPED_VOP_BYTES = 16
@@ -34,14 +46,21 @@ MAX_FIRST_PACKETS = 64
 class PacketDecoder:
     """Decodes the packets of a stream, in file order.
 
+    Args:
+        stream: whose own decoder begins.
+        log: takes what is told of each packet.
+        choice: the decoder that is asked for; it is told which decoder it became.
+
     Attributes:
         has_started: a frame has decoded.
         fault: why the last refused packet was refused; None where none was.
     """
 
-    def __init__(self, stream: VideoStream, log: DecodeLog) -> None:
-        self._own = self._context = stream.codec_context
-        self._codec = self._context.codec.canonical_name
+    def __init__(self, stream: VideoStream, log: DecodeLog, choice: DecoderChoice | None = None) -> None:
+        self._own = stream.codec_context
+        self._decoder: VideoDecoder = SoftwareDecoder(self._own)
+        self._choice = choice or DecoderChoice()
+        self._codec = self._own.codec.canonical_name
         self._log = log
         self._first_packets: list[Packet] = []
         self._options = dict(self._own.options)  # once it is open, it keeps those alone that it does not know
@@ -55,15 +74,19 @@ class PacketDecoder:
     @property
     def sample_aspect_ratio(self) -> Fraction | None:
         """Pixel aspect by the newest header that the decoder has read."""
-        return self._context.sample_aspect_ratio
+        return self._decoder.context.sample_aspect_ratio
 
     def decode(self, packet: Packet) -> list[av.VideoFrame]:
-        """The frames that the packet releases, none where it does not decode. The log has the packet afterwards."""
+        """The frames that the packet releases, none where it does not decode. The log has the packet afterwards.
+
+        Raises:
+            HardwareDecoderFailed: a decoder of hardware finds damage, which it shows otherwise than software does.
+        """
         if self._counts_packets:
             self._log_empty_packets_before(packet)
         if is_ogg_header(packet, self._codec):
             with suppress(FFmpegError):  # only some decoders take it
-                self._context.decode(packet)
+                self._decoder.decode(packet)
             return []
         refused: str | None = None
         frames: list[av.VideoFrame] = []
@@ -72,6 +95,10 @@ class PacketDecoder:
         except FFmpegError as error:
             self.fault = refused = error.strerror or str(error)
             heartbeat.beat()
+        if self._decoder.name != "software" and (
+            refused or packet.is_corrupt or any(each.is_corrupt for each in frames)
+        ):
+            raise HardwareDecoderFailed(f"{self._decoder.name} met damage: {refused or 'a packet or frame is flagged'}")
         self._log.add_packet(
             packet.pts,
             packet.dts,
@@ -99,8 +126,10 @@ class PacketDecoder:
     def flush(self) -> list[av.VideoFrame]:
         """The frames that the decoder still holds."""
         try:
-            frames = self._context.decode(None)
-        except FFmpegError:
+            frames = self._decoder.decode(None)
+        except FFmpegError as error:
+            if self._decoder.name != "software":
+                raise HardwareDecoderFailed(f"{self._decoder.name} met damage at the end: {error}") from error
             return []
         self.has_started = self.has_started or bool(frames)
         return frames
@@ -108,13 +137,14 @@ class PacketDecoder:
     def _decode(self, packet: Packet) -> list[av.VideoFrame]:
         if self._probe is not None:
             self._open(packet, self._probe)
-        if not self.has_started and self._codec in STRICT_DECODERS and len(self._first_packets) < MAX_FIRST_PACKETS:
+        may_change = self._codec in STRICT_DECODERS or self._choice.open_hardware is not None
+        if not self.has_started and may_change and len(self._first_packets) < MAX_FIRST_PACKETS:
             self._first_packets.append(packet)
-        frames = self._context.decode(packet)
+        frames = self._decoder.decode(packet)
         if frames and self._first_packets:
-            frames = self._change_to_strict(frames)
+            frames = self._change_to_hardware(frames) or self._change_to_strict(frames)
             self._first_packets = []
-        if self._context.codec.name != self._own.codec.name:
+        if self._decoder.name == "software" and self._decoder.context.codec.name != self._own.codec.name:
             for frame in frames:
                 frame.key_frame = packet.is_keyframe  # type: ignore[assignment] - stub; libvpx does not say
         return frames
@@ -142,13 +172,32 @@ class PacketDecoder:
         context.options, context.extradata = {**self._options, **options}, self._own.extradata
         return context
 
+    def _change_to_hardware(self, frames: list[av.VideoFrame]) -> list[av.VideoFrame]:
+        """Take the hardware decoder that is asked for, from the first packet on; the first frames from it, else none.
+
+        The stream keeps its own where the hardware's first frames are others; the choice then has a note.
+        """
+        hardware = self._choice.hardware(self._own, frames[0])
+        if hardware is None:
+            return []
+        try:
+            found = [frame for packet in self._first_packets for frame in hardware.decode(packet)]
+        except (FFmpegError, HardwareDecoderFailed) as error:
+            self._choice.note = f"NVDEC does not decode its beginning: {error}"
+            return []
+        if difference := why_not_same(found, frames):
+            self._choice.note = f"NVDEC does not decode its beginning alike: {difference}"
+            return []
+        self._decoder, self._choice.name = hardware, hardware.name
+        return found
+
     def _change_to_strict(self, frames: list[av.VideoFrame]) -> list[av.VideoFrame]:
         """Take the strict decoder from the first packet on, where this FFmpeg has it; the first frames from it.
 
         A stream keeps its own decoder where that alone tells what the container says of the frames (a display matrix,
         the light of HDR, colours), and where the strict decoder refuses one of the first packets, which decode.
         """
-        name, options = STRICT_DECODERS[self._codec]
+        name, options = STRICT_DECODERS.get(self._codec, ("", {}))
         if name not in av.codecs_available:
             return frames
         strict = self._strict_context(name, options)
@@ -156,14 +205,7 @@ class PacketDecoder:
             found = [frame for packet in self._first_packets for frame in strict.decode(packet)]
         except FFmpegError:
             return frames
-        if [_facts(each) for each in found] != [_facts(each) for each in frames]:
+        if [facts(each) for each in found] != [facts(each) for each in frames]:
             return frames
-        self._context = strict
+        self._decoder = SoftwareDecoder(strict)
         return found
-
-
-def _facts(frame: av.VideoFrame) -> tuple[Any, ...]:
-    """What a frame says of itself beside its picture."""
-    colours = (frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc)
-    side_data = sorted(str(each.type) for each in SideDataContainer(frame))  # type: ignore[call-arg] - stub
-    return (frame.pts, frame.width, frame.height, frame.format.name, *colours, *side_data)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stages.params import Dtype
+from stages.resources import Dtype
 
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 """Flags of ``/proc/cpuinfo``, of x86 and ARM, by which a CPU multiplies bfloat16 itself."""

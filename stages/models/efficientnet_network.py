@@ -12,6 +12,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from stages import heartbeat
 from stages.models.efficientnet_pictures import crop_square, crop_squares
+from stages.models.torch_device import use_whole_float32
 
 INPUT_MEAN, INPUT_SCALE = 127.0, 128.0
 """Input normalisation that the Lite models were trained with, instead of ImageNet's mean and deviation by channel."""
@@ -23,6 +24,7 @@ class Network:
     """EfficientNet-Lite0 in evaluation mode on one device."""
 
     def __init__(self, path: str, device: str, dtype: str = "float32") -> None:
+        use_whole_float32()
         self._device, self._dtype = torch.device(device), getattr(torch, dtype)
         model = EfficientNet.from_name("efficientnet-lite0")
         model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))

@@ -158,7 +158,7 @@ class BatchedEmbedder(ABC):
 
     def release_memory(self) -> None:
         """Give cached memory of the device back."""
-        lazy.load("stages.models.device_memory:release")()
+        lazy.load("stages.models.torch_device:release")()
 
     @property
     def largest_batch(self) -> int:

@@ -16,6 +16,7 @@ from transformers.utils import logging
 
 from stages import heartbeat
 from stages.errors import ParamsError
+from stages.models.torch_device import use_whole_float32
 
 BATCH_SIZE = 32
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
@@ -31,6 +32,7 @@ class _Texts:
     """A network with its tokenizer, in evaluation mode on one device."""
 
     def __init__(self, folder: str, device: str) -> None:
+        use_whole_float32()
         if not any((Path(folder) / name).is_file() for name in _TOKENIZER_FILES):
             # transformers would make one without words.
             raise _unusable(folder, f"no tokenizer, which is one of {', '.join(_TOKENIZER_FILES)}")

@@ -106,18 +106,23 @@ class ShotDetector:
         heartbeat.beat()
 
 
-def padded_detector_factory(weights: str | PathLike[str], worker: WorkerMetadata) -> Callable[[], ShotDetector]:
+def padded_detector_factory(
+    weights: str | PathLike[str], worker: WorkerMetadata, dtype: str = "float32"
+) -> Callable[[], ShotDetector]:
     """A factory of detectors, one per video, with windows padded as the network's authors do."""
-    return _detector_factory(weights, worker, published_end_padding)
+    return _detector_factory(weights, worker, dtype, published_end_padding)
 
 
-def nemo_detector_factory(weights: str | PathLike[str], worker: WorkerMetadata) -> Callable[[], ShotDetector]:
+def nemo_detector_factory(
+    weights: str | PathLike[str], worker: WorkerMetadata, dtype: str = "float32"
+) -> Callable[[], ShotDetector]:
     """A factory of detectors, one per video, with the windows of NeMo Curator."""
-    return _detector_factory(weights, worker, no_end_padding)
+    return _detector_factory(weights, worker, dtype, no_end_padding)
 
 
 def _detector_factory(
-    weights: str | PathLike[str], worker: WorkerMetadata, end_padding: Callable[[int], int]
+    weights: str | PathLike[str], worker: WorkerMetadata, dtype: str, end_padding: Callable[[int], int]
 ) -> Callable[[], ShotDetector]:
     torch.set_num_threads(max(1, worker.num_threads))
-    return functools.partial(ShotDetector, load_transnetv2(weights, worker.device), worker.device, end_padding)
+    network = load_transnetv2(weights, worker.device, dtype)
+    return functools.partial(ShotDetector, network, worker.device, end_padding)

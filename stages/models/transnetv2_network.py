@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from stages.models.torch_device import use_whole_float32
+
 WINDOW, STEP, CONTEXT = 100, 50, 25
 """In frames: length of the sliding window, its step, and the context before the first frame that gets an output."""
 
@@ -113,6 +115,11 @@ class TransNetV2(nn.Module):
         self.classifier = nn.Linear(1024, 1)
         self.extent_classifier = nn.Linear(1024, 1)
 
+    @property
+    def stacks_dtype(self) -> torch.dtype:
+        """Precision of the convolutions, which take nearly all of the time. What follows them is float32 always."""
+        return next(self.stacks.parameters()).dtype
+
     @torch.inference_mode()  # the reused buffers rule out gradients
     def forward(self, pictures: Tensor) -> Tensor:
         """Probabilities of frames 25 to 74 of the window: float32 ``[2, <= 50]``.
@@ -122,16 +129,16 @@ class TransNetV2(nn.Module):
         Args:
             pictures: uint8 ``[T, 27, 48, 3]``, RGB, T usually 100.
         """
-        x = pictures.permute(0, 3, 1, 2).float().div_(255.0)
+        x = pictures.permute(0, 3, 1, 2).float().div_(255.0).to(self.stacks_dtype)
         means: list[Tensor] = []
         for stack in self.stacks:
             x = stack(x)
-            means.append(x.mean((2, 3)))
+            means.append(x.mean((2, 3), dtype=torch.float32))
         projected = functional.normalize(self.projection(torch.cat(means, 1)), dim=1)
         features = [
             functional.relu(self.histogram(_similarity_to_neighbours(_histograms(pictures)))),
             functional.relu(self.similarity(_similarity_to_neighbours(projected))),
-            x.permute(0, 2, 3, 1).flatten(1)[CONTEXT : CONTEXT + STEP],
+            x.permute(0, 2, 3, 1).flatten(1)[CONTEXT : CONTEXT + STEP].float(),
         ]
         hidden = functional.relu(self.hidden(torch.cat(features, 1)))
         return torch.stack([torch.sigmoid(each(hidden))[:, 0] for each in (self.classifier, self.extent_classifier)])
@@ -155,13 +162,15 @@ def _histograms(pictures: Tensor) -> Tensor:
     return functional.normalize(counts, dim=1)
 
 
-def load_transnetv2(weights: str | PathLike[str], device: str) -> TransNetV2:
-    """The network with the published weights, in evaluation mode on a device."""
+def load_transnetv2(weights: str | PathLike[str], device: str, dtype: str = "float32") -> TransNetV2:
+    """The network with the published weights, in evaluation mode on a device, its convolutions in a precision."""
+    use_whole_float32()
     published = torch.load(weights, map_location="cpu", weights_only=True)
     with torch.device("meta"):  # random initialisation would advance the global random generator
         network = TransNetV2()
     network.load_state_dict(_convert_weights(published), assign=True)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] - the stubs lack this one
+    network.stacks.to(getattr(torch, dtype))
     return network.eval().to(device)
 
 

@@ -16,11 +16,12 @@ from stages.params.executor import ExecutorParams
 from stages.params.filter import CAMERA_MOTIONS, FilterParams
 from stages.params.groups import GROUPS, PARAM_NAMES, PHASES, validate, validate_all
 from stages.params.messages import describe_bounds, describe_error
-from stages.params.model import Dtype, GpuParams, ModelParams
+from stages.params.model import GpuParams, ModelParams
 from stages.params.quotas import QUOTA_BY_CLUSTER, Quota, parse_quotas
 from stages.params.read import ReadParams
 from stages.params.split import SplitParams
 from stages.params.write import WriteParams
+from stages.resources import Dtype
 
 __all__ = [
     "CAMERA_MOTIONS",

@@ -75,6 +75,13 @@ class DedupParams(GpuParams):
         "those of the run that it is given to.",
     )
 
+    dtype: Literal["auto", "float32"] = parameter(
+        "auto",
+        "none",
+        "Precision of products of vectors on a device: float32, whole, whatever is said; half precision would miss "
+        "clips that decide.",
+    )
+
     @model_validator(mode="after")
     def _rank_has_columns(self) -> Self:
         if self.keep == "rank" and not self.rank_by:

@@ -1,14 +1,11 @@
 """Parameters of phases whose work can run on a GPU, and of those that run a model: where, in which precision."""
 
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import model_validator
 
 from stages.params.base import Params, parameter
-from stages.resources import Resources
-
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-"""The precision that is asked for; `stages.models.choose_dtype` says what ``auto`` becomes."""
+from stages.resources import Dtype, Resources
 
 
 class GpuParams(Params):
@@ -46,7 +43,7 @@ class ModelParams(GpuParams):
         "auto",
         "work",
         "Precision that the model computes in. auto: half precision on a GPU, float32 on a CPU; the row says which it "
-        "was. The bundled shot detector knows float32 alone.",
+        "was. Of the bundled shot detector that of its convolutions.",
         keyed_at_default=False,
     )
     args: dict[str, Any] = parameter(

@@ -1,11 +1,13 @@
 """Parameters of split."""
 
+from dataclasses import replace
 from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
 from stages.params.base import parameter
 from stages.params.model import ModelParams
+from stages.resources import Resources
 
 USUAL_CROP_S, NEMO_CROP_S = 0.2, 0.5
 
@@ -85,14 +87,13 @@ class SplitParams(ModelParams):
         "codec's own, which the filter motion_vectors reads).",
     )
 
-    @model_validator(mode="after")
-    def _bundled_detector_is_float32(self) -> Self:
-        if self.method == "shots" and self.detector == "transnetv2" and self.dtype not in ("auto", "float32"):
-            raise ValueError(
-                f"dtype must be auto or float32 with detector=transnetv2, whose thresholds are those of float32, got "
-                f"{self.dtype}"
-            )
-        return self
+    decoder: Literal["software", "auto", "nvdec"] = parameter(
+        "software",
+        "none",
+        "What decodes videos: 'software' (FFmpeg on CPUs); 'nvdec', the GPU's decoder, for streams that it decodes to "
+        "the same pictures, else software with a note in the row; 'auto' the same where split has a GPU. Damage inside "
+        "a picture is noticed by the software one alone.",
+    )
 
     @model_validator(mode="after")
     def _lengths_agree(self) -> Self:
@@ -106,6 +107,12 @@ class SplitParams(ModelParams):
         if unknown:
             raise ValueError(f"signals must be among 'flow' and 'vectors', got {sorted(unknown)}")
         return self
+
+    def resources(self, cpus: float = 1.0) -> Resources:
+        """What a worker of split occupies: with a GPU, its decoder too, where it is asked for."""
+        has_gpu = bool(self.gpu_memory_gb or self.gpus)
+        decodes = self.decoder == "nvdec" or (self.decoder == "auto" and has_gpu)
+        return replace(super().resources(cpus), nvdecs=int(decodes))
 
     @property
     def cropped_s(self) -> float:
@@ -131,4 +138,4 @@ class SplitParams(ModelParams):
         """A detector of a user's own may read any."""
         if self.detector != "transnetv2":
             return set()
-        return {"detector_model", "dtype", *(["static_threshold"] if self.compat == "nemo" else [])}
+        return {"detector_model", *(["static_threshold"] if self.compat == "nemo" else [])}

@@ -7,7 +7,7 @@ from pydantic import model_validator
 from stages.params.base import Params, parameter
 
 MAX_H264_QUALITY = 51
-"""The largest quantizer of H.264; VP9 and AV1 go to 63."""
+"""The largest quantizer of H.264 and HEVC; VP9 and AV1 go to 63."""
 
 
 class WriteParams(Params):
@@ -22,8 +22,11 @@ class WriteParams(Params):
         "work",
         "'copy' only without encoding (else rejected), 'encode' always, 'auto' copies where the span allows it.",
     )
-    encoder: Literal["h264", "vp9", "av1", "h264_nvenc"] = parameter(
-        "h264", "work", "What clips are encoded with where they are not copied."
+    encoder: Literal["h264", "vp9", "av1", "h264_nvenc", "hevc_nvenc", "av1_nvenc"] = parameter(
+        "h264",
+        "work",
+        "What clips are encoded with where they are not copied. Those of NVENC need a GPU with an encoder for each "
+        "worker of write, which A100, H100, H200 and B200 lack.",
     )
     quality: int = parameter(
         20, "work", "Constant rate factor of the encoder. Lower is better and larger.", ge=0, le=63
@@ -101,7 +104,7 @@ class WriteParams(Params):
 
     @model_validator(mode="after")
     def _quality_fits_the_encoder(self) -> Self:
-        if self.encoder.startswith("h264") and self.quality > MAX_H264_QUALITY:
+        if self.encoder.startswith(("h264", "hevc")) and self.quality > MAX_H264_QUALITY:
             raise ValueError(
                 f"quality must be at most {MAX_H264_QUALITY} with encoder={self.encoder!r}, got {self.quality}"
             )

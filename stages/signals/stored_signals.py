@@ -10,7 +10,7 @@ import io
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -41,6 +41,7 @@ class Signals:
         time_base: seconds per unit of PTS.
         error: where and why the stream broke; None for a whole one.
         samples: values by measure.
+        made_with: columns of the clips that say what decoded and measured the video; none in older files.
     """
 
     pts: NDArray[np.int64]
@@ -49,6 +50,7 @@ class Signals:
     time_base: Fraction
     error: str | None
     samples: Mapping[str, Samples]
+    made_with: Mapping[str, str | None] = field(default_factory=lambda: {})
 
 
 def signals_path(partition: str, video_id: str, key: str) -> str:
@@ -77,6 +79,7 @@ def write_signals(storage: Storage, path: str, signals: Signals) -> None:
         "time_base": str(signals.time_base),
         "error": signals.error,
         "measures": {measure: list(samples.values) for measure, samples in signals.samples.items()},
+        "made_with": dict(signals.made_with),
     }
     table = pa.table(columns).replace_schema_metadata({_FOOTER_KEY: json.dumps(footer).encode()})
     buffer = io.BytesIO()
@@ -172,6 +175,7 @@ def _parse(data: bytes) -> Signals | None:
         Fraction(footer["time_base"]),
         footer["error"],
         samples,
+        footer.get("made_with", {}),
     )
 
 

@@ -21,9 +21,11 @@ class VideoAnalyser(ABC):  # noqa: B024 - its interfaces have the abstract metho
     Attributes:
         version: raise it whenever the same video would get another result. Where it is None, a hash of the source takes
             its place.
+        dtype: after `setup`, the precision that its model computes in, for the rows; None where it is not told.
     """
 
     version: ClassVar[str | int | None] = None
+    dtype: str | None = None
 
     def __init__(self, params: SplitParams) -> None:
         self.params = params

@@ -23,7 +23,9 @@ from stages.media import (
     USUAL_PEAK_NITS,
     DecodedFrame,
     DecodeLog,
+    DecoderChoice,
     FieldsMeter,
+    HardwareDecoderFailed,
     SoundLog,
     StoreFiller,
     StoreWriter,
@@ -70,17 +72,18 @@ class DecodePass:
         self._storage = storage
         self._splitter = splitter
 
-    def run(self, video: Video, container: InputContainer) -> Signals | Rejected:
+    def run(self, video: Video, container: InputContainer, choice: DecoderChoice) -> Signals | Rejected:
         """The signals of the video, or the reason why it has none. The frame store is written before this returns.
 
         Raises:
+            HardwareDecoderFailed: the decoder of hardware gives the video up; nothing of it was written.
             SourceError: nothing of the source decodes.
         """
         stream = video_stream(container)
         audio = best_audio_stream(container, stream)
         log, sound = DecodeLog(), SoundLog(audio) if audio is not None else None
         vectors = "vectors" in self._params.signals
-        frames = decode_frames(container, export_vectors=vectors, log=log, sound=sound)
+        frames = decode_frames(container, export_vectors=vectors, log=log, sound=sound, choice=choice)
         first = next(frames)
         size = displayed_size(first.frame, first.pixel_aspect)
         if min(size.width, size.height) < MIN_SIDE_PX:
@@ -92,10 +95,14 @@ class DecodePass:
             damage = DamageRecorder(log, stream, sound=sound)
             collector = _FrameCollector(self._params, stream, damage, writer, splitter_thread)
             error = collector.consume(itertools.chain([first], frames))
+            if error is not None and choice.name != "software":
+                raise HardwareDecoderFailed(f"{choice.name} met damage: {error}")
             writer.close()
         open_again = partial(open_video, video.uri)
         signals = acquit(collector.signals(self._splitter, error), damage.suspects(open_again), open_again)
-        return replace(signals, end_pts=min(MAX_PTS, end_with_lost(log, int(signals.pts[-1]), signals.end_pts)))
+        end_pts = min(MAX_PTS, end_with_lost(log, int(signals.pts[-1]), signals.end_pts))
+        made_with = {"decoder": choice.name, "decoder_note": choice.note, "dtype": self._splitter.dtype}
+        return replace(signals, end_pts=end_pts, made_with=made_with)
 
     def _store_writer(self, video: Video) -> StoreWriter:
         params = self._params

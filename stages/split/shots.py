@@ -45,6 +45,7 @@ class ShotSplitter(Splitter):
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         """Load the detector's model."""
         self._detector.setup(worker_metadata)
+        self.dtype = self._detector.dtype
 
     def begin_video(self, frame_rate: Fraction | None) -> None:
         """Start a new video."""

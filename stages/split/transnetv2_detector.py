@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages import models
-from stages.models import file_hash, package_file
+from stages.models import choose_dtype, file_hash, package_file
 from stages.params import SplitParams
 from stages.split.change_meter import ChangeMeter
 from stages.split.detector import TransitionDetector
@@ -60,7 +60,8 @@ class TransNetV2Detector(TransitionDetector):
         """Load the network."""
         is_nemo = self.params.compat == "nemo"
         factory = models.nemo_detector_factory if is_nemo else models.padded_detector_factory
-        self._create_network = factory(package_file(PACKAGE, WEIGHTS), worker_metadata)
+        self.dtype = choose_dtype(self.params.dtype, worker_metadata.device)
+        self._create_network = factory(package_file(PACKAGE, WEIGHTS), worker_metadata, self.dtype)
 
     def begin(self, frame_rate: Fraction | None) -> None:
         """Start a new video, of which the network gets about `NETWORK_RATE` frames a second."""

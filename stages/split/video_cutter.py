@@ -9,7 +9,7 @@ import numpy as np
 
 from stages import heartbeat, registry
 from stages.errors import Reason
-from stages.media import frames_key, open_video
+from stages.media import DecoderChoice, HardwareDecoderFailed, choose_decoder, frames_key, open_video, software_instead
 from stages.models import construct
 from stages.params import SplitParams
 from stages.signals import (
@@ -51,6 +51,7 @@ class VideoCutter:
         self._splitter: Splitter = construct("splitter", params.method, params)
         self._splitter.setup(worker)
         self._decode_pass = DecodePass(params, self._storage, self._splitter)
+        self._choose_decoder = choose_decoder(params.decoder, worker.device)
         cv2.setNumThreads(worker.num_threads)
 
     def run(self, video: Video) -> Video | Rejected:
@@ -81,14 +82,24 @@ class VideoCutter:
         return signals
 
     def _decode(self, video: Video, path: str) -> Signals | Rejected:
+        choice = self._choose_decoder()
+        if choice.open_hardware is not None and "vectors" in self._params.signals:
+            choice = software_instead("motion vectors, of split.signals, come from the software decoder alone")
         try:
-            with open_video(video.uri) as container:
-                signals = self._decode_pass.run(video, container)
+            try:
+                signals = self._decode_with(choice, video)
+            except HardwareDecoderFailed as failure:
+                heartbeat.count("decoded_again_videos")
+                signals = self._decode_with(software_instead(str(failure)), video)
         finally:
             heap.trim()  # the next video's frames have other sizes
         if isinstance(signals, Signals):
             write_signals(self._storage, path, signals)
         return signals
+
+    def _decode_with(self, choice: DecoderChoice, video: Video) -> Signals | Rejected:
+        with open_video(video.uri) as container:
+            return self._decode_pass.run(video, container, choice)
 
     def _cut(self, video: Video, signals: Signals, key: str) -> Video | Rejected:
         # Of Python's integers, which a Fraction takes, at 8 bytes each.
@@ -103,7 +114,7 @@ class VideoCutter:
             min_length_s=min_length_s,
             boundaries=self._splitter.boundaries(timeline),
         )
-        shared = {**shared_columns(video, self._params, len(timeline)), "signals_key": key}
+        shared = {**shared_columns(video, self._params, len(timeline)), "signals_key": key, **signals.made_with}
         clips = [_clip(video, piece, timeline, signals, shared) for piece in self._limited(pieces)]
         if not clips:
             return self._rejected_without_clips(timeline, shared, signals.error)

@@ -44,7 +44,7 @@ class ClipWriter:
         ParamsError: the encoder does not work on this machine.
     """
 
-    def __init__(self, root: str, params: WriteParams) -> None:
+    def __init__(self, root: str, params: WriteParams, device: str = "cpu") -> None:
         self._storage = Storage(root)
         self._params = params
         self._encoding = Encoding(
@@ -57,7 +57,7 @@ class ClipWriter:
         self._is_of_one_kind = params.uniform or params.playable == "browser"
         self._loader = FrameLoader(root)
         if params.mode != "copy":
-            check_encoder(self._encoding)
+            check_encoder(self._encoding, device)
 
     def write(self, video: Video) -> Row | Rejected:
         """The columns of the dataset's row that describe the clip's files, or `Rejected`.

@@ -25,7 +25,16 @@ from stages.write.stage import WriteStage, missing_caption
 _OUTCOME_COLUMNS = ("status", "reason", "error", "row_key", "decision_key")
 _DEDUP_COLUMNS = ("detail", "picture_share", "noise", "video_frames", "signals_key")
 _TEXT_COLUMNS = ("text", "text_boxes", "clean_area", "clip_embedding")
-_EXCLUDED_COLUMNS = (*_OUTCOME_COLUMNS, "thresholds", "score_keys", "picture_scores", *_DEDUP_COLUMNS, *_TEXT_COLUMNS)
+_DTYPE_COLUMNS = ("nsfw_dtype", "aesthetic_dtype")
+_EXCLUDED_COLUMNS = (
+    *_OUTCOME_COLUMNS,
+    "thresholds",
+    "score_keys",
+    "picture_scores",
+    *_DEDUP_COLUMNS,
+    *_TEXT_COLUMNS,
+    *_DTYPE_COLUMNS,
+)
 CLIP_COLUMNS = tuple(name for name in ASSETS["filtered_clips"].schema.names if name not in _EXCLUDED_COLUMNS)
 """Columns in the clip's JSON. Thresholds are excluded: a changed one must not cause clips to be written again. What the
 scores were made of, what only dedup and embed read, and what filter text found stays in `filtered_clips`."""

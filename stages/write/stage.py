@@ -27,7 +27,7 @@ class WriteStage(ProcessingStage[VideoTask, VideoTask]):
     def __init__(self, root: str, params: WriteParams) -> None:
         self.root = root
         self.params = params
-        if params.mode != "copy" and params.encoder == "h264_nvenc":
+        if params.mode != "copy" and params.encoder.endswith("_nvenc"):
             self.resources = Resources(cpus=1, gpu_memory_gb=1, nvencs=1)
         self._writer: Any = None
 
@@ -41,7 +41,7 @@ class WriteStage(ProcessingStage[VideoTask, VideoTask]):
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         """Import FFmpeg and check that the encoder works."""
-        self._writer = lazy.load("stages.write.clip_writer:ClipWriter")(self.root, self.params)
+        self._writer = lazy.load("stages.write.clip_writer:ClipWriter")(self.root, self.params, worker_metadata.device)
 
     def process(self, task: VideoTask) -> VideoTask | Rejected | Failed:
         """The task with the columns of its files. A clip is not written where it lacks a required caption."""

@@ -12,6 +12,8 @@ from typing import Any, Literal, cast
 import av
 import numpy as np
 import pytest
+import torch
+from av.codec import Codec
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -287,9 +289,23 @@ def test_read_cut_rejects_a_damaged_file(tmp_path: Path) -> None:
         read_clip_file(str(tmp_path / "clip.mp4"))
 
 
-def test_check_encoder_rejects_one_that_does_not_work_here() -> None:
-    with pytest.raises(ParamsError, match=r"Set write\.encoder to h264"):
-        check_encoder(Encoding("h264_nvenc", 20))
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("name", ["h264_nvenc", "hevc_nvenc", "av1_nvenc"])
+def test_check_encoder_rejects_one_that_does_not_work_here(name: str) -> None:
+    with pytest.raises(ParamsError, match=rf"write\.encoder {name} requires {name}, .*Set write\.encoder to h264"):
+        check_encoder(Encoding(name, 20))
+
+
+@pytest.mark.parametrize(("name", "most"), [("h264_nvenc", 51), ("hevc_nvenc", 51), ("av1_nvenc", 63)])
+def test_options_of_nvenc_are_known_to_ffmpeg(name: str, most: int) -> None:
+    """There is no NVENC here; what its encoders take, FFmpeg tells without one."""
+    encoding = Encoding(name, most)
+    known = {option.name: option for option in Codec(name, "w").create().supported_options.private}
+    options = {**encoding.options, **encoding.options_without_b_frames}
+    assert options.keys() - known.keys() <= {"bf"}  # of all encoders
+    assert options["rc"] in {choice.name for choice in known["rc"].choices}
+    assert int(options["qp"]) <= known["qp"].max
+    assert encoding.codec == name.partition("_")[0]
 
 
 @pytest.mark.parametrize("start", [0, 30])

@@ -38,7 +38,7 @@ def test_every_phase_and_executor_mode_has_its_class() -> None:
     [
         ({"split": {"threshold": 3}}, r"split\.threshold: .*less than 1, got 3"),
         ({"split": {"treshold": 0.3}}, r"^split\.treshold is no parameter\. Did you mean split\.threshold\?$"),
-        ({"split": {"colour": 1}}, r"split\.colour is no parameter\. split has: .*threshold"),
+        ({"split": {"brightness": 1}}, r"split\.brightness is no parameter\. split has: .*threshold"),
         ({"spilt": {}}, r"^spilt is no group of parameters\. Did you mean split\?$"),
         ({"xyz": {"abc": 1}}, r"xyz is no group of parameters\. The groups are: read, split"),
         ({"dedup": {"keep": "rank"}}, "requires rank_by"),
@@ -54,7 +54,8 @@ def test_every_phase_and_executor_mode_has_its_class() -> None:
             {"caption": {"dtype": "float8"}},
             r"caption\.dtype: .*'auto', 'float32', 'bfloat16' or 'float16', got 'float8'",
         ),
-        ({"split": {"dtype": "float16"}}, "dtype must be auto or float32 with detector=transnetv2, .* got float16"),
+        ({"split": {"decoder": "cuvid"}}, r"split\.decoder: .*'software', 'auto' or 'nvdec', got 'cuvid'"),
+        ({"write": {"encoder": "hevc_nvenc", "quality": 60}}, "quality must be at most 51 with encoder='hevc_nvenc'"),
         ({"write": {"quality": 52}}, "quality must be at most 51 with encoder='h264', got 52"),
         ({"executor": {"num_workers": -1}}, r"executor\.num_workers: .*greater than or equal to 0"),
     ],
