@@ -1,7 +1,7 @@
 """The filter interface: a worker scores a clip, and the driver decides from stored scores and thresholds."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -33,7 +33,8 @@ class Measured:
 
 ROW_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "text": ("text", "text_boxes", "clean_area"),
-    "aesthetic": ("clip_embedding",),
+    "nsfw": ("nsfw_dtype",),
+    "aesthetic": ("clip_embedding", "aesthetic_dtype"),
 }
 """By bundled filter, the columns of `filtered_clips` that it fills beside its scores."""
 
@@ -92,6 +93,14 @@ class Filter(ABC):
     judges_by: ClassVar[tuple[str, ...]] = ()
     needs_signals: ClassVar[tuple[str, ...]] = ()
 
+    @property
+    def dtype_computed(self) -> str | None:
+        """After `setup`, the precision that its model computes in; None where it has none, or does not tell."""
+        return None
+
+    def fetch(self) -> None:  # noqa: B027 - most filters have no weights, or those of a package
+        """Bring weights to this machine. Called once for each node, before `setup`."""
+
     def identity(self) -> dict[str, Any]:
         """Further values that the score depends on, such as the hash of a model's weights. Part of each ``row_key``."""
         return {}
@@ -102,6 +111,10 @@ class Filter(ABC):
     @abstractmethod
     def score(self, clip: Clip) -> Score | Scores | Measured:
         """The clip's score, or several scores by name. A score may be an array, one value a picture."""
+
+    def score_all(self, clips: Sequence[Clip]) -> "list[Score | Scores | Measured]":
+        """As `score`, of several clips in their order. Where it raises, it is called again for each clip alone."""
+        return [self.score(clip) for clip in clips]
 
     def thresholds(self) -> dict[str, float]:
         """The values of the thresholds, by name."""

@@ -1,6 +1,6 @@
 """Filters that score a few pictures of a clip with a model: nsfw, quality, aesthetic. Workers load the models."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,8 +13,19 @@ from stages.errors import ParamsError, StageError
 from stages.filter.base import Filter, Limit, Measured
 from stages.filter.stage import MAX_FRAMES
 from stages.media import FRAME_KEY_COLUMNS, evenly_spaced_indices
-from stages.models import BatchedEmbedder, Brisque, LinearHead, NsfwClassifier, encoding_key, file_hash
+from stages.models import (
+    PICTURES_ON_CPU,
+    PICTURES_ON_GPU,
+    BatchedEmbedder,
+    Brisque,
+    LinearHead,
+    NsfwClassifier,
+    construct,
+    encoding_key,
+    file_hash,
+)
 from stages.params import EmbedParams
+from stages.resources import Dtype
 from stages.stage import WorkerMetadata
 from stages.tasks import Clip, Frames
 
@@ -25,6 +36,12 @@ def _pictures(clip: Clip, wanted: int) -> Frames:
         raise StageError(f"Clip {clip.clip_id} must carry pictures, got none. Put LoadFramesStage before this one.")
     positions = evenly_spaced_indices(len(clip.frames), wanted)
     return Frames(clip.frames.pts[positions], clip.frames.images[positions])
+
+
+def _first_and_largest(batch_size: int, *, requires_gpu: bool) -> tuple[int, int]:
+    """Pictures of the first call of a network, and of a call at most; see `DeviceBatches`."""
+    largest = batch_size or (PICTURES_ON_GPU if requires_gpu else PICTURES_ON_CPU)
+    return batch_size or PICTURES_ON_CPU, largest
 
 
 def _finite(scores: NDArray[np.floating[Any]], clip: Clip, name: str) -> NDArray[np.float32]:
@@ -49,6 +66,10 @@ class NsfwFilter(Filter):
     nsfw_model: str
     nsfw_labels: list[str]
     nsfw_pictures: int
+    nsfw_revision: str = "main"
+    dtype: Dtype = "auto"
+    batch_size: int = 0
+    requires_gpu: bool = False
 
     name = "nsfw"
     needs_frames = True
@@ -57,7 +78,9 @@ class NsfwFilter(Filter):
     reductions: ClassVar[Mapping[str, str]] = {"nsfw": "max"}
 
     def __post_init__(self) -> None:
-        self._classifier = NsfwClassifier(self.nsfw_model, self.nsfw_labels)
+        self._classifier = NsfwClassifier(
+            self.nsfw_model, self.nsfw_labels, revision=self.nsfw_revision, dtype=self.dtype
+        )
 
     def identity(self) -> dict[str, Any]:
         """The model, its weights and labels, and the number of pictures."""
@@ -67,9 +90,25 @@ class NsfwFilter(Filter):
         """Load the classifier."""
         self._classifier.load(worker_metadata.device, worker_metadata.num_threads)
 
+    @property
+    def dtype_computed(self) -> str | None:
+        """Of the classifier."""
+        return self._classifier.dtype
+
+    def fetch(self) -> None:
+        """Bring the classifier's weights."""
+        self._classifier.fetch()
+
     def score(self, clip: Clip) -> NDArray[np.float32]:
         """One probability a picture."""
-        return _finite(self._classifier.probabilities(_pictures(clip, self.nsfw_pictures).images), clip, self.name)
+        return self.score_all([clip])[0]
+
+    def score_all(self, clips: Sequence[Clip]) -> list[Any]:
+        """The same of several clips, whose pictures the network gets together."""
+        pictures = [_pictures(clip, self.nsfw_pictures).images for clip in clips]
+        calls = _first_and_largest(self.batch_size, requires_gpu=self.requires_gpu)
+        found = self._classifier.probabilities([image for of_clip in pictures for image in of_clip], *calls)
+        return [_finite(scores, clip, self.name) for scores, clip in zip(_split(found, pictures), clips, strict=True)]
 
 
 @dataclass
@@ -118,6 +157,9 @@ class AestheticFilter(Filter):
     aesthetic_model: str
     aesthetic_revision: str
     aesthetic_pictures: int
+    dtype: Dtype = "auto"
+    batch_size: int = 0
+    requires_gpu: bool = False
 
     name = "aesthetic"
     needs_frames = True
@@ -127,9 +169,16 @@ class AestheticFilter(Filter):
 
     def __post_init__(self) -> None:
         self._head: LinearHead | None = None
-        self._embedder: Any = registry.load("embedder", self.aesthetic_embedder)(
-            EmbedParams(embedder=self.aesthetic_embedder, model=self.aesthetic_model, revision=self.aesthetic_revision)
+        # A part of a device is as good as another here: it is the worker that takes it.
+        self._params = EmbedParams(
+            embedder=self.aesthetic_embedder,
+            model=self.aesthetic_model,
+            revision=self.aesthetic_revision,
+            dtype=self.dtype,
+            batch_size=self.batch_size,
+            gpus=1.0 if self.requires_gpu else 0.0,
         )
+        self._embedder: Any = construct("embedder", self.aesthetic_embedder, self._params)
 
     def identity(self) -> dict[str, Any]:
         """The encoder with its weights and code, the head, and the number of pictures.
@@ -147,11 +196,22 @@ class AestheticFilter(Filter):
             **self._encoder_identity(),
             "head": file_hash(self.aesthetic_head),
             "pictures": self.aesthetic_pictures,
+            **({} if self.dtype == "auto" else {"dtype": self.dtype}),
         }
 
     def _encoder_identity(self) -> dict[str, Any]:
         code = registry.code_identity("embedder", self.aesthetic_embedder)
         return {**self._embedder.identity().as_dict(), **code}
+
+    @property
+    def dtype_computed(self) -> str | None:
+        """Of the encoder."""
+        return getattr(self._embedder, "dtype", None)
+
+    def fetch(self) -> None:
+        """Bring the encoder's weights, where it has any to bring."""
+        if isinstance(self._embedder, BatchedEmbedder):
+            self._embedder.fetch()
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         """Load encoder and head, and try them on a grey picture.
@@ -163,7 +223,7 @@ class AestheticFilter(Filter):
         self._embedder.setup(worker_metadata)
         rows, columns = np.mgrid[:64, :64]
         picture = np.repeat((2 * (rows + columns)).astype(np.uint8)[..., np.newaxis], 3, axis=2)
-        size = self._vectors(picture[np.newaxis]).shape[1]
+        size = self._vectors([picture]).shape[1]
         if size != self._head.size:
             raise ParamsError(
                 f"filter.aesthetic_head must be a head over vectors of {size} numbers, as filter.aesthetic_embedder "
@@ -174,31 +234,55 @@ class AestheticFilter(Filter):
 
     def score(self, clip: Clip) -> Measured:
         """One score a picture, and the clip's embedding, which embed need not make again where it is the same."""
+        return self.score_all([clip])[0]
+
+    def score_all(self, clips: Sequence[Clip]) -> list[Any]:
+        """The same of several clips, whose pictures the encoder gets together."""
+        if self._head is None:
+            raise RuntimeError("setup must be called before score.")
+        frames = [_pictures(clip, self.aesthetic_pictures) for clip in clips]
+        encoded = self._encoded(frames)
+        return [self._measured(*each) for each in zip(clips, frames, *zip(*encoded, strict=True), strict=True)]
+
+    def _measured(
+        self, clip: Clip, frames: Frames, vectors: NDArray[np.float32], embedding: NDArray[np.float32] | None
+    ) -> Measured:
         if self._head is None or clip.frames is None:
             raise RuntimeError("setup must be called before score, with pictures.")
-        frames = _pictures(clip, self.aesthetic_pictures)
-        vectors, embedding = self._encoded(frames)
         scores = _finite(self._head(vectors), clip, self.name)
         # Of more pictures than a filter sees, embed takes others.
         found = None if embedding is None or len(clip.frames) >= MAX_FRAMES else self._column(embedding, len(frames))
         return Measured({self.name: scores}, {"clip_embedding": found})
 
-    def _encoded(self, frames: Frames) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        """A vector of unit length of each picture, ``[N, D]``, and that of the clip; None where embed makes another."""
+    def _encoded(self, clips: Sequence[Frames]) -> list[tuple[NDArray[np.float32], NDArray[np.float32] | None]]:
+        """Of each clip a vector of unit length a picture, ``[N, D]``, and its own; None where embed makes another."""
         embedder = self._embedder
         if not isinstance(embedder, BatchedEmbedder) or embedder.pictures_per_unit > 1:
-            return self._vectors(frames.images), None
-        encoded = embedder.encode_all([embedder.prepare(frames)])
-        vectors = np.stack([embedder.pool(each[np.newaxis]) for each in encoded])
+            return [(self._vectors(frames.images), None) for frames in clips]
+        units = [embedder.prepare(frames) for frames in clips]
+        is_one_shape = len({each.shape[1:] for each in units}) == 1
+        parts = [units] if is_one_shape else [[each] for each in units]
+        encoded = np.concatenate([embedder.encode_all(part) for part in parts])
+        ends = np.cumsum([len(each) for each in units])[:-1]
+        return [self._pooled(each) for each in np.split(encoded, ends)]
+
+    def _pooled(self, encoded: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        pool = self._embedder.pool
         total = encoded.sum(axis=0)
-        return vectors, embedder.pool(encoded) if np.isfinite(total).all() and total.any() else None
+        vectors = np.stack([pool(each[np.newaxis]) for each in encoded])
+        return vectors, pool(encoded) if np.isfinite(total).all() and total.any() else None
 
     def _column(self, embedding: NDArray[np.float32], pictures: int) -> dict[str, Any]:
         key = encoding_key(self._embedder.params, self._encoder_identity(), self.aesthetic_pictures)
         dtype = getattr(self._embedder, "dtype", None)
         return {"key": key, "vector": embedding.tolist(), "pictures": pictures, "dtype": dtype}
 
-    def _vectors(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _vectors(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """One vector of unit length a picture, ``[N, D]``."""
         pts = np.zeros(1, np.int64)
         return self._embedder.embed([Frames(pts, image[np.newaxis]) for image in images])
+
+
+def _split(found: NDArray[Any], pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[Any]]:
+    """The scores of each clip's pictures, of those of all."""
+    return np.split(found, np.cumsum([len(of_clip) for of_clip in pictures])[:-1])

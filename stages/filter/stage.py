@@ -1,17 +1,18 @@
 """The stages of the filter phase. Frames are loaded only where a filter reads them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from stages.filter.base import Filter, Measured, Score, Scores
+from stages.filter.base import ROW_COLUMNS, Filter, Measured, Score, Scores
 from stages.media import LoadFramesStage, with_clip
+from stages.models import trusted_entries, trusting
 from stages.resources import ONE_CPU, Resources
-from stages.stage import CompositeStage, Fields, ProcessingStage, WorkerMetadata
-from stages.tasks import Clip, VideoTask
+from stages.stage import CompositeStage, Fields, NodeInfo, ProcessingStage, WorkerMetadata
+from stages.tasks import Clip, Failed, Rejected, VideoTask
 
 BATCH_CLIPS = 16
 MAX_FRAMES = 256
@@ -58,6 +59,9 @@ class ScoreStage(ProcessingStage[VideoTask, VideoTask]):
     def __init__(self, filters: list[Filter], resources: Resources = ONE_CPU) -> None:
         self.filters = filters
         self.resources = resources
+        # A device gets pictures of many clips at once, whichever videos they are of.
+        self.mixes_groups = resources.requires_gpu
+        self._trusted = trusted_entries()
 
     def inputs(self) -> Fields:
         """Reads frames where a filter needs them."""
@@ -68,28 +72,51 @@ class ScoreStage(ProcessingStage[VideoTask, VideoTask]):
         """Adds the scores."""
         return [], ["clips.scores"]
 
+    def setup_on_node(self, node: NodeInfo, worker_metadata: WorkerMetadata) -> None:
+        """Bring the weights of every filter to this node."""
+        with trusting(self._trusted):
+            for each in self.filters:
+                each.fetch()
+
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         """Set up every filter."""
-        for each in self.filters:
-            each.setup(worker_metadata)
+        with trusting(self._trusted):
+            for each in self.filters:
+                each.setup(worker_metadata)
 
     def process(self, task: VideoTask) -> VideoTask:
         """The task with all scores and without frames, which no later stage reads."""
-        clip = task.data.clip
-        scores, pictures, columns = dict(clip.scores), dict(clip.picture_scores), dict(clip.columns)
+        return self._scored([task])[0]
+
+    def process_batch(self, tasks: list[VideoTask]) -> list[VideoTask | list[VideoTask] | Rejected | Failed]:
+        """The tasks likewise; each filter gets all clips that it has not scored in one call."""
+        return [*self._scored(tasks)]
+
+    def _scored(self, tasks: Sequence[VideoTask]) -> list[VideoTask]:
+        clips = [task.data.clip for task in tasks]
+        scored = list(clips)
         for each in self.filters:
-            if each.name in clip.scored_by:
-                continue
-            measured = each.score(clip)
-            if isinstance(measured, Measured):
-                columns |= measured.columns
-                measured = measured.scores
-            for name, value in _scores_by_name(each, measured).items():
-                if isinstance(value, np.ndarray):
-                    pictures[name] = tuple(value[np.isfinite(value)].tolist())
-                else:
-                    scores[name] = _none_if_nan(value)
-        return with_clip(task, replace(clip, scores=scores, picture_scores=pictures, columns=columns, frames=None))
+            wanted = [index for index, clip in enumerate(clips) if each.name not in clip.scored_by]
+            measured = each.score_all([clips[index] for index in wanted]) if wanted else []
+            for index, found in zip(wanted, measured, strict=True):
+                scored[index] = _with_scores(scored[index], each, found)
+        return [with_clip(task, replace(clip, frames=None)) for task, clip in zip(tasks, scored, strict=True)]
+
+
+def _with_scores(clip: Clip, each: Filter, measured: Score | Scores | Measured) -> Clip:
+    """The clip with what a filter measured of it."""
+    scores, pictures, columns = dict(clip.scores), dict(clip.picture_scores), dict(clip.columns)
+    if isinstance(measured, Measured):
+        columns |= measured.columns
+        measured = measured.scores
+    if (dtype_column := f"{each.name}_dtype") in ROW_COLUMNS.get(each.name, ()):
+        columns[dtype_column] = each.dtype_computed
+    for name, value in _scores_by_name(each, measured).items():
+        if isinstance(value, np.ndarray):
+            pictures[name] = tuple(value[np.isfinite(value)].tolist())
+        else:
+            scores[name] = _none_if_nan(value)
+    return replace(clip, scores=scores, picture_scores=pictures, columns=columns)
 
 
 def _scores_by_name(each: Filter, score: Score | Scores) -> Scores:

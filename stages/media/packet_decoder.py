@@ -23,7 +23,6 @@ from stages.media.decoders import (
     HardwareDecoderFailed,
     SoftwareDecoder,
     VideoDecoder,
-    copy_settings,
     facts,
     why_not_same,
 )

@@ -15,7 +15,7 @@ from typing import Any
 
 from stages import lazy
 from stages.errors import ParamsError
-from stages.models.trust import may_run_code_of
+from stages.models.trust import PICKLE_PREFIX, TRUST_VARIABLE, may_read_pickles_of, may_run_code_of
 from stages.models.weights import file_hash
 from stages.storage import digest
 
@@ -23,6 +23,7 @@ COMMIT_PATTERN = re.compile("[0-9a-f]{40}")
 _SHA256 = re.compile("[0-9a-f]{64}")
 OFFLINE_VARIABLE = "HF_HUB_OFFLINE"
 CONFIG = "config.json"
+_SAFETENSORS, _PICKLES = "*.safetensors", "pytorch_model*.bin"
 _MAX_HEADER_BYTES = 100_000_000
 """Largest header of a safetensors file; the format's own bound."""
 
@@ -51,20 +52,33 @@ class Checkpoint:
     @property
     def is_here(self) -> bool:
         """Whether its configuration and weights lie on this machine."""
-        return (self.folder / CONFIG).is_file() and any(self.folder.glob("*.safetensors"))
+        return (self.folder / CONFIG).is_file() and bool(self.weight_files())
 
     @property
     def may_run_code(self) -> bool:
         """Whether the deployment trusts code that lies in it."""
         return may_run_code_of(self.model, self.commit)
 
+    @property
+    def is_pickled(self) -> bool:
+        """Whether its weights are read from pickles: it holds no safetensors, and the deployment trusts it so far."""
+        return bool(self.weight_files()) and not any(self.folder.glob(_SAFETENSORS))
+
+    def weight_files(self) -> list[Path]:
+        """The files that its weights are read from; none where they are not here, or may not be read."""
+        allows_pickles = may_read_pickles_of(self.model, self.commit)
+        return sorted(self.folder.glob(_SAFETENSORS)) or (sorted(self.folder.glob(_PICKLES)) if allows_pickles else [])
+
     def weights_hash(self) -> str:
         """The commit; of a folder a hash of its weights and configuration files.
 
         Raises:
-            ParamsError: the folder holds no safetensors, or a damaged one.
+            ParamsError: the folder holds no weights that may be read, or damaged ones.
         """
-        return self.commit or checkpoint_hash(self.folder, self.param)
+        if self.commit:
+            return self.commit
+        files = [*self._checked_weights(), *sorted(self.folder.glob("*config.json"))]
+        return digest(*(f"{path.name} {file_hash(path)}" for path in files), length=16)
 
     def config(self) -> Mapping[str, Any]:
         """Its ``config.json``, fetched from the hub where it is not here.
@@ -84,8 +98,10 @@ class Checkpoint:
         """
         if self.commit and not (self.is_whole() and self._has_code()):
             code = ["*.py"] if self.may_run_code else []
-            self._download(["*.json", "*.safetensors", "*.txt", "*.model", "README.md", *code])
-        weights_of(self.folder, self.param)
+            self._download(["*.json", _SAFETENSORS, "*.txt", "*.model", "README.md", *code])
+            if not self.weight_files() and may_read_pickles_of(self.model, self.commit):
+                self._download([_PICKLES])
+        self._checked_weights()
         return self.folder
 
     def note_branch(self, revision: str) -> None:
@@ -99,7 +115,7 @@ class Checkpoint:
         """Whether all files of its weights are here, by the index where there are several."""
         if not self.is_here:
             return False
-        index = self.folder / "model.safetensors.index.json"
+        index = self.folder / ("pytorch_model.bin.index.json" if self.is_pickled else "model.safetensors.index.json")
         if not index.is_file():
             return True
         names = set(read_json(index, self.param).get("weight_map", {}).values())
@@ -126,7 +142,7 @@ class Checkpoint:
         Raises:
             ParamsError: a file has other bytes.
         """
-        for path in self.folder.glob("*.safetensors"):
+        for path in self.weight_files():
             name = path.resolve().name
             if _SHA256.fullmatch(name) and not name.startswith(file_hash(path)):
                 raise ParamsError(
@@ -134,6 +150,14 @@ class Checkpoint:
                     "and get it again.",
                     self.param,
                 )
+
+    def _checked_weights(self) -> list[Path]:
+        """Its weights.
+
+        Raises:
+            ParamsError: there are none that may be read, or a file of safetensors is not whole.
+        """
+        return self.weight_files() if self.is_pickled else weights_of(self.folder, self.param)
 
     def _not_here(self, cause: str) -> ParamsError:
         return ParamsError(
@@ -206,27 +230,19 @@ def hub_cache_folder(model: str) -> Path:
     return Path(hub).expanduser() / f"models--{model.replace('/', '--')}"
 
 
-def checkpoint_hash(folder: Path, param: str = "embed.model") -> str:
-    """Hash of a checkpoint: its weights and its JSON configuration files.
-
-    Raises:
-        ParamsError: the folder holds no safetensors, or a damaged one.
-    """
-    files = [*weights_of(folder, param), *sorted(folder.glob("*config.json"))]
-    return digest(*(f"{path.name} {file_hash(path)}" for path in files), length=16)
-
-
 def weights_of(folder: Path, param: str = "embed.model") -> list[Path]:
     """The safetensors of a folder.
 
     Raises:
         ParamsError: there is none, or one is not whole.
     """
-    weights = sorted(folder.glob("*.safetensors"))
+    weights = sorted(folder.glob(_SAFETENSORS))
     if not weights:
         raise ParamsError(
-            f"{param} must be a folder with *.safetensors, got {folder}. Pickled weights can run code when they are "
-            "loaded and are not read: save the checkpoint with safe_serialization=True.",
+            f"{param} must be a folder with {_SAFETENSORS}, got {folder}. Pickled weights can run code when they are "
+            "loaded and are not read: save the checkpoint with safe_serialization=True. Where that cannot be done, the "
+            f"deployment can have {_PICKLES} read, without code: it adds {PICKLE_PREFIX + str(folder)!r}, or the name "
+            f"on the hub, to {TRUST_VARIABLE} or to `trust` in the component's YAML.",
             param,
         )
     for path in weights:

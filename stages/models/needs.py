@@ -11,7 +11,7 @@ from stages.errors import ParamsError
 from stages.models.checkpoints import Checkpoint, resolve, tensors_of
 from stages.models.dtype import choose_dtype
 from stages.models.weights import package_file
-from stages.params import CaptionParams, EmbedParams, ModelParams, Params, SplitParams
+from stages.params import CaptionParams, EmbedParams, FilterParams, ModelParams, Params, SplitParams
 
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
@@ -68,9 +68,10 @@ def fetch_models(params: Iterable[Params]) -> list[ModelNeed]:
     """
     given = list(params)
     for each in _each_model(given):
-        if (checkpoint := _checkpoint_of(each, asks_hub_first=True)) is not None:
+        for model, revision, param in _checkpoints_of(each):
+            checkpoint = resolve(model, revision, param, asks_hub_first=True)
             checkpoint.fetch()
-            checkpoint.note_branch(each.revision if isinstance(each, EmbedParams) else "main")
+            checkpoint.note_branch(revision)
     return model_needs(given)
 
 
@@ -80,10 +81,14 @@ def _each_model(params: Iterable[Params]) -> Iterator[Params]:
         yield from (each, *each.further())
 
 
-def _checkpoint_of(params: Params, *, asks_hub_first: bool = False) -> Checkpoint | None:
+def _checkpoints_of(params: Params) -> Iterator[tuple[str, str, str]]:
+    """Model, revision, and the parameter that names it, of each checkpoint of `transformers` that a phase needs."""
     if isinstance(params, EmbedParams) and params.reads_checkpoint:
-        return resolve(params.model, params.revision, asks_hub_first=asks_hub_first)
-    return None
+        yield params.model, params.revision, "embed.model"
+    if isinstance(params, FilterParams) and "nsfw" in params.filters and params.nsfw_model:
+        yield params.nsfw_model, params.nsfw_revision, "filter.nsfw_model"
+    if isinstance(params, FilterParams) and ("embedder", "transformers") in params.plugin_names():
+        yield params.aesthetic_model, params.aesthetic_revision, "filter.aesthetic_model"
 
 
 def _needs_of(params: Params) -> Iterator[ModelNeed]:
@@ -92,7 +97,7 @@ def _needs_of(params: Params) -> Iterator[ModelNeed]:
         if ":" in name and kind != "filter":
             yield ModelNeed(phase, name, note="a class of your own, which knows where its weights lie")
     if isinstance(params, SplitParams) and params.method == "shots" and params.detector == "transnetv2":
-        yield _of_package(phase, *_TRANSNETV2, dtype="float32")
+        yield _of_package(phase, *_TRANSNETV2, dtype=_dtype_of(params))
     if isinstance(params, CaptionParams) and params.captioner == "measured":
         yield _of_package(phase, *_EFFICIENTNET, dtype=_dtype_of(params))
     if isinstance(params, CaptionParams) and params.captioner == "openai":
@@ -101,11 +106,12 @@ def _needs_of(params: Params) -> Iterator[ModelNeed]:
         yield ModelNeed(phase, params.model, note=f"on the server {params.base_url}")
     if isinstance(params, EmbedParams) and params.embedder == "efficientnet-lite0":
         yield _of_package(phase, *_EFFICIENTNET, dtype=_dtype_of(params))
-    if (checkpoint := _checkpoint_of(params)) is not None and isinstance(params, ModelParams):
-        yield _of_checkpoint(phase, checkpoint, _dtype_of(params))
+    for model, revision, param in _checkpoints_of(params):
+        if isinstance(params, ModelParams | FilterParams):
+            yield _of_checkpoint(phase, resolve(model, revision, param), _dtype_of(params))
 
 
-def _dtype_of(params: ModelParams) -> str:
+def _dtype_of(params: ModelParams | FilterParams) -> str:
     return choose_dtype(params.dtype, "cuda" if params.requires_gpu else "cpu")
 
 
@@ -132,9 +138,9 @@ def _licence_of_package(distribution: str) -> str:
 
 def _of_checkpoint(phase: str, checkpoint: Checkpoint, dtype: str) -> ModelNeed:
     note = "" if checkpoint.is_whole() else "not here: run curator models fetch"
-    weights = sorted(checkpoint.folder.glob("*.safetensors"))
+    weights = checkpoint.weight_files()
     try:
-        values = sum(_num_values(path) for path in weights)
+        values = 0 if checkpoint.is_pickled else sum(_num_values(path) for path in weights)
     except ParamsError as error:
         note, values = str(error), 0
     return ModelNeed(

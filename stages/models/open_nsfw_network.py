@@ -6,6 +6,7 @@ bilinear, through a JPEG, the middle 224 x 224 of it, as BGR less a mean. The ne
 
 import functools
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +28,16 @@ class OpenNsfw:
         self._session = open_session(path, device, num_threads, wanted_by=WANTED_BY)
         self._input = self._session.get_inputs()[0].name
 
-    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Float32 ``[N]`` of RGB images, uint8 ``[N, H, W, 3]``."""
-        heartbeat.beat()
-        batch = np.stack([prepared(image) for image in images])
-        return np.asarray(self._session.run(None, {self._input: batch})[0])[:, 1]
+    def probabilities(
+        self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], first: int = 8, largest: int = 8
+    ) -> NDArray[np.float32]:
+        """Float32 ``[N]`` of RGB images, uint8 ``[H, W, 3]``, in calls of at most `largest`."""
+        found: list[NDArray[np.float32]] = []
+        for start in range(0, len(images), largest):
+            heartbeat.beat()
+            batch = np.stack([prepared(image) for image in images[start : start + largest]])
+            found.append(np.asarray(self._session.run(None, {self._input: batch})[0])[:, 1])
+        return np.concatenate(found)
 
 
 def prepared(image: NDArray[np.uint8]) -> NDArray[np.float32]:

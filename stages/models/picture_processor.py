@@ -4,12 +4,13 @@ Resizing and cropping are the library's own where its processor works without to
 encoders do not; for them the same steps are done here, by the checkpoint's own settings.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import transformers
 from numpy.typing import NDArray
 from PIL import Image
 from transformers import AutoImageProcessor
@@ -42,12 +43,12 @@ class Normalisation:
 class LibraryProcessor:
     """The library's processor, without its conversion to floats."""
 
-    def __init__(self, processor: Any) -> None:
-        self._processor = processor
+    def __init__(self, processor: Any, param: str) -> None:
+        self._processor, self._param = processor, param
         self.normalisation = Normalisation.of(vars(processor))
 
-    def prepare(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Pictures of the input size, uint8 ``[N, h, w, 3]``, of ``[N, H, W, 3]``.
+    def prepare(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Pictures of the input size, uint8 ``[N, h, w, 3]``, of such as ``[H, W, 3]``, of any sizes.
 
         Raises:
             ParamsError: the processor makes no bytes of one size.
@@ -56,9 +57,9 @@ class LibraryProcessor:
         pixels = np.stack([np.asarray(each) for each in made])
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1] != 3:
             raise ParamsError(
-                f"embed.model must have a processor that makes RGB pictures of one size, got {pixels.dtype} "
+                f"{self._param} must have a processor that makes RGB pictures of one size, got {pixels.dtype} "
                 f"{list(pixels.shape[1:])} from {type(self._processor).__name__}.",
-                "embed.model",
+                self._param,
             )
         return np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
 
@@ -66,14 +67,14 @@ class LibraryProcessor:
 class PlainProcessor:
     """Resizes and crops by a processor's settings, with Pillow, as the library's Pillow processors do."""
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Mapping[str, Any], param: str) -> None:
         self.normalisation = Normalisation.of(settings)
-        self._size = _sides(settings.get("size") or 224)
+        self._size = _sides(settings.get("size") or 224, param)
         self._resample = Image.Resampling(settings.get("resample", Image.Resampling.BILINEAR))
         crop = settings.get("crop_size")
-        self._crop = _sides(crop, is_square=True) if crop and settings.get("do_center_crop", True) else None
+        self._crop = _sides(crop, param, is_square=True) if crop and settings.get("do_center_crop", True) else None
 
-    def prepare(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def prepare(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.uint8]:
         """As `LibraryProcessor.prepare`."""
         return np.stack([self._prepared(image) for image in images])
 
@@ -91,36 +92,49 @@ class PlainProcessor:
 Processor = LibraryProcessor | PlainProcessor
 
 
-def load_processor(folder: Path, *, is_video: bool) -> Processor:
-    """The processor of a checkpoint in a folder.
+def load_processor(folder: Path, *, is_video: bool, param: str = "embed.model") -> Processor:
+    """The processor of a checkpoint in a folder, which a parameter names.
 
     Raises:
         ParamsError: the checkpoint has none, or none for pictures of a fixed size.
     """
-    settings = _settings(folder)
+    settings = _settings(folder, param)
     kind = str(settings.get("image_processor_type") or settings.get("video_processor_type") or "")
     if is_video or kind.startswith("DINOv3"):
-        return PlainProcessor(settings)
+        return PlainProcessor(settings, param)
     try:
-        # Always the Pillow backend: with torchvision installed, its resampling would give other vectors.
-        processor: Any = AutoImageProcessor.from_pretrained(folder, backend="pil", trust_remote_code=False)
+        processor = _library_processor(folder, kind)
     except (OSError, ValueError, ImportError) as error:
-        text = f"embed.model must be an image encoder with a processor that transformers can load: {error}"
-        raise ParamsError(text, "embed.model") from error
-    return LibraryProcessor(processor)
+        text = f"{param} must be an image encoder or classifier with a processor that transformers can load: {error}"
+        raise ParamsError(text, param) from error
+    return LibraryProcessor(processor, param)
 
 
-def _settings(folder: Path) -> Mapping[str, Any]:
+def _library_processor(folder: Path, kind: str) -> Any:
+    """The library's processor, always by Pillow: with torchvision installed, its resampling would give other vectors.
+
+    Before 5.23 the library finds none without torchvision, though it has the classes.
+    """
+    try:
+        return AutoImageProcessor.from_pretrained(folder, backend="pil", trust_remote_code=False)
+    except ImportError:
+        name = f"{kind.removesuffix('Fast').removesuffix('Pil')}Pil"
+        if (named := getattr(transformers, name, None)) is None:
+            raise
+        return named.from_pretrained(folder)
+
+
+def _settings(folder: Path, param: str) -> Mapping[str, Any]:
     for name in _FILES:
         if (folder / name).is_file():
-            settings = read_json(folder / name, "embed.model")
+            settings = read_json(folder / name, param)
             return settings.get("image_processor") or settings.get("video_processor") or settings
     raise ParamsError(
-        f"embed.model must be an image encoder with one of {', '.join(_FILES)}, got {folder} without.", "embed.model"
+        f"{param} must be an image encoder or classifier with one of {', '.join(_FILES)}, got {folder} without.", param
     )
 
 
-def _sides(size: Any, *, is_square: bool = False) -> tuple[int, ...]:
+def _sides(size: Any, param: str, *, is_square: bool = False) -> tuple[int, ...]:
     """Height and width, or the shorter side alone, of any form in which a processor's settings give a size.
 
     Raises:
@@ -132,7 +146,7 @@ def _sides(size: Any, *, is_square: bool = False) -> tuple[int, ...]:
         return int(size["height"]), int(size["width"])
     if "shortest_edge" in size:
         return (int(size["shortest_edge"]),)
-    raise ParamsError(f"embed.model must resize to height and width, or a shortest_edge, got {size}.", "embed.model")
+    raise ParamsError(f"{param} must resize to height and width, or a shortest_edge, got {size}.", param)
 
 
 def _centre(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

@@ -1,5 +1,6 @@
 """Loads and runs image and video encoders of the `transformers` library."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from stages.errors import ParamsError
 from stages.models.checkpoints import Checkpoint
 from stages.models.dtype import choose_dtype
 from stages.models.picture_processor import load_processor
+from stages.models.torch_device import use_whole_float32
 from stages.models.trust import trust_advice
-from stages.params import Dtype
+from stages.resources import Dtype
 
 
 class Encoder:
@@ -24,6 +26,7 @@ class Encoder:
     """
 
     def __init__(self, checkpoint: Checkpoint, device: str, dtype: Dtype, *, is_video: bool) -> None:
+        use_whole_float32()
         folder = checkpoint.folder
         trusted = {"trust_remote_code": checkpoint.may_run_code}
         self._device = torch.device(device)
@@ -32,9 +35,14 @@ class Encoder:
             self.dtype = choose_dtype(dtype, device, stored=_stored_dtype(folder, device, **trusted))
             self._torch_dtype = getattr(torch, self.dtype)
             model, report = AutoModel.from_pretrained(
-                folder, use_safetensors=True, dtype=self._torch_dtype, output_loading_info=True, **trusted
+                folder,
+                use_safetensors=not checkpoint.is_pickled,
+                weights_only=True,
+                dtype=self._torch_dtype,
+                output_loading_info=True,
+                **trusted,
             )
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
             raise _unusable(checkpoint, error) from error
         self._has_pooler = not _check_weights(checkpoint, report)
         self._model: Any = model.eval().to(self._device)

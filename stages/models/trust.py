@@ -1,21 +1,26 @@
-"""Which checkpoints may bring code of their own. The deployment says so, never a launch.
+"""Which checkpoints may bring code of their own, or weights in pickles. The deployment says so, never a launch.
 
 The driver asks `trusted_entries`; its stages carry the answer to the workers, which use it with `trusting`.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
 TRUST_VARIABLE = "CURATOR_TRUST"
+PICKLE_PREFIX = "pickle:"
+"""Begins an entry that trusts weights in pickles, read by torch's restricted unpickler, and no code."""
 
 _granted: ContextVar[frozenset[str]] = ContextVar("granted", default=frozenset())
 
 
 def trusted_entries() -> frozenset[str]:
-    """Names on the hub, maybe with "@" and a commit, and folders; of the environment and of `trusting` around."""
+    """Names on the hub, maybe with "@" and a commit, and folders; of the environment and of `trusting` around.
+
+    Those that begin with `PICKLE_PREFIX` trust weights in pickles alone.
+    """
     listed = os.environ.get(TRUST_VARIABLE, "").split(",")
     return frozenset(entry.strip() for entry in listed if entry.strip()) | _granted.get()
 
@@ -38,7 +43,15 @@ def may_run_code_of(model: str, commit: str = "") -> bool:
             resolved.
         commit: of a checkpoint on the hub; an entry with a commit trusts this one alone.
     """
-    entries = trusted_entries()
+    return _is_among({each for each in trusted_entries() if not each.startswith(PICKLE_PREFIX)}, model, commit)
+
+
+def may_read_pickles_of(model: str, commit: str = "") -> bool:
+    """Whether weights in pickles may be read, by torch's restricted unpickler; also where code may be run."""
+    return _is_among({each.removeprefix(PICKLE_PREFIX) for each in trusted_entries()}, model, commit)
+
+
+def _is_among(entries: Set[str], model: str, commit: str) -> bool:
     if not Path(model).is_dir():
         return not entries.isdisjoint({model, f"{model}@{commit}"})
     folder = Path(model).resolve()

@@ -6,6 +6,7 @@ from pydantic import model_validator
 
 from stages.params.base import parameter
 from stages.params.model import GpuParams
+from stages.resources import Dtype
 
 CAMERA_MOTIONS = ("static", "pan", "tilt", "zoom", "roll", "shake", "mixed")
 """The values of ``camera_motion``; the score of that name is a value's number here. To be extended at the end only."""
@@ -168,7 +169,8 @@ class FilterParams(GpuParams):
     nsfw_model: str = parameter(
         "",
         "decision",
-        "nsfw: folder with an image classifier of transformers, as safetensors. Empty for Yahoo's Open NSFW.",
+        "nsfw: image classifier of transformers, as safetensors: a folder, or a name on the hub. Empty for Yahoo's "
+        "Open NSFW.",
     )
     nsfw_labels: list[str] = parameter(
         ["nsfw"], "decision", "nsfw: classes of nsfw_model whose probabilities are added up. Open NSFW has the one."
@@ -208,6 +210,23 @@ class FilterParams(GpuParams):
     aesthetic_revision: str = parameter("main", "decision", "aesthetic: its revision, as embed.revision.")
     aesthetic_pictures: int = parameter(
         4, "decision", "aesthetic: pictures of a clip that are encoded, spread evenly.", ge=1, le=64
+    )
+    nsfw_revision: str = parameter(
+        "main", "decision", "nsfw: revision of nsfw_model on the hub, as embed.revision.", keyed_at_default=False
+    )
+    dtype: Dtype = parameter(
+        "auto",
+        "decision",
+        "nsfw with nsfw_model, aesthetic: precision that their networks compute in, as embed.dtype; scores in another "
+        "one are measured anew. Open NSFW, text and quality know float32 alone.",
+        keyed_at_default=False,
+    )
+    batch_size: int = parameter(
+        0,
+        "none",
+        "nsfw, aesthetic: pictures in one call of a network, at most, of whichever clips; 0 as embed.batch_size.",
+        ge=0,
+        le=4096,
     )
 
     def unused_fields(self) -> set[str]:

@@ -10,10 +10,9 @@ import PIL.Image
 import PIL.ImageOps
 from numpy.typing import NDArray
 
-from stages import registry
 from stages.errors import ParamsError
 from stages.manifest import ManifestRef, load_commit
-from stages.models import Embedder, TextEncoder, check_same_weights, text_tower
+from stages.models import Embedder, TextEncoder, check_same_weights, construct, text_tower
 from stages.params import EmbedParams
 from stages.search.stored_vectors import StoredEmbeddings
 from stages.stage import NodeInfo, WorkerMetadata
@@ -45,7 +44,7 @@ class QueryModel:
     def __init__(self, storage: Storage, stored: StoredEmbeddings) -> None:
         self._identity = stored.identity
         self._params = _params_of(storage, stored)
-        self._embedder: Embedder = registry.load("embedder", self._params.embedder)(self._params)
+        self._embedder: Embedder = construct("embedder", self._params.embedder, self._params)
         self._is_set_up = False
 
     def text_encoder(self) -> TextEncoder | None:

