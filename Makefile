@@ -17,7 +17,7 @@ DEMO_VIDEOS = $(shell $(BIN)/python -c "import importlib.util, os; print(os.path
 SOURCES = pyproject.toml $(shell find curator_dagster docs stages tests -mindepth 1 -type d ! -name __pycache__ -o -name '*.py')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-system test-packaging test-faults checks lint types contracts tests clean
+.PHONY: help demo dev test test-system test-packaging test-faults test-extras test-gpu checks lint types contracts tests clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -66,6 +66,12 @@ test-packaging: $(VENV)/dev.installed  ## Wheel, source distribution, recipes of
 
 test-faults: $(VENV)/dev.installed  ## The long versions of the fault tests
 	$(PYTEST) -m long
+
+test-extras: $(VENV)/dev.installed  ## Each extra with models, installed by itself, with its tests; downloads much
+	$(BIN)/python -m tests.packaging.extras
+
+test-gpu: $(VENV)/dev.installed  ## What only a GPU can show, as a table
+	$(BIN)/python -m tests.gpu
 
 clean:  ## Remove the environment, the demo's data and its Dagster instance
 	rm -rf $(VENV) demo-root .dagster
