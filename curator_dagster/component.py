@@ -151,7 +151,8 @@ class VideoCurationComponent(dg.Component, dg.Model, dg.Resolvable):
 
     trust: list[str] = Field(
         default=[],
-        description="Checkpoints whose own code may run: names on the hub, better with @ and a commit, and folders.",
+        description="Checkpoints whose own code may run: names on the hub, better with @ and a commit, and folders. "
+        "After 'pickle:' one whose weights in pickles may be read, without running code.",
     )
 
     @field_validator(*_PARAM_GROUPS, mode="before")
