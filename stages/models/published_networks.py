@@ -21,8 +21,9 @@ from stages.errors import ParamsError
 from stages.models.checkpoints import CONFIG, Checkpoint, read_json, weights_of
 from stages.models.dtype import choose_dtype
 from stages.models.picture_processor import IMAGENET_MEAN, IMAGENET_STD
+from stages.models.torch_device import use_whole_float32
 from stages.models.trust import trust_advice
-from stages.params import Dtype
+from stages.resources import Dtype
 
 _LOAD_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError, SafetensorError)
 """What code of others may raise while it is loaded."""
@@ -36,6 +37,7 @@ class _Network:
     """
 
     def __init__(self, checkpoint: Checkpoint, device: str, dtype: Dtype) -> None:
+        use_whole_float32()
         stored = str(checkpoint.config().get("torch_dtype") or checkpoint.config().get("dtype") or "")
         self.dtype = choose_dtype(dtype, device, stored=stored.removeprefix("torch."))
         self.checkpoint = checkpoint
