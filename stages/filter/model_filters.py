@@ -277,7 +277,7 @@ class AestheticFilter(Filter):
         dtype = getattr(self._embedder, "dtype", None)
         return {"key": key, "vector": embedding.tolist(), "pictures": pictures, "dtype": dtype}
 
-    def _vectors(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    def _vectors(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.float32]:
         """One vector of unit length a picture, ``[N, D]``."""
         pts = np.zeros(1, np.int64)
         return self._embedder.embed([Frames(pts, image[np.newaxis]) for image in images])
