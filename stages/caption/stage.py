@@ -60,6 +60,8 @@ class CaptionStage(ProcessingStage[VideoTask, VideoTask]):
         self._captioner: Captioner | None = None
         if waits_for_server:
             self.batch_size = self.share_requests(params.requests_in_flight)
+        if params.captioner == "vllm" and params.requires_gpu:
+            self.max_workers = 0  # each has a server of its own, on its share of a GPU
 
     def inputs(self) -> Fields:
         """Reads frames and windows."""

@@ -39,6 +39,7 @@ __all__ = [
     "nemo_detector_factory",
     "package_file",
     "padded_detector_factory",
+    "put_question",
     "replace_surrogates",
     "sentence_model_folder",
     "text_tower",
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from stages.models.transnetv2 import nemo_detector_factory, padded_detector_factory
     from stages.models.trust import TRUST_VARIABLE, may_run_code_of, trust_advice, trusted_entries, trusting
     from stages.models.weights import file_hash, package_file
+    from stages.models.yes_no import put_question
 else:
     __getattr__ = lazy.module_getattr(
         __name__,
@@ -97,4 +99,5 @@ else:
         transnetv2=("nemo_detector_factory", "padded_detector_factory"),
         trust=("TRUST_VARIABLE", "may_run_code_of", "trust_advice", "trusted_entries", "trusting"),
         weights=("file_hash", "package_file"),
+        yes_no=("put_question",),
     )

@@ -2,6 +2,7 @@
 
 import codecs
 import json
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -26,18 +27,11 @@ def read_completion(url: str, body: bytes) -> Request[Caption]:
 
 
 def _caption_of(url: str, answer: bytes, charset: str) -> Caption | Failed:
-    completion = _decoded(url, answer, charset)
+    completion = completion_of(url, answer, charset)
     if isinstance(completion, Failed):
         return completion
-    if error := completion.get("error"):
-        _raise_error(url, error)
-    choices = completion.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    choice = choice if isinstance(choice, dict) else {}
-    message = choice.get("message")
-    if not isinstance(message, dict):
-        raise PassingError(f"an answer without a choice, {answer[:200]!r}")
-    text = _text_of(message.get("content"))
+    choice, message = message_of(completion, answer)
+    text = text_of(message.get("content"))
     is_cut = choice.get("finish_reason") == "length"
     if not text and not is_cut:
         said = message.get("refusal") or message.get("content")
@@ -48,12 +42,35 @@ def _caption_of(url: str, answer: bytes, charset: str) -> Caption | Failed:
     return Caption(text, tokens, prompt_tokens=prompt_tokens, is_cut=is_cut)
 
 
-def _decoded(url: str, answer: bytes, charset: str) -> dict[str, Any] | Failed:
-    """The JSON object of an answer.
+def completion_of(url: str, answer: bytes, charset: str) -> dict[str, Any] | Failed:
+    """The JSON object of an answer, which is no error.
 
     Raises:
-        PassingError: an object begins, but is no whole one.
+        PassingError: an object begins, but is no whole one; or it is an error that may pass.
+        RefusedError: it is another error.
     """
+    completion = _decoded(url, answer, charset)
+    if isinstance(completion, dict) and (error := completion.get("error")):
+        _raise_error(url, error)
+    return completion
+
+
+def message_of(completion: Mapping[str, Any], answer: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The first choice of a completion, and its message; `answer` is for messages.
+
+    Raises:
+        PassingError: there is none.
+    """
+    choices = completion.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    choice = choice if isinstance(choice, dict) else {}
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        raise PassingError(f"an answer without a choice, {answer[:200]!r}")
+    return choice, message
+
+
+def _decoded(url: str, answer: bytes, charset: str) -> dict[str, Any] | Failed:
     try:
         completion = json.loads(_text(answer, charset))
     except (ValueError, RecursionError) as error:
@@ -97,7 +114,7 @@ def _raise_error(url: str, error: object) -> None:
     raise error_of(status, url, f"an error inside the answer: {str(error)[:500]}")
 
 
-def _text_of(content: object) -> str:
+def text_of(content: object) -> str:
     """The words of a message's content, a string or a list of parts; empty where there are none."""
     if isinstance(content, str):
         return content.strip()

@@ -7,7 +7,7 @@ every row and key, and every node loads this one.
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,6 +24,9 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 OFFLINE_VARIABLE = "HF_HUB_OFFLINE"
 CONFIG = "config.json"
 _SAFETENSORS, _PICKLES = "*.safetensors", "pytorch_model*.bin"
+CONFIGS = "*config.json"
+TEXTS = ("*.json", "*.jinja", "*.txt", "*.model")
+"""Configuration, tokenizer and chat template of a checkpoint."""
 _MAX_HEADER_BYTES = 100_000_000
 """Largest header of a safetensors file; the format's own bound."""
 
@@ -69,15 +72,15 @@ class Checkpoint:
         allows_pickles = may_read_pickles_of(self.model, self.commit)
         return sorted(self.folder.glob(_SAFETENSORS)) or (sorted(self.folder.glob(_PICKLES)) if allows_pickles else [])
 
-    def weights_hash(self) -> str:
-        """The commit; of a folder a hash of its weights and configuration files.
+    def weights_hash(self, patterns: Sequence[str] = (CONFIGS,)) -> str:
+        """The commit; of a folder a hash of its weights and of the files that patterns name.
 
         Raises:
             ParamsError: the folder holds no weights that may be read, or damaged ones.
         """
         if self.commit:
             return self.commit
-        files = [*self._checked_weights(), *sorted(self.folder.glob("*config.json"))]
+        files = [*self._checked_weights(), *sorted({path for each in patterns for path in self.folder.glob(each)})]
         return digest(*(f"{path.name} {file_hash(path)}" for path in files), length=16)
 
     def config(self) -> Mapping[str, Any]:
@@ -98,7 +101,7 @@ class Checkpoint:
         """
         if self.commit and not (self.is_whole() and self._has_code()):
             code = ["*.py"] if self.may_run_code else []
-            self._download(["*.json", _SAFETENSORS, "*.txt", "*.model", "README.md", *code])
+            self._download([*TEXTS, _SAFETENSORS, "README.md", *code])
             if not self.weight_files() and may_read_pickles_of(self.model, self.commit):
                 self._download([_PICKLES])
         self._checked_weights()

@@ -16,6 +16,7 @@ from PIL import Image
 
 from stages import heartbeat, lazy
 from stages.errors import ParamsError
+from stages.models import yes_no
 from stages.models.captioner import Caption, CaptionInput
 from stages.models.embedder import ModelIdentity
 from stages.params import CAPTION_API_KEY_VARIABLE, CaptionParams
@@ -23,6 +24,8 @@ from stages.stage import WorkerMetadata
 from stages.tasks import Failed
 
 JPEG_QUALITY = 90
+LOG_PROBABILITIES = "logprobs"
+"""Field of requests; servers that do not know it name it where they refuse."""
 
 
 class OpenAICaptioner:
@@ -44,6 +47,7 @@ class OpenAICaptioner:
             )
         self._params = params
         self._url = f"{params.base_url.rstrip('/')}/chat/completions"
+        self._tells_probabilities = True
         self._request: Any = None
         self._server: Any = None
 
@@ -59,13 +63,17 @@ class OpenAICaptioner:
         """
         wanted_by = "Captioner 'openai' (extra 'servers')"
         self._request = lazy.load("stages.models.chat_completion:read_completion", wanted_by=wanted_by)
-        key = os.environ.get(CAPTION_API_KEY_VARIABLE)
+        key = self.api_key()
         self._server = lazy.load("stages.models.json_server:JsonServer", wanted_by=wanted_by)(
             self._url,
             {"Authorization": f"Bearer {key}"} if key else {},
             requests_in_flight=self._params.requests_in_flight,
             timeout_s=self._params.request_timeout_s,
         )
+
+    def api_key(self) -> str | None:
+        """The key of the server; None where it needs none."""
+        return os.environ.get(CAPTION_API_KEY_VARIABLE)
 
     def caption(self, windows: Sequence[CaptionInput]) -> list[Caption | Failed]:
         """One caption per window, in their order. May be called by several threads at once."""
@@ -77,6 +85,29 @@ class OpenAICaptioner:
             for index, answer in zip(cut, longer, strict=True):
                 answers[index] = answer
         return answers
+
+    def yes_probabilities(self, windows: Sequence[CaptionInput]) -> list[float | Failed]:
+        """The probability of yes, 0 to 1, to the question in each window's prompt; by several threads at once.
+
+        Of a server that refuses to tell log probabilities, 1 or 0.
+        """
+        if self._server is None:
+            raise RuntimeError("setup must be called before yes_probabilities.")
+        read = lazy.load("stages.models.chat_yes_no:read_yes_no", wanted_by="Captioner 'openai' (extra 'servers')")
+        results: list[float | Failed] = []
+        for tells in (True, False) if self._tells_probabilities else (False,):
+            bodies = [self._yes_no_body(window, tells_probabilities=tells) for window in windows]
+            results = self._server.post_all([read(self._url, body) for body in bodies])
+            if not any(isinstance(result, Failed) and LOG_PROBABILITIES in result.error for result in results):
+                break
+            self._tells_probabilities = False
+        return results
+
+    def _yes_no_body(self, window: CaptionInput, *, tells_probabilities: bool) -> bytes:
+        body = {**json.loads(self._body(window, yes_no.MAX_TOKENS)), "temperature": 0}
+        if tells_probabilities:
+            body |= {LOG_PROBABILITIES: True, f"top_{LOG_PROBABILITIES}": yes_no.TOP_TOKENS}
+        return json.dumps(body).encode()
 
     def close(self) -> None:
         """Close the connections."""

@@ -2,8 +2,6 @@
 
 import functools
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from transformers import AutoModel, AutoTokenizer
-from transformers.utils import logging
 
 from stages import heartbeat
 from stages.errors import ParamsError
+from stages.models.quiet_transformers import quiet
 from stages.models.torch_device import use_whole_float32
 
 BATCH_SIZE = 32
@@ -38,7 +36,7 @@ class _Texts:
             raise _unusable(folder, f"no tokenizer, which is one of {', '.join(_TOKENIZER_FILES)}")
         pinned: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
         try:
-            with _quiet():
+            with quiet():
                 self.tokenizer = AutoTokenizer.from_pretrained(folder, **pinned)
                 model, info = AutoModel.from_pretrained(
                     folder, use_safetensors=True, output_loading_info=True, **pinned
@@ -99,20 +97,6 @@ class SentenceNetwork:
             hidden = self._texts.model(**tokens).last_hidden_state
         mask = tokens["attention_mask"].unsqueeze(-1).to(hidden.dtype)
         return ((hidden * mask).sum(1) / mask.sum(1).clamp(min=1e-9)).float().cpu().numpy()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the progress bar of loading weights, and the table of those that do not fit, which an error tells."""
-    verbosity, shows_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if shows_bars:
-            logging.enable_progress_bar()
 
 
 def _unusable(folder: str, found: str) -> ParamsError:

@@ -41,8 +41,9 @@ class CaptionParams(ModelParams):
     captioner: str = parameter(
         "measured",
         "work",
-        "'measured' (a plain sentence from measurements), 'openai' (any OpenAI-compatible server), "
-        "or a class of your own.",
+        "'measured' (a plain sentence from measurements), 'transformers' (a vision-language model in the workers), "
+        "'vllm' (the same in a server that the workers start), 'openai' (any OpenAI-compatible server), or a class of "
+        "your own.",
     )
     prompt: str = parameter(
         "describe",
@@ -93,24 +94,39 @@ class CaptionParams(ModelParams):
     max_tokens: int = parameter(
         256,
         "work",
-        "openai: tokens of the longest answer. One that is cut is asked for once more with twice as many; where that "
+        "Tokens of the longest answer. One that is cut is asked for once more with twice as many; where that "
         "is cut too, the window is rejected (cut_short).",
         ge=1,
     )
-    temperature: float = parameter(0.0, "work", "openai: 0 repeats itself, higher varies.", ge=0, le=2)
-    model: str = parameter("", "work", "openai: the model's name on the server.")
+    temperature: float = parameter(0.0, "work", "0 repeats itself, higher varies.", ge=0, le=2)
+    model: str = parameter(
+        "",
+        "work",
+        "transformers, vllm: a folder with a checkpoint, or its name on the hub. openai: the model's name there.",
+    )
+    revision: str = parameter(
+        "main",
+        "work",
+        "transformers, vllm: revision of a checkpoint from the hub, as embed.revision.",
+        keyed_at_default=False,
+    )
     base_url: str = parameter(
         "http://127.0.0.1:8000/v1",
         "none",
         "openai: where the server is. The key is read from CURATOR_CAPTION_API_KEY. With a key, a launch from Dagster "
         "may name only hosts in CURATOR_CAPTION_HOSTS, or this machine.",
     )
-    requests_in_flight: int = parameter(8, "none", "openai: requests at once, of all videos.", ge=1, le=1024)
-    request_timeout_s: float = parameter(120.0, "none", "openai: longest wait for one whole answer.", gt=0)
+    requests_in_flight: int = parameter(8, "none", "openai, vllm: requests at once, of all videos.", ge=1, le=1024)
+    request_timeout_s: float = parameter(120.0, "none", "openai, vllm: longest wait for one whole answer.", gt=0)
     price_input: float = parameter(0.0, "none", "openai: price of a million input tokens; see column cost.", ge=0)
     price_output: float = parameter(0.0, "none", "openai: price of a million output tokens.", ge=0)
     batch_size: int = parameter(
-        8, "none", "Clips handed to a captioner in process at once, of all videos.", ge=1, le=4096
+        8,
+        "none",
+        "Clips handed to a captioner in process at once, of all videos. transformers: also windows in one call of the "
+        "model, at most; where memory runs out, half as many.",
+        ge=1,
+        le=4096,
     )
     refine_model: str = parameter(
         "",
@@ -212,7 +228,7 @@ class CaptionParams(ModelParams):
             unused.add("prompt")
         if not self.refine_model:
             unused.add("refine_prompt")
-        return unused | ({"max_tokens", "temperature", "model"} if self.captioner == "measured" else set())
+        return unused | ({"max_tokens", "temperature", "model", "revision"} if self.captioner == "measured" else set())
 
     def servers(self) -> list[str]:
         """Addresses that requests may go to, with the key."""

@@ -36,6 +36,8 @@ TABLE: dict[tuple[str, str], str] = {
     ("embedder", "internvideo2"): "stages.models.published_embedders:InternVideo2Embedder",
     ("embedder", "openai"): "stages.models.openai_embedder:OpenAIEmbedder",
     ("captioner", "measured"): "stages.models.measured_captioner:MeasuredCaptioner",
+    ("captioner", "transformers"): "stages.models.transformers_captioner:TransformersCaptioner",
+    ("captioner", "vllm"): "stages.models.vllm_captioner:VllmCaptioner",
     ("captioner", "openai"): "stages.models.openai_captioner:OpenAICaptioner",
 }
 
