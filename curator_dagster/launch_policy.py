@@ -8,7 +8,7 @@ from typing import Any
 
 from curator_dagster.curation import Curation
 from stages.errors import ParamsError
-from stages.params import CaptionParams, EmbedParams, Params
+from stages.params import CaptionParams, EmbedParams, FilterParams, Params
 from stages.run import CAPTION_HOSTS_VARIABLE, EMBED_HOSTS_VARIABLE, PLUGINS_VARIABLE, LaunchPolicy, host_and_port
 
 RAY_ADDRESSES_VARIABLE = "CURATOR_RAY_ADDRESSES"
@@ -31,7 +31,13 @@ def launch_policy(curation: Curation) -> LaunchPolicy:
         plugins=frozenset(
             [*curation.plugins, *_listed(PLUGINS_VARIABLE), *(point.value for point in entry_points), *defaults]
         ),
-        caption_hosts=frozenset([*_listed(CAPTION_HOSTS_VARIABLE), *_default_hosts(curation.params["caption"])]),
+        caption_hosts=frozenset(
+            [
+                *_listed(CAPTION_HOSTS_VARIABLE),
+                *_default_hosts(curation.params["caption"]),
+                *_default_hosts(curation.params["filter"]),
+            ]
+        ),
         embed_hosts=frozenset([*_listed(EMBED_HOSTS_VARIABLE), *_default_hosts(curation.params["embed"])]),
     )
 
@@ -95,7 +101,9 @@ def _listed(variable: str) -> list[str]:
 
 
 def _default_hosts(params: Params) -> list[str]:
-    """Host and port of the deployment's own caption server, or embedding servers."""
+    """Host and port of the deployment's own caption server, embedding server, or one that is asked questions."""
+    if isinstance(params, FilterParams):
+        params = params.asker_params()
     if not isinstance(params, CaptionParams | EmbedParams):
         return []
     urls = [params.base_url, *(each.base_url for each in params.further() if isinstance(each, EmbedParams))]

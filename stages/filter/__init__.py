@@ -5,6 +5,6 @@ scores, and declares a `Limit` for each score that it bounds.
 """
 
 from stages.filter.base import Filter, Limit, Scores
-from stages.filter.phase import FilterPhase, build_filters
+from stages.filter.phase import FilterPhase, build_filters, named_filters
 
-__all__ = ["Filter", "FilterPhase", "Limit", "Scores", "build_filters"]
+__all__ = ["Filter", "FilterPhase", "Limit", "Scores", "build_filters", "named_filters"]

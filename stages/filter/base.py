@@ -84,9 +84,9 @@ class Filter(ABC):
         needs_signals: entries of ``split.signals`` without which it is refused, for it would judge nothing.
     """
 
-    name: ClassVar[str]
+    name: str
     version: ClassVar[str | int | None] = None
-    limits: ClassVar[tuple[Limit, ...]] = ()
+    limits: tuple[Limit, ...] = ()
     needs_frames: ClassVar[bool] = False
     columns: ClassVar[tuple[str, ...] | None] = None
     reductions: ClassVar[Mapping[str, str]] = {}

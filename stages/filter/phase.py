@@ -24,6 +24,9 @@ from stages.schemas import ASSETS
 from stages.storage import digest
 from stages.tasks import Row, Task, VideoLength, VideoTask
 
+ASK = "ask"
+"""The name in `filter.filters` of all questions together."""
+
 T = TypeVar("T")
 
 _OUTCOME_COLUMNS = ("status", "reason", "error", "row_key", "decision_key")
@@ -44,11 +47,12 @@ class FilterPhase(Phase[FilterParams]):
 
     def __init__(self, params: FilterParams, root: str) -> None:
         super().__init__(params, root)
-        self.filters = build_filters(params)
-        self.reductions = _reductions(params, self.filters)
+        self._named = named_filters(params)
+        self.filters = [each for _, each in self._named]
+        self.reductions = _reductions(params, self._named)
         self._signal_scores = SignalScores(self.storage(), self.reductions)
         arguments = _custom_arguments(params)
-        self._entries = [arguments.get(name, {}) for name in params.filters]
+        self._entries = [arguments.get(dotted, {}) for dotted, _ in self._named]
         self._partly_scored: dict[str, dict[str, FilterScores]] = {}
 
     def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
@@ -123,7 +127,7 @@ class FilterPhase(Phase[FilterParams]):
                 ),
                 COPIED_COLUMNS if each.columns is None else each.columns,
             )
-            for dotted, each, entry in zip(self.params.filters, self.filters, self._entries, strict=True)
+            for (dotted, each), entry in zip(self._named, self._entries, strict=True)
         }
 
     def rows_without_work(
@@ -189,18 +193,25 @@ def _rows(task: Task) -> list[Row]:
 
 
 def build_filters(params: FilterParams) -> list[Filter]:
-    """The filters that `filter.filters` names, in that order, each with its thresholds.
+    """The filters of `named_filters`, without their names there."""
+    return [each for _, each in named_filters(params)]
+
+
+def named_filters(params: FilterParams) -> list[tuple[str, Filter]]:
+    """The filters that `filter.filters` names, in that order, with those names, each with its thresholds.
+
+    Questions are a filter each, all named 'ask' there.
 
     Raises:
         ParamsError: a filter is unknown or named twice, its arguments do not fit its constructor, or `custom` or
             `score_only` names a filter that `filters` does not.
     """
     arguments = _custom_arguments(params)
-    filters: list[Filter] = []
+    filters: list[tuple[str, Filter]] = []
     for index, name in enumerate(params.filters):
         with concerning(f"filter.filters.{index}"):
-            filters.append(_build(name, arguments.get(name), params))
-    names = [each.name for each in filters]
+            filters += [(name, each) for each in _build(name, arguments.get(name), params)]
+    names = [each.name for _, each in filters]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise ParamsError(f"filter.filters must name each filter once, got {repeated} twice.", "filter.filters")
@@ -224,26 +235,29 @@ def _custom_arguments(params: FilterParams) -> dict[str, dict[str, Any]]:
     return arguments
 
 
-def _build(name: str, arguments: dict[str, Any] | None, params: FilterParams) -> Filter:
+def _build(name: str, arguments: dict[str, Any] | None, params: FilterParams) -> list[Filter]:
     loaded = registry.load("filter", name)
+    if name == ASK:
+        return [loaded(key, params) for key in params.ask_questions]
     if ":" not in name:
         arguments = {field.name: getattr(params, field.name) for field in dataclasses.fields(loaded)}
     try:
-        return loaded(**(arguments or {}))
+        return [loaded(**(arguments or {}))]
     except (TypeError, ValueError) as error:
         raise ParamsError(f"filter.custom for {name} must fit its constructor: {error}.") from error
 
 
-def _reductions(params: FilterParams, filters: Sequence[Filter]) -> dict[str, str]:
+def _reductions(params: FilterParams, named: Sequence[tuple[str, Filter]]) -> dict[str, str]:
     """By score, the reduction that `filter.reduce` names, else the filter's own.
 
     Raises:
         ParamsError: `filter.reduce` names a score that no filter gives one value a picture of.
     """
     chosen = parse_reductions(params.reduce)
+    filters = [each for _, each in named]
     own = {name: reduction for each in filters for name, reduction in each.reductions.items()}
     known = {*own, *(each.name for each in filters if each.name in SIGNAL_SCORES)}
-    users = [each for dotted, each in zip(params.filters, filters, strict=True) if ":" in dotted]
+    users = [each for dotted, each in named if ":" in dotted]
     unknown = [name for name in chosen if name not in known and not any(_names(each, name) for each in users)]
     if unknown:
         raise ParamsError(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from stages.filter.base import ROW_COLUMNS, Filter, Measured, Score, Scores
+from stages.filter.question_filter import AskStage, QuestionFilter, some_frames
 from stages.media import LoadFramesStage, with_clip
 from stages.models import trusted_entries, trusting
 from stages.resources import ONE_CPU, Resources
@@ -20,7 +21,7 @@ MAX_FRAMES = 256
 
 
 class FilterStage(CompositeStage):
-    """Scores every clip with every filter. Decomposes into loading frames and scoring."""
+    """Scores every clip with every filter. Decomposes into loading frames, scoring, and asking questions."""
 
     name = "filter_clips"
 
@@ -30,14 +31,23 @@ class FilterStage(CompositeStage):
         self.resources = resources
 
     def decompose(self) -> list[Any]:
-        """`LoadFramesStage` where a filter needs frames, then `ScoreStage`."""
+        """`LoadFramesStage` where a filter needs frames, `ScoreStage`, and `AskStage` where there are questions."""
         loading: list[Any] = []
         if any(each.needs_frames for each in self.filters):
             wanted_by = _FramesWanted(frozenset(each.name for each in self.filters if each.needs_frames))
             loading.append(
                 LoadFramesStage(self.root, max_frames=MAX_FRAMES, batch_size=BATCH_CLIPS, wanted_by=wanted_by)
             )
-        return [*loading, ScoreStage(self.filters, self.resources)]
+        questions = [each for each in self.filters if isinstance(each, QuestionFilter)]
+        others = [each for each in self.filters if not isinstance(each, QuestionFilter)]
+        if not questions:
+            return [*loading, ScoreStage(others, self.resources)]
+        scoring = [ScoreStage(others, self._resources_of(others), kept_frames=questions[0].num_pictures)]
+        return [*loading, *(scoring if others else []), AskStage(questions, questions[0].model)]
+
+    def _resources_of(self, others: list[Filter]) -> Resources:
+        """Beside questions, whose model has the device, only filters with models of their own get a share too."""
+        return self.resources if any(type(each).setup is not Filter.setup for each in others) else ONE_CPU
 
 
 @dataclass(frozen=True)
@@ -51,17 +61,24 @@ class _FramesWanted:
 
 
 class ScoreStage(ProcessingStage[VideoTask, VideoTask]):
-    """Sets the scores of the filters that have not scored the clip yet. It decides nothing: the driver does."""
+    """Sets the scores of the filters that have not scored the clip yet. It decides nothing: the driver does.
+
+    Args:
+        filters: that score.
+        resources: of a worker.
+        kept_frames: frames of a clip, spread evenly, that the next stage reads.
+    """
 
     name = "score"
     batch_size = BATCH_CLIPS
 
-    def __init__(self, filters: list[Filter], resources: Resources = ONE_CPU) -> None:
+    def __init__(self, filters: list[Filter], resources: Resources = ONE_CPU, *, kept_frames: int = 0) -> None:
         self.filters = filters
         self.resources = resources
         # A device gets pictures of many clips at once, whichever videos they are of.
         self.mixes_groups = resources.requires_gpu
         self._trusted = trusted_entries()
+        self.kept_frames = kept_frames
 
     def inputs(self) -> Fields:
         """Reads frames where a filter needs them."""
@@ -85,7 +102,7 @@ class ScoreStage(ProcessingStage[VideoTask, VideoTask]):
                 each.setup(worker_metadata)
 
     def process(self, task: VideoTask) -> VideoTask:
-        """The task with all scores and without frames, which no later stage reads."""
+        """The task with all scores, and with no more frames than a later stage reads."""
         return self._scored([task])[0]
 
     def process_batch(self, tasks: list[VideoTask]) -> list[VideoTask | list[VideoTask] | Rejected | Failed]:
@@ -100,7 +117,11 @@ class ScoreStage(ProcessingStage[VideoTask, VideoTask]):
             measured = each.score_all([clips[index] for index in wanted]) if wanted else []
             for index, found in zip(wanted, measured, strict=True):
                 scored[index] = _with_scores(scored[index], each, found)
-        return [with_clip(task, replace(clip, frames=None)) for task, clip in zip(tasks, scored, strict=True)]
+        return [with_clip(task, self._without_frames(clip)) for task, clip in zip(tasks, scored, strict=True)]
+
+    def _without_frames(self, clip: Clip) -> Clip:
+        kept = some_frames(clip, self.kept_frames) if self.kept_frames and clip.frames is not None else None
+        return replace(clip, frames=kept)
 
 
 def _with_scores(clip: Clip, each: Filter, measured: Score | Scores | Measured) -> Clip:

@@ -3,7 +3,7 @@
 import importlib.metadata
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,8 @@ def fetch_models(params: Iterable[Params]) -> list[ModelNeed]:
         ParamsError: something is neither here nor reachable, or damaged.
     """
     given = list(params)
-    for each in _each_model(given):
+    asked = [one for each in given for one in _askers(each)]
+    for each in [*_each_model(given), *asked]:
         for model, revision, param in _checkpoints_of(each):
             checkpoint = resolve(model, revision, param, asks_hub_first=True)
             checkpoint.fetch()
@@ -81,6 +82,11 @@ def _each_model(params: Iterable[Params]) -> Iterator[Params]:
         yield from (each, *each.further())
 
 
+def _askers(params: Params) -> list[CaptionParams]:
+    """Parameters of the model that the filter asks questions, if it asks one."""
+    return [params.asker_params()] if isinstance(params, FilterParams) and "ask" in params.filters else []
+
+
 def _checkpoints_of(params: Params) -> Iterator[tuple[str, str, str]]:
     """Model, revision, and the parameter that names it, of each checkpoint of `transformers` that a phase needs."""
     if isinstance(params, EmbedParams) and params.reads_checkpoint:
@@ -89,10 +95,14 @@ def _checkpoints_of(params: Params) -> Iterator[tuple[str, str, str]]:
         yield params.nsfw_model, params.nsfw_revision, "filter.nsfw_model"
     if isinstance(params, FilterParams) and ("embedder", "transformers") in params.plugin_names():
         yield params.aesthetic_model, params.aesthetic_revision, "filter.aesthetic_model"
+    if isinstance(params, CaptionParams) and params.captioner in ("transformers", "vllm"):
+        yield params.model, params.revision, "caption.model"
 
 
 def _needs_of(params: Params) -> Iterator[ModelNeed]:
     phase = params.title
+    for asked in _askers(params):
+        yield from (replace(need, phase=phase) for need in _needs_of(asked))
     for kind, name in params.plugin_names():
         if ":" in name and kind != "filter":
             yield ModelNeed(phase, name, note="a class of your own, which knows where its weights lie")

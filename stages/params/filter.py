@@ -1,18 +1,21 @@
 """Parameters of filter."""
 
+import re
 from typing import Any, ClassVar, Self
 
 from pydantic import model_validator
 
 from stages.params.base import parameter
+from stages.params.caption import CaptionParams
 from stages.params.model import GpuParams
+from stages.params.server import check_base_url
 from stages.resources import Dtype
 
 CAMERA_MOTIONS = ("static", "pan", "tilt", "zoom", "roll", "shake", "mixed")
 """The values of ``camera_motion``; the score of that name is a value's number here. To be extended at the end only."""
+_QUESTION_NAME = re.compile("[a-z0-9_]+")
 
-
-MODEL_FILTERS = ("text", "nsfw", "quality", "aesthetic")
+MODEL_FILTERS = ("text", "nsfw", "quality", "aesthetic", "ask")
 """Filters with models; what they are set to counts only where they are named."""
 
 
@@ -229,16 +232,62 @@ class FilterParams(GpuParams):
         le=4096,
     )
 
+    ask_questions: dict[str, str] = parameter(
+        {},
+        "decision",
+        "ask: questions to a vision-language model that yes or no answers, by name, as {watermark: 'Does a logo lie "
+        "over the picture?'}. The score ask_NAME is the probability of yes. A question that is new is asked of all "
+        "clips, the others keep their answers.",
+    )
+    ask_min: dict[str, float] = parameter(
+        {}, "decision", "ask: least probability of yes, by the question's name. Higher is stricter."
+    )
+    ask_max: dict[str, float] = parameter(
+        {}, "decision", "ask: largest probability of yes, by the question's name. Lower is stricter."
+    )
+    ask_captioner: str = parameter(
+        "openai", "decision", "ask: what answers, as caption.captioner: 'transformers', 'vllm', 'openai'."
+    )
+    ask_model: str = parameter("", "decision", "ask: its model, as caption.model.")
+    ask_revision: str = parameter("main", "decision", "ask: its revision, as caption.revision.")
+    ask_pictures: int = parameter(
+        8, "decision", "ask: pictures of a clip that it is shown, spread evenly.", ge=1, le=256
+    )
+    ask_batch_size: int = parameter(8, "none", "ask: as caption.batch_size.", ge=1, le=4096)
+    ask_base_url: str = parameter(
+        "http://127.0.0.1:8000/v1",
+        "none",
+        "ask: as caption.base_url, with the same key and the same hosts that may get it.",
+    )
+    ask_requests_in_flight: int = parameter(8, "none", "ask: as caption.requests_in_flight.", ge=1, le=1024)
+    ask_request_timeout_s: float = parameter(120.0, "none", "ask: as caption.request_timeout_s.", gt=0)
+
+    def asker_params(self) -> CaptionParams:
+        """Parameters of the captioner that is asked questions."""
+        return CaptionParams(
+            captioner=self.ask_captioner,
+            model=self.ask_model,
+            revision=self.ask_revision,
+            base_url=self.ask_base_url,
+            requests_in_flight=self.ask_requests_in_flight,
+            request_timeout_s=self.ask_request_timeout_s,
+            batch_size=self.ask_batch_size,
+            gpu_memory_gb=self.gpu_memory_gb,
+            gpus=self.gpus,
+        )
+
     def unused_fields(self) -> set[str]:
         """Those of filters with models that `filters` does not name."""
         kinds = [kind for kind in MODEL_FILTERS if kind not in self.filters]
-        return {name for name in type(self).model_fields for kind in kinds if name.startswith(f"{kind}_")}
+        named = {name for name in type(self).model_fields for kind in kinds if name.startswith(f"{kind}_")}
+        return {name for name in named if self.effect_of(name) != "none"}
 
     def plugin_names(self) -> list[tuple[str, str]]:
-        """The filters, the classes that `custom` has arguments for, and the embedder of the aesthetic filter."""
+        """The filters, the classes that `custom` has arguments for, and the models of the aesthetic filter and ask."""
         named = [*self.filters, *(str(entry.get("filter")) for entry in self.custom)]
         embedder = [("embedder", self.aesthetic_embedder)] if "aesthetic" in self.filters else []
-        return [*(("filter", name) for name in dict.fromkeys(named)), *embedder]
+        asked = [("captioner", self.ask_captioner)] if "ask" in self.filters else []
+        return [*(("filter", name) for name in dict.fromkeys(named)), *embedder, *asked]
 
     @model_validator(mode="after")
     def _bounds_agree(self) -> Self:
@@ -255,4 +304,19 @@ class FilterParams(GpuParams):
             raise ValueError("aesthetic_head must name a file where filters hold 'aesthetic', got ''")
         if "aesthetic" in self.filters and self.aesthetic_embedder == "transformers" and not self.aesthetic_model:
             raise ValueError("aesthetic_model must name an image encoder for aesthetic_embedder='transformers', got ''")
+        return self
+
+    @model_validator(mode="after")
+    def _questions_are_named(self) -> Self:
+        check_base_url(self.ask_base_url)
+        if wrong := [name for name in self.ask_questions if not _QUESTION_NAME.fullmatch(name)]:
+            raise ValueError(f"ask_questions must have names of small letters, digits and _, got {wrong[0]!r}")
+        for side in ("ask_min", "ask_max"):
+            limits: dict[str, float] = getattr(self, side)
+            if unknown := sorted(set(limits) - set(self.ask_questions)):
+                raise ValueError(f"{side} must name questions of ask_questions, got {', '.join(unknown)}")
+            if wrong := [name for name, limit in limits.items() if not 0 <= limit <= 1]:
+                raise ValueError(f"{side}.{wrong[0]} must be a probability, 0 to 1, got {limits[wrong[0]]}")
+        if "ask" in self.filters and not (self.ask_questions and self.ask_model):
+            raise ValueError("ask_questions and ask_model must be set where filters hold 'ask'")
         return self

@@ -30,6 +30,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("filter", "nsfw"): "stages.filter.model_filters:NsfwFilter",
     ("filter", "quality"): "stages.filter.model_filters:QualityFilter",
     ("filter", "aesthetic"): "stages.filter.model_filters:AestheticFilter",
+    ("filter", "ask"): "stages.filter.question_filter:QuestionFilter",
     ("embedder", "efficientnet-lite0"): "stages.models.efficientnet:EfficientNetLite0Embedder",
     ("embedder", "transformers"): "stages.models.transformers_embedder:TransformersEmbedder",
     ("embedder", "cosmos-embed1"): "stages.models.published_embedders:CosmosEmbed1Embedder",

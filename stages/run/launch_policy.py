@@ -7,7 +7,7 @@ from someone who may start runs but not code; it is bound to what the deployment
 import ipaddress
 import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ from stages.params import (
     EMBED_API_KEY_VARIABLE,
     CaptionParams,
     EmbedParams,
+    FilterParams,
     FurtherEmbedParams,
     Params,
 )
@@ -61,13 +62,14 @@ class LaunchPolicy:
                 for _, name in each.plugin_names()
                 if ":" in name and not self.allows_plugin(name)
             ]
-            if isinstance(each, CaptionParams) and not self.allows_captioner(each, has_remote_workers):
-                asked = " and ".join(map(repr, each.servers()))
-                problems.append(
-                    f"caption.base_url: a launch may send the key in {CAPTION_API_KEY_VARIABLE} only to hosts that the "
-                    f"deployment names, got {asked}. Allowed are {sorted(self.caption_hosts) or 'none'} and "
-                    f"this machine. Add the host to {CAPTION_HOSTS_VARIABLE}."
-                )
+            for name, asker in _captioners(each):
+                if not self.allows_captioner(asker, has_remote_workers):
+                    asked = " and ".join(map(repr, asker.servers()))
+                    problems.append(
+                        f"{name}: a launch may send the key in {CAPTION_API_KEY_VARIABLE} only to hosts that the "
+                        f"deployment names, got {asked}. Allowed are {sorted(self.caption_hosts) or 'none'} and "
+                        f"this machine. Add the host to {CAPTION_HOSTS_VARIABLE}."
+                    )
             if isinstance(each, EmbedParams) and not self.allows_embedder(each, has_remote_workers):
                 problems.append(
                     f"{_embed_param(each)}base_url: a launch may send the key in {EMBED_API_KEY_VARIABLE} only to "
@@ -99,6 +101,14 @@ class LaunchPolicy:
 def _embed_param(params: EmbedParams) -> str:
     """What stands before the name of a parameter of an embedder."""
     return f"embed.more[{params.name}]." if isinstance(params, FurtherEmbedParams) else "embed."
+
+
+def _captioners(params: Params) -> Iterator[tuple[str, CaptionParams]]:
+    """The captioners of a phase, each with the name of the parameter that says where its server is."""
+    if isinstance(params, CaptionParams):
+        yield "caption.base_url", params
+    if isinstance(params, FilterParams) and "ask" in params.filters:
+        yield "filter.ask_base_url", params.asker_params()
 
 
 def _is_allowed(base_url: str, hosts: Iterable[str]) -> bool:

@@ -8,7 +8,7 @@ from stages.caption import CaptionPhase
 from stages.dedup import DedupPhase, check_quotas, check_rank_by
 from stages.embed import EmbedPhase
 from stages.errors import ParamsError, did_you_mean
-from stages.filter import FilterPhase, build_filters
+from stages.filter import FilterPhase, named_filters
 from stages.manifest import further_tables
 from stages.params import (
     DedupParams,
@@ -106,10 +106,9 @@ def check_ranking(filter_params: FilterParams, dedup_params: DedupParams) -> Non
     Raises:
         ParamsError: `dedup.rank_by` names neither a column of numbers nor a score, or a quota is by nothing known.
     """
-    filters = build_filters(filter_params)
-    scores = {limit.score for each in filters for limit in each.limits}
-    own = zip(filter_params.filters, filters, strict=True)
-    beginnings = tuple(each.name for name, each in own if ":" in name)
+    filters = named_filters(filter_params)
+    scores = {limit.score for _, each in filters for limit in each.limits}
+    beginnings = tuple(each.name for name, each in filters if ":" in name)
     check_rank_by(dedup_params.rank_by, scores, beginnings)
     check_quotas(parse_quotas(dedup_params.quotas), scores, beginnings)
 
@@ -120,13 +119,13 @@ def check_signals(split_params: SplitParams, filter_params: FilterParams) -> Non
     Raises:
         ParamsError: names a filter with the signals that it lacks.
     """
-    for index, each in enumerate(build_filters(filter_params)):
+    for name, each in named_filters(filter_params):
         missing = [signal for signal in each.needs_signals if signal not in split_params.signals]
         if missing:
             raise ParamsError(
                 f"filter.filters names {each.name!r}, which requires {', '.join(missing)} in split.signals, got "
                 f"{split_params.signals}. Add it, as in split.signals+={missing[0]}, or leave out the filter.",
-                f"filter.filters.{index}",
+                f"filter.filters.{filter_params.filters.index(name)}",
             )
 
 
