@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from transformers.image_transforms import get_resize_output_image_size, get_size_with_aspect_ratio
 from transformers.image_utils import ChannelDimension
-from transformers.utils import is_torchvision_available
+from transformers.utils.import_utils import is_torchvision_available
 from transformers.video_processing_utils import BaseVideoProcessor
 
 from stages.errors import ParamsError

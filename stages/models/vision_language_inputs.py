@@ -109,7 +109,7 @@ class WindowProcessor:
         # A model that takes frames two by two needs two; the others are padded by the library itself.
         missing = max(0, self._frames_at_least - len(images))
         images = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
-        indices = [round(time * _TICKS_PER_S) for time in (*times_s, *times_s[-1:] * missing)]
+        indices = [round(time * _TICKS_PER_S) for time in (*times_s, *[times_s[-1]] * missing)]
         metadata = {
             "total_num_frames": max(round(duration_s * _TICKS_PER_S), indices[-1] + 1),
             "fps": float(_TICKS_PER_S),

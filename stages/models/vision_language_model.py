@@ -54,7 +54,7 @@ class VisionLanguageModel:
         self.dtype = choose_dtype(dtype, device, stored=stored)
         try:
             with quiet():
-                model, report = AutoModelForImageTextToText.from_pretrained(
+                loaded: Any = AutoModelForImageTextToText.from_pretrained(
                     checkpoint.folder,
                     use_safetensors=True,
                     dtype=getattr(torch, self.dtype),
@@ -63,6 +63,7 @@ class VisionLanguageModel:
                 )
         except (OSError, ValueError, RuntimeError) as error:
             raise _unusable(checkpoint, error) from error
+        model, report = loaded
         _check_weights(checkpoint, report)
         self._model: Any = model.eval().to(self._device)
         self.max_tokens = int(getattr(self._model.config.get_text_config(), "max_position_embeddings", 0) or 0)
@@ -136,7 +137,7 @@ class VisionLanguageModel:
 class _Beat(StoppingCriteria):
     """Reports progress at each token, and stops nothing."""
 
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> Any:
         heartbeat.beat()
         return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
 

@@ -30,6 +30,13 @@ VISION |= {"image_size": 32, "patch_size": 8}
 MEDIA = {"video": "<video>", "image": "<image>"}
 
 
+def library() -> Any:
+    """Importing it takes seconds, in each process that runs tests."""
+    import transformers
+
+    return transformers
+
+
 class Family(NamedTuple):
     """What is saved of a model.
 
@@ -51,8 +58,7 @@ class Family(NamedTuple):
 
 
 def qwen2_5_vl(ids: Mapping[str, int]) -> Family:
-    import transformers
-
+    transformers = library()
     vision = {"depth": 2, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "patch_size": 4}
     vision |= {"window_size": 16, "fullatt_block_indexes": [1], "out_hidden_size": 32, "tokens_per_second": 2}
     text = {**TEXT, "vocab_size": len(ids), "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2]}}
@@ -62,8 +68,7 @@ def qwen2_5_vl(ids: Mapping[str, int]) -> Family:
 
 
 def qwen3_vl(ids: Mapping[str, int]) -> Family:
-    import transformers
-
+    transformers = library()
     vision = {"depth": 2, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "patch_size": 4}
     vision |= {"out_hidden_size": 32, "num_position_embeddings": 16, "deepstack_visual_indexes": [0]}
     rope = {"rope_type": "default", "mrope_section": [2, 1, 1], "mrope_interleaved": True}
@@ -86,8 +91,7 @@ def qwen_ids(ids: Mapping[str, int]) -> dict[str, int]:
 
 
 def qwen_media(kind: str, patch: int) -> tuple[Any, Mapping[str, Any]]:
-    import transformers
-
+    transformers = library()
     sizes = {"patch_size": patch, "temporal_patch_size": 2, "merge_size": 2}
     pictures = transformers.Qwen2VLImageProcessorPil(**NORM, **sizes, size={"shortest_edge": 64, "longest_edge": 1024})
     videos = {"video_processor_type": f"{kind}VideoProcessor", **NORM, **sizes, "resample": 3, "do_resize": True}
@@ -98,8 +102,7 @@ def qwen_media(kind: str, patch: int) -> tuple[Any, Mapping[str, Any]]:
 
 
 def smolvlm(ids: Mapping[str, int]) -> Family:
-    import transformers
-
+    transformers = library()
     text = {**TEXT, "vocab_size": len(ids), "model_type": "llama"}
     config = transformers.SmolVLMConfig(
         text_config=text, vision_config=VISION, scale_factor=2, image_token_id=ids["<image>"], pad_token_id=0
@@ -113,8 +116,7 @@ def smolvlm(ids: Mapping[str, int]) -> Family:
 
 
 def internvl(ids: Mapping[str, int]) -> Family:
-    import transformers
-
+    transformers = library()
     text = {**TEXT, "vocab_size": len(ids), "model_type": "qwen2"}
     config = transformers.InternVLConfig(
         text_config=text, vision_config=VISION, image_token_id=ids["<IMG_CONTEXT>"], image_seq_length=4
@@ -130,8 +132,7 @@ def internvl(ids: Mapping[str, int]) -> Family:
 
 
 def llava_onevision(ids: Mapping[str, int]) -> Family:
-    import transformers
-
+    transformers = library()
     text = {**TEXT, "vocab_size": len(ids), "model_type": "qwen2"}
     vision = {**VISION, "model_type": "siglip_vision_model", "vision_use_head": False}
     config = transformers.LlavaOnevisionConfig(
@@ -152,8 +153,7 @@ def llava_onevision(ids: Mapping[str, int]) -> Family:
 
 def llava(ids: Mapping[str, int]) -> Family:
     """A model of pictures, which has no processor of videos."""
-    import transformers
-
+    transformers = library()
     text = {**TEXT, "vocab_size": len(ids), "model_type": "llama"}
     vision = {**VISION, "model_type": "clip_vision_model"}
     config = transformers.LlavaConfig(
@@ -169,8 +169,8 @@ def llava(ids: Mapping[str, int]) -> Family:
 def make_checkpoint(folder: Path, make: Any) -> Family:
     """Save a checkpoint of a family; returns what it was made of, the model in evaluation mode."""
     import torch
-    import transformers
 
+    transformers = library()
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = make_tokenizer()
     ids = tokenizer.get_vocab()
