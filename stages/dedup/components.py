@@ -7,12 +7,14 @@ what its pairs connect, with one edge a clip at most, and these are joined.
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 
 from stages.dedup.arrays import Positions, VectorSource
 from stages.dedup.scan import PROBES, QUERY_BLOCK, Products, is_by_lists, num_products, products
+from stages.dedup.searches import VECTORS, SearchedIn
 from stages.dedup.shot_pieces import ShotPieces
 from stages.dedup.similarity import MARGIN, exact_similarity
 
@@ -33,6 +35,8 @@ class ComponentSearch:
         pieces: of one shot, which are no near-duplicates of each other; None where there are none.
     """
 
+    searched_in: ClassVar[SearchedIn] = VECTORS
+
     members: Positions
     min_similarity: float
     first: int = 0
@@ -40,11 +44,11 @@ class ComponentSearch:
     pieces: ShotPieces | None = None
 
     def cost(self, vectors: VectorSource) -> float:
-        """About how many pairs of vectors are multiplied."""
+        """See `Search.cost`."""
         first, end = self._bounds()
         if self._by_lists(vectors):
-            return num_products(vectors, end - first, len(self.members), PROBES)
-        return (end - first) * (first + end) / 2
+            return num_products(vectors, end - first, len(self.members), PROBES) * vectors.shape[1]
+        return (end - first) * (first + end) / 2 * vectors.shape[1]
 
     def parts(self, count: int) -> Sequence["ComponentSearch"]:
         """The search, for some of the members each, with about as many pairs."""

@@ -13,16 +13,18 @@ is then the middle of the other, or the whole:
     what a banner leaves             what a banner leaves at the same place
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 import faiss
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from stages import heartbeat
+from stages.dedup.copy_hash_index import HashIndex
 from stages.dedup.copy_turns import TURNS, UPRIGHT, Turn, turned
 from stages.dedup.copy_windows import PARTS, WHOLE, Placement, Window
 
@@ -38,9 +40,16 @@ SIDE = 64
 """Side of the picture whose transform is the hash, see `stages.signals.pdq`."""
 EXACT_COMPARISONS = 5e10
 """Comparisons of hashes up to which every one is compared with every other."""
-HASH_PARTS = 16
-QUERY_BATCH = 1024
+FAINT_WEIGHT = 1000.0
+FAINT_PAIRS = 8
+"""Pairs of less weight, see `_Votes`, of which for each new clip so many are compared, those with the most."""
+QUERY_BATCH = 2048
 """Hashes of one search."""
+VOTES_AT_ONCE = 1 << 22
+"""Votes from which on those of the same clips and windows are added up."""
+VOTES_SCHEMA = pa.schema(
+    [("left", pa.int64()), ("right", pa.int64()), ("windows", pa.int64()), ("weight", pa.float64())]
+)
 
 
 def _windows() -> tuple[Window, ...]:
@@ -157,6 +166,29 @@ def _enlarging(low: float, high: float, size: int) -> NDArray[np.float32]:
     return matrix
 
 
+class StoredLandmarks:
+    """Hashes to look among, with an index of each window.
+
+    Args:
+        landmarks: of `STORED_WINDOWS`.
+    """
+
+    def __init__(self, landmarks: Landmarks) -> None:
+        self.landmarks = landmarks
+        self._indexes: dict[tuple[int, bool], faiss.IndexBinary | HashIndex] = {}
+
+    @property
+    def num_hashes(self) -> int:
+        """Of all pictures, through all windows."""
+        return self.landmarks.hashes.shape[0] * self.landmarks.hashes.shape[1]
+
+    def index(self, among: int, *, is_large: bool) -> "faiss.IndexBinary | HashIndex":
+        """The index of one of the windows; all hashes are compared where it is not large."""
+        if (among, is_large) not in self._indexes:
+            self._indexes[among, is_large] = _index(self.landmarks.hashes[:, among], is_large=is_large)
+        return self._indexes[among, is_large]
+
+
 def candidates(new: Landmarks, stored: Landmarks) -> dict[tuple[int, int], list[Placement]]:
     """Pairs of clips that may be copies, the lower number first, and the placements under which they are most alike.
 
@@ -164,20 +196,45 @@ def candidates(new: Landmarks, stored: Landmarks) -> dict[tuple[int, int], list[
         new: of `WINDOWS`, or the first of them.
         stored: of `STORED_WINDOWS`; may hold the new clips too.
     """
-    num_new, num_stored = new.hashes.shape[1], stored.hashes.shape[1]
-    votes = _Votes(int(max(new.clip.max(initial=0), stored.clip.max(initial=0))) + 1)
-    looked_for = [
-        [view for view in range(num_new) if _are_compared(WINDOWS[view], stored_view)]
-        for stored_view in STORED_WINDOWS[:num_stored]
-    ]
-    comparisons = float(len(new.hashes)) * len(stored.hashes) * sum(map(len, looked_for))
-    for among, views in enumerate(looked_for):
-        index = _index(stored.hashes[:, among], is_large=comparisons > EXACT_COMPARISONS)
-        for view in views:
+    among = StoredLandmarks(stored)
+    is_large = are_many(len(new.hashes), new.hashes.shape[1], len(stored.hashes))
+    found = find_candidates(new, among, is_large=is_large)
+    return candidate_pairs(likely_candidates(found, np.unique(new.clip)))
+
+
+def find_candidates(new: Landmarks, stored: StoredLandmarks, *, is_large: bool) -> pa.Table:
+    """Pairs of clips that may be copies, ``left`` with the lower number, `PLACEMENTS_MAX` times each at most, see `best_candidates`.
+
+    Args:
+        new: of `WINDOWS`, or the first of them.
+        stored: of `STORED_WINDOWS`; may hold the new clips too.
+        is_large: not all hashes are compared.
+    """
+    votes = _Votes()
+    for among in range(stored.landmarks.hashes.shape[1]):
+        index = stored.index(among, is_large=is_large)
+        for view in _looked_for(among, new.hashes.shape[1]):
             for rows, columns, bits in _hits(index, new.hashes[:, view]):
                 weight = np.asarray((HASH_BITS_MAX + 1.0 - bits) ** 2, np.float64)
-                votes.add(new.clip[rows], stored.clip[columns], weight, view, among)
-    return votes.best()
+                votes.add(new.clip[rows], stored.landmarks.clip[columns], weight, view, among)
+    return best_candidates([votes.table()])
+
+
+def are_many(new: int, num_views: int, stored: int) -> bool:
+    """True where more hashes would be compared than `EXACT_COMPARISONS`.
+
+    Args:
+        new: number of pictures that are looked for.
+        num_views: of `WINDOWS`, the first so many.
+        stored: number of pictures that they are looked for among.
+    """
+    num_pairs = sum(len(_looked_for(among, num_views)) for among in range(len(STORED_WINDOWS)))
+    return float(new) * stored * num_pairs > EXACT_COMPARISONS
+
+
+def _looked_for(among: int, num_views: int) -> list[int]:
+    """Which of the first views of `WINDOWS` are looked for among one of `STORED_WINDOWS`."""
+    return [view for view in range(num_views) if _are_compared(WINDOWS[view], STORED_WINDOWS[among])]
 
 
 def _are_compared(view: View, stored: View) -> bool:
@@ -186,40 +243,95 @@ def _are_compared(view: View, stored: View) -> bool:
     return stored.window == WHOLE or view.window not in MORE_WINDOWS
 
 
-class _Votes:
-    """Sums of weights by pair of clips and pair of views.
+def best_candidates(found: Sequence[pa.Table]) -> pa.Table:
+    """Of each pair of clips, the pairs of views with the most weight, see `PLACEMENTS_MAX`.
 
     Args:
-        num_clips: all numbers of clips are below.
+        found: ``left``, ``right``, ``windows``, ``weight``; entries with the same first three count together. What
+            several searches for different clips found, gives what one for all of them finds.
     """
+    left, right, windows, weight = _summed(pa.concat_tables(found))
+    order = np.lexsort((windows, -weight, right, left))
+    pairs = np.stack([left, right])[:, order]
+    starts = np.flatnonzero((np.diff(pairs, prepend=-1) != 0).any(axis=0))
+    chosen = order[np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order)))) < PLACEMENTS_MAX]
+    columns = {"left": left, "right": right, "windows": windows, "weight": weight}
+    return pa.table({name: values[chosen] for name, values in columns.items()})
 
-    def __init__(self, num_clips: int) -> None:
-        self._num_clips = num_clips
-        self._pairs, self._views = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-        self._weights: list[NDArray[np.float64]] = [np.empty(0)]
+
+def likely_candidates(found: pa.Table, new: NDArray[np.int64]) -> pa.Table:
+    """Of pairs that little speaks for, the `FAINT_PAIRS` likeliest of each new clip; all others.
+
+    Among very many clips each has a picture that is a little like one of many others: without a limit, as many pairs
+    would be compared as the square of the number of clips.
+
+    Args:
+        found: from `best_candidates`.
+        new: numbers of the new clips.
+    """
+    left, right, weight = (found[name].to_numpy() for name in ("left", "right", "weight"))
+    begins = np.flatnonzero((np.diff([left, right], prepend=-1) != 0).any(axis=0))
+    pairs = np.stack([left[begins], right[begins]])
+    most = np.maximum.reduceat(weight, begins) if len(begins) else weight
+    faint = np.flatnonzero(most < FAINT_WEIGHT)
+    clip, pair = pairs[:, faint].ravel(), np.tile(faint, 2)
+    is_new = np.isin(clip, new)
+    clip, pair = clip[is_new], pair[is_new]
+    order = np.lexsort((pair, -most[pair], clip))
+    starts = np.flatnonzero(np.diff(clip[order], prepend=-1))
+    rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
+    is_likely = most >= FAINT_WEIGHT
+    is_likely[pair[order[rank < FAINT_PAIRS]]] = True
+    return found.filter(pa.array(np.repeat(is_likely, np.diff(np.append(begins, len(left))))))
+
+
+def candidate_pairs(found: pa.Table) -> dict[tuple[int, int], list[Placement]]:
+    """By pair of clips, the placements to begin with, the best first; of what `best_candidates` gives."""
+    pairs: dict[tuple[int, int], list[Placement]] = {}
+    for left, right, code in zip(*(found[name].to_pylist() for name in ("left", "right", "windows")), strict=True):
+        pairs.setdefault((left, right), []).append(_placement(code))
+    return pairs
+
+
+class _Votes:
+    """Sums of weights by pair of clips and pair of views."""
+
+    def __init__(self) -> None:
+        self._tables = [VOTES_SCHEMA.empty_table()]
+        self._num_rows = 0
 
     def add(
         self, left: NDArray[np.int64], right: NDArray[np.int64], weight: NDArray[np.float64], view: int, among: int
     ) -> None:
         """Add votes for pairs of different clips: `view` of `WINDOWS` left, `among` of `STORED_WINDOWS` right."""
         is_swapped = left > right
-        pairs = np.minimum(left, right) * self._num_clips + np.maximum(left, right)
-        codes = pairs * 2 + is_swapped
-        found, place = np.unique(codes[left != right], return_inverse=True)
-        self._pairs.append(found // 2)
-        self._views.append(((found % 2) * len(WINDOWS) + view) * len(STORED_WINDOWS) + among)
-        self._weights.append(np.bincount(place, weight[left != right], len(found)).astype(np.float64))
+        codes = (is_swapped * len(WINDOWS) + view) * len(STORED_WINDOWS) + among
+        columns = [np.minimum(left, right), np.maximum(left, right), codes, weight]
+        votes = pa.table([column[left != right] for column in columns], schema=VOTES_SCHEMA)
+        self._tables.append(pa.table([*_summed(votes)], schema=VOTES_SCHEMA))
+        self._num_rows += len(self._tables[-1])
+        if self._num_rows > VOTES_AT_ONCE:
+            self._tables = [self.table()]
+            self._num_rows = 0
 
-    def best(self) -> dict[tuple[int, int], list[Placement]]:
-        """For each pair, the placements with the most weight, see `PLACEMENTS_MAX`."""
-        pairs, views, weights = (np.concatenate(each) for each in (self._pairs, self._views, self._weights))
-        order = np.lexsort((views, -weights, pairs))
-        starts = np.flatnonzero(np.diff(pairs[order], prepend=-1))
-        found: dict[tuple[int, int], list[Placement]] = {}
-        for places in np.split(order, starts[1:]) if len(order) else []:
-            pair = divmod(int(pairs[places[0]]), self._num_clips)
-            found[pair] = [_placement(int(views[place])) for place in places[:PLACEMENTS_MAX]]
-        return found
+    def table(self) -> pa.Table:
+        """All of them."""
+        return pa.table([*_summed(pa.concat_tables(self._tables))], schema=VOTES_SCHEMA)
+
+
+def _summed(
+    votes: pa.Table,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """The columns of votes, with those of the same clips and windows added up, by clips and windows.
+
+    Weights are whole numbers, so that sums do not depend on the order.
+    """
+    left, right, windows, weight = (votes[name].to_numpy() for name in VOTES_SCHEMA.names)
+    order = np.lexsort((windows, right, left))
+    keys = np.stack([left, right, windows])[:, order]
+    starts = np.flatnonzero((np.diff(keys, prepend=-1) != 0).any(axis=0))
+    sums = np.add.reduceat(weight[order], starts) if len(starts) else np.empty(0)
+    return keys[0, starts], keys[1, starts], keys[2, starts], sums
 
 
 @lru_cache(maxsize=1024)
@@ -233,23 +345,22 @@ def _placement(code: int) -> Placement:
     return Placement(view.window, stored.window, view.turn.back())
 
 
-def _index(hashes: NDArray[np.uint8], *, is_large: bool) -> faiss.IndexBinary:
-    """All are compared; of very many, those that have a part of 16 bits in common, but for one bit."""
-    index: faiss.IndexBinary = faiss.IndexBinaryFlat(HASH_BYTES * 8)
+def _index(hashes: NDArray[np.uint8], *, is_large: bool) -> "faiss.IndexBinary | HashIndex":
+    """All are compared; of very many, those that have a part in common, see `stages.dedup.copy_hash_index`."""
     if is_large:
-        index = faiss.IndexBinaryMultiHash(HASH_BYTES * 8, HASH_PARTS, HASH_BYTES * 8 // HASH_PARTS)
-        index.nflip = 1
+        return HashIndex(np.ascontiguousarray(hashes))
+    index: faiss.IndexBinary = faiss.IndexBinaryFlat(HASH_BYTES * 8)
     index.add(np.ascontiguousarray(hashes))
     return index
 
 
 def _hits(
-    index: faiss.IndexBinary, queries: NDArray[np.uint8]
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]]:
+    index: "faiss.IndexBinary | HashIndex", queries: NDArray[np.uint8]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
     """Positions of queries, positions in the index, and in how many bits they differ: at most `HASH_BITS_MAX`."""
     for start in range(0, len(queries), QUERY_BATCH):
         part = np.ascontiguousarray(queries[start : start + QUERY_BATCH])
         bounds, bits, positions = index.range_search(part, HASH_BITS_MAX + 1)
         rows = start + np.repeat(np.arange(len(part)), np.diff(bounds.astype(np.int64)))
         heartbeat.beat()
-        yield rows, positions.astype(np.int64), bits
+        yield rows, positions.astype(np.int64), bits.astype(np.int64)

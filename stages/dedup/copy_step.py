@@ -6,7 +6,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages import heartbeat, lazy
+from stages import lazy
 from stages.dedup.arrays import Clips, Decisions, Positions
 from stages.dedup.searches import Deciding
 from stages.dedup.steps import Step
@@ -44,13 +44,14 @@ class CopyStep(Step):
         self.params = params
         self.root = root
         self._copies: _Copies = {}
+        self._counts: dict[str, float] = {}
 
     def decide(self, clips: Clips, members: Positions, earlier: Decisions) -> Deciding[Decisions]:
         """A decision for every member; those of `earlier` stand."""
-        yield from ()
         kept = earlier.kept.copy()
         undecided = members[earlier.is_undecided[members]]
-        self._copies = self._find(clips, undecided, members[kept[members]])
+        self._counts = {}
+        self._copies = yield from self._find(clips, undecided, members[kept[members]])
         uncovered = [
             each for each in undecided.tolist() if not any(kept[other] for other in self._copies.get(each, {}))
         ]
@@ -63,7 +64,7 @@ class CopyStep(Step):
             decisions.group[position] = decisions.nearest[position] = max(
                 others, key=lambda other: (others[other].likeness, -other)
             )
-        heartbeat.count("dedup_copies", float((~kept[undecided]).sum()))
+        self._counts["dedup_copies"] = float((~kept[undecided]).sum())
         return decisions
 
     def ranks(self, clips: Clips, members: Positions, decided: Decisions) -> Positions:
@@ -83,23 +84,33 @@ class CopyStep(Step):
             np.array([(each or nothing).offset_s for each in found], np.float64),
         )
 
-    def _find(self, clips: Clips, new: Positions, known: Positions) -> _Copies:
+    def counts(self) -> Mapping[str, float]:
+        """Clips that no hashes are recorded of, pairs that were compared, and copies."""
+        return self._counts
+
+    def _find(self, clips: Clips, new: Positions, known: Positions) -> Deciding[_Copies]:
         """The copies of each new clip, and of each new clip's copy."""
         is_recorded = clips.rows["signals_key"].is_valid().to_numpy()
-        heartbeat.count("dedup_clips_without_hashes", float((~is_recorded[new]).sum()))
+        self._counts["dedup_clips_without_hashes"] = float((~is_recorded[new]).sum())
         new, known = new[is_recorded[new]], known[is_recorded[known]]
         if not len(new):
             return {}
-        store = lazy.load("stages.dedup.copy_store:CopyStore")(Storage(self.root), clips.rows)
-        found: _Copies = {}
-        for pair in lazy.load("stages.dedup.copy_search:search_copies")(
-            store, new, known, overlap_min=self.params.copy_overlap
-        ):
-            there = _Alignment(pair.likeness, pair.rate, pair.offset_s)
-            back = _Alignment(pair.likeness, 1 / pair.rate, -pair.offset_s / pair.rate)
-            found.setdefault(pair.left, {})[pair.right] = there
-            found.setdefault(pair.right, {})[pair.left] = back
-        return found
+        found = yield from lazy.load("stages.dedup.copy_pairs:copy_pairs")(
+            Storage(self.root), clips.rows, new, known, overlap_min=self.params.copy_overlap
+        )
+        self._counts["dedup_copy_candidates"] = found.num_candidates
+        copies: _Copies = {}
+        for pair in found.pairs.to_pylist():
+            left, right, there = (
+                pair["left"],
+                pair["right"],
+                _Alignment(pair["likeness"], pair["rate"], pair["offset_s"]),
+            )
+            copies.setdefault(left, {})[right] = there
+            copies.setdefault(right, {})[left] = _Alignment(
+                there.likeness, 1 / there.rate, -there.offset_s / there.rate
+            )
+        return copies
 
     def _keep(self, clips: Clips, uncovered: Positions) -> Positions:
         """Of clips that are copies of none that is kept, those to keep: the best first, then who is no copy of it."""

@@ -11,6 +11,14 @@ from stages.errors import StageError
 from stages.pipeline import ItemResult
 from stages.tasks import Task
 
+SEARCH = b"search"
+"""Of the metadata of what a part of a search found: its class."""
+
+
+def name_of(search: Search) -> str:
+    """What a search is called in `SEARCH`."""
+    return type(search).__name__
+
 
 @dataclass(frozen=True, slots=True)
 class DedupTask(Task):
@@ -19,17 +27,17 @@ class DedupTask(Task):
     Attributes:
         clips: as they were planned.
         earlier_commit: commit number of unique_clips whose decisions are kept; 0 for none.
-        found: what the parts of the divided searches found, in the order of the searches.
+        found: of the divided searches, in their order, the name and what the parts found.
     """
 
     clips: PlannedClips = field(kw_only=True)
     earlier_commit: int = field(kw_only=True)
-    found: tuple[tuple[pa.Table, ...], ...] = field(kw_only=True, default=())
+    found: tuple[tuple[str, tuple[pa.Table, ...]], ...] = field(kw_only=True, default=())
 
     @property
     def nbytes(self) -> int:
         """Bytes of its arrays."""
-        found = sum(table.nbytes for tables in self.found for table in tables)
+        found = sum(table.nbytes for _, tables in self.found for table in tables)
         return self.clips.rows.nbytes + self.clips.filtered.nbytes + self.clips.ranking.nbytes + found
 
 
@@ -53,7 +61,7 @@ class FoundTask(Task):
     """What a part of a search found.
 
     Attributes:
-        table: see `Search.run`.
+        table: see `Search.run`; its metadata names the search.
     """
 
     table: pa.Table = field(kw_only=True)
@@ -92,4 +100,4 @@ def again(task: Task, result: ItemResult) -> Task | None:
     tables: tuple[Any, ...] = tuple(outcome for outcome in result.outcomes if isinstance(outcome, pa.Table))
     if not isinstance(task, DedupTask) or len(tables) < len(result.outcomes) or "group_id" in tables[0].column_names:
         return None
-    return replace(task, found=(*task.found, tables))
+    return replace(task, found=(*task.found, (tables[0].schema.metadata[SEARCH].decode(), tables)))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stages.dedup.arrays import Positions, VectorSource
 from stages.dedup.scan import PROBES, Products, is_by_lists, num_products, products
+from stages.dedup.searches import VECTORS, SearchedIn
 from stages.dedup.shot_pieces import ShotPieces
 from stages.dedup.similarity import MARGIN, exact_similarity
 
@@ -37,6 +38,8 @@ class NearestSearch:
         floor: float64, one value a query: targets that are less similar do not count; None where all do.
     """
 
+    searched_in: ClassVar[SearchedIn] = VECTORS
+
     queries: Positions
     targets: Positions
     whole_queries: int = 0
@@ -44,11 +47,11 @@ class NearestSearch:
     floor: NDArray[np.float64] | None = None
 
     def cost(self, vectors: VectorSource) -> float:
-        """About how many pairs of vectors are multiplied."""
+        """See `Search.cost`."""
         probing, probed = len(self.queries), len(self.targets)
         if self._how(vectors) == "targets":
             probing, probed = probed, probing
-        return num_products(vectors, probing, probed, self._probes(vectors))
+        return num_products(vectors, probing, probed, self._probes(vectors)) * vectors.shape[1]
 
     def parts(self, count: int) -> Sequence["NearestSearch"]:
         """The search, for some of the queries each."""

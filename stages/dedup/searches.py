@@ -6,27 +6,35 @@ runs, large ones are divided among workers.
 """
 
 from collections.abc import Generator, Sequence
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar
 
 import pyarrow as pa
 
-from stages.dedup.arrays import VectorSource
-
 R = TypeVar("R")
+
+SearchedIn = Literal["vectors", "pictures"]
+VECTORS: SearchedIn = "vectors"
+PICTURES: SearchedIn = "pictures"
 
 
 class Search(Protocol):
-    """A search over the vectors of all clips. Cheap to pickle: it names clips by position."""
+    """A search over all clips. Cheap to pickle: it names clips by position.
 
-    def cost(self, vectors: VectorSource) -> float:
-        """About how many pairs of vectors are multiplied."""
+    Attributes:
+        searched_in: what `source` is: the vectors of all clips, or what was recorded of their pictures.
+    """
+
+    searched_in: ClassVar[SearchedIn]
+
+    def cost(self, source: Any, /) -> float:
+        """About how many numbers are multiplied, or as many as take the time that it takes."""
         ...
 
     def parts(self, count: int) -> Sequence[Self]:
         """At most `count` searches that together find what this one finds; what they find is combined in order."""
         ...
 
-    def run(self, vectors: VectorSource) -> pa.Table:
+    def run(self, source: Any, /) -> pa.Table:
         """What it finds."""
         ...
 
@@ -39,12 +47,12 @@ Deciding = Generator[Search, pa.Table, R]
 """Work that yields searches, is sent what they find, and returns its result."""
 
 
-def run_here(work: Deciding[R], vectors: VectorSource) -> R:
-    """The result of the work; every search is done here."""
+def run_here(work: Deciding[R], vectors: Any, pictures: Any = None) -> R:
+    """The result of the work; every search is done here, in vectors or in pictures."""
     found: Any = None
     while True:
         try:
             search = work.send(found)
         except StopIteration as end:
             return end.value
-        found = search.run(vectors)
+        found = search.run(vectors if search.searched_in == VECTORS else pictures)

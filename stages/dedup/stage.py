@@ -4,7 +4,7 @@
                               └── a search is large ── SearchTask, many ── SearchStage ──> FoundTask, many
     FoundTask, many ── together ──> DedupTask, which knows what was found
 
-With what was found, the decision begins anew, and comes to the same search without searching.
+With what was found, the decision begins anew, and comes to the same searches without searching.
 """
 
 import logging
@@ -19,10 +19,10 @@ import pyarrow as pa
 
 from stages import heartbeat, lazy
 from stages.dedup.arrays import Clips, VectorSource
-from stages.dedup.dedup_tasks import DedupedTask, DedupTask, FoundTask, SearchTask
+from stages.dedup.dedup_tasks import SEARCH, DedupedTask, DedupTask, FoundTask, SearchTask, name_of
 from stages.dedup.earlier import EARLIER_COLUMNS, outcome_from
 from stages.dedup.result_table import result_table
-from stages.dedup.searches import Deciding, Search
+from stages.dedup.searches import VECTORS, Deciding, Search
 from stages.dedup.segment_files import model_folder
 from stages.dedup.steps import UNKNOWN, Outcome, Step, decide_in_steps
 from stages.dedup.vector_store import DamagedSegment
@@ -39,12 +39,13 @@ MAX_PARTS = 1000
 
 
 class _IndexedStage(ProcessingStage[Any, Any]):
-    """A stage that reads the index of vectors."""
+    """A stage that reads the index of vectors, and what was recorded of pictures."""
 
     def __init__(self, root: str, table: str = "embeddings") -> None:
         self.storage = Storage(root)
         self.table = table
         self.scratch: Path | None = None
+        self._pictures: Any = None
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         """Set the number of threads, and make a folder for copies of files of an object store."""
@@ -61,6 +62,12 @@ class _IndexedStage(ProcessingStage[Any, Any]):
         """The index of vectors of a model."""
         return lazy.load("stages.dedup.vector_index:index_of_table")(self.storage, folder, self.scratch, self.table)
 
+    def pictures(self) -> Any:
+        """What searches for copies read; hashes that all parts of one look among are read once."""
+        if self._pictures is None:
+            self._pictures = lazy.load("stages.dedup.copy_parts:PictureSource")(self.storage)
+        return self._pictures
+
 
 class DedupStage(_IndexedStage):
     """Decides which clips are kept.
@@ -68,7 +75,7 @@ class DedupStage(_IndexedStage):
     Args:
         steps: in order.
         root: of the tables.
-        part_products: numbers that are multiplied in one part of a search; a smaller search is not divided.
+        part_products: cost of one part of a search, see `Search.cost`; a smaller search is not divided.
         table: of the embeddings that are compared.
     """
 
@@ -104,44 +111,50 @@ class DedupStage(_IndexedStage):
         earlier = self._earlier_outcome(task)
         outcome = self._outcome(decide_in_steps(self.steps, clips, earlier), vectors, task.found)
         if not isinstance(outcome, Outcome):
+            source = vectors if outcome.searched_in == VECTORS else self.pictures()
             layout = index.save_layout(vectors)
             return [
                 SearchTask(f"{task.task_id}/{number}", task.group, search=part, folder=folder, layout=layout)
-                for number, part in enumerate(outcome.parts(self._num_parts(outcome, vectors)))
+                for number, part in enumerate(outcome.parts(self._num_parts(outcome, source)))
             ]
         if task.found:
             index.remove_layout(vectors)
+        for step in self.steps:
+            for name, amount in step.counts().items():
+                heartbeat.count(name, amount)
         heartbeat.count("dedup_clips", len(ids))
         heartbeat.count("dedup_decisions_standing", int((earlier.removed_by != UNKNOWN).sum()))
         return DedupedTask(task.task_id, task.group, table=result_table(rows, outcome, self.steps))
 
     def _outcome(
-        self, work: Deciding[Outcome], vectors: VectorSource, found: Sequence[Sequence[pa.Table]]
+        self, work: Deciding[Outcome], vectors: VectorSource, found: Sequence[tuple[str, Sequence[pa.Table]]]
     ) -> Outcome | Search:
         """The outcome of the work, or the first large search of which it is not known yet what it finds.
 
         Args:
             work: yields searches.
             vectors: of all clips.
-            found: by the parts of the large searches, in their order.
+            found: name of each large search, in their order, and what its parts found. One that is not asked for again
+                is passed over: what it found is in an index by now.
         """
         answer: Any = None
-        known = iter(found)
+        known = {name: iter([tables for each, tables in found if each == name]) for name, _ in found}
         while True:
             try:
                 search = work.send(answer)
             except StopIteration as end:
                 return end.value
-            if self._num_parts(search, vectors) <= 1:
-                answer = search.run(vectors)
-            elif (tables := next(known, None)) is not None:
+            source = vectors if search.searched_in == VECTORS else self.pictures()
+            if self._num_parts(search, source) <= 1:
+                answer = search.run(source)
+            elif (tables := next(known.get(name_of(search), iter(())), None)) is not None:
                 answer = search.combine(tables)
             else:
                 return search
 
-    def _num_parts(self, search: Search, vectors: VectorSource) -> int:
+    def _num_parts(self, search: Search, source: Any) -> int:
         """In how many parts a search is done."""
-        return min(MAX_PARTS, math.ceil(search.cost(vectors) * vectors.shape[1] / self._part_products))
+        return min(MAX_PARTS, math.ceil(search.cost(source) / self._part_products))
 
     def _earlier_outcome(self, task: DedupTask) -> Outcome:
         """What the earlier commit decided, as far as it still stands."""
@@ -176,11 +189,15 @@ class SearchStage(_IndexedStage):
         """
         if isinstance(task, DedupedTask):
             return task
-        index = self.index(task.folder)
-        if self._layout != task.layout:
-            self._vectors, self._layout = index.open_layout(task.layout), task.layout
+        source = self._vectors_of(task) if task.search.searched_in == VECTORS else self.pictures()
         try:
-            return FoundTask(task.task_id, task.group, table=task.search.run(self._vectors))
+            found = task.search.run(source)
         except DamagedSegment as error:
-            index.remove(error.name)
+            self.index(task.folder).remove(error.name)
             raise
+        return FoundTask(task.task_id, task.group, table=found.replace_schema_metadata({SEARCH: name_of(task.search)}))
+
+    def _vectors_of(self, task: SearchTask) -> VectorSource:
+        if self._layout != task.layout:
+            self._vectors, self._layout = self.index(task.folder).open_layout(task.layout), task.layout
+        return self._vectors

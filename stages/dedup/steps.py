@@ -59,6 +59,10 @@ class Step(Protocol):
         """
         return True
 
+    def counts(self) -> Mapping[str, float]:
+        """What it counted of the decisions that it took last, for the report."""
+        return {}
+
     def columns(self, decided: Decisions) -> Mapping[str, pa.Array]:
         """Columns of the table that tell more of the decisions, one value a clip; null where there is no more."""
         return {}

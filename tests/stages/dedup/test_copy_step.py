@@ -14,7 +14,7 @@ from stages.tasks import Row
 from tests.stages.dedup.drawn_clips import clip, crop, mark
 from tests.stages.dedup.tables import Library, angles
 
-FAR_APART = {"a": 0, "b": 90, "c": 180, "d": 270}
+FAR_APART = {"a": 0, "b": 90, "c": 180, "d": 270, "e": 45}
 """Angles of vectors, so that no two clips are near-duplicates."""
 
 
