@@ -16,8 +16,11 @@ def progress_line(progress: Progress) -> str:
     parts = [format_items(progress)]
     if progress.video_total_s:
         parts.insert(0, f"{format_video(progress)} of video")
+    begin = f"{progress.phase}: "
     if progress.activity:
-        return f"{progress.phase}: {progress.activity} ..., {', '.join(parts)}, {format_duration(progress.seconds)}"
+        begin += f"{progress.activity} ..., "
+    if not progress.is_working:
+        return f"{begin}{', '.join(parts)}, {format_duration(progress.seconds)}"
     if progress.total_partitions > 1:
         parts.append(f"{progress.partitions} of {progress.total_partitions} partitions")
     if progress.failed:
@@ -27,7 +30,7 @@ def progress_line(progress: Progress) -> str:
     parts.append(format_duration(progress.seconds))
     if left := format_remaining(progress):
         parts.append(f"about {left} left")
-    return f"{progress.phase}: {', '.join(parts)}"
+    return f"{begin}{', '.join(parts)}"
 
 
 def format_items(progress: Progress) -> str:

@@ -85,6 +85,8 @@ class Preparation:
         tasks: to be worked on; their ids begin with a partition and "/".
         add_result: takes each result.
         finish: called after the last result, and where the run is interrupted.
+        counter: what its stages count as they go, for the progress inside a task; "" for nothing.
+        amount: to be counted of all tasks together.
     """
 
     activity: str
@@ -92,6 +94,8 @@ class Preparation:
     tasks: Sequence[Task]
     add_result: Callable[[ItemResult], None]
     finish: Callable[[], None]
+    counter: str = ""
+    amount: float = 0.0
 
 
 class Phase(ABC, Generic[P]):

@@ -137,11 +137,10 @@ def _bar_updater(bars: RichProgress) -> Callable[[Progress], None]:
     def update(progress: Progress) -> None:
         if progress.phase not in tasks:
             tasks[progress.phase] = bars.add_task(progress.phase, total=None, text="")
-        is_working = progress.total and not progress.activity
         bars.update(
             tasks[progress.phase],
             completed=progress.share,
-            total=1.0 if is_working else None,
+            total=1.0 if progress.is_working else None,
             text=_bar_text(progress),
         )
 
@@ -150,9 +149,10 @@ def _bar_updater(bars: RichProgress) -> Callable[[Progress], None]:
 
 def _bar_text(progress: Progress) -> str:
     """What stands behind the bar: "12.4 of 61.5 min, 3/10, 1 failed, 850 frames/s, 3 min left"."""
-    if progress.activity:
+    if not progress.is_working and progress.activity:
         return f"{progress.activity} ..."
     parts = [
+        progress.activity,
         format_video(progress) if progress.video_total_s else "",
         f"{progress.done}/{progress.total}{'' if progress.is_planned else '+'}",
         f"{progress.failed} failed" if progress.failed else "",

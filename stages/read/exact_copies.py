@@ -46,13 +46,23 @@ class ExactCopies:
 
     def preparations(self, partitions: Collection[str]) -> Iterator[Preparation]:
         """Sampling, then hashing, of what the answers for these partitions need."""
-        for activity, pipeline, find in (
-            ("sampling sources of equal size", sample_pipeline, self._unsampled),
-            ("comparing sources with equal samples", hash_pipeline, self._unhashed),
+        for activity, pipeline, find, counter in (
+            ("sampling sources of equal size", sample_pipeline, self._unsampled, ""),
+            ("comparing sources with equal samples", hash_pipeline, self._unhashed, "compared_bytes"),
         ):
-            tasks = [fingerprint_task(video, self._fingerprint(video).sample) for video in find(partitions)]
-            if tasks:
-                yield Preparation(activity, pipeline, tasks, self._add_result, self._store.flush)
+            found = [*find(partitions)]
+            if found:
+                tasks = [fingerprint_task(video, self._fingerprint(video).sample) for _, video in found]
+                size_bytes = float(sum(size for size, _ in found))
+                yield Preparation(
+                    activity,
+                    pipeline,
+                    tasks,
+                    self._add_result,
+                    self._store.flush,
+                    counter,
+                    size_bytes if counter else 0.0,
+                )
 
     def of_partition(self, partition: str) -> Mapping[str, RegisteredVideo]:
         """By video id, the earlier source that a video of this partition is a copy of."""
@@ -84,17 +94,19 @@ class ExactCopies:
                     members.setdefault(video.partition, []).append(_Member(equal, place))
         return members
 
-    def _unsampled(self, partitions: Collection[str]) -> Iterator[RegisteredVideo]:
-        for group in self._groups.values():
+    def _unsampled(self, partitions: Collection[str]) -> Iterator[tuple[int, RegisteredVideo]]:
+        """Size and video."""
+        for size_bytes, group in self._groups.items():
             members = relevant_members(group, partitions)
-            yield from (video for video in members if video.video_id not in self._store.known)
+            yield from ((size_bytes, video) for video in members if video.video_id not in self._store.known)
 
-    def _unhashed(self, partitions: Collection[str]) -> Iterator[RegisteredVideo]:
-        for group in self._groups.values():
+    def _unhashed(self, partitions: Collection[str]) -> Iterator[tuple[int, RegisteredVideo]]:
+        """Size and video."""
+        for size_bytes, group in self._groups.items():
             members = relevant_members(group, partitions)
             for equal in _with_equal(members, lambda video: self._fingerprint(video).sample):
                 relevant = relevant_members(equal, partitions)
-                yield from (video for video in relevant if not self._fingerprint(video).sha256)
+                yield from ((size_bytes, video) for video in relevant if not self._fingerprint(video).sha256)
 
     def _fingerprint(self, video: RegisteredVideo) -> Fingerprint:
         """What is known of a video: empty hashes where nothing is."""

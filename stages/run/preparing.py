@@ -8,6 +8,7 @@ from stages.manifest import ManifestRef
 from stages.phase import Phase, Preparation
 from stages.pipeline import ItemResult, Pipeline, RunStats, StageStats
 from stages.run.progress import Progress
+from stages.run.work import MAX_UNFINISHED_SHARE
 from stages.tasks import Task
 
 RunPipeline = Callable[[Callable[[], Pipeline], Iterator[Task], RunStats], Generator[ItemResult | None, None, None]]
@@ -62,14 +63,27 @@ class _Step:
 
     def _tell(self) -> None:
         if self._on_progress is not None:
-            total = len(self._preparation.tasks)
+            seconds = time.monotonic() - self._started
+            began_at = self.stats.work_began_at
             progress = Progress(
                 phase=self._phase,
                 done=self._num_done,
                 failed=0,
-                total=total,
-                seconds=time.monotonic() - self._started,
-                share=self._num_done / total,
+                total=len(self._preparation.tasks),
+                seconds=seconds,
+                share=self._share(),
                 activity=self.stats.activity or self._preparation.activity,
+                starting_s=seconds if began_at is None else began_at - self._started,
+                is_preparing=True,
             )
             self._on_progress(progress)
+
+    def _share(self) -> float:
+        """The share of the work that is done: of what is counted inside tasks too, where that is known."""
+        total = len(self._preparation.tasks)
+        if not self._preparation.amount or self._num_done == total:
+            return self._num_done / total
+        counters = [*(stage.counters for stage in self.stats.stages.values())]
+        counters += [dict(batch.counters) for batch in self.stats.running]
+        counted = sum(each.get(self._preparation.counter, 0.0) for each in counters)
+        return min(MAX_UNFINISHED_SHARE, counted / self._preparation.amount)

@@ -33,6 +33,7 @@ class Progress:
         partitions: partitions that are done.
         total_partitions: all partitions.
         is_planned: all partitions are planned; else `video_total_s` is an estimate.
+        is_preparing: what is told is work that the items of the phase hang on, and that `activity` names.
     """
 
     phase: str
@@ -50,6 +51,12 @@ class Progress:
     partitions: int = 0
     total_partitions: int = 1
     is_planned: bool = True
+    is_preparing: bool = False
+
+    @property
+    def is_working(self) -> bool:
+        """Whether items are worked on: what there is to tell of them is more than how many there are."""
+        return self.total > 0 and (not self.activity or (self.is_preparing and self.working_s > 0))
 
     @property
     def working_s(self) -> float:

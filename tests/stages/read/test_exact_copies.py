@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +22,7 @@ from stages.manifest import ManifestRef, read_manifest
 from stages.params import ExecutorParams, ReadParams
 from stages.phase import PhaseReport
 from stages.read import fingerprint_store, fingerprints
-from stages.run import DryRun, open_session
+from stages.run import DryRun, Progress, open_session
 from stages.sources import Register, list_sources, register_sources, registered_partitions
 from stages.storage import Storage
 from stages.tasks import Row
@@ -71,9 +71,11 @@ class Library:
             self.put(f"{name}.mp4", content)
         return self.register(*(f"{name}.mp4" for name in contents))
 
-    def read(self, *partitions: str, params: ReadParams = ONE_EACH) -> dict[str, PhaseReport]:
+    def read(
+        self, *partitions: str, params: ReadParams = ONE_EACH, on_progress: Callable[[Progress], None] | None = None
+    ) -> dict[str, PhaseReport]:
         outputs = [ManifestRef(self.root.root, "videos", partition) for partition in partitions]
-        with open_session(ExecutorParams(mode="local")) as session:
+        with open_session(ExecutorParams(mode="local"), on_progress) as session:
             return session.run_phase(params, {}, outputs)
 
     def rows(self) -> dict[str, Row]:
@@ -360,3 +362,20 @@ def test_the_register_says_which_partitions_may_hold_copies_of_what_changed(libr
     library.add(a=b"of any other size")
     entry = Register(library.root).entries_after(3)[0]
     assert entry.affected_partitions == tuple(sorted((first, second)))
+
+
+def test_progress_is_told_while_sources_are_compared(tmp_path: Path) -> None:
+    """By sources while they are sampled; by their bytes while they are compared, inside each too."""
+    library = Library(tmp_path)
+    partitions = library.add(a=large_bytes(), b=large_bytes(), c=large_bytes(UNSAMPLED), d=large_bytes(MIDDLE))
+    told: list[Progress] = []
+    library.read(*partitions, on_progress=told.append)
+    sampling = [each for each in told if each.activity.startswith("sampling") and each.is_working]
+    assert [(each.done, each.total, each.share) for each in sampling if each.done][-1] == (4, 4, 1.0)
+    assert {each.done for each in sampling} == {0, 1, 2, 3, 4}
+    comparing = [each for each in told if each.activity.startswith("comparing") and each.is_working]
+    by_done = {each.done: each.share for each in comparing}
+    assert by_done == {0: 0.0, 1: pytest.approx(1 / 3), 2: pytest.approx(2 / 3), 3: 1.0}
+    shares = [each.share for each in told if each.is_preparing and each.activity.startswith("comparing")]
+    assert shares == sorted(shares)
+    assert not told[-1].is_preparing
