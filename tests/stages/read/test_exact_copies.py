@@ -372,10 +372,10 @@ def test_progress_is_told_while_sources_are_compared(tmp_path: Path) -> None:
     library.read(*partitions, on_progress=told.append)
     sampling = [each for each in told if each.activity.startswith("sampling") and each.is_working]
     assert [(each.done, each.total, each.share) for each in sampling if each.done][-1] == (4, 4, 1.0)
-    assert {each.done for each in sampling} == {0, 1, 2, 3, 4}
+    assert {each.done for each in sampling} >= {1, 2, 3, 4}
     comparing = [each for each in told if each.activity.startswith("comparing") and each.is_working]
-    by_done = {each.done: each.share for each in comparing}
-    assert by_done == {0: 0.0, 1: pytest.approx(1 / 3), 2: pytest.approx(2 / 3), 3: 1.0}
+    first = {each.done: each.share for each in reversed(comparing) if each.done}
+    assert first == {1: pytest.approx(1 / 3), 2: pytest.approx(2 / 3), 3: 1.0}
     shares = [each.share for each in told if each.is_preparing and each.activity.startswith("comparing")]
     assert shares == sorted(shares)
     assert not told[-1].is_preparing
