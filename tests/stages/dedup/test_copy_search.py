@@ -1,6 +1,7 @@
 """The search for copies is divided among workers, and finds the same in whatever parts it is done."""
 
 import itertools
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,8 @@ def in_parts(work: Deciding[CopyPairs], count: int, root: Path) -> CopyPairs:
         except StopIteration as end:
             return end.value
         parts = search.parts(count)
-        tables = [part.run(PictureSource(Storage(root))) for part in reversed(parts)]
+        sent = [pickle.loads(pickle.dumps(part)) for part in reversed(parts)]
+        tables = [part.run(PictureSource(Storage(root))) for part in sent]
         found = search.combine(tables[::-1])
 
 
