@@ -23,7 +23,7 @@ from stages.dedup.copy_stills import (
 )
 from stages.dedup.copy_turns import turned
 from stages.dedup.copy_windows import Placement
-from stages.signals.stills import STILL_PX
+from stages.signals import STILL_PX
 
 COVERED_LEVELS = 10.0
 """Mean difference of a block that is hidden in one picture."""

@@ -203,7 +203,7 @@ def candidates(new: Landmarks, stored: Landmarks) -> dict[tuple[int, int], list[
 
 
 def find_candidates(new: Landmarks, stored: StoredLandmarks, *, is_large: bool) -> pa.Table:
-    """Pairs of clips that may be copies, ``left`` with the lower number, `PLACEMENTS_MAX` times each at most, see `best_candidates`.
+    """Pairs of clips that may be copies, ``left`` with the lower number, once or a few times, see `best_candidates`.
 
     Args:
         new: of `WINDOWS`, or the first of them.

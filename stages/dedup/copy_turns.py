@@ -1,12 +1,12 @@
 """The eight ways in which a picture can lie: upright, turned by quarters, and mirrored."""
 
 import itertools
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-P = TypeVar("P", bound=NDArray[Any])
+S = TypeVar("S", bound=np.generic)
 
 
 class Turn(NamedTuple):
@@ -34,7 +34,7 @@ TURNS = tuple(Turn(*each) for each in itertools.product((False, True), repeat=3)
 """All eight; the first changes nothing."""
 
 
-def turned(pictures: P, turn: Turn) -> P:
+def turned(pictures: NDArray[S], turn: Turn) -> NDArray[S]:
     """Pictures ``[..., S, S]`` as they lie after a turn."""
     if turn.is_transposed:
         pictures = np.swapaxes(pictures, -1, -2)

@@ -110,15 +110,19 @@ def _needs_of(params: Params) -> Iterator[ModelNeed]:
         yield _of_package(phase, *_TRANSNETV2, dtype=_dtype_of(params))
     if isinstance(params, CaptionParams) and params.captioner == "measured":
         yield _of_package(phase, *_EFFICIENTNET, dtype=_dtype_of(params))
-    if isinstance(params, CaptionParams) and params.captioner == "openai":
-        yield ModelNeed(phase, params.model, note=f"on the server {params.base_url}")
-    if isinstance(params, EmbedParams) and params.embedder == "openai":
-        yield ModelNeed(phase, params.model, note=f"on the server {params.base_url}")
+    yield from _on_server(params)
     if isinstance(params, EmbedParams) and params.embedder == "efficientnet-lite0":
         yield _of_package(phase, *_EFFICIENTNET, dtype=_dtype_of(params))
     for model, revision, param in _checkpoints_of(params):
         if isinstance(params, ModelParams | FilterParams):
             yield _of_checkpoint(phase, resolve(model, revision, param), _dtype_of(params))
+
+
+def _on_server(params: Params) -> Iterator[ModelNeed]:
+    is_captioner = isinstance(params, CaptionParams) and params.captioner == "openai"
+    is_embedder = isinstance(params, EmbedParams) and params.embedder == "openai"
+    if isinstance(params, CaptionParams | EmbedParams) and (is_captioner or is_embedder):
+        yield ModelNeed(params.title, params.model, note=f"on the server {params.base_url}")
 
 
 def _dtype_of(params: ModelParams | FilterParams) -> str:

@@ -21,6 +21,7 @@ from stages.signals.stored_signals import (
 
 __all__ = [
     "SIGNALS_FOLDER",
+    "STILL_PX",
     "DamageRecorder",
     "FrameScaler",
     "PictureFormatRecorder",
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from stages.signals.recorder import Recorder
     from stages.signals.recorders import create_recorders, recorder_versions, reduce_samples
     from stages.signals.second_look import acquit
+    from stages.signals.stills import STILL_PX
 else:
     __getattr__ = lazy.module_getattr(
         __name__,
@@ -58,4 +60,5 @@ else:
         recorder=("Recorder",),
         recorders=("create_recorders", "recorder_versions", "reduce_samples"),
         second_look=("acquit",),
+        stills=("STILL_PX",),
     )
