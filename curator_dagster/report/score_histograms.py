@@ -45,13 +45,14 @@ def score_histograms(table: pa.Table) -> list[dict[str, Any]]:
 
 
 def score_of_threshold(threshold: str, scores: Mapping[str, Any]) -> str | None:
-    """The score that a threshold bounds, matched by name: ``width_min_px`` bounds ``size_width_px``.
+    """The score that a threshold bounds, matched by name: ``width_min_px`` bounds ``size_width_px``, ``ask_min.dog`` bounds ``ask_dog``.
 
     Rows hold both only by name; the filter's class, which may be a user's own, is not imported here.
     """
     if _SCORES_OF_OTHER_NAMES.get(threshold) in scores:
         return _SCORES_OF_OTHER_NAMES[threshold]
-    name_without_bound = _BOUND.sub("", threshold)
+    kind, _, question = threshold.partition(".")
+    name_without_bound = "_".join(filter(None, (_BOUND.sub("", kind), question)))
     candidates = (name_without_bound, _UNIT.sub("", name_without_bound))
     exact = (name for name in scores if name in candidates)
     ending = (name for name in scores if name.endswith(tuple(f"_{each}" for each in candidates)))

@@ -159,7 +159,7 @@ class TransformersCaptioner:
                 batch = waiting[: self._largest]
                 results = self._unless_out_of_memory(batch, call)
                 if results is None:
-                    lazy.load("stages.models.device_memory:release")()
+                    lazy.load("stages.models.torch_device:release")()
                     continue
                 found |= {window.index: result for window, result in zip(batch, results, strict=True)}
                 waiting = waiting[len(batch) :]

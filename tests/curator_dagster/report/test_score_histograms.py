@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -28,13 +30,19 @@ def test_score_of_a_threshold_is_told_by_their_names(threshold: str, score: str 
     assert score_of_threshold(threshold, dict.fromkeys(names)) == score
 
 
+GIVEN: dict[str, Any] = {
+    "aesthetic_head": "head.npz",
+    "aesthetic_model": "model",
+    "ask_model": "model",
+    "ask_questions": {"dog": "Is there a dog?"},
+    "ask_min": {"dog": 0.5},
+}
+"""What filters need."""
+
+
 @pytest.mark.parametrize("name", sorted(name for phase, name in TABLE if phase == "filter"))
 def test_thresholds_of_every_bundled_filter_stand_at_their_scores(name: str) -> None:
-    limits = [
-        limit
-        for each in build_filters(FilterParams(filters=[name], aesthetic_head="head.npz", aesthetic_model="model"))
-        for limit in each.limits
-    ]
+    limits = [limit for each in build_filters(FilterParams(filters=[name], **GIVEN)) for limit in each.limits]
     scores = dict.fromkeys(limit.score for limit in limits)
     assert [score_of_threshold(limit.threshold, scores) for limit in limits] == [limit.score for limit in limits]
 

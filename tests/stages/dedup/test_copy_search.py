@@ -202,7 +202,7 @@ def copy_rows(library: Library) -> pa.Table:
 
 
 def test_landmarks_for_parts_that_are_damaged_or_gone_are_told(tmp_path: Path) -> None:
-    storage, made = Storage(tmp_path), landmarks(3, 3, random_hashes(3))
+    storage, made = Storage(tmp_path), landmarks(3, len(STORED_WINDOWS), random_hashes(3))
     path = save_landmarks(storage, made)
     read = PictureSource(storage).landmarks(path).landmarks
     assert (read.clip.tolist(), read.hashes.tolist()) == (made.clip.tolist(), made.hashes.tolist())
