@@ -14,7 +14,7 @@ BINS = 28
 _LOG_SCALE_RATIO = 50
 """A score whose largest value exceeds so many times its low values has a logarithmic scale."""
 _MAX_NAME_CHARS = 80
-_BOUND = re.compile(r"_(min|max)(?=_|$)")
+_BOUND = re.compile(r"_(min|max)(?=[_.]|$)")
 _UNIT = re.compile(r"_(s|px)$")
 
 _SCORES_OF_OTHER_NAMES = {"damaged_max": "damage", "sound_damaged_max": "damage_sound"}
@@ -45,9 +45,9 @@ def score_histograms(table: pa.Table) -> list[dict[str, Any]]:
 
 
 def score_of_threshold(threshold: str, scores: Mapping[str, Any]) -> str | None:
-    """The score that a threshold bounds, matched by name: ``width_min_px`` bounds ``size_width_px``, ``ask_min.dog`` bounds ``ask_dog``.
+    """The score that a threshold bounds, matched by name: ``width_min_px`` bounds ``size_width_px``.
 
-    Rows hold both only by name; the filter's class, which may be a user's own, is not imported here.
+    Of a question the threshold ``ask_min.dog`` bounds ``ask_dog``. Rows hold both only by name; the filter's class, which may be a user's own, is not imported here.
     """
     if _SCORES_OF_OTHER_NAMES.get(threshold) in scores:
         return _SCORES_OF_OTHER_NAMES[threshold]
