@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import random
 import signal
 import socket
@@ -60,6 +61,8 @@ class ObjectStore:
         """Stop the server inside the block; with SIGSTOP it accepts connections and does not answer."""
         if stop_signal is signal.SIGSTOP and self._process is not None:
             self._process.send_signal(stop_signal)
+            # Until its last thread stands: on a busy machine one may answer a request after the signal was sent.
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         else:
             self.stop(stop_signal)
         try:

@@ -47,7 +47,8 @@ def score_histograms(table: pa.Table) -> list[dict[str, Any]]:
 def score_of_threshold(threshold: str, scores: Mapping[str, Any]) -> str | None:
     """The score that a threshold bounds, matched by name: ``width_min_px`` bounds ``size_width_px``.
 
-    Of a question the threshold ``ask_min.dog`` bounds ``ask_dog``. Rows hold both only by name; the filter's class, which may be a user's own, is not imported here.
+    Of a question the threshold ``ask_min.dog`` bounds ``ask_dog``. Rows hold both only by name; the filter's class,
+    which may be a user's own, is not imported here.
     """
     if _SCORES_OF_OTHER_NAMES.get(threshold) in scores:
         return _SCORES_OF_OTHER_NAMES[threshold]
