@@ -87,7 +87,7 @@ def test_poison_leaves_its_neighbours_alone(result: RunResult, task_id: str) -> 
 @pytest.mark.system
 def test_deaths_are_counted_by_reason(result: RunResult) -> None:
     deaths = result.stats.stage("faulty").deaths
-    assert deaths == {Reason.WORKER_DIED: 3 * 2 + 1, Reason.STALLED: 2 * 2, Reason.OUT_OF_MEMORY: 2 * 2}
+    assert deaths == {Reason.WORKER_DIED: 4 * 2 + 1, Reason.STALLED: 2 * 2, Reason.OUT_OF_MEMORY: 2 * 2}
     assert result.stats.stage("after").deaths == {}
     assert result.stats.stage("faulty").peak_memory_bytes > 0.5 * (1 << 30)
 
