@@ -9,7 +9,7 @@ from dagster.components import ComponentTypeSpec
 from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, create_model, field_validator
 
 from curator_dagster.asset_specs import asset_spec
-from curator_dagster.component_errors import check_curation, check_param_groups, position_of
+from curator_dagster.component_errors import check_curation, check_param_groups, errors_with_positions, position_of
 from curator_dagster.component_schema import AttributesSchema
 from curator_dagster.curation import Curation
 from curator_dagster.definitions import curation_definitions
@@ -175,7 +175,8 @@ class VideoCurationComponent(dg.Component, dg.Model, dg.Resolvable):
         """
         given = model.model_dump(include=set(_PARAM_GROUPS), exclude_unset=True)
         check_param_groups(context, given, _PARAM_GROUPS)
-        component = super().resolve_from_model(context, model)
+        with errors_with_positions(context):
+            component = super().resolve_from_model(context, model)
         try:
             curation = component.curation
         except ParamsError as error:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
@@ -42,6 +43,23 @@ def _problems(
         for problem in error.errors():
             line = describe_error(problem, group, dict.fromkeys([*own, *PARAM_NAMES]))
             yield f"{position(context, group, *problem['loc'])}: {line}"
+
+
+@contextmanager
+def errors_with_positions(context: dg.ResolutionContext) -> Iterator[None]:
+    """Say of attributes that are no group of parameters, such as ``partitioning``, where the wrong one stands.
+
+    Raises:
+        ParamsError: names every wrong attribute.
+    """
+    try:
+        yield
+    except ValidationError as error:
+        problems = [
+            f"{position(context, *problem['loc'])}: {describe_error(problem, 'attributes', ())}"
+            for problem in error.errors()
+        ]
+        raise ParamsError("\n".join(["The attributes are wrong.", *problems])) from None
 
 
 def check_curation(context: dg.ResolutionContext, curation: Curation, root: str) -> None:

@@ -60,9 +60,12 @@ def format_remaining(progress: Progress) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """Rounded for reading: "42 s", "7 min", "3 h 20 min"."""
+    """Rounded for reading: "42 s", "2 min 10 s", "17 min", "3 h 20 min"."""
     if seconds < 100:
         return f"{seconds:.0f} s"
+    if seconds < 600:
+        tens = round(seconds / 10)
+        return f"{tens // 6} min" + (f" {tens % 6 * 10} s" if tens % 6 else "")
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 

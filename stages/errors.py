@@ -251,11 +251,19 @@ def nearest_names(name: str, known: Collection[str]) -> list[str]:
     A parameter under the name of another group, ``filter.threshold``, stands for those of this name in other groups.
     """
     moved = [each for each in known if "." in name and each.partition(".")[2] == name.partition(".")[2]]
-    ratios = {each: difflib.SequenceMatcher(None, name, each).ratio() for each in known}
+    ratios = {each: _similarity(name, each) for each in known}
     # A name that is much more similar than the others is the only suggestion.
     least = max(_MIN_SIMILARITY, max(ratios.values(), default=0) - 0.1)
     similar = sorted((each for each in known if ratios[each] >= least), key=ratios.__getitem__, reverse=True)
     return list(dict.fromkeys([*moved, *similar]))[:3]
+
+
+def _similarity(name: str, other: str) -> float:
+    """Share of letters in common; of two names of one group without the group, which is right in both."""
+    group = name.rpartition(".")[0]
+    if group and group == other.rpartition(".")[0]:
+        name, other = name[len(group) + 1 :], other[len(group) + 1 :]
+    return difflib.SequenceMatcher(None, name, other).ratio()
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:

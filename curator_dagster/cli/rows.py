@@ -44,7 +44,7 @@ class Format(StrEnum):
     json = "json"
 
 
-@app.command()
+@app.command(short_help="Print rows, partitions, how a clip came to be, or why rows were lost.")
 def show(
     root: WrittenRoot,
     asset: Annotated[
@@ -83,7 +83,7 @@ def show(
             print_rows(root, asset, output_format.value, status=status and status.value, limit=limit)
 
 
-@app.command()
+@app.command(short_help="Write one HTML page about a root, for people without Dagster.")
 def report(
     root: WrittenRoot,
     output_file: Annotated[
@@ -101,7 +101,7 @@ def report(
         typer.echo(f"Report: {write_report(root, output_file, max_mb)}")
 
 
-@app.command()
+@app.command(short_help="Find clips by what they show, by likeness and by columns.")
 def search(
     root: Annotated[str, typer.Argument(help="Where `curator run` wrote to.")],
     text: Annotated[str | None, typer.Argument(help="What the clips should show, in words.")] = None,

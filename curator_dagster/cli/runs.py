@@ -54,7 +54,7 @@ def run(
     raise typer.Exit(code)
 
 
-@app.command(cls=CommandWithParams)
+@app.command(cls=CommandWithParams, short_help="Work again on failed rows, and on what follows from them.")
 def retry(
     context: typer.Context,
     root: WrittenRoot,

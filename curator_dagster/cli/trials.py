@@ -11,7 +11,7 @@ from curator_dagster.cli.arguments import ConfigFile, Set, WrittenRoot
 from curator_dagster.commands.cli_params import parse_params
 
 
-@app.command(name="what-if")
+@app.command(name="what-if", short_help="Show what other parameters of filter would keep; writes nothing.")
 def what_if(
     root: WrittenRoot,
     config: Annotated[
@@ -41,7 +41,7 @@ class ModelsAction(StrEnum):
     fetch = "fetch"
 
 
-@app.command()
+@app.command(short_help="Show the models that a configuration needs, or fetch them.")
 def models(
     action: Annotated[
         ModelsAction | None, typer.Argument(help="'fetch' brings what is on the hub to this machine first.")

@@ -9,7 +9,7 @@ from curator_dagster.cli.application import app, errors_as_messages
 from curator_dagster.cli.arguments import WrittenRoot
 
 
-@app.command()
+@app.command(short_help="Name a version of a root, which is kept from then on.")
 def tag(
     root: WrittenRoot,
     name: Annotated[str, typer.Argument(help="Letters, digits, '.', '-' and '_', a letter first.")],
@@ -24,7 +24,7 @@ def tag(
     typer.echo(f"{name}: version {number} of {root}")
 
 
-@app.command()
+@app.command(short_help="Count, or remove, what no kept version of a root names.")
 def vacuum(
     root: WrittenRoot,
     keep: Annotated[int, typer.Option(min=1, help="So many of the newest versions stay; tagged ones always do.")] = 10,
@@ -40,7 +40,7 @@ def vacuum(
         vacuum_command(root, keep=keep, min_age_s=min_age_h * 3600, deletes=delete)
 
 
-@app.command()
+@app.command(short_help="Take a source and everything made of it out of a root.")
 def forget(
     root: WrittenRoot,
     uri: Annotated[str, typer.Argument(help="The source, as the column `uri` has it; or the path of a local file.")],

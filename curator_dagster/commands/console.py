@@ -53,6 +53,11 @@ def _format_value(value: object) -> str:
     return str(value) if isinstance(value, int) else json.dumps(value, ensure_ascii=False, default=str)
 
 
+def format_hours(hours: float) -> str:
+    """Hours of video in a table: two decimals, below an hour three significant digits, so that a few seconds show."""
+    return f"{hours:.2f}" if hours >= 1 else f"{hours:.3g}"
+
+
 WRAPPED_COLUMNS = ("uri", "error", "caption", "path", "names")
 """Columns that wrap in a narrow terminal; the others keep each value on one line."""
 

@@ -32,10 +32,11 @@ def forget_command(root: str, name: str, *, asks: bool) -> int:
     if not removed.num_versions:
         out.print(f"{uri} was taken out before; nothing of it was left.", soft_wrap=True)
         return 0
-    out.print(f"{uri} is taken out; versions of its content: {removed.num_versions}", soft_wrap=True)
+    contents = "" if removed.num_versions == 1 else f", with {removed.num_versions} versions of its content"
+    out.print(f"{uri} is taken out of all versions of the root{contents}.", soft_wrap=True)
     for asset, count in removed.rows.items():
         if count:
-            out.print(f"{asset}: {count} rows removed")
+            out.print(f"{asset}: {count} {'row' if count == 1 else 'rows'} removed")
     for kind, infos in removed.files.items():
         if not infos:
             continue

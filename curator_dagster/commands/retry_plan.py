@@ -9,7 +9,7 @@ from typing import Any
 from curator_dagster.commands.run_plan import RunPlan, assets_up_to
 from curator_dagster.curation import UNPARTITIONED_ASSETS
 from curator_dagster.launch_policy import check_stored_caption_url
-from stages.errors import FAILED_REASONS, ManifestError, ParamsError
+from stages.errors import FAILED_REASONS, ManifestError, ParamsError, did_you_mean
 from stages.manifest import ALL, Commit, ManifestRef, committed_partitions, last_commit, tables_of
 from stages.params import PHASES, CheckParams, ExecutorParams, validate
 from stages.sources import registered_partitions
@@ -93,7 +93,8 @@ def _reject_unknown_names(assets: Iterable[str], reasons: Iterable[str], tables:
     for name, given, known in (("--asset", assets, tables), ("--reason", reasons, FAILED_REASONS)):
         unknown = sorted(set(given) - {str(each) for each in known})
         if unknown:
-            raise ParamsError(f"{name} must be one of {', '.join(map(str, known))}, got {', '.join(unknown)}.")
+            meant = did_you_mean(unknown[0], [str(each) for each in known])
+            raise ParamsError(f"{name} must be one of {', '.join(map(str, known))}, got {', '.join(unknown)}.{meant}")
 
 
 def _latest_commits(storage: Storage, asset: str) -> dict[str, Commit]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from curator_dagster.commands.console import build_table, stderr_console, stdout_console
+from curator_dagster.commands.console import build_table, format_hours, stderr_console, stdout_console
 from curator_dagster.commands.show import DEFAULT_TABLE_ROWS
 from curator_dagster.partition_contents import file_name, first_names, format_bytes
 from stages.errors import ManifestError
@@ -57,7 +57,7 @@ def write_partitions_table(found: list[dict[str, Any]], console: Console) -> Non
     columns = {
         "partition": [row["partition"] for row in found],
         "videos": [str(row["videos"]) for row in found],
-        "hours": ["" if row["hours"] is None else f"{row['hours']:.2f}" for row in found],
+        "hours": ["" if row["hours"] is None else format_hours(row["hours"]) for row in found],
         "size": [format_bytes(row["bytes"]) for row in found],
         "newest": [(row["newest"] or "").replace("T", " ") for row in found],
         "names": [first_names(row["names"], row["videos"]) for row in found],

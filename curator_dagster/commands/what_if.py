@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from curator_dagster.commands.cli_params import parse_assignments, parse_params
-from curator_dagster.commands.console import build_table, stdout_console
+from curator_dagster.commands.console import build_table, format_hours, stdout_console
 from stages.errors import ParamsError
 from stages.params import FilterParams, validate_all
 from stages.run import KEPT, Comparison, compare, last_filter_params, propose_thresholds
@@ -77,7 +77,7 @@ def _table(comparison: Comparison) -> list[list[object]]:
 
 
 def _hours(hours: dict[str, float], name: str) -> str:
-    return f"{hours.get(name, 0.0):.2f}"
+    return format_hours(hours.get(name, 0.0))
 
 
 def _remarks(comparison: Comparison) -> list[str]:

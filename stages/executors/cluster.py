@@ -43,6 +43,11 @@ class Shape(NamedTuple):
     cpus: float
     gpus: float
 
+    def in_words(self) -> str:
+        """For a message: "1 CPU", "2 CPUs and 0.25 GPUs"."""
+        held = [(self.cpus, "CPU"), *([(self.gpus, "GPU")] if self.gpus else [])]
+        return " and ".join(f"{count:g} {unit}{'' if count == 1 else 's'}" for count, unit in held)
+
 
 def start_activity(address: str) -> str:
     """What making a `Cluster` does, in words."""

@@ -87,7 +87,11 @@ class WorkerScaler:
 
     def _preempt_upstream(self, shape: Shape, stage: int) -> None:
         """Drain workers of upstream stages, and ask for a worker of this shape in their place."""
-        logger.warning("Work has waited %g s for a worker of %s: the cluster has no room", IDLE_LIMIT_S, shape)
+        if self._pool.of_shape(shape):
+            why = "Ray has not started it yet, or has no room for it"
+        else:
+            why = "other workers hold what Ray has"
+        logger.warning("Work has waited %g s for a worker with %s: %s", IDLE_LIMIT_S, shape.in_words(), why)
         upstream = [
             worker
             for worker in self._pool.busy()

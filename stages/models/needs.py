@@ -12,6 +12,7 @@ from stages.models.checkpoints import Checkpoint, resolve, tensors_of
 from stages.models.dtype import choose_dtype
 from stages.models.weights import package_file
 from stages.params import CaptionParams, EmbedParams, FilterParams, ModelParams, Params, SplitParams
+from stages.registry import resolve as dotted_name
 
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
@@ -104,6 +105,7 @@ def _needs_of(params: Params) -> Iterator[ModelNeed]:
     for asked in _askers(params):
         yield from (replace(need, phase=phase) for need in _needs_of(asked))
     for kind, name in params.plugin_names():
+        dotted_name(kind, name)
         if ":" in name and kind != "filter":
             yield ModelNeed(phase, name, note="a class of your own, which knows where its weights lie")
     if isinstance(params, SplitParams) and params.method == "shots" and params.detector == "transnetv2":

@@ -47,7 +47,9 @@ def describe_error(problem: ErrorDetails, group: str, known: Collection[str]) ->
         return f"{name} is no parameter.{did_you_mean(name, known) or f' {group} has: {own}.'}"
     message = problem["msg"].removeprefix("Value error, ")
     # A rule between fields names their values itself.
-    return f"{name}: {message}." if not problem["loc"] else f"{name}: {message}, got {_short(problem['input'])}."
+    if not problem["loc"]:
+        return f"{name}: {message}{'' if message.endswith(('.', '?')) else '.'}"
+    return f"{name}: {message}, got {_short(problem['input'])}."
 
 
 def _short(value: object) -> str:

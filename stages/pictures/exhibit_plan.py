@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from stages.errors import ParamsError, Reason
 from stages.filter import Limit, build_filters
 from stages.manifest import Commit
-from stages.params import DedupParams, FilterParams, parse_quotas, validate
+from stages.params import CAMERA_MOTIONS, DedupParams, FilterParams, parse_quotas, validate
 from stages.pictures import labels
 from stages.pictures.bar_chart import BarChart
 from stages.pictures.histogram import Histogram, Threshold, Values
@@ -23,6 +23,8 @@ SHEET_COLUMNS = 3
 MAX_KEPT, MAX_REJECTED = 6, 6
 MAX_GROUPS, MAX_GROUP_MEMBERS = 4, 3
 MAX_CAPTIONS = 5
+_CAMERA_MOTION = "camera_motion"
+"""A score of filtered clips."""
 
 Lines = Callable[[Row], tuple[str, ...]]
 
@@ -99,8 +101,20 @@ def _filtered_clips(table: pa.Table, commit: Commit) -> ExhibitPlan:
             [Threshold(value, limit.bound) for limit, value in limits if limit.score == name],
         )
         for name in names
+        if name != _CAMERA_MOTION
     ]
-    return ExhibitPlan(histograms, sheets=_contact_sheets(table, labels.kept_lines))
+    motions = [row.get(_CAMERA_MOTION) for row in scores]
+    return ExhibitPlan(histograms, _camera_chart(table, motions), _contact_sheets(table, labels.kept_lines))
+
+
+def _camera_chart(table: pa.Table, motions: list[float | None]) -> list[BarChart]:
+    """Clips that are kept, and that are not, by what the camera does: its score is the number of a word."""
+    counts: dict[str, list[int]] = {}
+    for status, number in zip(table["status"].to_pylist(), motions, strict=True):
+        if number is not None and number in range(len(CAMERA_MOTIONS)):
+            counts.setdefault(CAMERA_MOTIONS[int(number)], [0, 0])[status != "kept"] += 1
+    found = {name: (kept, gone) for name, (kept, gone) in counts.items()}
+    return [BarChart(_CAMERA_MOTION, found, "Clips by motion of the camera: kept of all.")] if found else []
 
 
 def _captions(table: pa.Table, commit: Commit) -> ExhibitPlan:
@@ -159,7 +173,7 @@ def _language_chart(table: pa.Table) -> list[BarChart]:
     for status, language in zip(worded["status"].to_pylist(), worded["language"].to_pylist(), strict=True):
         counts.setdefault(language or "not told", [0, 0])[status != "kept"] += 1
     found = {name: (kept, gone) for name, (kept, gone) in sorted(counts.items())}
-    return [BarChart("languages", found, "By language; what is not kept is shown beside.")] if found else []
+    return [BarChart("languages", found, "Captions by language: kept of all.")] if found else []
 
 
 def _unique_clips(table: pa.Table, commit: Commit) -> ExhibitPlan:

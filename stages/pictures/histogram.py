@@ -23,8 +23,8 @@ KEPT_COLOUR, REJECTED_COLOUR, LIMIT_COLOUR, TEXT_COLOUR = "#48f", "#e83", "#c4a"
 NUM_BINS = 20
 BIN_PX = 13
 TOP_PX, BOTTOM_PX = 16, 66
-CHAR_PX = 6
-"""Approximate width of a character of the axis labels."""
+CHAR_PX = 7
+"""Width of a digit of the axis labels in the widest of the usual fonts; in a narrower one they end further left."""
 LOG_MIN_RATIO = 50.0
 """Ratio of the largest to the smallest value above which the axis is logarithmic."""
 

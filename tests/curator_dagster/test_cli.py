@@ -177,6 +177,7 @@ def test_retry_says_where_nothing_failed_so(runner: CliRunner, finished_root: st
     [
         (["--asset", "clip"], "--asset must be one of videos, clips"),
         (["--reason", "too_short"], "--reason must be one of unreadable"),
+        (["--reason", "stall"], "got stall. Did you mean stalled?"),
         (
             ["--set", "split.threshold=0.3"],
             "(of the executor, or with effect 'none'), got split.threshold",
@@ -228,6 +229,12 @@ def test_help_is_one_screen(runner: CliRunner, command: list[str]) -> None:
     text = runner.invoke(app, [*command, "--help"], env={"COLUMNS": "80"}).stdout
     assert len(text.splitlines()) <= 40
     assert ("--help-params [GROUP]" in text) is bool(command)
+
+
+def test_help_says_what_each_command_does_in_whole_sentences(runner: CliRunner) -> None:
+    _, _, commands = runner.invoke(app, ["--help"], env={"COLUMNS": "80"}).stdout.partition("Commands:\n")
+    assert len(commands.splitlines()) == 10
+    assert all(line.endswith(".") and not line.endswith("..") for line in commands.splitlines())
 
 
 def test_help_params_lists_every_parameter_with_bounds_and_default(runner: CliRunner) -> None:

@@ -186,6 +186,22 @@ def test_schema_admits_every_parameter_and_a_template() -> None:
             [("  caption:", "caption.model must be the name of a model")],
         ),
         ({"dedup": {"rank_by": ["foo"]}}, [("    rank_by:", "got 'foo'.")]),
+        (
+            {"partitioning": "dayly", "automated": "perhaps"},
+            [
+                ("  partitioning: dayly", "attributes.partitioning: Input should be 'batch', 'daily' or 'hourly', got"),
+                ("  automated: perhaps", "attributes.automated: Input should be a valid boolean"),
+            ],
+        ),
+        (
+            {"embed": {"more": [{"name": "wide", "frames_perclip": 4}]}},
+            [
+                (
+                    "  embed:",
+                    "embed: more[wide].frames_perclip is no parameter. Did you mean more[wide].frames_per_clip?",
+                )
+            ],
+        ),
         ({"filter": {"filters": ["motion_vectors"]}}, [("    - motion_vectors", "requires vectors in split.signals")]),
     ],
 )

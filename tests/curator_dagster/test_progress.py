@@ -1,7 +1,7 @@
 import dagster as dg
 import pytest
 
-from curator_dagster.progress import progress_callback, progress_line, progress_logger
+from curator_dagster.progress import format_duration, progress_callback, progress_line, progress_logger
 from stages.params import ExecutorParams
 from stages.run import Progress, Session
 
@@ -35,6 +35,23 @@ from stages.run import Progress, Session
 )
 def test_progress_line_says_how_far_a_phase_is(progress: Progress, line: str) -> None:
     assert progress_line(progress) == line
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (99.4, "99 s"),
+        (100.0, "1 min 40 s"),
+        (131.0, "2 min 10 s"),
+        (176.0, "3 min"),
+        (594.9, "9 min 50 s"),
+        (599.0, "10 min"),
+        (2_000.0, "33 min"),
+        (6_000.0, "1 h 40 min"),
+    ],
+)
+def test_duration_is_rounded_for_reading(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
 
 
 def test_progress_logger_writes_at_begin_and_end_and_seldom_between() -> None:

@@ -133,7 +133,7 @@ def test_own_videos(reader: ReaderShell, clone: Path, bucket: dict[str, str], s3
         reader.type("\n".join(f".venv/bin/{line}" for line in page.splitlines()))
     assert "Clips that were found" in (clone / "found.html").read_text()
     source = {"ROOT": "./curated", "s3://bucket/talk.mp4": "./videos/three.mp4"}
-    assert "videos: 1 rows removed" in reader.type(f".venv/bin/{FORGET.script(source)}")
+    assert "videos: 1 row removed" in reader.type(f".venv/bin/{FORGET.script(source)}")
 
 
 def test_own_root_in_the_ui(reader: ReaderShell, clone: Path, tmp_path: Path) -> None:

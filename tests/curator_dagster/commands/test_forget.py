@@ -31,7 +31,7 @@ def test_forget_says_what_it_removed(
     monkeypatch.chdir(tmp_path / "videos")
     assert forget_command(root.root, "a.mp4", asks=False) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"{tmp_path}/videos/a.mp4 is taken out; versions of its content: 1"
+    assert lines[0] == f"{tmp_path}/videos/a.mp4 is taken out of all versions of the root."
     assert "report.html removed, which may show it; `curator report` makes it again" in lines
     assert not root.exists("report.html")
 

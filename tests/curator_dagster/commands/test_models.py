@@ -25,6 +25,12 @@ def test_models_of_the_defaults_lie_in_packages(monkeypatch: pytest.MonkeyPatch)
     assert "29.1" in table
 
 
+def test_models_refuses_a_name_that_is_none() -> None:
+    result = CliRunner().invoke(app, ["models", "--set", "embed.embedder=transformer"])
+    assert result.exit_code == 2
+    assert "got 'transformer'. Did you mean transformers?" in result.stderr
+
+
 def test_models_that_are_not_here_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

@@ -32,8 +32,8 @@ def what_if(*arguments: str) -> tuple[int, list[str]]:
 def test_what_would_be_kept_is_printed_beside_what_is(root: str) -> None:
     code, lines = what_if(root, "--set", "filter.motion_min=0.1")
     assert code == 0
-    assert "kept 16 0.02 11 0.02 -5" in lines
-    assert "motion 4 0.00 9 0.01 +5" in lines
+    assert "kept 16 0.0222 11 0.0183 -5" in lines
+    assert "motion 4 0.00111 9 0.005 +5" in lines
     assert lines[-3:] == [
         "11 of 20 clips would be kept; 16 are now.",
         "5 would no longer be kept: motion 5.",

@@ -78,6 +78,12 @@ def test_nearest_names_are_few(name: str, nearest: list[str]) -> None:
     assert nearest_names(name, PARAM_NAMES) == nearest
 
 
+def test_nearest_names_are_not_near_for_their_group_alone() -> None:
+    known = ["more[wide].args", "more[wide].name", "more[wide].frames_per_clip"]
+    assert nearest_names("more[wide].max_frames", known) == []
+    assert nearest_names("more[wide].frames_perclip", known) == ["more[wide].frames_per_clip"]
+
+
 def test_validate_all_names_every_problem_at_once() -> None:
     with pytest.raises(ParamsError) as caught:
         validate_all({"split": {"threshold": 3, "crop_s": -1}, "write": {"quality": 99}})

@@ -41,6 +41,19 @@ def test_filtered_clips_show_scores_with_thresholds_and_both_outcomes(filtered: 
     assert rejected == ("motion", "motion must be at least 0.1, got 0.05.", "a.mp4", "00:05.0-00:10.0 a-5")
 
 
+def test_filtered_clips_show_motions_of_the_camera_by_name(tmp_path: Path) -> None:
+    lost = {"status": "rejected", "reason": "camera"}
+    rows = [
+        clip_row("a", 0, 5, scores={"camera_motion": 0.0}),
+        clip_row("a", 5, 10, scores={"camera_motion": 6.0}, **lost),
+        clip_row("b", 0, 5, scores={"camera_motion": 6.0}),
+        clip_row("b", 5, 10, scores={"motion": 1.0}),
+    ]
+    found = exhibits_by_name(commit(tmp_path, "filtered_clips", rows))
+    assert "histogram_camera_motion" not in found
+    assert texts(found["camera_motion"].rows[0][0].data) == ["mixed 1/2", "static 1/1"]
+
+
 def test_an_exhibit_says_which_pictures_are_missing_and_why(filtered: ManifestRef) -> None:
     kept = exhibits_by_name(filtered)["kept_clips"]
     assert kept.note == "2 of 2 kept. 1 without picture: the frame store holds no picture of the clip."

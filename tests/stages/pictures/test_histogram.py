@@ -33,7 +33,7 @@ def test_histogram_reaches_out_to_a_threshold_that_is_near() -> None:
 def test_histogram_ends_its_axis_inside_the_picture(highest: float) -> None:
     svg = ElementTree.fromstring(draw_svg(Histogram("s", np.array([0.0, highest]), NONE)))
     *_, last = svg.iter("{http://www.w3.org/2000/svg}text")
-    assert float(last.attrib["x"]) + 6.2 * len(last.text or "") <= float(svg.attrib["width"])
+    assert float(last.attrib["x"]) + 7 * len(last.text or "") <= float(svg.attrib["width"])
 
 
 def test_histogram_of_values_far_apart_is_logarithmic() -> None:
