@@ -1,5 +1,6 @@
 """The component that adds a curation to a Dagster project, from one YAML file."""
 
+import os
 from dataclasses import replace
 from functools import cache
 from typing import Annotated, Any, Literal, Self
@@ -59,7 +60,7 @@ def _attributes_model(derived: type[BaseModel]) -> type[BaseModel]:
 
 def _absolute_location(location: str, context: dg.ComponentLoadContext) -> str:
     """A relative path counts from the project's folder, not from the working directory."""
-    return location if "://" in location else str(context.project_root / location)
+    return location if "://" in location else os.path.abspath(context.project_root / location)
 
 
 class WindowSettings(dg.Model, dg.Resolvable):

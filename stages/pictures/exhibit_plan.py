@@ -178,7 +178,7 @@ def _language_chart(table: pa.Table) -> list[BarChart]:
 
 def _unique_clips(table: pa.Table, commit: Commit) -> ExhibitPlan:
     params = commit.lineage.get("params", {})
-    limits = [Threshold(1 - params["eps"], "min")] if "eps" in params else []
+    limits = [Threshold(1 - params["eps"], "max")] if "eps" in params else []  # from there on it is a near-duplicate
     histogram = _histogram("similarity", table, _float_column(table, "similarity"), limits)
     groups = largest_groups(table, MAX_GROUPS, MAX_GROUP_MEMBERS)
     total = len(table.filter((pc.field("status") == "kept") & (pc.field("group_size") > 1)))

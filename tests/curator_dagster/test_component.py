@@ -90,6 +90,16 @@ def test_values_and_templates_of_the_file_reach_the_parameters(
         assert resources["storage"].root == str(sandbox.project_root / "out")
 
 
+def test_relative_source_is_named_without_detours(sandbox: DefsFolderSandbox) -> None:
+    path = sandbox.scaffold_component(
+        component_cls=VideoCurationComponent, scaffold_params={"source": "../videos", "root": "./out"}
+    )
+    with sandbox.load_component_and_build_defs(defs_path=path) as (_, defs):
+        resources = defs.resources or {}
+        assert resources["source"].location == str(sandbox.project_root.parent / "videos")
+        assert resources["storage"].root == str(sandbox.project_root / "out")
+
+
 class Renamed(VideoCurationComponent):
     """Says otherwise how its assets stand in the graph."""
 

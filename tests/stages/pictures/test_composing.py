@@ -105,7 +105,7 @@ def test_dedup_shows_the_largest_groups_side_by_side(filtered: ManifestRef) -> N
         row("b", 70, group_id="b-70", group_size=1, status="kept", rank=0),
     ]
     found = exhibits_by_name(commit(Path(filtered.root), "unique_clips", rows, partition=ALL, eps=0.07))
-    assert "≥ 0.93".encode() in found["histogram_similarity"].rows[0][0].data
+    assert "≤ 0.93".encode() in found["histogram_similarity"].rows[0][0].data
     assert lines_of(found["largest_groups"]) == [
         [
             ("kept, 1 of 3 clips", "a.mp4", "00:00.0-00:05.0 a-0"),
