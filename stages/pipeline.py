@@ -91,6 +91,7 @@ class RunStats:
         activity: what the executor does before the first task is worked on, such as "starting Ray"; empty from then on.
         work_began_at: when the first task was given to a stage, by the monotonic clock; None before.
         running: batches in work that have counted anything.
+        left_out_nodes: for each node of Ray that got no work for a while, why.
         on_running: called in place of yielding None by an executor that works in the thread of its caller.
     """
 
@@ -99,6 +100,7 @@ class RunStats:
     activity: str = ""
     work_began_at: float | None = None
     running: list[RunningBatch] = field(default_factory=lambda: [])
+    left_out_nodes: dict[str, str] = field(default_factory=lambda: {})
     on_running: Callable[[], object] = lambda: None
 
     def begin_work(self) -> None:

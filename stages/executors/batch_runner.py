@@ -1,5 +1,6 @@
 """Runs one stage on one batch; the local executor and the worker actors share this code."""
 
+import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from stages.retry import Backoff
 from stages.stage import NodeInfo, WorkerMetadata
 from stages.tasks import Failed, Rejected, Task
 
+_FULL_DISK = re.compile(r"\[Errno 28\]|No space left on device")
 StageResult = list[Task] | Rejected | Failed
 """Result of one task: its children (one, for a plain stage), or its outcome if it goes no further."""
 
@@ -49,11 +51,22 @@ class RetryPolicy:
         """The policy that the parameters describe."""
         return cls(frozenset(params.transient), params.backoff)
 
-    def should_retry(self, outcome: object, num_failures: int) -> bool:
-        """True if a task with this outcome is retried after `num_failures` earlier failures."""
-        if not isinstance(outcome, Failed) or outcome.is_lasting:
+    def should_retry(self, outcome: object, num_failures: int, *, elsewhere: bool = False) -> bool:
+        """True if a task with this outcome is retried after `num_failures` earlier failures.
+
+        Args:
+            outcome: of the task.
+            num_failures: before this one.
+            elsewhere: whether there are other nodes, of which a disk that is full here says nothing.
+        """
+        if not isinstance(outcome, Failed) or (outcome.is_lasting and not (elsewhere and is_disk_full(outcome))):
             return False
         return outcome.reason in self.transient and num_failures + 1 < self.backoff.tries
+
+
+def is_disk_full(outcome: object) -> bool:
+    """Whether a task failed since a disk had no space left, for which its machine is to blame."""
+    return isinstance(outcome, Failed) and _FULL_DISK.search(outcome.error) is not None
 
 
 def set_up(stage: AnyStage, worker: WorkerMetadata, node: NodeInfo) -> None:

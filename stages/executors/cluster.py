@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +34,8 @@ CONNECTED = "connected"
 """The address that stands for the Ray that this process is connected to already."""
 REQUIRED_PROCESSES = {"raylet", "gcs_server"}
 """Processes, by Ray's names for them, without which a private Ray cannot go on."""
+NODES_ASKED_EVERY_S = 1.0
+"""How old the list of nodes of a cluster may be."""
 MAX_PARENT_BYTES = 24
 """Longest path of the folder's parent: the path of a socket may have 107 bytes, of which Ray itself uses up to 83."""
 
@@ -47,6 +50,14 @@ class Shape(NamedTuple):
         """For a message: "1 CPU", "2 CPUs and 0.25 GPUs"."""
         held = [(self.cpus, "CPU"), *([(self.gpus, "GPU")] if self.gpus else [])]
         return " and ".join(f"{count:g} {unit}{'' if count == 1 else 's'}" for count, unit in held)
+
+
+class Node(NamedTuple):
+    """A node of the cluster that is alive, with the CPUs and GPUs that it has in all."""
+
+    node_id: str
+    cpus: float
+    gpus: float
 
 
 def start_activity(address: str) -> str:
@@ -89,6 +100,8 @@ class Cluster:
             self.close()
             raise
         self.worker_environment = _worker_environment()
+        self._nodes: list[Node] = []
+        self._nodes_asked_at = 0.0
 
     def close(self) -> None:
         """Disconnect, which ends a private Ray, and remove the folders."""
@@ -122,16 +135,20 @@ class Cluster:
             )
 
     def shape_of(self, resources: Resources, rounding: GpuRounding = "up") -> Shape:
-        """The shape of a worker with these resources: a share of the smallest GPU, at most the CPUs of one node."""
+        """The shape of a worker with these resources: a share of the smallest GPU, at most the CPUs of one node.
+
+        That is the largest of the nodes that have the GPUs. Where none has a CPU, as a head that gets no work, an
+        autoscaler brings nodes; then the CPUs stay as they are asked for.
+        """
         memory_gb = self.gpu_memory_gb if resources.gpu_memory_gb else DEFAULT_GPU_MEMORY_GB
-        max_cpus = max((node.get("CPU", 0.0) for node in self._node_resources()), default=1.0)
-        return Shape(min(resources.cpus, max_cpus), resources.gpu_share(memory_gb, rounding))
+        gpus = resources.gpu_share(memory_gb, rounding)
+        max_cpus = max((node.cpus for node in self.nodes if node.gpus >= gpus), default=0.0)
+        return Shape(min(resources.cpus, max_cpus or resources.cpus), gpus)
 
     @property
     def total_resources(self) -> Shape:
         """CPUs and GPUs of the whole cluster."""
-        nodes = self._node_resources()
-        return Shape(sum(node.get("CPU", 0.0) for node in nodes), sum(node.get("GPU", 0.0) for node in nodes))
+        return Shape(sum(node.cpus for node in self.nodes), sum(node.gpus for node in self.nodes))
 
     @property
     def available_resources(self) -> Shape:
@@ -141,13 +158,13 @@ class Cluster:
         available = ray.available_resources()
         return Shape(available.get("CPU", 0.0), available.get("GPU", 0.0))
 
-    def _node_resources(self) -> list[dict[str, float]]:
-        """Resources of each node. A private Ray is asked once: without its GCS, the answer would not come."""
-        return self._private_nodes if self.is_private else _alive_node_resources()
-
-    @cached_property
-    def _private_nodes(self) -> list[dict[str, float]]:
-        return _alive_node_resources()
+    @property
+    def nodes(self) -> list[Node]:
+        """The nodes that are alive. A private Ray is asked once: without its GCS, the answer would not come."""
+        now = time.monotonic()
+        if not self._nodes or (not self.is_private and now - self._nodes_asked_at > NODES_ASKED_EVERY_S):
+            self._nodes, self._nodes_asked_at = _alive_nodes(), now
+        return self._nodes
 
     @cached_property
     def gpu_memory_gb(self) -> float:
@@ -202,5 +219,9 @@ def _driver_node_id() -> str:
     return "" if client_mode_should_convert() else ray.get_runtime_context().get_node_id()
 
 
-def _alive_node_resources() -> list[dict[str, float]]:
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+def _alive_nodes() -> list[Node]:
+    return [
+        Node(node["NodeID"], node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
+        for node in ray.nodes()
+        if node["Alive"]
+    ]

@@ -37,6 +37,7 @@ class Dispatcher:
         self._is_streaming = params.mode == "streaming"
         self._shapes = shapes
         self._assignments = _put_assignments(self.run_id, pipeline)
+        self._closed_nodes: set[str] = set()
         self._max_queue_bytes = params.queue_memory_gb * GIB / max(1, len(shapes) - 1)
 
     def dispatch(self, open_group: str | None) -> None:
@@ -45,9 +46,11 @@ class Dispatcher:
         Args:
             open_group: group of the last task that was read, of which more may follow; None once all were read.
         """
-        running = [task for worker in self._pool.busy() for call in worker.calls for task in call.tasks]
-        if any(task.is_quarantined for task in running):
-            return
+        self._closed_nodes = {
+            worker.node_id
+            for worker in self._pool.busy()
+            if any(task.is_quarantined for call in worker.calls for task in call.tasks)
+        }
         has_suspects = any(task.is_suspect for queue in self._queues for task in queue.single_tasks)
         for may_grow in (partial(self._may_grow, open_group), _never_grows):
             for stage in self._stage_order():
@@ -55,8 +58,7 @@ class Dispatcher:
                 most = self._stages[stage].batches_in_flight if may_grow is not _never_grows else 1
                 while self._has_output_room(stage) and self._dispatch_batch(stage, may_grow, most, has_suspects):
                     pass
-        if not self._pool.busy():
-            self._dispatch_quarantined()
+        self._dispatch_quarantined()
 
     def count_ready_batches(self) -> list[int]:
         """Number of batches that could be dispatched now, by stage."""
@@ -64,7 +66,7 @@ class Dispatcher:
         for stage in self._stage_order():
             may_start = self._has_output_room(stage) and not self._is_limit_reached(stage)
             batches[stage] = self._queues[stage].num_batches if may_start else 0
-        if not self._pool.busy():
+        if not self._pool.busy() or self._quiet_workers():
             batches = [count + len(queue.quarantine) for count, queue in zip(batches, self._queues, strict=True)]
         return batches
 
@@ -122,6 +124,8 @@ class Dispatcher:
             worker
             for worker in self._pool.workers
             if worker.shape == self._shapes[stage]
+            and worker.node_id not in self._closed_nodes
+            and not worker.is_draining
             and (not worker.calls if is_alone else worker.has_room_for(stage, batches_in_flight, waits=waits))
         ]
         return sorted(workers, key=lambda worker: (len(worker.calls), -worker.idle_since))
@@ -143,9 +147,15 @@ class Dispatcher:
         self._pool.begin_call(worker, RemoteCall(CallKind.SET_UP, result, run_id=self.run_id, stage=stage))
         return True
 
+    def _quiet_workers(self) -> list[WorkerHandle]:
+        """Idle workers of nodes on which no worker holds a batch."""
+        busy = {worker.node_id for worker in self._pool.busy()}
+        return [worker for worker in self._pool.idle() if worker.node_id not in busy and not worker.is_draining]
+
     def _dispatch_quarantined(self) -> None:
+        """Let one task run while nothing else does on its node, whose memory it may exhaust."""
         for stage, queue in enumerate(self._queues):
-            for worker in self._pool.idle():
+            for worker in self._quiet_workers() if queue.quarantine else []:
                 if queue.quarantine and worker.shape == self._shapes[stage]:
                     if worker.is_ready(self.run_id, stage):
                         self._submit_batch(worker, stage, [queue.quarantine.popleft()])

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 from ray.exceptions import (
     NodeDiedError,
+    ObjectLostError,
     ObjectStoreFullError,
     OutOfDiskError,
     OutOfMemoryError,
     RayActorError,
     RayError,
+    RaySystemError,
     RayTaskError,
     WorkerCrashedError,
 )
@@ -37,19 +39,43 @@ class ExitReason:
         text: description of the cause; equal causes have equal texts.
         is_eviction: true if another process may have caused the death: Ray's memory monitor picks one of several
             workers, or the machine was lost. An eviction counts less against the task than a death that it caused.
+        is_device_lost: true if the GPU of the worker answers no more, for which the task or the machine is to blame.
     """
 
     row_reason: Reason
     text: str
     is_eviction: bool = False
+    is_device_lost: bool = False
+
+
+def is_object_lost(error: RayError) -> bool:
+    """True if an object that a call reads or returns is gone with the machine that held it.
+
+    The object is not made again by Ray, since actors are not restarted; the tasks of the call start from their root.
+    """
+    return isinstance(_cause(error), ObjectLostError)
+
+
+def is_machine_fault(error: RayError) -> bool:
+    """True if Ray could not carry a batch to a worker or its results back, whatever the tasks are.
+
+    Its object store or a disk is full, or Ray itself erred. The worker is alive, and the tasks are tried again.
+    """
+    return isinstance(_cause(error), ObjectStoreFullError | OutOfDiskError | RaySystemError)
+
+
+def _cause(error: RayError) -> BaseException:
+    return error.cause if isinstance(error, RayTaskError) and error.cause else error
 
 
 def exit_reason_of(error: RayError, crash_text: str) -> ExitReason | None:
     """The exit reason of the worker whose call raised this error; None if the worker is still alive."""
+    if is_object_lost(error):
+        return None  # the machine that is lost may be another; if it is that of the worker, its next call tells
     if isinstance(error, RayTaskError):
         cause = error.cause
         if isinstance(cause, DeviceLost):
-            return ExitReason(Reason.WORKER_DIED, str(cause))
+            return ExitReason(Reason.WORKER_DIED, str(cause), is_device_lost=True)
         # The allocator does not return the task's memory to the system, so the next task would run out of memory too.
         return ExitReason(Reason.OUT_OF_MEMORY, _error_text(cause)) if isinstance(cause, MemoryError) else None
     if isinstance(error, OutOfMemoryError):
@@ -86,17 +112,22 @@ def failure_after_deaths(exit_reasons: list[ExitReason]) -> Failed:
 
 
 def failure_of_ray_error(error: RayError) -> Failed:
-    """The outcome of a task whose worker is alive, but could not receive the task or return its result."""
+    """The outcome of a task whose worker is alive, but could not receive the task or return its result.
+
+    A fault of a machine never becomes a lasting failure of the task: the next run tries it again.
+    """
+    if is_machine_fault(error):
+        return Failed(Reason.STORAGE, cause_text(error))
+    if is_object_lost(error):
+        return Failed(Reason.WORKER_DIED, cause_text(error))
     if isinstance(error, RayTaskError) and isinstance(error.cause, Exception):
         return failure_of(error.cause)
-    if isinstance(error, ObjectStoreFullError | OutOfDiskError):
-        return Failed(Reason.STORAGE, _error_text(error))
     return Failed(Reason.WORKER_DIED, _error_text(error))
 
 
 def cause_text(error: RayError) -> str:
     """Class and message of the exception raised in the worker, without Ray's wrapping."""
-    return _error_text(error.cause if isinstance(error, RayTaskError) and error.cause else error)
+    return _error_text(_cause(error))
 
 
 def _error_text(error: BaseException) -> str:

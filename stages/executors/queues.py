@@ -22,12 +22,18 @@ class Item:
 
     Attributes:
         task_id: id of the given task.
+        source: the given task.
         num_pending: tasks made from it that have no outcome yet.
+        num_restarts: how often it began again from the given task, since an object of it was lost with a machine.
+        is_abandoned: true if it began again as another `Item`; what its tasks still return is dropped.
         outcomes: by path, the child indexes from the item down; sorting gives the order that stages returned.
     """
 
     task_id: str
+    source: Task
     num_pending: int = 1
+    num_restarts: int = 0
+    is_abandoned: bool = False
     outcomes: dict[tuple[int, ...], Outcome] = field(default_factory=lambda: {})
 
     def result(self) -> ItemResult:
@@ -125,10 +131,31 @@ class StageQueue:
         self._num_pending[task.group] -= 1
         if not self._num_pending[task.group]:
             del self._num_pending[task.group]
-        task.block.num_pending -= 1
-        if not task.block.num_pending:
-            self.held_bytes -= task.block.nbytes
-            task.block.tasks = None
+        self.release_block(task.block)
+
+    def release_block(self, block: TaskBlock) -> None:
+        """Note that one task of a block is done, or is never queued; release the block with the last of them."""
+        block.num_pending -= 1
+        if not block.num_pending:
+            self.held_bytes -= block.nbytes
+            block.tasks = None
+
+    def remove(self, item: Item) -> list[PendingTask]:
+        """Remove the queued tasks of an item, and return them; they still have to be marked done."""
+        removed: list[PendingTask] = []
+        for name, tasks in [*self._groups.items(), (None, self.single_tasks), (None, self.quarantine)]:
+            found = [task for task in tasks if task.item is item]
+            if not found:
+                continue
+            kept = [task for task in tasks if task.item is not item]
+            tasks.clear()
+            tasks.extend(kept)
+            if tasks is not self.quarantine:
+                self.num_waiting -= len(found)
+            if name is not None and not tasks:
+                del self._groups[name]
+            removed += found
+        return removed
 
     def has_pending(self, group: str) -> bool:
         """Whether a task of this group is queued or runs."""
@@ -176,6 +203,12 @@ class RetryQueue:
         """Queue tasks of a stage for a try after the delay."""
         due = time.monotonic() + delay_s
         self._waiting.extend((due, stage, task) for task in tasks)
+
+    def remove(self, item: Item) -> list[tuple[int, PendingTask]]:
+        """Remove the tasks of an item, and return them with their stage."""
+        removed = [(stage, task) for _, stage, task in self._waiting if task.item is item]
+        self._waiting = [entry for entry in self._waiting if entry[2].item is not item]
+        return removed
 
     def pop_due(self) -> list[tuple[int, PendingTask]]:
         """Remove the tasks that are due, and return them with their stage."""

@@ -19,9 +19,10 @@ IDLE_LIMIT_S = 10.0
 class WorkerScaler:
     """Decides on the workers of one run of a pipeline.
 
-    Begins with as many as there are batches and room for, adds one where batches have waited for `SCALE_UP_AFTER_S`,
-    replaces dead ones. Where two shapes do not fit the cluster together they take turns: an idle worker is shut down
-    for a shape with batches, and a busy upstream one for a downstream stage that has waited for `IDLE_LIMIT_S`.
+    Begins with as many as there are batches and room for, doubles them where batches have waited for
+    `SCALE_UP_AFTER_S`, replaces dead ones. Where two shapes do not fit the cluster together they take turns: an idle
+    worker is shut down for a shape with batches, and a busy upstream one for a downstream stage that has waited for
+    `IDLE_LIMIT_S`.
     """
 
     def __init__(self, pool: WorkerPool, shapes: list[Shape]) -> None:
@@ -53,7 +54,7 @@ class WorkerScaler:
         wanted = current + max(0, batches - len(self._pool.starting(shape)))
         target = self._targets.get(shape, wanted)
         if current >= target and self._has_backlog(shape):
-            target = current + 1
+            target = max(current + 1, 2 * current)
         while current < min(wanted, target) and self._pool.can_place(shape, set(self._shapes)):
             self._pool.start_worker(shape)
             current += 1

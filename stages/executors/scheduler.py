@@ -12,13 +12,14 @@ from collections.abc import Iterable, Iterator
 import ray
 from ray.exceptions import RayError
 
-from stages.errors import PhaseError, PoolError, Reason
+from stages.errors import Reason
 from stages.executors.cluster import Shape
 from stages.executors.dispatcher import Dispatcher
 from stages.executors.exit_reasons import ExitReason, cause_text, exit_reason_of
 from stages.executors.metrics import PipelineMetrics
 from stages.executors.scaling import WorkerScaler
 from stages.executors.task_ledger import TaskLedger
+from stages.executors.worker_failures import WorkerFailures
 from stages.executors.worker_handle import CallKind, RemoteCall, WorkerHandle
 from stages.executors.worker_pool import WorkerPool
 from stages.params import ExecutorParams
@@ -28,8 +29,6 @@ from stages.tasks import Task
 TURN_S = 0.2
 MAX_SILENCE_S = 0.4
 """Longest wait for a result before the caller is given None."""
-MAX_CONSECUTIVE_DEATHS = 3
-"""Workers that may die in a row while they start, or while they set up one stage."""
 MAX_WAITING_RETRIES = 1000
 """No new tasks are read while so many are in the retry queue: all tasks end there while a store does not answer."""
 
@@ -45,10 +44,9 @@ class Scheduler:
         self._run_id = self._dispatcher.run_id
         self._metrics = PipelineMetrics(pipeline.name)
         self._scaler = WorkerScaler(pool, shapes)
+        self._failures = WorkerFailures(pool, self._run_id, shapes, [stage.name for stage in pipeline.stages])
         self._maintained_at = 0.0
         self._queues = self._ledger.queues
-        self._start_deaths: list[ExitReason] = []
-        self._setup_deaths: dict[int, list[ExitReason]] = {}
         self._is_source_exhausted = False
         self._last_group = ""
 
@@ -126,6 +124,8 @@ class Scheduler:
         for worker, exit_reason in list(self._pool.check_limits()):
             self._on_worker_death(worker, exit_reason)
         self._pool.remove_dead_idle()
+        self._pool.leave_nodes()
+        self._ledger.stats.left_out_nodes = dict(self._pool.health.told)
         if self._metrics.is_due():
             self._publish_metrics()
         self._ledger.requeue_due()
@@ -140,15 +140,16 @@ class Scheduler:
             return
         self._pool.end_call(worker, call)
         if call.kind is CallKind.START:
-            self._start_deaths.clear()
+            self._failures.on_started()
             self._pool.on_worker_started(worker, result)
         elif call.kind is CallKind.SHUT_DOWN:
             self._pool.kill(worker)
         elif call.run_id == self._run_id and call.kind is CallKind.SET_UP:
-            self._setup_deaths.pop(call.stage, None)
+            self._failures.on_set_up(call.stage, worker)
             worker.mark_ready(call.run_id, call.stage)
         elif call.run_id == self._run_id:
-            self._ledger.on_batch_done(call, result)
+            self._failures.on_batch_done(worker, result)
+            self._ledger.on_batch_done(call, result, elsewhere=len(self._pool.node_ids(worker.shape)) > 1)
 
     def _on_call_error(self, worker: WorkerHandle, call: RemoteCall, error: RayError) -> None:
         exit_reason = exit_reason_of(error, self._pool.crash_text(worker))
@@ -157,8 +158,10 @@ class Scheduler:
             return
         _read_children_error(call)
         self._pool.end_call(worker, call)
-        if call.run_id == self._run_id and call.kind is CallKind.SET_UP:
-            raise PhaseError(f"Stage {self._stage_name(call.stage)} cannot be set up: {cause_text(error)}") from error
+        if call.kind is CallKind.SET_UP:
+            self._pool.kill(worker)  # what a set-up that failed left in the process is not known
+            if call.run_id == self._run_id:
+                self._failures.on_set_up_failed(call.stage, worker, cause_text(error), error)
         elif call.run_id == self._run_id:
             self._ledger.on_batch_error(call, error)
 
@@ -170,28 +173,13 @@ class Scheduler:
         for call in batches:
             _read_children_error(call)
         if batches:
+            self._failures.on_batch_death(worker, exit_reason)
             self._ledger.on_worker_death(batches, exit_reason)
         for call in calls:
-            self._on_death_in(call, exit_reason)
-
-    def _on_death_in(self, call: RemoteCall, exit_reason: ExitReason) -> None:
-        """Stop where workers die in a row while they start, or set up a stage."""
-        if call.kind is CallKind.START:
-            deaths = self._start_deaths
-            deaths.append(exit_reason)
-            if len(deaths) >= MAX_CONSECUTIVE_DEATHS:
-                raise PoolError(
-                    f"Workers must start, but {MAX_CONSECUTIVE_DEATHS} in a row did not: {_joined_texts(deaths)}."
-                )
-        elif call.run_id == self._run_id and call.kind is CallKind.SET_UP:
-            deaths = self._setup_deaths.setdefault(call.stage, [])
-            deaths.append(exit_reason)
-            if len(deaths) >= MAX_CONSECUTIVE_DEATHS:
-                name = self._stage_name(call.stage)
-                raise PhaseError(
-                    f"Stage {name} cannot be set up, it ended {MAX_CONSECUTIVE_DEATHS} workers in a row: "
-                    f"{_joined_texts(deaths)}."
-                )
+            if call.kind is CallKind.START:
+                self._failures.on_start_failed(exit_reason)
+            elif call.kind is CallKind.SET_UP and call.run_id == self._run_id and not exit_reason.is_eviction:
+                self._failures.on_set_up_failed(call.stage, worker, exit_reason.text, None)
 
     def _stage_name(self, stage: int) -> str:
         return self._pipeline.stages[stage].name
@@ -202,7 +190,3 @@ def _read_children_error(call: RemoteCall) -> None:
     if call.children_ref is not None:
         with contextlib.suppress(RayError):
             ray.get(call.children_ref, timeout=0)
-
-
-def _joined_texts(exit_reasons: list[ExitReason]) -> str:
-    return "; ".join(dict.fromkeys(exit_reason.text for exit_reason in exit_reasons))

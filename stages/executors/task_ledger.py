@@ -8,9 +8,12 @@ from ray.exceptions import RayError
 from stages.executors.batch_runner import RetryPolicy
 from stages.executors.exit_reasons import (
     ExitReason,
+    cause_text,
     failure_after_deaths,
     failure_of_ray_error,
     is_death_limit_reached,
+    is_machine_fault,
+    is_object_lost,
     needs_quarantine,
 )
 from stages.executors.queues import MIN_TASK_BYTES, Item, PendingTask, RetryQueue, StageQueue, TaskBlock
@@ -24,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 EVICTION_DELAY_S = 1.0
 """Wait of a task after an eviction, which often hits several workers at once, idle ones too."""
+MAX_RESTARTS = 10
+"""How often an item begins again in one run since what was made of it is lost; above, the cluster falls apart."""
 
 
 class TaskLedger:
@@ -61,7 +66,7 @@ class TaskLedger:
 
     def add(self, task: Task) -> None:
         """Queue a task from the driver for the first stage."""
-        self.queues[0].push(PendingTask(Item(task.task_id), (), TaskBlock([task], 0, 1), 0, task.group))
+        self._begin(Item(task.task_id, task))
 
     def pop_finished(self) -> list[Item]:
         """Items whose last outcome arrived since the last call."""
@@ -73,15 +78,25 @@ class TaskLedger:
         for stage, task in self._retry_queue.pop_due():
             self.queues[stage].requeue(task)
 
-    def on_batch_done(self, call: RemoteCall, report: BatchReport) -> None:
-        """Record the results of a batch, and queue its children for the next stage."""
+    def on_batch_done(self, call: RemoteCall, report: BatchReport, *, elsewhere: bool) -> None:
+        """Record the results of a batch, and queue its children for the next stage.
+
+        Args:
+            call: the call that ended.
+            report: what it returned.
+            elsewhere: see `RetryPolicy.should_retry`.
+        """
         stats = self.stage_stats(call.stage)
         stats.add_batch(len(call.tasks), report.seconds, report.counters)
         stats.peak_memory_bytes = max(stats.peak_memory_bytes, call.peak_bytes, report.memory_bytes)
         block = self._add_child_block(call, report)
         block_index = 0
         for task, results in zip(call.tasks, report.results, strict=True):
-            if any(self._retry_policy.should_retry(result, task.num_failures) for result in results):
+            if task.item.is_abandoned:
+                block_index += self._drop_children(call.stage, block, results)
+                self.queues[call.stage].mark_done(task)
+                continue
+            if any(self._retry_policy.should_retry(each, task.num_failures, elsewhere=elsewhere) for each in results):
                 self._retry_later(call.stage, task)
                 continue
             for index, result in enumerate(results):
@@ -96,15 +111,20 @@ class TaskLedger:
 
     def on_batch_error(self, call: RemoteCall, error: RayError) -> None:
         """Record an error that the stage did not raise (a result that cannot be pickled). The worker is still alive."""
-        if len(call.tasks) > 1:
+        if is_object_lost(error):
+            self._restart_items(call, error)
+            return
+        if len(call.tasks) > 1 and not is_machine_fault(error):
             self._requeue(call)
             return
-        (task,) = call.tasks
         outcome = failure_of_ray_error(error)
-        if self._retry_policy.should_retry(outcome, task.num_failures):
-            self._retry_later(call.stage, task)
-        else:
-            self._fail(call.stage, task, outcome)
+        for task in call.tasks:
+            if task.item.is_abandoned:
+                self.queues[call.stage].mark_done(task)
+            elif self._retry_policy.should_retry(outcome, task.num_failures):
+                self._retry_later(call.stage, task)
+            else:
+                self._fail(call.stage, task, outcome)
 
     def on_worker_death(self, calls: Sequence[RemoteCall], exit_reason: ExitReason) -> None:
         """Requeue the tasks of a dead worker, each alone; fail a task that was alone in it, at the limit of deaths."""
@@ -114,7 +134,7 @@ class TaskLedger:
             logger.warning("A worker was lost at stage %s with %d tasks: %s", name, len(call.tasks), exit_reason.text)
         stats = self.stage_stats(calls[0].stage)
         stats.deaths[exit_reason.row_reason] = stats.deaths.get(exit_reason.row_reason, 0) + 1
-        if len(calls) == len(calls[0].tasks) == 1:
+        if len(calls) == len(calls[0].tasks) == 1 and not calls[0].tasks[0].item.is_abandoned:
             (call,) = calls
             (task,) = call.tasks
             task.exit_reasons.append(exit_reason)
@@ -126,9 +146,52 @@ class TaskLedger:
             for task in call.tasks:
                 task.is_suspect = True
             if exit_reason.is_eviction:
-                self._retry_queue.put(call.stage, call.tasks, EVICTION_DELAY_S)
+                self._retry_queue.put(call.stage, self._drop_abandoned(call), EVICTION_DELAY_S)
             else:
                 self._requeue(call)
+
+    def _begin(self, item: Item) -> None:
+        """Queue the task of an item for the first stage."""
+        self.queues[0].push(PendingTask(item, (), TaskBlock([item.source], 0, 1), 0, item.source.group))
+
+    def _restart_items(self, call: RemoteCall, error: RayError) -> None:
+        """Let the items of a call begin again from the tasks that were given: what was made of them is lost."""
+        logger.warning(
+            "Stage %s lost the input of %d tasks with a machine; their items begin again (%s)",
+            self._stage_names[call.stage],
+            len(call.tasks),
+            cause_text(error).partition(":")[0],
+        )
+        for item in dict.fromkeys(task.item for task in call.tasks if not task.item.is_abandoned):
+            for queue in self.queues:
+                for task in queue.remove(item):
+                    queue.mark_done(task)
+            for stage, task in self._retry_queue.remove(item):
+                self.queues[stage].mark_done(task)
+            item.is_abandoned = True
+            again = Item(item.task_id, item.source, num_restarts=item.num_restarts + 1)
+            if again.num_restarts <= MAX_RESTARTS:
+                self.stage_stats(call.stage).retries += 1
+                self._begin(again)
+            else:
+                again.outcomes[()] = failure_of_ray_error(error)
+                self._finished.append(again)
+        for task in call.tasks:
+            self.queues[call.stage].mark_done(task)
+
+    def _drop_children(self, stage: int, block: TaskBlock, results: Sequence[object]) -> int:
+        """Let go of the children of an abandoned task, which are not queued; returns their number."""
+        children = sum(isinstance(result, ChildInfo) for result in results)
+        for _ in range(children):
+            self.queues[stage + 1].release_block(block)
+        return children
+
+    def _drop_abandoned(self, call: RemoteCall) -> list[PendingTask]:
+        """The tasks of a call whose items go on; the others are let go of."""
+        for task in call.tasks:
+            if task.item.is_abandoned:
+                self.queues[call.stage].mark_done(task)
+        return [task for task in call.tasks if not task.item.is_abandoned]
 
     def _add_child_block(self, call: RemoteCall, report: BatchReport) -> TaskBlock:
         """The block of a batch's children, its bytes counted at the next stage."""
@@ -149,7 +212,7 @@ class TaskLedger:
         self._retry_queue.put(stage, [task], self._retry_policy.backoff.wait_s(task.num_failures))
 
     def _requeue(self, call: RemoteCall) -> None:
-        for task in call.tasks:
+        for task in self._drop_abandoned(call):
             self.queues[call.stage].requeue(task)
 
     def _fail(self, stage: int, task: PendingTask, outcome: Failed) -> None:

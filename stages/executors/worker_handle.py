@@ -64,6 +64,7 @@ class WorkerHandle:
         actor: Ray's handle.
         calls: the calls in flight, the oldest first; none while the worker is idle. Only batches are several.
         ready_stages: indexes of the stages of the run `ready_run_id` that are set up in it.
+        node_id: Ray's id of its node, once it has started.
         pid: process id, if the process runs on this machine and is visible.
         idle_since: time when its last call ended.
         idle_after: run and stage of that call, if it was a batch.
@@ -80,6 +81,7 @@ class WorkerHandle:
     calls: list[RemoteCall]
     ready_stages: set[int] = field(default_factory=lambda: set())
     ready_run_id: str = ""
+    node_id: str = ""
     pid: int | None = None
     idle_since: float = 0.0
     idle_after: tuple[str, int] | None = None

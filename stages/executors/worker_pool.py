@@ -13,6 +13,8 @@ from ray.exceptions import RayError
 from stages.errors import Reason
 from stages.executors.cluster import Cluster, Shape
 from stages.executors.exit_reasons import ExitReason
+from stages.executors.node_health import NodeHealth
+from stages.executors.placement import ROUNDING, Room
 from stages.executors.process_memory import private_bytes
 from stages.executors.scratch_folder import fault_file
 from stages.executors.worker import MAX_WAITING_BATCHES, Worker, WorkerInfo
@@ -37,12 +39,14 @@ class WorkerPool:
     Attributes:
         workers: a handle for each.
         max_workers: most workers at once.
+        health: which nodes are left out.
         idle_s: by run and stage, time that workers waited in all after a batch of it.
     """
 
     def __init__(self, cluster: Cluster, params: ExecutorParams) -> None:
         self.workers: list[WorkerHandle] = []
         self.max_workers = params.num_workers or max(1, int(cluster.total_resources.cpus))
+        self.health = NodeHealth()
         self._cluster = cluster
         self._params = params
         options: dict[str, Any] = {
@@ -90,35 +94,48 @@ class WorkerPool:
             worker for worker in self.of_shape(shape) if worker.is_in(CallKind.START) or worker.is_in(CallKind.SET_UP)
         ]
 
+    def node_ids(self, shape: Shape | None = None) -> set[str]:
+        """The nodes that are alive; with a shape, those of them that could hold a worker of it if they were empty."""
+        nodes = self._cluster.nodes
+        return {node.node_id for node in nodes if shape is None or Room([node]).fits([shape])}
+
     def can_place(self, shape: Shape, others: set[Shape]) -> bool:
         """Whether Ray can place one more worker of a shape, and then one of each other shape that has none yet.
 
         Room for the others is kept only where all shapes fit the cluster together, and not against the first worker
-        of a shape.
+        of a shape. A node that is left out has no room.
         """
-        total = self._cluster.total_resources
-        self.max_workers = self._params.num_workers or max(1, int(total.cpus))
+        self.max_workers = self._params.num_workers or max(1, int(self._cluster.total_resources.cpus))
         if len(self.workers) >= self.max_workers:
             return False
+        left_out = self.health.left_out()
+        nodes = [node for node in self._cluster.nodes if node.node_id not in left_out]
         missing = [other for other in others if other != shape and not self.of_shape(other)]
-        if not self.of_shape(shape) or not _fits(_sum([shape, *others]), total):
+        if not self.of_shape(shape) or not Room(nodes).fits([shape, *others]):
             missing = []
-        required = _sum([shape, *missing])
         # Ray's figure lags behind the last requests, so workers that start are counted too.
-        starting = _sum([worker.shape for worker in self.workers if worker.is_in(CallKind.START)])
-        held = _sum([worker.shape for worker in self.workers])
-        available = self._cluster.available_resources
-        return _fits(_sum([required, starting]), available) and _fits(_sum([required, held]), total)
+        starting = [worker.shape for worker in self.workers if worker.is_in(CallKind.START)]
+        if not _fits(_sum([shape, *missing, *starting]), self._cluster.available_resources):
+            return False
+        room = Room(nodes)
+        for worker in sorted(self.workers, key=lambda worker: not worker.node_id):
+            # One that starts holds room that nobody has seen yet, or waits in Ray for room that is not there.
+            if not room.hold(worker.shape, worker.node_id) and not worker.node_id:
+                return False
+        return room.fits([shape, *missing])
 
     def start_worker(self, shape: Shape) -> None:
-        """Ask Ray for one more worker."""
+        """Ask Ray for one more worker, on a node that is not left out."""
         worker_id = uuid.uuid4().hex[:12]
-        actor_class = self._actor_class.options(num_cpus=shape.cpus, num_gpus=shape.gpus)
+        left_out = sorted(self.health.left_out())
+        selector = {"ray.io/node-id": f"!in({','.join(left_out)})"} if left_out else None
+        actor_class = self._actor_class.options(num_cpus=shape.cpus, num_gpus=shape.gpus, label_selector=selector)
         actor = actor_class.remote(worker_id, max(1, int(shape.cpus)), self._cluster.scratch, self._params.backoff)
         self.workers.append(WorkerHandle(worker_id, shape, actor, [RemoteCall(CallKind.START, actor.info.remote())]))
 
     def on_worker_started(self, worker: WorkerHandle, info: WorkerInfo) -> None:
         """Note the process of a worker, if it runs on this machine and can be watched."""
+        worker.node_id = info.node_id
         is_visible = info.node_id == self._cluster.node_id and private_bytes() is not None
         worker.pid = info.pid if is_visible else None
 
@@ -161,11 +178,21 @@ class WorkerPool:
         ray.kill(worker.actor)
         self.workers.remove(worker)
 
+    def leave_nodes(self) -> None:
+        """Let the workers of nodes that are left out finish their batches, and leave."""
+        left_out = self.health.left_out()
+        for worker in self.workers:
+            worker.is_draining |= worker.node_id in left_out
+
     def remove_dead_idle(self) -> None:
-        """Remove idle workers whose process is gone, so that no later task is blamed for their death."""
+        """Remove idle workers whose process or node is gone, so that no later task is blamed for their death."""
+        nodes = self.node_ids()
         for worker in self.idle():
             if worker.pid and not private_bytes(worker.pid):
                 logger.warning("An idle worker was lost: %s", self.crash_text(worker))
+                self.kill(worker)
+            elif worker.node_id and worker.node_id not in nodes:
+                logger.warning("An idle worker was lost with its node %s", worker.node_id)
                 self.kill(worker)
 
     def crash_text(self, worker: WorkerHandle) -> str:
@@ -251,5 +278,4 @@ def _sum(shapes: list[Shape]) -> Shape:
 
 
 def _fits(required: Shape, available: Shape) -> bool:
-    rounding = 1e-6
-    return required.cpus <= available.cpus + rounding and required.gpus <= available.gpus + rounding
+    return required.cpus <= available.cpus + ROUNDING and required.gpus <= available.gpus + ROUNDING

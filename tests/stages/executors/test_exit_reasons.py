@@ -38,7 +38,10 @@ def ray_task_error(cause: Exception) -> RayTaskError:
         (OutOfMemoryError("threshold"), EVICTION),
         (ray_task_error(MemoryError("1 TiB")), ExitReason(Reason.OUT_OF_MEMORY, "MemoryError: 1 TiB")),
         (ray_task_error(ValueError("no")), None),
-        (ray_task_error(DeviceLost("The GPU is gone")), ExitReason(Reason.WORKER_DIED, "The GPU is gone")),
+        (
+            ray_task_error(DeviceLost("The GPU is gone")),
+            ExitReason(Reason.WORKER_DIED, "The GPU is gone", is_device_lost=True),
+        ),
         (ObjectLostError("ab" * 14, None, ""), None),
     ],
 )

@@ -3,12 +3,15 @@
 import pytest
 
 from stages.executors.queues import Item, PendingTask, StageQueue, TaskBlock
+from stages.tasks import Task
 
 
 def pending(*groups: str, nbytes: int = 10) -> list[PendingTask]:
     """Tasks of one block."""
     block = TaskBlock([], nbytes, len(groups))
-    return [PendingTask(Item(str(index)), (), block, index, group) for index, group in enumerate(groups)]
+    return [
+        PendingTask(Item(str(index), Task(str(index))), (), block, index, group) for index, group in enumerate(groups)
+    ]
 
 
 def queue_of(waiting: list[PendingTask], batch_size: int = 2) -> StageQueue:
@@ -59,5 +62,23 @@ def test_queue_gives_requeued_tasks_one_at_a_time_and_none_of_the_quarantine() -
 
 
 def test_item_orders_outcomes_by_path() -> None:
-    item = Item("x", outcomes={(1, 0): [], (0, 10): [{"a": 1}], (0, 2): [{"a": 2}]})
+    item = Item("x", Task("x"), outcomes={(1, 0): [], (0, 10): [{"a": 1}], (0, 2): [{"a": 2}]})
     assert item.result().outcomes == ([{"a": 2}], [{"a": 1}], [])
+
+
+def test_tasks_of_an_item_are_removed_wherever_they_wait() -> None:
+    ours, other, single, quarantined = pending("g", "g", "g", "g")
+    single.item = quarantined.item = ours.item
+    quarantined.is_quarantined = True
+    queue = queue_of([ours, other, single, quarantined])
+    held = queue.held_bytes
+    for _ in range(2):
+        queue.pop_batch(queue.select(lambda _: False) or pytest.fail("no batch"))
+    for task in (ours, other):
+        queue.push(task)
+    for task in (single, quarantined):
+        queue.requeue(task)
+    assert queue.num_waiting == 3
+    assert set(map(id, queue.remove(ours.item))) == {id(ours), id(single), id(quarantined)}
+    assert (queue.num_waiting, list(queue.quarantine), queue.held_bytes) == (1, [], held)
+    assert queue.pop_batch(queue.select(lambda _: False) or pytest.fail("no batch")) == [other]

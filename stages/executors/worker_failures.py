@@ -1,0 +1,111 @@
+"""Failures of workers that no task is to blame for, and whether the run can go on without them."""
+
+from stages.errors import PhaseError, PoolError
+from stages.executors.batch_runner import is_disk_full
+from stages.executors.cluster import Shape
+from stages.executors.exit_reasons import ExitReason
+from stages.executors.worker import BatchReport
+from stages.executors.worker_handle import CallKind, WorkerHandle
+from stages.executors.worker_pool import WorkerPool
+from stages.tasks import Failed
+
+MAX_CONSECUTIVE_DEATHS = 3
+"""Workers that may die in a row while they start, or while they set up one stage."""
+MAX_FAILED_NODES = 2
+"""Nodes on which the first set-up of a stage may fail; then the stage is to blame, not a node."""
+
+
+class WorkerFailures:
+    """Decides, for one run, what a worker that does not start, cannot set a stage up, or loses its device means.
+
+    The node is left out for a while, and the run goes on where a healthy place is left: another node, or workers that
+    have the stage set up. It stops where none is.
+    """
+
+    def __init__(self, pool: WorkerPool, run_id: str, shapes: list[Shape], stage_names: list[str]) -> None:
+        self._pool = pool
+        self._run_id = run_id
+        self._shapes = shapes
+        self._stage_names = stage_names
+        self._starts: list[str] = []
+        self._setups: dict[int, list[tuple[str, str]]] = {}
+        self._were_set_up: set[int] = set()
+
+    def on_started(self) -> None:
+        """Note that a worker has started."""
+        self._starts.clear()
+
+    def on_start_failed(self, exit_reason: ExitReason) -> None:
+        """Note that a worker ended while it started, and was removed.
+
+        A machine that was lost is no reason to end, nor is one that is late, as long as other workers are there.
+
+        Raises:
+            PoolError: several in a row, and no other worker has started.
+        """
+        is_up = any(not worker.is_in(CallKind.START) for worker in self._pool.workers)
+        if is_up or exit_reason.is_eviction:
+            return
+        self._starts.append(exit_reason.text)
+        if len(self._starts) >= MAX_CONSECUTIVE_DEATHS:
+            raise PoolError(
+                f"Workers must start, but {MAX_CONSECUTIVE_DEATHS} in a row did not: {_joined(self._starts)}."
+            )
+
+    def on_set_up(self, stage: int, worker: WorkerHandle) -> None:
+        """Note that a worker has set a stage up."""
+        self._setups.pop(stage, None)
+        self._were_set_up.add(stage)
+        self._pool.health.on_success(worker.node_id)
+
+    def on_set_up_failed(self, stage: int, worker: WorkerHandle, text: str, error: BaseException | None) -> None:
+        """Note that a worker could not set a stage up, and was removed.
+
+        Args:
+            stage: the stage's index.
+            worker: the worker.
+            text: what happened.
+            error: what the set-up raised; None if the worker's process ended.
+
+        Raises:
+            PhaseError: no healthy place is left for the stage, or its set-up fails wherever it was tried.
+        """
+        failures = self._setups.setdefault(stage, [])
+        failures.append((worker.node_id, text))
+        name = self._stage_names[stage]
+        times = 1 if error is None else MAX_CONSECUTIVE_DEATHS
+        self._pool.health.on_failure(
+            worker.node_id, f"stage {name} cannot be set up there: {text}", self._pool.node_ids(), times=times
+        )
+        if any(each.is_ready(self._run_id, stage) for each in self._pool.workers):
+            return
+        nodes = {node_id for node_id, _ in failures}
+        healthy = self._pool.node_ids(self._shapes[stage]) - nodes - self._pool.health.left_out()
+        most = len(self._pool.node_ids()) if stage in self._were_set_up else MAX_FAILED_NODES
+        if healthy and len(nodes) < most:
+            return
+        if error is not None:
+            raise PhaseError(f"Stage {name} cannot be set up: {_joined([text for _, text in failures])}") from error
+        if len(failures) >= MAX_CONSECUTIVE_DEATHS:
+            raise PhaseError(
+                f"Stage {name} cannot be set up, it ended {len(failures)} workers in a row: "
+                f"{_joined([text for _, text in failures])}."
+            )
+
+    def on_batch_done(self, worker: WorkerHandle, report: BatchReport) -> None:
+        """Note what the results of a batch say of the node of its worker."""
+        outcomes = [result for results in report.results for result in results]
+        full = next((each.error for each in outcomes if isinstance(each, Failed) and is_disk_full(each)), "")
+        if full:
+            self._pool.health.on_failure(worker.node_id, f"a disk is full: {full}", self._pool.node_ids())
+        elif not all(isinstance(each, Failed) for each in outcomes):
+            self._pool.health.on_success(worker.node_id)
+
+    def on_batch_death(self, worker: WorkerHandle, exit_reason: ExitReason) -> None:
+        """Note that a worker died with a batch; only a device that is lost speaks against its node, at the second."""
+        if exit_reason.is_device_lost:
+            self._pool.health.on_failure(worker.node_id, exit_reason.text, self._pool.node_ids(), times=2)
+
+
+def _joined(texts: list[str]) -> str:
+    return "; ".join(dict.fromkeys(texts))

@@ -1,0 +1,138 @@
+"""Runs pipelines on a Ray of several nodes of which one is at fault or is lost; prints what became of each as JSON.
+
+A process of its own, since a process is connected to one Ray at a time.
+"""
+
+import json
+import logging
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import ray
+from ray.cluster_utils import Cluster
+
+from stages.executors.ray import RayExecutor
+from stages.params import ExecutorParams
+from stages.pipeline import RunStats
+from stages.resources import Resources
+from stages.stage import WorkerMetadata
+from stages.tasks import Failed
+from tests.faults.faulty_stages import PayloadTask, Step, make_tasks, pipeline
+
+NUM_TASKS = 24
+
+
+class OnOneNode(Step):
+    """Has a fault on the node whose worker came first, `in_setup` or with each task; none on the others."""
+
+    def __init__(self, marker: Path, fault: Callable[[], Any], *, in_setup: bool = False) -> None:
+        super().__init__("faulty", seconds=0.1)
+        self.marker = marker
+        self.fault = fault
+        self.in_setup = in_setup
+        self.is_faulty = False
+
+    def setup(self, worker_metadata: WorkerMetadata) -> None:
+        node_id = worker_metadata.node.node_id
+        try:
+            with self.marker.open("x") as file:
+                file.write(node_id)
+        except FileExistsError:
+            pass
+        self.is_faulty = self.marker.read_text() == node_id
+        if self.is_faulty and self.in_setup:
+            self.fault()
+
+    def process(self, task: PayloadTask) -> Any:
+        return self.fault() if self.is_faulty and not self.in_setup else super().process(task)
+
+
+class Load(Step):
+    """Makes tasks so large that they stay in the object store of their node."""
+
+    def process(self, task: PayloadTask) -> PayloadTask:
+        time.sleep(0.05)
+        return replace(task, path="load", payload=np.zeros(1_000_000, np.uint8))
+
+
+class OnGpu(Step):
+    """Runs on the node with the GPU."""
+
+    resources = Resources(cpus=0, gpus=1)
+
+
+def _lost_gpu() -> None:
+    raise RuntimeError("CUDA error: uncorrectable ECC error encountered")
+
+
+def _full_disk() -> None:
+    raise OSError(28, "No space left on device")
+
+
+@contextmanager
+def nodes(*cpus: int) -> Iterator[tuple[Cluster, list[Any]]]:
+    """A Ray with a head that has a GPU in name and no CPU, and nodes with these CPUs; this process is connected."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "num_gpus": 1, "include_dashboard": False})
+    added = [cluster.add_node(num_cpus=number) for number in cpus]
+    ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        yield cluster, added
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+
+
+def run(stages: list[Any], *, after: int = 0, event: Callable[[], Any] | None = None, **params: Any) -> dict[str, Any]:
+    """Run tasks through the stages; call `event` once after so many results, or with the first pause at 0."""
+    executor = RayExecutor(ExecutorParams(address="connected", backoff_s=0.2, max_backoff_s=0.5, **params))
+    stats, outcomes = RunStats(), []
+    tasks = [replace(task, group=task.task_id) for task in make_tasks(*map(str, range(NUM_TASKS)))]
+    try:
+        for result in executor.run(pipeline(stages), iter(tasks), stats):
+            if result is not None:
+                outcomes.append(result.outcomes[0])
+            if event is not None and len(outcomes) >= after and (after or stats.activity == "setting up workers"):
+                event()
+                event = None
+    finally:
+        executor.close()
+    failed = Counter(outcome.error for outcome in outcomes if isinstance(outcome, Failed))
+    return {
+        "results": len(outcomes),
+        "failed": dict(failed),
+        "left_out": list(stats.left_out_nodes.values()),
+        "retries": sum(stage.retries for stage in stats.stages.values()),
+        "event_came": event is None,
+    }
+
+
+def main() -> None:
+    """Print a JSON object: by scenario, what `run` returned."""
+    told: dict[str, Any] = {}
+    with TemporaryDirectory() as folder, nodes(2, 2) as (cluster, (first, second)):
+        for name, stage in {
+            "setup": OnOneNode(Path(folder, "setup"), _lost_gpu, in_setup=True),
+            "device": OnOneNode(Path(folder, "device"), _lost_gpu),
+            "disk": OnOneNode(Path(folder, "disk"), _full_disk),
+        }.items():
+            told[name] = run([stage])
+        told["start"] = run([Step("a", seconds=0.1)], event=lambda: cluster.remove_node(first))
+
+        def lose() -> None:
+            cluster.remove_node(second)
+            cluster.add_node(num_cpus=2)
+
+        told["objects"] = run([Load("load"), OnGpu("embed", seconds=0.3)], after=3, event=lose)
+    json.dump(told, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

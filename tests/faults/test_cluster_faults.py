@@ -1,0 +1,50 @@
+"""A node of a cluster that is at fault, or is lost.
+
+1. No item fails for a fault of a machine: a set-up that fails on one node, a device that is lost, a full disk.
+2. The node is left out, and the statistics of the run name it.
+3. A node that is lost while workers start does not end the run.
+4. Items whose intermediate results lay on a lost node begin again from their root, and have one result each.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.faults.cluster_faults import NUM_TASKS
+from tests.faults.command import PROJECT
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture(scope="module")
+def told() -> dict[str, Any]:
+    command = [sys.executable, "-m", "tests.faults.cluster_faults"]
+    env = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(command, cwd=PROJECT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("scenario", ["setup", "device", "disk", "start", "objects"])
+def test_fault_of_a_machine_fails_no_item(told: dict[str, Any], scenario: str) -> None:
+    assert told[scenario]["failed"] == {}
+    assert told[scenario]["results"] == NUM_TASKS
+
+
+@pytest.mark.parametrize(
+    ("scenario", "cause"),
+    [("setup", "cannot be set up there"), ("device", "answers this process no more"), ("disk", "a disk is full")],
+)
+def test_node_at_fault_is_left_out_and_named(told: dict[str, Any], scenario: str, cause: str) -> None:
+    (text,) = told[scenario]["left_out"]
+    assert cause in text
+
+
+def test_items_whose_objects_are_lost_begin_again(told: dict[str, Any]) -> None:
+    assert told["objects"]["retries"] > 0
+    assert told["objects"]["event_came"]
+    assert told["start"]["event_came"]
