@@ -45,6 +45,7 @@ class PhaseReport:
         starting_s: the part of `seconds` before the first item was worked on: starting Ray, starting and setting up
             workers.
         root_version: number of the version of the root that the run published; None where the phase publishes none.
+        left_out_nodes: for each node of Ray that got no work for a while in the run, why.
         further: by name, the report of each further table that the phase made of the partition.
     """
 
@@ -67,6 +68,7 @@ class PhaseReport:
     seconds: float = 0.0
     starting_s: float = 0.0
     root_version: int | None = None
+    left_out_nodes: dict[str, str] = field(default_factory=lambda: {})
     further: dict[str, "PhaseReport"] = field(default_factory=lambda: {})
 
     @property

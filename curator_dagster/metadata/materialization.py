@@ -158,4 +158,6 @@ def _stages_metadata(report: PhaseReport) -> dict[str, dg.MetadataValue]:
     if report.stages:
         metadata["phase_stages"] = stages_table(report)
         metadata["phase_stages_detail"] = stages_detail(report)
+    if report.left_out_nodes:
+        metadata["phase_left_out_nodes"] = dg.MetadataValue.json(report.left_out_nodes)
     return metadata

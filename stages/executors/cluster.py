@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import ray
 import ray._private.worker
 from ray._private.client_mode_hook import client_mode_should_convert
+from ray.autoscaler.sdk import request_resources
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from stages.errors import PoolError
@@ -145,6 +146,22 @@ class Cluster:
         max_cpus = max((node.cpus for node in self.nodes if node.gpus >= gpus), default=0.0)
         return Shape(min(resources.cpus, max_cpus or resources.cpus), gpus)
 
+    def request(self, shapes: list[Shape]) -> None:
+        """Ask Ray's autoscaler, if there is one, for room for workers of these shapes, those that are there included.
+
+        The request holds until the next one, also after this process has ended; so a run ends with an empty one.
+        """
+        if self.is_private:
+            return
+        bundles = [
+            {name: count for name, count in (("CPU", shape.cpus), ("GPU", shape.gpus)) if count} for shape in shapes
+        ]
+        if self.node_id:
+            request_resources(bundles=bundles)
+        else:  # what keeps the request may be out of reach of a driver outside of the cluster
+            ask = ray.remote(num_cpus=0, max_retries=0)(_request_resources)
+            ray.get(ask.remote(bundles))
+
     @property
     def total_resources(self) -> Shape:
         """CPUs and GPUs of the whole cluster."""
@@ -217,6 +234,10 @@ def _worker_environment() -> dict[str, Any]:
 def _driver_node_id() -> str:
     """Node id of this machine; empty over ray://: the driver is outside the cluster, and Ray gives the server's."""
     return "" if client_mode_should_convert() else ray.get_runtime_context().get_node_id()
+
+
+def _request_resources(bundles: list[dict[str, float]]) -> None:
+    request_resources(bundles=bundles)
 
 
 def _alive_nodes() -> list[Node]:

@@ -38,7 +38,7 @@ class NodeHealth:
         self.told: dict[str, str] = {}
 
     def on_success(self, node_id: str) -> None:
-        """Note that a batch or a set-up went well on a node."""
+        """Note that a batch went well on a node; a set-up proves little."""
         record = self._records.get(node_id)
         if record is not None:
             record.failures = 0

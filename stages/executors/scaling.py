@@ -40,6 +40,7 @@ class WorkerScaler:
             waiting[shape] += count
             if count or shape not in last_stage:
                 last_stage[shape] = stage
+        self._pool.request_room(waiting)
         for shape in sorted(last_stage, key=lambda shape: -last_stage[shape]):
             has_idle = any(worker.shape == shape for worker in self._pool.idle())
             if has_idle or not waiting[shape]:

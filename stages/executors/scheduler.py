@@ -89,6 +89,7 @@ class Scheduler:
             self._pool.kill(worker)
         for worker in self._pool.idle():
             self._pool.count_idle_time(worker)
+        self._pool.withdraw_request()
         self._publish_metrics()
 
     def _publish_metrics(self) -> None:
@@ -145,7 +146,7 @@ class Scheduler:
         elif call.kind is CallKind.SHUT_DOWN:
             self._pool.kill(worker)
         elif call.run_id == self._run_id and call.kind is CallKind.SET_UP:
-            self._failures.on_set_up(call.stage, worker)
+            self._failures.on_set_up(call.stage)
             worker.mark_ready(call.run_id, call.stage)
         elif call.run_id == self._run_id:
             self._failures.on_batch_done(worker, result)

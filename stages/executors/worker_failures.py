@@ -52,11 +52,10 @@ class WorkerFailures:
                 f"Workers must start, but {MAX_CONSECUTIVE_DEATHS} in a row did not: {_joined(self._starts)}."
             )
 
-    def on_set_up(self, stage: int, worker: WorkerHandle) -> None:
+    def on_set_up(self, stage: int) -> None:
         """Note that a worker has set a stage up."""
         self._setups.pop(stage, None)
         self._were_set_up.add(stage)
-        self._pool.health.on_success(worker.node_id)
 
     def on_set_up_failed(self, stage: int, worker: WorkerHandle, text: str, error: BaseException | None) -> None:
         """Note that a worker could not set a stage up, and was removed.

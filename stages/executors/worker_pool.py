@@ -1,9 +1,10 @@
 """The worker pool starts, watches and ends the workers of a session. The scheduler decides on their work."""
 
 import logging
+import math
 import time
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,6 +29,10 @@ logger = logging.getLogger(__name__)
 POLL_INTERVAL_S = 1.0
 SETUP_STALL_FACTOR = 5
 """A setup may take this multiple of `stall_timeout_s`: it downloads weights and sends no heartbeats."""
+MAX_REQUESTED = 10_000
+"""Most workers that the autoscaler is asked for where `executor.num_workers` sets no limit."""
+REQUEST_INTERVAL_S = 5.0
+"""Shortest time between two requests to the autoscaler."""
 START_LIMIT_S = 600.0
 """Time limit for the start of a worker, which waits for a new machine on an autoscaling cluster."""
 SHUTDOWN_LIMIT_S = 10.0
@@ -58,6 +63,8 @@ class WorkerPool:
         self._actor_class: Any = ray.remote(**options)(Worker)
         self.idle_s: defaultdict[tuple[str, int], float] = defaultdict(float)
         self._limits_checked_at = time.monotonic()
+        self._requested: Counter[Shape] = Counter()
+        self._requested_at = -math.inf
 
     def check_health(self) -> None:
         """Raise if Ray itself is lost; call this before any call to Ray.
@@ -177,6 +184,27 @@ class WorkerPool:
         self.count_idle_time(worker)
         ray.kill(worker.actor)
         self.workers.remove(worker)
+
+    def request_room(self, waiting: Counter[Shape]) -> None:
+        """Ask the autoscaler for room for the workers and, by shape, for batches that wait for one; at times only."""
+        wanted = Counter(worker.shape for worker in self.workers)
+        room = (self._params.num_workers or MAX_REQUESTED) - wanted.total()
+        for shape, batches in waiting.items():
+            free = sum(not worker.is_in(CallKind.BATCH) for worker in self.of_shape(shape))
+            added = min(max(0, batches - free), room)
+            wanted[shape] += added
+            room -= added
+        wanted = +wanted
+        if wanted == self._requested or time.monotonic() - self._requested_at < REQUEST_INTERVAL_S:
+            return
+        self._cluster.request(list(wanted.elements()))
+        self._requested, self._requested_at = wanted, time.monotonic()
+
+    def withdraw_request(self) -> None:
+        """Tell the autoscaler that nothing waits."""
+        if self._requested:
+            self._cluster.request([])
+            self._requested.clear()
 
     def leave_nodes(self) -> None:
         """Let the workers of nodes that are left out finish their batches, and leave."""

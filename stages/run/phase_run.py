@@ -120,6 +120,7 @@ class PhaseRun:
         """Set the figures of the whole run in all reports."""
         for report in self.reports.values():
             report.stages = self.stats.stages
+            report.left_out_nodes = self.stats.left_out_nodes
             report.seconds = time.monotonic() - self._started
             report.starting_s = self._starting_s
             for stage in self.stats.stages.values():

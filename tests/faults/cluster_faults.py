@@ -17,7 +17,9 @@ from typing import Any
 
 import numpy as np
 import ray
+from ray._private.ray_constants import AUTOSCALER_RESOURCE_REQUEST_CHANNEL
 from ray.cluster_utils import Cluster
+from ray.experimental.internal_kv import _internal_kv_get
 
 from stages.executors.ray import RayExecutor
 from stages.params import ExecutorParams
@@ -77,6 +79,12 @@ def _full_disk() -> None:
     raise OSError(28, "No space left on device")
 
 
+def _requested() -> list[dict[str, float]]:
+    """What the autoscaler would find as the last request, in the control store of Ray."""
+    stored = _internal_kv_get(AUTOSCALER_RESOURCE_REQUEST_CHANNEL)
+    return json.loads(stored) if stored else []
+
+
 @contextmanager
 def nodes(*cpus: int) -> Iterator[tuple[Cluster, list[Any]]]:
     """A Ray with a head that has a GPU in name and no CPU, and nodes with these CPUs; this process is connected."""
@@ -93,7 +101,7 @@ def nodes(*cpus: int) -> Iterator[tuple[Cluster, list[Any]]]:
 def run(stages: list[Any], *, after: int = 0, event: Callable[[], Any] | None = None, **params: Any) -> dict[str, Any]:
     """Run tasks through the stages; call `event` once after so many results, or with the first pause at 0."""
     executor = RayExecutor(ExecutorParams(address="connected", backoff_s=0.2, max_backoff_s=0.5, **params))
-    stats, outcomes = RunStats(), []
+    stats, outcomes = RunStats(), list[Any]()
     tasks = [replace(task, group=task.task_id) for task in make_tasks(*map(str, range(NUM_TASKS)))]
     try:
         for result in executor.run(pipeline(stages), iter(tasks), stats):
@@ -124,6 +132,11 @@ def main() -> None:
             "disk": OnOneNode(Path(folder, "disk"), _full_disk),
         }.items():
             told[name] = run([stage])
+        requests: list[Any] = []
+        told["growth"] = run(
+            [Step("a", seconds=0.5)], after=NUM_TASKS // 2, event=lambda: requests.extend(_requested())
+        )
+        told["growth"] |= {"requested": requests, "requested_at_the_end": _requested()}
         told["start"] = run([Step("a", seconds=0.1)], event=lambda: cluster.remove_node(first))
 
         def lose() -> None:

@@ -3,7 +3,8 @@
 1. No item fails for a fault of a machine: a set-up that fails on one node, a device that is lost, a full disk.
 2. The node is left out, and the statistics of the run name it.
 3. A node that is lost while workers start does not end the run.
-4. Items whose intermediate results lay on a lost node begin again from their root, and have one result each.
+4. The autoscaler is asked for room for what waits, and at the end for none.
+5. Items whose intermediate results lay on a lost node begin again from their root, and have one result each.
 """
 
 import json
@@ -29,7 +30,7 @@ def told() -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("scenario", ["setup", "device", "disk", "start", "objects"])
+@pytest.mark.parametrize("scenario", ["setup", "device", "disk", "growth", "start", "objects"])
 def test_fault_of_a_machine_fails_no_item(told: dict[str, Any], scenario: str) -> None:
     assert told[scenario]["failed"] == {}
     assert told[scenario]["results"] == NUM_TASKS
@@ -48,3 +49,11 @@ def test_items_whose_objects_are_lost_begin_again(told: dict[str, Any]) -> None:
     assert told["objects"]["retries"] > 0
     assert told["objects"]["event_came"]
     assert told["start"]["event_came"]
+
+
+def test_autoscaler_is_asked_for_what_waits(told: dict[str, Any]) -> None:
+    """Four workers have room, and each batch that waits is worth another."""
+    requested = told["growth"]["requested"]
+    assert 4 < len(requested) <= NUM_TASKS
+    assert all(bundle == {"CPU": 1.0} for bundle in requested)
+    assert told["growth"]["requested_at_the_end"] == []

@@ -1,7 +1,5 @@
 """Which nodes are left out, by a clock that the test sets."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from stages.executors.node_health import LEAVE_OUT_S, MAX_LEAVE_OUT_S, MAX_NODE_FAILURES, NodeHealth
@@ -19,8 +17,8 @@ class Clock:
 
 
 @pytest.fixture
-def clock() -> Iterator[Clock]:
-    yield Clock()
+def clock() -> Clock:
+    return Clock()
 
 
 def fail(health: NodeHealth, node_id: str, times: int = MAX_NODE_FAILURES, nodes: set[str] = NODES) -> None:
