@@ -145,6 +145,8 @@ class Pipeline:
         stages: after `build`, with composites decomposed.
         collect: see `Collect`.
         again: see `Again`; None where every task goes through once.
+        folders: local folders that workers on every machine must see; a URL is no matter.
+        files: local files likewise.
     """
 
     def __init__(
@@ -159,6 +161,8 @@ class Pipeline:
         self.name = name
         self.collect = collect
         self.again = again
+        self.folders: list[str] = []
+        self.files: list[str] = []
         self._provides = frozenset(provides)
         self._stages = stages
         self.stages: list[AnyStage] = []

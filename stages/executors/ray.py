@@ -7,6 +7,7 @@ from stages.errors import PoolError
 from stages.executors.cluster import Cluster, Shape, start_activity
 from stages.executors.gpu_memory import NO_GPU_ADVICE
 from stages.executors.scheduler import Scheduler
+from stages.executors.shared_folders import check_shared
 from stages.executors.worker_pool import WorkerPool
 from stages.params import ExecutorParams
 from stages.pipeline import ItemResult, Pipeline, RunStats
@@ -31,7 +32,8 @@ class RayExecutor:
 
         Raises:
             PhaseError: a stage cannot be sent to a worker or set up there.
-            PoolError: the machine lacks resources that a stage requires, or workers do not start.
+            PoolError: a node does not see a local folder of the run; the machine lacks resources that a stage requires,
+                or workers do not start.
         """
         started = time.perf_counter()
         if self._cluster is None:
@@ -41,6 +43,8 @@ class RayExecutor:
         stats.activity = "setting up workers"
         yield None
         cluster.check_health()
+        if not cluster.is_private:
+            check_shared(cluster, pipeline.folders, pipeline.files)
         pool = self._pool = self._pool or WorkerPool(cluster, self.params)
         scheduler = Scheduler(pipeline, pool, self.params, _shapes(pipeline, cluster, self.params.gpu_rounding))
         try:

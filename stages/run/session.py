@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import os
 import uuid
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from stages import executors, retry
 from stages.errors import PhaseError
 from stages.manifest import ManifestRef
 from stages.params import ExecutorParams, Params
-from stages.phase import PhaseReport
+from stages.phase import Phase, PhaseReport
 from stages.pipeline import Executor, ItemResult, Pipeline, RunStats
 from stages.run.inputs import Inputs, InputTables
 from stages.run.phase_run import PhaseRun
@@ -20,8 +21,9 @@ from stages.run.phases import build_phase, check_reachable
 from stages.run.preparing import prepare
 from stages.run.progress import Progress
 from stages.run.rounds import run_rounds
+from stages.storage import is_url
 from stages.table_names import name_of
-from stages.tasks import Task
+from stages.tasks import Task, VideoTask
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +96,7 @@ class Session:
 
         run.stats.stages.update(prepare(phase, outputs, self._results, self.on_progress))
         run.stats.on_running = partial(on_result, None)
-        results = self._results(phase.pipeline, run.tasks(outputs), run.stats)
+        results = self._results(partial(_build, phase, outputs[0].root), run.tasks(outputs), run.stats)
         try:
             for result in results:
                 on_result(result)
@@ -124,6 +126,8 @@ class Session:
         if first is None:
             return
         built = pipeline().build()
+        if isinstance(first, VideoTask) and os.path.exists(first.data.uri):
+            built.files.append(first.data.uri)
         logger.info("%s", built.describe())
         yield from run_rounds(self._get_executor(), built, itertools.chain([first], tasks), stats)
 
@@ -147,6 +151,14 @@ def open_session(executor: ExecutorParams, on_progress: Callable[[Progress], Non
         yield session
     finally:
         session.close()
+
+
+def _build(phase: Phase, root: str) -> Pipeline:
+    """The pipeline of a phase, which works on a root."""
+    pipeline = phase.pipeline()
+    if not is_url(root):
+        pipeline.folders.append(root)
+    return pipeline
 
 
 def _check_failed_fraction(params: Params, reports: dict[str, PhaseReport]) -> None:

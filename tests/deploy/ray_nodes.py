@@ -13,9 +13,17 @@ STARTED = "Ray runtime started"
 
 
 @contextmanager
-def running_node(log: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Iterator[None]:
-    """`ray start` with these arguments until the end of the block; nothing of that node is left then."""
+def running_node(
+    log: Path, *arguments: str, env: Mapping[str, str] | None = None, hidden: Path | None = None
+) -> Iterator[None]:
+    """`ray start` with these arguments until the end of the block; nothing of that node is left then.
+
+    Where the node has its own in place of a folder, as another machine has, that is `hidden`.
+    """
     command = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--disable-usage-stats", *arguments]
+    if hidden is not None:
+        mounted = f"mount -t tmpfs none '{hidden}' && exec \"$@\""
+        command = ["unshare", "--mount", "sh", "-c", mounted, "sh", *command]
     with open(log, "wb") as output:
         node = subprocess.Popen(
             command, env={**os.environ, **(env or {})}, stdout=output, stderr=output, start_new_session=True
