@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-SEQUENCE_HEADER, FRAME_HEADER, FRAME = 1, 3, 6
+SEQUENCE_HEADER, FRAME_HEADER, TILES, FRAME = 1, 3, 4, 6
 KEY_FRAME, INTRA_ONLY_FRAME, SWITCH_FRAME = 0, 2, 3
 NUM_SLOTS, NUM_REFERENCES = 8, 7
 HEADER_BYTES = 40
@@ -38,6 +38,14 @@ class FrameHeader(NamedTuple):
     hint: int
     fills: int
     needs: int
+
+
+class Part(NamedTuple):
+    """A part (OBU) of a temporal unit: its kind, its contents, and all of its bytes."""
+
+    kind: int
+    contents: bytes
+    whole: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +79,15 @@ class _Bits:
         return self._value >> self._left & ((1 << count) - 1)
 
 
-def units(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Kind and contents of each part (OBU) of a temporal unit.
+def parts(data: bytes) -> Iterator[Part]:
+    """The parts of a temporal unit.
 
     Raises:
         UnreadableHeader: a part is longer than the unit.
     """
     place = 0
     while place < len(data):
+        start = place
         kind, has_extension, has_size = data[place] >> 3 & 15, data[place] >> 2 & 1, data[place] >> 1 & 1
         place += 1 + has_extension
         size = len(data) - place
@@ -94,7 +103,7 @@ def units(data: bytes) -> Iterator[tuple[int, bytes]]:
                     break
         if place + size > len(data):
             raise UnreadableHeader
-        yield kind, data[place : place + size]
+        yield Part(kind, data[place : place + size], data[start : place + size])
         place += size
 
 

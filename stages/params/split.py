@@ -17,7 +17,7 @@ class SplitParams(ModelParams):
 
     phase: ClassVar[str] = "split"
     asset: ClassVar[str] = "clips"
-    code_version: ClassVar[str] = "5"
+    code_version: ClassVar[str] = "6"
 
     method: str = parameter(
         "shots",

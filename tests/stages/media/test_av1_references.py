@@ -19,11 +19,13 @@ from stages.media.av1_headers import (
     FrameHeader,
     Sequence,
     UnreadableHeader,
+    parts,
     read_frame,
     read_sequence,
-    units,
 )
 from stages.media.av1_references import frames_without_losses
+from stages.media.av1_slots import shows_each_once
+from stages.media.av1_units import Unit
 from stages.media.container import open_video
 from stages.media.damage import DecodeLog
 from stages.media.decode import decode_frames
@@ -52,7 +54,7 @@ def headers(video: Path) -> list[list[FrameHeader]]:
         for packet in container.demux(video=0):
             if packet.size:
                 found.append([])
-                for kind, data in units(bytes(packet)):
+                for kind, data, _ in parts(bytes(packet)):
                     if kind == SEQUENCE_HEADER:
                         sequence = read_sequence(data)
                     elif kind in (FRAME, FRAME_HEADER):
@@ -61,11 +63,11 @@ def headers(video: Path) -> list[list[FrameHeader]]:
     return found
 
 
-def without(video: Path, path: Path, number: int) -> Path:
+def without(video: Path, path: Path, number: int, count: int = 1) -> Path:
     with av.open(str(video)) as reader, av.open(str(path), "w") as writer:
         track = writer.add_stream_from_template(reader.streams.video[0], opaque=True)
         for place, packet in enumerate(reader.demux(video=0)):
-            if packet.size and place != number:
+            if packet.size and not number <= place < number + count:
                 packet.stream = track
                 writer.mux(packet)
     return path
@@ -112,29 +114,88 @@ def test_of_a_whole_video_all_frames_are_proven(video: Path) -> None:
     assert whole.proven == set(whole.pictures)
 
 
+def hanging_on(video: Path, lost: int, first_lost: int = 0) -> set[int]:
+    """Units of the whole video whose frames need one that unit `lost` codes, from its frame `first_lost` on."""
+    slots = [False] * 8
+    found: set[int] = set()
+    for number, unit in enumerate(headers(video)):
+        for index, header in enumerate(unit):
+            hangs = any(slots[slot] for slot in range(8) if header.needs >> slot & 1)
+            hangs = hangs or (number == lost and index >= first_lost)
+            slots = [hangs if header.fills >> slot & 1 else before for slot, before in enumerate(slots)]
+            found |= {number} if header.is_shown and hangs else set()
+    return found
+
+
 @pytest.mark.parametrize("kind", [without, zeroed])
-@pytest.mark.parametrize("number", [18, 19, 21, 33, 34, 41])
-def test_proven_frames_are_those_of_the_whole_video(
+@pytest.mark.parametrize("number", [18, 19, 21, 25, 33, 34, 41])
+def test_proven_frames_are_those_that_hang_on_no_lost_one(
     tmp_path: Path, video: Path, number: int, kind: Callable[[Path, Path, int], Path]
 ) -> None:
     whole, damaged = decoded(video), decoded(kind(video, tmp_path / "damaged.mp4", number))
     equal = {pts for pts, picture in damaged.pictures.items() if np.array_equal(picture, whole.pictures[pts])}
-    later = {pts for pts in damaged.pictures if pts > sorted(whole.pictures)[number]}
     assert damaged.proven <= equal
-    is_unneeded = [header.fills for header in headers(video)[number]] == [0]  # it fills no slot, or shows one
-    assert bool(later & damaged.proven) == is_unneeded
-    if is_unneeded:
-        assert later <= damaged.proven
-        assert len(later) == NUM_FRAMES - 1 - number
+    times = sorted(whole.pictures)
+    sound = {times[unit] for unit in set(range(NUM_FRAMES)) - hanging_on(video, number) - {number}}
+    if len(headers(video)[number]) == 1:
+        assert damaged.proven == sound
+    else:
+        # A slot that a lost unit has filled counts as lost from the first unit on that was lost since it was filled.
+        assert damaged.proven <= sound
+        assert len(damaged.proven) >= 0.9 * len(sound)
+
+
+@pytest.mark.parametrize(("number", "count"), [(18, 6), (19, 13), (20, 28), (34, 14)])
+def test_a_slot_that_holds_a_frame_that_was_never_shown_is_not_taken_for_a_later_one(
+    tmp_path: Path, video: Path, number: int, count: int
+) -> None:
+    whole, damaged = decoded(video), decoded(without(video, tmp_path / "damaged.mp4", number, count))
+    assert all(np.array_equal(damaged.pictures[pts], whole.pictures[pts]) for pts in damaged.proven)
+    assert len(damaged.proven) >= number
+
+
+def test_frames_before_the_damaged_one_in_its_unit_are_whole(tmp_path: Path, video: Path) -> None:
+    number = 33
+    with av.open(str(video)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][number]
+    coded = [part for part in parts(bytes(packet)) if part.kind == FRAME]
+    assert len(coded) > 2, "frames that others need, and the one that is shown"
+    data = bytearray(video.read_bytes())
+    place = (packet.pos or 0) + bytes(packet).index(coded[1].contents) + len(coded[1].contents) // 2
+    data[place : place + 40] = bytes(range(100, 140))
+    damaged_file = tmp_path / "damaged.mp4"
+    damaged_file.write_bytes(data)
+    whole, damaged = decoded(video), decoded(damaged_file)
+    assert all(np.array_equal(damaged.pictures[pts], whole.pictures[pts]) for pts in damaged.proven)
+    times = sorted(whole.pictures)
+    assert damaged.proven == {times[unit] for unit in set(range(NUM_FRAMES)) - hanging_on(video, number, 1)}
+    assert times[-1] in damaged.proven, "nothing of the next frames hangs on it"
+
+
+@pytest.mark.parametrize("fills", [0b11, 0])
+def test_frames_coded_ahead_tell_nothing_where_they_are_not_shown_once(fills: int) -> None:
+    def unit(*coded: FrameHeader) -> Unit:
+        return Unit(0, list(coded), is_whole=True, is_lost=False, num_decoded=0, missing_before=0)
+
+    def pair(place: int, filled: int) -> list[Unit]:
+        ahead = FrameHeader(None, is_key=False, is_shown=False, hint=place + 1, fills=filled, needs=1)
+        shown = FrameHeader(None, is_key=False, is_shown=True, hint=place, fills=0, needs=1)
+        return [unit(ahead, shown), unit(FrameHeader(0, is_key=False, is_shown=True, hint=0, fills=0, needs=1))]
+
+    regular = [unit for place in range(0, 20, 2) for unit in pair(place, 1)]
+    assert shows_each_once(regular)
+    assert not shows_each_once(regular[:8]), "too few"
+    assert not shows_each_once([*regular, *pair(20, fills)])
+    assert not shows_each_once([*regular, regular[0], *regular]), "one of them is never shown"
 
 
 def test_damaged_headers_are_refused(video: Path) -> None:
     with av.open(str(video)) as container:
         data = bytes(next(packet for packet in container.demux(video=0) if packet.size))
-    kinds = dict(units(data))
+    kinds = {part.kind: part.contents for part in parts(data)}
     with pytest.raises(UnreadableHeader):
         read_sequence(kinds[SEQUENCE_HEADER][:4])
     with pytest.raises(UnreadableHeader):
         read_frame(kinds[FRAME][:1], read_sequence(kinds[SEQUENCE_HEADER]))
     with pytest.raises(UnreadableHeader):
-        list(units(data[:-1]))
+        list(parts(data[:-1]))
