@@ -151,7 +151,7 @@ class SlotWalk:
     def _take(self, number: int, unit: Unit) -> bool:
         """Go on over this unit; true if the frame that it shows hangs on no lost one."""
         missing = unit.missing_before
-        if number in self._learnt_gaps:
+        if unit.is_lost or number in self._learnt_gaps:
             for _ in range(missing):
                 self._lose(self._next_place())
             missing = 0

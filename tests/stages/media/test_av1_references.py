@@ -24,7 +24,7 @@ from stages.media.av1_headers import (
     read_sequence,
 )
 from stages.media.av1_references import frames_without_losses
-from stages.media.av1_slots import shows_each_once
+from stages.media.av1_slots import SlotWalk, shows_each_once
 from stages.media.av1_units import Unit
 from stages.media.container import open_video
 from stages.media.damage import DecodeLog
@@ -187,6 +187,23 @@ def test_frames_coded_ahead_tell_nothing_where_they_are_not_shown_once(fills: in
     assert not shows_each_once(regular[:8]), "too few"
     assert not shows_each_once([*regular, *pair(20, fills)])
     assert not shows_each_once([*regular, regular[0], *regular]), "one of them is never shown"
+
+
+def test_a_slot_is_not_taken_for_a_frame_that_is_due_where_lost_units_stand_behind_a_gap() -> None:
+    def coded(place: int, *, fills: int = 0, is_shown: bool = True) -> FrameHeader:
+        return FrameHeader(None, is_key=fills == 255, is_shown=is_shown, hint=place, fills=fills, needs=fills & 1 ^ 1)
+
+    def lost(place: int, missing_before: int) -> Unit:
+        return Unit(0, [coded(place)], is_whole=True, is_lost=True, num_decoded=0, missing_before=missing_before)
+
+    first = [[coded(0, fills=255)], [coded(4, fills=2, is_shown=False), coded(1)]]
+    units = [Unit(0, each, is_whole=True, is_lost=False, num_decoded=0, missing_before=0) for each in first]
+    shown = Unit(0, [FrameHeader(1, False, True, 0, 0, 2)], True, False, 0, 0)
+    # Of 128 places, 100 and 101 come after the gap: slot 1 holds frame 4, and 102 is due.
+    behind_gap = [*units, lost(100, 98), lost(101, 0), shown]
+    at_once = [*units, lost(2, 0), lost(3, 0), shown]
+    for following, sound in ((behind_gap, [0, 1]), (at_once, [0, 1, 4])):
+        assert SlotWalk(128, may_be_unneeded=True, shows_each_once=True).sound(following) == sound
 
 
 def test_damaged_headers_are_refused(video: Path) -> None:
