@@ -1,6 +1,5 @@
 """Samples the frames of a video at a constant rate, in exact time. Pure arithmetic: no codec."""
 
-import math
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -31,7 +30,10 @@ class NearestSampler:
     """
 
     def __init__(self, fps: float, time_base: Fraction) -> None:
-        self._step = 1 / (exact_fraction(fps) * time_base)
+        rate = exact_fraction(fps) * time_base
+        # A time of the stream, from the first frame on, is due where time * per_pts >= number * per_step. Integers:
+        # arithmetic of fractions costs more than a measure of a frame.
+        self._per_pts, self._per_step = rate.numerator, rate.denominator
         self._origin = 0
         self._previous: int | None = None
         self._previous_taken = False
@@ -46,19 +48,20 @@ class NearestSampler:
         """
         if self._previous is None:
             self._origin, self._previous, self._previous_taken, self._next = pts, pts, True, 1
-            self._due_pts = math.ceil(self._origin + self._step)
+            self._due_pts = self._first_pts_due()
             return Selection(False, True)
         if pts <= self._previous:
             raise ValueError(f"pts must rise, got {pts} after {self._previous}.")
-        if pts < self._due_pts:  # most frames: no Fraction is needed to tell
+        if pts < self._due_pts:  # most frames
             self._previous, self._previous_taken = pts, False
             return Selection(False, False)
-        middle = Fraction(self._previous + pts, 2)
-        take_previous = self._due(middle) and not self._previous_taken
-        self._next = max(self._next, self._steps_until(middle))
-        take_current = self._due(Fraction(pts))
-        self._next = max(self._next, self._steps_until(Fraction(pts)))
-        self._due_pts = math.ceil(self._origin + self._next * self._step)
+        twice_middle = self._previous + pts - 2 * self._origin
+        take_previous = self._due(twice_middle) and not self._previous_taken
+        self._next = max(self._next, self._steps_until(twice_middle))
+        twice_current = 2 * (pts - self._origin)
+        take_current = self._due(twice_current)
+        self._next = max(self._next, self._steps_until(twice_current))
+        self._due_pts = self._first_pts_due()
         self._previous, self._previous_taken = pts, take_current
         return Selection(take_previous, take_current)
 
@@ -66,11 +69,14 @@ class NearestSampler:
         """End the stream; true if the last frame is selected by sample times after it."""
         if self._previous is None or self._previous_taken:
             return False
-        return self._origin + self._next * self._step < self._previous + self._step / 2
+        return (2 * self._next - 1) * self._per_step < 2 * (self._previous - self._origin) * self._per_pts
 
-    def _due(self, time: Fraction) -> bool:
-        return self._origin + self._next * self._step <= time
+    def _first_pts_due(self) -> int:
+        return self._origin - (-self._next * self._per_step // self._per_pts)  # rounded up
 
-    def _steps_until(self, time: Fraction) -> int:
+    def _due(self, twice_time: int) -> bool:
+        return 2 * self._next * self._per_step <= twice_time * self._per_pts
+
+    def _steps_until(self, twice_time: int) -> int:
         """Index of the first sample time after this time."""
-        return math.floor((time - self._origin) / self._step) + 1
+        return twice_time * self._per_pts // (2 * self._per_step) + 1

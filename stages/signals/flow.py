@@ -23,13 +23,23 @@ MAX_GAP_S = 0.1255
 `MAX_GAP_S`: 80 to 125 ms at nearly all frame rates from 12 a second on, 67 ms at 15. Rates that were made by repeating
 frames have a new frame in it."""
 
+BATCH_PAIRS = 16
+"""Pairs that are measured one after another: between frames of a decode, the code of each step would be out of the
+cache for each, which takes up to twice as long."""
+
 COLUMNS = ("flow", "flow_subject", "flow_right", "flow_down", "flow_growth", "flow_turn", "flow_inliers", "flow_noise")
 
 
-class _FirstPicture(NamedTuple):
+class _Picture(NamedTuple):
     frame: int
     pts: int
     luma: NDArray[np.uint8]
+
+
+class _Pair(NamedTuple):
+    first: _Picture
+    second: _Picture
+    pixel_aspect: float
 
 
 class FlowRecorder(Recorder):
@@ -55,7 +65,8 @@ class FlowRecorder(Recorder):
         self._seconds_per_pts = float(time_base)
         self._times = SampleTimes(PAIRS_PER_S, time_base)
         self._meter = PairMeter()
-        self._open: _FirstPicture | None = None
+        self._open: _Picture | None = None
+        self._waiting: list[_Pair] = []
         self._last_pts = 0
         self._frames, self._gaps, self._values = array("q"), array("q"), array("d")
 
@@ -65,14 +76,15 @@ class FlowRecorder(Recorder):
         if self._open is not None:
             gap_s, step_s = ((pts - earlier) * self._seconds_per_pts for earlier in (self._open.pts, self._last_pts))
             if gap_s >= MIN_GAP_S or gap_s + step_s > MAX_GAP_S:
-                self._measure(self._open, pictures)
+                self._close(self._open, pictures)
                 self._open = None
         self._last_pts = pts
         if self._times.is_due(pts) and self._open is None:
-            self._open = _FirstPicture(index, pts, _luma(pictures))
+            self._open = _Picture(index, pts, _luma(pictures))
 
     def samples(self) -> Samples:
         """What was measured of each pair, at its first frame: ``flow_gap`` frames to its second, and `COLUMNS`."""
+        self._measure_waiting()
         values = np.array(self._values, np.float32).reshape(-1, len(COLUMNS))
         columns = {name: values[:, number] for number, name in enumerate(COLUMNS)}
         return Samples(np.array(self._frames, np.int64), {"flow_gap": np.array(self._gaps, np.int64), **columns})
@@ -95,20 +107,27 @@ class FlowRecorder(Recorder):
             "motion_class": motion_class(float(flow.mean())),
         }
 
-    def _measure(self, first: _FirstPicture, second: FramePictures) -> None:
-        size, luma = second.displayed_size, _luma(second)
+    def _close(self, first: _Picture, pictures: FramePictures) -> None:
+        size, luma = pictures.displayed_size, _luma(pictures)
         height, width = luma.shape
         if luma.shape != first.luma.shape:
             return
-        pixel_aspect = (size.width / width) / (size.height / height)
-        motion = self._meter.measure(first.luma, luma, pixel_aspect)
-        if motion is None:
-            return
-        seconds = (second.decoded.pts - first.pts) * self._seconds_per_pts
-        speeds = (motion.flow, motion.subject, motion.right, motion.down, motion.growth, motion.turn)
-        self._frames.append(first.frame)
-        self._gaps.append(second.decoded.index - first.frame)
-        self._values.extend([*(speed / seconds for speed in speeds), motion.inliers, motion.noise])
+        second = _Picture(pictures.decoded.index, pictures.decoded.pts, luma)
+        self._waiting.append(_Pair(first, second, (size.width / width) / (size.height / height)))
+        if len(self._waiting) >= BATCH_PAIRS:
+            self._measure_waiting()
+
+    def _measure_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for first, second, pixel_aspect in waiting:
+            motion = self._meter.measure(first.luma, second.luma, pixel_aspect)
+            if motion is None:
+                continue
+            seconds = (second.pts - first.pts) * self._seconds_per_pts
+            speeds = (motion.flow, motion.subject, motion.right, motion.down, motion.growth, motion.turn)
+            self._frames.append(first.frame)
+            self._gaps.append(second.frame - first.frame)
+            self._values.extend([*(speed / seconds for speed in speeds), motion.inliers, motion.noise])
 
 
 def _luma(pictures: FramePictures) -> NDArray[np.uint8]:

@@ -1,6 +1,5 @@
 """Perceptual hashes of pictures, by which copies are found, and the small pictures by which they are confirmed."""
 
-import math
 from array import array
 from collections import deque
 from collections.abc import Sequence
@@ -30,6 +29,9 @@ AREA_INTERVAL = PICTURES_PER_S // 2
 """Pictures after which bars are looked for again."""
 NOISE_SHARE = 0.3
 """Of the picture, that with the least change: what moves is no noise."""
+BATCH_PICTURES = 16
+"""Pictures that are hashed one after another: between frames of a decode, the code of each step would be out of the
+cache for each, which takes up to twice as long."""
 THUMBNAIL_PX = 24
 """Sides of the small picture that is stored."""
 
@@ -37,6 +39,26 @@ THUMBNAIL_PX = 24
 class _Picture(NamedTuple):
     frame: int
     luma: NDArray[np.uint8]
+
+
+class _PictureTimes:
+    """Selects the first frame at or after each time, `PICTURES_PER_S` a second from the first frame on; exact."""
+
+    def __init__(self, time_base: Fraction) -> None:
+        # Of integers: arithmetic of fractions costs as much as hashing.
+        self._per_pts, self._per_step = PICTURES_PER_S * time_base.numerator, time_base.denominator
+        self._origin: int | None = None
+        self._due_pts = 0
+
+    def is_due(self, pts: int) -> bool:
+        """True for a frame that is to be taken; PTS must rise."""
+        if self._origin is None:
+            self._origin = pts
+        elif pts < self._due_pts:
+            return False
+        steps = (pts - self._origin) * self._per_pts // self._per_step + 1
+        self._due_pts = self._origin - (-steps * self._per_step // self._per_pts)  # rounded up
+        return True
 
 
 class HashRecorder(Recorder):
@@ -53,9 +75,8 @@ class HashRecorder(Recorder):
     clip_columns = ("picture_share", "noise")
 
     def __init__(self, time_base: Fraction) -> None:
-        self._step = 1 / (PICTURES_PER_S * time_base)
-        self._due: Fraction | None = None
-        self._due_pts = 0
+        self._times = _PictureTimes(time_base)
+        self._waiting: list[_Picture] = []
         self._ahead: deque[_Picture] = deque()
         self._frames = array("q")
         # Growing arrays: small ones between the pictures of a decode would fragment the heap.
@@ -69,23 +90,12 @@ class HashRecorder(Recorder):
     def push(self, pictures: FramePictures) -> None:
         """Add the next frame."""
         decoded = pictures.decoded
-        if self._due is not None and decoded.pts < self._due_pts:
+        if not self._times.is_due(decoded.pts):
             return
-        origin = self._due if self._due is not None else Fraction(decoded.pts)
-        self._due = origin + self._step * ((decoded.pts - origin) // self._step + 1)
-        self._due_pts = math.ceil(self._due)  # comparing fractions at each frame costs more
         luma = sdr_luma(pictures.luma(LONG_SIDE_PX, min_px=SHORT_SIDE_MIN_PX, by_area=True), Colour.of(decoded.frame))
-        if self._bars is None or (self._ahead and luma.shape != self._ahead[-1].luma.shape):
-            self._finish()
-            self._area = None
-            self._bars = BarsWindow((luma.shape[0], luma.shape[1]), 2 * BARS_WINDOW + 1)
-            self._before.clear()
-        self._ahead.append(_Picture(decoded.index, luma))
-        self._bars.push(luma)
-        if len(self._ahead) > BARS_WINDOW:
-            if self._area is None or len(self._frames) % AREA_INTERVAL == 0:
-                self._area = self._bars.area()
-            self._measure(self._area)
+        self._waiting.append(_Picture(decoded.index, luma))
+        if len(self._waiting) >= BATCH_PICTURES:
+            self._take_waiting()
 
     def samples(self) -> Samples:
         """``pdq`` ``[N, 32]``, ``thumbnail`` ``[N, 576]``, ``pdq_quality``, ``picture_share`` and ``noise`` ``[N]``."""
@@ -117,7 +127,31 @@ class HashRecorder(Recorder):
             "noise": float(np.median(noise)) if len(noise) else None,
         }
 
+    def _take_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for picture in waiting:
+            self._take(picture)
+
+    def _take(self, picture: _Picture) -> None:
+        """Add the next picture, and hash the one that `BARS_WINDOW` of them follow now."""
+        luma = picture.luma
+        if self._bars is None or (self._ahead and luma.shape != self._ahead[-1].luma.shape):
+            self._hash_ahead()
+            self._area = None
+            self._bars = BarsWindow((luma.shape[0], luma.shape[1]), 2 * BARS_WINDOW + 1)
+            self._before.clear()
+        self._ahead.append(picture)
+        self._bars.push(luma)
+        if len(self._ahead) > BARS_WINDOW:
+            if self._area is None or len(self._frames) % AREA_INTERVAL == 0:
+                self._area = self._bars.area()
+            self._measure(self._area)
+
     def _finish(self) -> None:
+        self._take_waiting()
+        self._hash_ahead()
+
+    def _hash_ahead(self) -> None:
         area = self._bars.area() if self._bars is not None else None
         while self._ahead and area is not None:
             self._measure(area)
