@@ -42,7 +42,7 @@ from stages.split.transnetv2_detector import TransNetV2Detector
 from stages.storage import Storage
 
 MOTION, COPIES = ("flow",), ("hashes", "stills")
-PICTURES = ("frame store", "splitter")
+PICTURES = ("reduced frame", "frame store", "splitter")
 NOTHING = "nothing"
 """Name of an empty block: what timing itself takes."""
 
@@ -129,13 +129,15 @@ class Pass:
         with self.clock.timed(NOTHING):
             pass
         pictures = self._scaler(decoded)
+        with self.clock.timed("reduced frame"):
+            _ = pictures.reduced
         for recorder in self._recorders:
             with self.clock.timed(recorder.name):
                 recorder.push(pictures)
         with self.clock.timed("frame store"):
             self._store.push(decoded)
         with self.clock.timed("splitter"):
-            self._splitter(decoded.frame)
+            self._splitter(decoded.frame, pictures.reduced)
 
 
 def least_of(path: Path, *, first: int, frames: int, runs: int) -> dict[str, float]:

@@ -17,7 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.errors import CorruptStream, SourceError
-from stages.media import USUAL_PEAK_NITS, UprightScaler, decode_frames, frame_rate, open_video, video_stream
+from stages.media import (
+    USUAL_PEAK_NITS,
+    UprightScaler,
+    decode_frames,
+    frame_rate,
+    open_video,
+    reduced_frame,
+    video_stream,
+)
 from stages.params import SplitParams, validate
 from stages.split import Timeline
 from stages.split.shots import ShotSplitter
@@ -39,7 +47,7 @@ def decoded_pictures(path: Path) -> tuple[NDArray[np.uint8], Timeline, Fraction 
         try:
             for decoded in decode_frames(container):
                 pts.append(decoded.pts)
-                pictures.append(scaler(decoded.frame))
+                pictures.append(scaler(decoded.frame, reduced_frame(decoded.frame)))
         except CorruptStream as error:
             print(f"{path.name}: {error}")
     end_pts = pts[-1] + max(1, (pts[-1] - pts[0]) // max(1, len(pts) - 1))

@@ -86,6 +86,7 @@ __all__ = [
     "probe",
     "read_clip_facts",
     "read_clip_file",
+    "reduced_frame",
     "scaled_down",
     "sdr_luma",
     "select_preview_pts",
@@ -110,6 +111,7 @@ if TYPE_CHECKING:
     from stages.media.encode import Encoding, check_encoder
     from stages.media.encoder_pictures import KeptPart
     from stages.media.frame_loader import FrameLoader
+    from stages.media.frame_reducing import reduced_frame
     from stages.media.frame_times import MAX_PTS
     from stages.media.frames import StoreWriter
     from stages.media.interlace import Fields, FieldsMeter, to_deinterlace
@@ -136,6 +138,7 @@ else:
         encode=("Encoding", "check_encoder"),
         encoder_pictures=("KeptPart",),
         frame_loader=("FrameLoader",),
+        frame_reducing=("reduced_frame",),
         frame_times=("MAX_PTS",),
         frames=("StoreWriter",),
         interlace=("Fields", "FieldsMeter", "to_deinterlace"),

@@ -1,5 +1,6 @@
 """Decoded frames as pictures: upright, scaled, in the RGB or luma of an SDR display."""
 
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -48,14 +49,20 @@ class UprightScaler:
         self._interpolation = Interpolation.AREA if by_area else Interpolation.BICUBIC
         self._reformatter = VideoReformatter()
 
-    def __call__(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
-        """The scaled frame: uint8 ``[H, W, 3]``, or ``[H, W]`` for gray."""
+    def __call__(self, frame: av.VideoFrame, pixels: av.VideoFrame | None = None) -> NDArray[np.uint8]:
+        """The scaled frame: uint8 ``[H, W, 3]``, or ``[H, W]`` for gray.
+
+        Args:
+            frame: whose colour and orientation hold.
+            pixels: that are scaled, see `reduced_frame`; None for the frame's own.
+        """
         colour, orientation = Colour.of(frame), Orientation.of(frame)
+        source = _Source(frame if pixels is None else pixels, colour, is_transposed=orientation.transpose)
         is_for_swscale = colour.matrix is None or (self._format == "rgb24" and not colour.is_ycgco)
         if self._format == "gray" or (colour.is_bt709 and is_for_swscale):
-            picture = self._scale(frame, colour, self._format, ColorRange.JPEG)
+            picture = self._scale(source, self._format, ColorRange.JPEG)
         else:
-            picture = self._rgb(frame, colour)
+            picture = self._rgb(source)
             picture = picture[..., ::-1] if self._format == "bgr24" else picture
         # OpenCV refuses rows with padding, which swscale adds for some widths.
         return np.ascontiguousarray(orientation.apply(picture))
@@ -63,26 +70,30 @@ class UprightScaler:
     def light(self, frame: av.VideoFrame) -> Light:
         """The light of a frame of HDR, not upright: float32 ``[H, W, 3]``, see `ToneMapping.light`."""
         colour = Colour.of(frame)
-        return ToneMapping.of(colour).light(self._scale_deep(frame, colour))
+        source = _Source(frame, colour, is_transposed=Orientation.of(frame).transpose)
+        return ToneMapping.of(colour).light(self._scale_deep(source))
 
-    def _rgb(self, frame: av.VideoFrame, colour: Colour) -> NDArray[np.uint8]:
+    def _rgb(self, source: "_Source") -> NDArray[np.uint8]:
         """RGB of 8 bit, full range, of an SDR display."""
+        colour = source.colour
         if colour.is_bt709:
-            return colour.to_rgb(self._scale(frame, colour, "yuv444p", colour.color_range))
-        return ToneMapping.of(colour).to_sdr(self._scale_deep(frame, colour), peak_nits=self._peak_nits)
+            return colour.to_rgb(self._scale(source, "yuv444p", colour.color_range))
+        return ToneMapping.of(colour).to_sdr(self._scale_deep(source), peak_nits=self._peak_nits)
 
-    def _scale_deep(self, frame: av.VideoFrame, colour: Colour) -> NDArray[np.uint16]:
+    def _scale_deep(self, source: "_Source") -> NDArray[np.uint16]:
         """RGB of 16 bit, full range."""
+        colour = source.colour
         if colour.matrix is None:
-            return self._scale(frame, colour, "rgb48le", ColorRange.JPEG)
-        return colour.to_rgb(self._scale(frame, colour, "yuv444p16le", colour.color_range))
+            return self._scale(source, "rgb48le", ColorRange.JPEG)
+        return colour.to_rgb(self._scale(source, "yuv444p16le", colour.color_range))
 
-    def _scale(self, frame: av.VideoFrame, colour: Colour, pixel_format: str, color_range: ColorRange) -> NDArray[Any]:
+    def _scale(self, source: "_Source", pixel_format: str, color_range: ColorRange) -> NDArray[Any]:
         width, height = self._size.width, self._size.height
-        if Orientation.of(frame).transpose:
+        if source.is_transposed:
             width, height = height, width
+        colour = source.colour
         scaled = self._reformatter.reformat(
-            frame,
+            source.pixels,
             width,
             height,
             pixel_format,
@@ -95,6 +106,13 @@ class UprightScaler:
         )
         picture: NDArray[Any] = scaled.to_ndarray()
         return np.ascontiguousarray(picture.transpose(1, 2, 0)) if pixel_format == "yuv444p" else picture
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    pixels: av.VideoFrame
+    colour: Colour
+    is_transposed: bool
 
 
 def upright(frame: av.VideoFrame, size: Size) -> NDArray[np.uint8]:

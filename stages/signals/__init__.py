@@ -23,6 +23,7 @@ __all__ = [
     "SIGNALS_FOLDER",
     "STILL_PX",
     "DamageRecorder",
+    "FramePictures",
     "FrameScaler",
     "PictureFormatRecorder",
     "RecordedPictures",
@@ -45,7 +46,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from stages.signals.damage import DamageRecorder, bounding_frames
-    from stages.signals.frame_pictures import FrameScaler
+    from stages.signals.frame_pictures import FramePictures, FrameScaler
     from stages.signals.picture_format import PictureFormatRecorder, format_changes
     from stages.signals.recorder import Recorder
     from stages.signals.recorders import create_recorders, recorder_versions, reduce_samples
@@ -55,7 +56,7 @@ else:
     __getattr__ = lazy.module_getattr(
         __name__,
         damage=("DamageRecorder", "bounding_frames"),
-        frame_pictures=("FrameScaler",),
+        frame_pictures=("FramePictures", "FrameScaler"),
         picture_format=("PictureFormatRecorder", "format_changes"),
         recorder=("Recorder",),
         recorders=("create_recorders", "recorder_versions", "reduce_samples"),

@@ -50,7 +50,7 @@ class FlowRecorder(Recorder):
     """
 
     name = "flow"
-    version = "3"
+    version = "4"
     clip_columns = (
         "flow_mean",
         "flow_p95",

@@ -1,9 +1,12 @@
 """Small pictures of a frame, each made once, whichever measures look at it."""
 
+from functools import cached_property
+
+import av
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.media import DecodedFrame, UprightScaler, displayed_size, fit
+from stages.media import DecodedFrame, UprightScaler, displayed_size, fit, reduced_frame
 from stages.tasks import Size
 
 
@@ -29,14 +32,14 @@ class FrameScaler:
         return self._displayed_size
 
     def scale(
-        self, decoded: DecodedFrame, size: Size, pixel_format: str, *, by_area: bool = False
+        self, pictures: "FramePictures", size: Size, pixel_format: str, *, by_area: bool = False
     ) -> NDArray[np.uint8]:
         """The frame upright, in this size and format."""
         key = (size, pixel_format, by_area)
         scaler = self._scalers.get(key)
         if scaler is None:
             scaler = self._scalers[key] = UprightScaler(size, pixel_format=pixel_format, by_area=by_area)
-        return scaler(decoded.frame)
+        return scaler(pictures.decoded.frame, pictures.reduced)
 
 
 class FramePictures:
@@ -53,6 +56,11 @@ class FramePictures:
         self._scaler = scaler
         self._luma: dict[tuple[Size, bool], NDArray[np.uint8]] = {}
 
+    @cached_property
+    def reduced(self) -> av.VideoFrame:
+        """See `reduced_frame`."""
+        return reduced_frame(self.decoded.frame)
+
     def luma(self, max_px: int, *, min_px: int = 1, by_area: bool = False) -> NDArray[np.uint8]:
         """Luma, uint8 ``[H, W]``: scaled down to at most `max_px` on the longest side, then up to at least `min_px`.
 
@@ -64,5 +72,5 @@ class FramePictures:
         small = fit(self.displayed_size, max_px)
         size = Size(max(min_px, small.width), max(min_px, small.height))
         if (size, by_area) not in self._luma:
-            self._luma[size, by_area] = self._scaler.scale(self.decoded, size, "gray", by_area=by_area)
+            self._luma[size, by_area] = self._scaler.scale(self, size, "gray", by_area=by_area)
         return self._luma[size, by_area]

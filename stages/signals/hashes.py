@@ -71,7 +71,7 @@ class HashRecorder(Recorder):
     """
 
     name = "hashes"
-    version = "2"
+    version = "3"
     clip_columns = ("picture_share", "noise")
 
     def __init__(self, time_base: Fraction) -> None:

@@ -41,7 +41,7 @@ from stages.media import (
     video_stream,
 )
 from stages.params import SplitParams
-from stages.signals import DamageRecorder, FrameScaler, Samples, Signals, acquit, create_recorders
+from stages.signals import DamageRecorder, FramePictures, FrameScaler, Samples, Signals, acquit, create_recorders
 from stages.split import heap
 from stages.split.splitter import Splitter
 from stages.storage import Storage
@@ -173,7 +173,7 @@ class _FrameCollector:
         pictures = self._frame_scaler(current)
         for recorder in self._recorders:
             recorder.push(pictures)
-        self._splitter_thread.push(current)
+        self._splitter_thread.push(pictures)
         self._previous = current
         if len(self._pts) % HEAP_TRIM_INTERVAL_FRAMES == 0:
             heap.trim()
@@ -211,11 +211,11 @@ class _SplitterThread:
     ) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def push(self, decoded: DecodedFrame) -> None:
+    def push(self, pictures: FramePictures) -> None:
         """Add the next frame. Blocks while the splitter is behind; raises the splitter's exceptions."""
         if self._scaler is None:
             return
-        self._pictures.append(self._scaler(decoded.frame))
+        self._pictures.append(self._scaler(pictures.decoded.frame, pictures.reduced))
         if len(self._pictures) >= BATCH_FRAMES:
             self._submit_batch()
 
