@@ -98,9 +98,27 @@ def fixed_changes(name: str) -> tuple[Change, ...]:
     return CHANGES + TURNS
 
 
-def drawn_changes(name: str) -> tuple[Change, ...]:
+def other_changes(name: str) -> tuple[Change, ...]:
+    """As `drawn_changes`, drawn again, and three more: enlarged, and by two other encoders."""
+    random = np.random.default_rng([83, *name.encode()])
+    share = random.uniform(0.6, 1.1)
+    method = ("bilinear", "bicubic", "lanczos")[int(random.integers(0, 3))]
+    larger = f"scale=trunc(iw*{share:.3f})*2:-2:flags={method}"
+    return (
+        *drawn_changes(name, seed=61),
+        Change("enlarge", 3, larger, int(random.integers(16, 27))),
+        Change(
+            "codec", 3, crf=int(random.integers(26, 37)), options=("-c:v", "libx265", "-x265-params", "log-level=error")
+        ),
+        Change(
+            "codec", 4, crf=int(random.integers(33, 46)), options=("-c:v", "libvpx-vp9", "-b:v", "0", "-cpu-used", "6")
+        ),
+    )
+
+
+def drawn_changes(name: str, seed: int = 29) -> tuple[Change, ...]:
     """One change of each kind, whose strength is drawn by the name of the clip."""
-    random = np.random.default_rng([29, *name.encode()])
+    random = np.random.default_rng([seed, *name.encode()])
 
     def number(low: float, high: float) -> str:
         return f"{random.uniform(low, high):.3f}"

@@ -99,3 +99,28 @@ FRESH = (
 )
 """Other shots and times, which were looked at by nobody; changed by `drawn_changes`. The last five are of sources that
 thresholds were chosen on, whose other shots were not."""
+UNSEEN = (
+    Source("sintel", "sintel_trailer_52s.mp4", ((25.93, 1.45), (33.05, 1.5)), ((25.9, 27.4), (33.0, 34.55))),
+    Source("nasa", "nasa_jwst_13s.mp4", ((6.1, 1.9),), ((6.05, 8.05),)),
+    Source("morph", "chrome_morph_34s.mp4", ((0.1, 1.8),), ((0.0, 31.1),)),
+    Source("bottles", "bottles_static_40s.mp4", ((12.0, 3.5), (20.0, 3.5), (30.0, 3.5)), ((0.0, 39.8),), is_still=True),
+    Source("globe", "globe_30s.mp4", ((21.0, 3.5), (25.5, 3.5)), ((0.0, 30.0),)),
+    Source("gutter", "gutter_water_av1.webm", ((16.7, 3.2),), ((0.0, 20.0),)),
+    Source("webcam", "webcam_sheet_wide.mov", ((0.5, 3.0), (3.8, 3.0)), ((0.0, 7.2),)),
+    Source(
+        "chromeicon",
+        "chromeicon_30s.mp4",
+        ((1.7, 1.5), (4.9, 1.5), (8.1, 1.45), (9.65, 1.45), (12.8, 1.5), (14.4, 1.45), (15.92, 1.45), (17.45, 1.4)),
+        (
+            (1.65, 3.25),
+            (4.85, 6.45),
+            (8.06, 9.58),
+            (9.6, 11.15),
+            (12.77, 14.32),
+            (14.34, 15.86),
+            (15.88, 17.38),
+            (17.4, 18.85),
+        ),
+    ),
+)
+"""Times that are in none of those above; changed by `other_changes`."""

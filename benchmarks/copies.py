@@ -1,6 +1,6 @@
 """Measure how well copies are found among clips of real videos that were changed in many ways.
 
-    PYTHONPATH=. python benchmarks/copies.py FOLDER WORK [--half tuned|kept|fresh] [--of-others 30] [--pairs]
+    PYTHONPATH=. python benchmarks/copies.py FOLDER WORK [--half tuned|kept|fresh|unseen] [--of-others 30] [--pairs]
 
 FOLDER holds the videos that clips are cut from, see `benchmarks.copied_sources`. WORK takes the videos that are made,
 and what was recorded of them, so that another run decodes nothing. All pairs with an original are compared; of other
@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.copied_changes import drawn_changes, fixed_changes
+from benchmarks.copied_changes import drawn_changes, fixed_changes, other_changes
 from benchmarks.copied_report import report_found, report_quality
-from benchmarks.copied_slides import FRESH_DECKS, KEPT_DECKS, TUNED_DECKS, deck_source, make_deck
-from benchmarks.copied_sources import FRESH, KEPT, TUNED
+from benchmarks.copied_slides import FRESH_DECKS, KEPT_DECKS, TUNED_DECKS, UNSEEN_DECKS, deck_source, make_deck
+from benchmarks.copied_sources import FRESH, KEPT, TUNED, UNSEEN
 from benchmarks.copied_videos import Video, make_cards, make_videos
 from stages.dedup.copies import ClipHashes, confirmed, landmarks_of
 from stages.dedup.copy_candidates import STORED_WINDOWS, WINDOWS, candidates
@@ -35,6 +35,7 @@ HALVES = {
     "tuned": (TUNED, TUNED_DECKS, fixed_changes),
     "kept": (KEPT, KEPT_DECKS, fixed_changes),
     "fresh": (FRESH, FRESH_DECKS, drawn_changes),
+    "unseen": (UNSEEN, UNSEEN_DECKS, other_changes),
 }
 
 
