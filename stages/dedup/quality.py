@@ -1,7 +1,7 @@
 """Which of several copies is the best: `dedup.keep=quality`.
 
 In order of weight: damage, true resolution, noise, bytes for a pixel, bit depth, age. What differs by less than
-its tolerance counts as equal, so that the next one decides.
+its tolerance counts as equal, so that the next one decides. Sharpness tells whether detail is that of the picture.
 """
 
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 QUALITY_COLUMNS = (
     "damaged_share",
     "detail",
+    "sharpness",
     "picture_share",
     "noise",
     "width",
@@ -38,6 +39,8 @@ does, and has no more fine detail than a true size; letters have it, and do not 
 DETAIL_OF_TRUE_SIZE = 0.95
 DETAIL_OF_NOTHING = 0.35
 """Detail of a picture whose size is true, or less, and of one enlarged very much; between them, sides go linearly."""
+SHARPNESS_TOLERANCE = 1.2
+"""Factor within which edges are equally sharp; blur and smaller sizes leave less."""
 KEYFRAME_INTERVAL_S = 10.0
 """Seconds that a usual encoder goes on without a keyframe. Most bytes of a still video are in keyframes, so that a
 shorter one would have more of them a second."""
@@ -46,10 +49,11 @@ CODEC_EFFICIENCY = {"hevc": 1.6, "vp9": 1.5, "av1": 2.0, "mpeg4": 0.6, "mpeg2vid
 
 
 def quality_values(clips: pa.Table) -> NDArray[np.float64]:
-    """Float64 ``[N, 5]``: damage, pixels, noise, bytes for a pixel and bit depth; negated where more is better.
+    """Float64 ``[N, 7]``: damage, pixels, share of sides held, noise, bytes for a pixel, bit depth and sharpness.
 
-    Pixels are without those of bars, and those that an enlarged or blurred picture has in excess. The bytes are those
-    of the source for a pixel, bars and all, and a second, of at least `KEYFRAME_INTERVAL_S`. NaN where it is unknown.
+    Pixels are without those of bars. The share held is below 1 where fine detail is missing as in enlarged and blurred
+    pictures. The bytes are those of the source for a pixel, bars and all, and a second, of at least
+    `KEYFRAME_INTERVAL_S`. NaN where pixels, bytes or sharpness are unknown.
 
     Args:
         clips: `QUALITY_COLUMNS`.
@@ -66,10 +70,12 @@ def quality_values(clips: pa.Table) -> NDArray[np.float64]:
     is_noise = np.nan_to_num(np.clip((numbers["detail"] - low) / (high - low), 0.0, 1.0), nan=1.0)
     columns = [
         np.nan_to_num(numbers["damaged_share"]),
-        -pixels * np.nan_to_num(numbers["picture_share"], nan=1.0) * held**2,
+        pixels * np.nan_to_num(numbers["picture_share"], nan=1.0),
+        held,
         np.nan_to_num(numbers["noise"]) * is_noise + NOISE_FLOOR,
-        -np.where(np.isfinite(density), density, np.nan),
-        -np.nan_to_num(numbers["bit_depth"], nan=8.0),
+        np.where(np.isfinite(density), density, np.nan),
+        np.nan_to_num(numbers["bit_depth"], nan=8.0),
+        numbers["sharpness"],
     ]
     return np.column_stack(columns) if len(clips) else np.empty((0, len(columns)))
 
@@ -85,19 +91,37 @@ def quality_keys(values: NDArray[np.float64], groups: NDArray[np.int64]) -> list
     """
     if not values.size:
         return []
-    damage, pixels, noise, density, depth = values.T
+    damage, pixels, _, noise, density, depth, _ = values.T
     keys: list[NDArray[np.float64]] = []
     equals = groups
     for column, steps_of in (
         (damage, _differences),
-        (pixels, _factors_of(PIXELS_TOLERANCE)),
+        (-pixels * _held(values, groups) ** 2, _factors_of(PIXELS_TOLERANCE)),
         (noise, _factors_of(NOISE_TOLERANCE)),
-        (density, _factors_of(BYTES_TOLERANCE)),
-        (depth, np.subtract),
+        (-density, _factors_of(BYTES_TOLERANCE)),
+        (-depth, np.subtract),
     ):
         keys.append(steps_of(column, _best_of_each(column, equals)))
         equals = _numbered(equals, keys[-1])
     return keys
+
+
+def _held(values: NDArray[np.float64], groups: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The share of its sides that each picture holds, ``[N]``: detail that is of coding or of noise counts for nothing.
+
+    A picture that is out of focus holds less than its own copies seem to: blocks are fine detail, and noise is. So of
+    each group that one of those with little noise is looked at that has most bytes for a pixel. Another one that is not
+    much smaller, whose edges are no sharper, and which has fewer bytes or more noise, holds no more than it.
+    """
+    _, pixels, held, noise, density, _, sharpness = values.T
+    quiet = noise < NOISE_TOLERANCE * _best_of_each(noise, groups)
+    order = np.lexsort((-np.where(quiet, density * pixels, -np.inf), groups))  # NaN comes last
+    starts = np.flatnonzero(np.diff(groups[order], prepend=groups[order[0]] - 1))
+    first = np.empty(len(order), np.int64)
+    first[order] = np.repeat(order[starts], np.diff(np.append(starts, len(order))))
+    is_worse = (density * BYTES_TOLERANCE < density[first]) | (noise > NOISE_TOLERANCE * noise[first])
+    is_alike = (sharpness <= SHARPNESS_TOLERANCE * sharpness[first]) & (PIXELS_TOLERANCE * pixels >= pixels[first])
+    return np.where(is_worse & is_alike, np.minimum(held, held[first]), held)
 
 
 def _differences(values: NDArray[np.float64], best: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ class DedupParams(GpuParams):
 
     phase: ClassVar[str] = "dedup"
     asset: ClassVar[str] = "unique_clips"
-    code_version: ClassVar[str] = "4"
+    code_version: ClassVar[str] = "5"
 
     copies: bool = parameter(
         True,

@@ -118,7 +118,7 @@ EXPECTED: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "filter": (("c82e93ea459fcf05f84d", "e6073dd8d4177e3327a8"), ("e7f6948c7a3d45c4cd1a", "5686603a5cc09d026331")),
     "embed": (("66ae868a2b7c49933706", "f812d6a9a232f0633d4b"), ("a28c6250d2d3e22bb031", "f812d6a9a232f0633d4b")),
     "caption": (("6c78c6c16e28bad8e345", "3b0baefa9cdd10e4aa9c"), ("5d42d1f60762c22cf510", "3b0baefa9cdd10e4aa9c")),
-    "dedup": (("c10b88b90542874d3228-0", "93eb7eb8c3690697430e"), ("fa67efdc11d241fc9c7f-0", "93eb7eb8c3690697430e")),
+    "dedup": (("7cb486e83abe87b7cace-0", "e8bf2850634936f08932"), ("1e20ba03a5dea8fa8695-0", "e8bf2850634936f08932")),
     "write": (("b0fbc66380950f477716", "01969b66b84ddaeb3532"), ("fa0aa271063afbdaa34c", "f96485dac1643bd7c64a")),
 }
 """Row key and decision key, with the defaults and with `OTHER`.

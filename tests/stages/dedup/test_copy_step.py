@@ -97,6 +97,9 @@ def test_a_clip_without_signals_is_no_copy(library: Library) -> None:
     assert report.counters["dedup_clips_without_hashes"] == 1
 
 
+BLURRED: Row = {"detail": 0.7, "sharpness": 54.0}
+
+
 @pytest.mark.parametrize(
     ("facts", "kept"),
     [
@@ -114,6 +117,11 @@ def test_a_clip_without_signals_is_no_copy(library: Library) -> None:
         ({"b": {"size_bytes": 1300}}, "a"),  # words of a mark have bytes
         ({"b": {"video_frames": 50, "size_bytes": 800}}, "a"),  # more a second, of one keyframe
         ({"a": {"noise": None}, "b": {"noise": None}}, "a"),
+        ({"a": {**BLURRED, "size_bytes": 2100}, "b": {"sharpness": 55.0}}, "a"),  # out of focus; its copy has blocks
+        ({"a": {**BLURRED, "size_bytes": 1100}, "b": {"sharpness": 55.0}}, "b"),
+        ({"a": {**BLURRED, "size_bytes": 2100}, "b": {"sharpness": 80.0}}, "b"),  # of this one it is a blurred copy
+        ({"a": {**BLURRED, "size_bytes": 2100}, "b": {"width": 160, "height": 90, "sharpness": 55.0}}, "a"),
+        ({"a": BLURRED, "b": {"sharpness": 50.0, "detail": 1.9, "noise": 1.7, "size_bytes": 2000}}, "a"),
         ({"b": {"size_bytes": 5000}}, "b"),
         ({"b": {"bit_depth": 10}}, "b"),
         ({"b": {"bit_depth": 10, "size_bytes": 500}}, "a"),
