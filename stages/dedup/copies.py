@@ -183,15 +183,15 @@ def compare_clips(
     is_one_shot = left.shot == right.shot
     whole = dict.fromkeys([*(each for each in placements if not each.is_part), Placement()])
     found = align(left.pictures(), right.pictures(), whole)
-    if found is None:
-        return None
-    is_still = found.change < CHANGE_MIN
-    still = _match_stills(found, left, right, whole) if is_still else None
-    if is_copy(found, still, LIMITS, overlap_min=overlap_min, is_one_shot=is_one_shot):
-        return CopyPair(0, 1, found.likeness, found.rate, found.offset_s)
+    is_still = None if found is None else found.change < CHANGE_MIN
+    if found is not None:
+        still = _match_stills(found, left, right, whole) if is_still else None
+        if is_copy(found, still, LIMITS, overlap_min=overlap_min, is_one_shot=is_one_shot):
+            return CopyPair(0, 1, found.likeness, found.rate, found.offset_s)
     found = align(left.pictures(), right.pictures(), [each for each in placements if each.is_part])
-    if found is None or is_still != (found.change < CHANGE_MIN):  # a part that stands still tells nothing of what moves
-        return None
+    if found is None or (is_still is not None and is_still != (found.change < CHANGE_MIN)):
+        return None  # a part that stands still tells nothing of what moves
+    is_still = found.change < CHANGE_MIN
     still = _match_spared(found, left, right) if is_still else None
     if not is_copy(found, still, LIMITS_OF_PARTS, overlap_min=overlap_min, is_one_shot=is_one_shot):
         return None

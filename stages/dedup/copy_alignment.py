@@ -21,6 +21,13 @@ from stages.dedup.copy_times import Hypotheses, best_in_time, pictures_at
 from stages.dedup.copy_turns import turned
 from stages.dedup.copy_windows import Placement, best_windows, seen_through
 
+SEEN_STEP = 4
+SEEN_MAX = 12
+"""Pictures of a clip by which placements are looked at first: one of so many, and at most so many."""
+SEEN_LIKENESS_MIN = 0.4
+SEEN_LIKENESS_BELOW = 0.3
+"""Least likeness of the two pictures that are most alike under a placement that is tried, and by how much it may be
+less than under the best one. Most pairs that one hash alone brought together are told apart by this."""
 PEAK_PIXELS = 12
 PICTURES_FOR_WINDOWS = 6
 LIKE_ENOUGH = 0.99
@@ -61,7 +68,7 @@ class Alignment(NamedTuple):
 
 
 def align(left: ClipPictures, right: ClipPictures, placements: Iterable[Placement]) -> Alignment | None:
-    """The most likely alignment; None where one of the clips shows nothing.
+    """The most likely alignment; None where one of the clips shows nothing, or nothing that the other one shows.
 
     Args:
         left: a clip.
@@ -70,7 +77,7 @@ def align(left: ClipPictures, right: ClipPictures, placements: Iterable[Placemen
     """
     if min(len(left), len(right)) < 2 or not shows_something(left) or not shows_something(right):
         return None
-    tried = [(*_best_in_time(left, right, placed), placed) for placed in placements]
+    tried = [(*_best_in_time(left, right, placed), placed) for placed in _likely(left, right, placements)]
     if not tried:
         return None
     _, hypothesis, placed = max(tried, key=lambda each: each[0])
@@ -79,6 +86,18 @@ def align(left: ClipPictures, right: ClipPictures, placements: Iterable[Placemen
         return found
     again = _refined(_best_in_time(left, right, found.placement)[1], left, right, found.placement)
     return max(found, again, key=lambda each: each.likeness + each.change_likeness + each.course_likeness)
+
+
+def _likely(left: ClipPictures, right: ClipPictures, placements: Iterable[Placement]) -> list[Placement]:
+    """The placements under which some picture of the one clip is like one of the other."""
+    some = [each.luma[:: max(SEEN_STEP, -(-len(each) // SEEN_MAX))] for each in (left, right)]
+    found: dict[Placement, float] = {}
+    for placed in placements:
+        seen = seen_through(some[0], placed.left), seen_through(turned(some[1], placed.turn), placed.right)
+        vectors = [normalized(each)[0] for each in seen]
+        found[placed] = float((vectors[0] @ vectors[1].T).max())
+    least = max(SEEN_LIKENESS_MIN, max(found.values(), default=1.0) - SEEN_LIKENESS_BELOW)
+    return [placed for placed, likeness in found.items() if likeness >= least]
 
 
 def _best_in_time(left: ClipPictures, right: ClipPictures, placed: Placement) -> tuple[float, Hypotheses]:

@@ -35,10 +35,12 @@ QUALITY_MIN = 10
 LANDMARKS_MAX = 12
 LANDMARK_STEP_S = 0.5
 """Pictures of a clip that are looked for: so far apart, and at most so many."""
+VIEWED_OF, VIEWED_MIN = 3, 3
+"""Of these, one of so many is looked for turned and through windows, and at least so many of a clip."""
 HASH_BYTES = 32
 SIDE = 64
 """Side of the picture whose transform is the hash, see `stages.signals.pdq`."""
-EXACT_COMPARISONS = 5e10
+EXACT_COMPARISONS = 2e10
 """Comparisons of hashes up to which every one is compared with every other."""
 FAINT_WEIGHT = 1000.0
 FAINT_PAIRS = 8
@@ -211,13 +213,27 @@ def find_candidates(new: Landmarks, stored: StoredLandmarks, *, is_large: bool) 
         is_large: not all hashes are compared.
     """
     votes = _Votes()
+    every, some = np.arange(len(new.clip)), _some_of_each(new.clip)
     for among in range(stored.landmarks.hashes.shape[1]):
         index = stored.index(among, is_large=is_large)
         for view in _looked_for(among, new.hashes.shape[1]):
-            for rows, columns, bits in _hits(index, new.hashes[:, view]):
+            looked_for = every if view == 0 else some
+            for places, columns, bits in _hits(index, new.hashes[looked_for, view]):
                 weight = np.asarray((HASH_BITS_MAX + 1.0 - bits) ** 2, np.float64)
-                votes.add(new.clip[rows], stored.landmarks.clip[columns], weight, view, among)
+                votes.add(new.clip[looked_for[places]], stored.landmarks.clip[columns], weight, view, among)
     return best_candidates([votes.table()])
+
+
+def _some_of_each(clip: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The pictures that are looked for other than whole: one of `VIEWED_OF` of each clip's.
+
+    A part that is found in one picture of a clip is found in the next ones too.
+    """
+    starts = np.flatnonzero(np.diff(clip, prepend=-1))
+    counts = np.diff(np.append(starts, len(clip)))
+    wanted = np.minimum(np.maximum(-(-counts // VIEWED_OF), VIEWED_MIN), counts)
+    place = np.arange(int(wanted.sum())) - np.repeat(np.cumsum(wanted) - wanted, wanted)
+    return np.repeat(starts, wanted) + place * np.repeat(counts, wanted) // np.repeat(wanted, wanted)
 
 
 def are_many(new: int, num_views: int, stored: int) -> bool:
@@ -228,7 +244,8 @@ def are_many(new: int, num_views: int, stored: int) -> bool:
         num_views: of `WINDOWS`, the first so many.
         stored: number of pictures that they are looked for among.
     """
-    num_pairs = sum(len(_looked_for(among, num_views)) for among in range(len(STORED_WINDOWS)))
+    views = [view for among in range(len(STORED_WINDOWS)) for view in _looked_for(among, num_views)]
+    num_pairs = sum(1.0 if view == 0 else 1 / VIEWED_OF for view in views)
     return float(new) * stored * num_pairs > EXACT_COMPARISONS
 
 

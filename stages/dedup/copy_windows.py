@@ -1,5 +1,6 @@
 """Parts of a picture: how a picture looks through one, and the one at which two clips are most alike."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -50,7 +51,7 @@ class Placement(NamedTuple):
         return self.left in PARTS and self.right == self.left
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1 << 15)
 def sampling(low: float, high: float, size: int) -> NDArray[np.float32]:
     """Matrix ``[size, size]`` that samples a line of `size` values at as many places from low to high, linearly."""
     places = (low + (high - low) * (np.arange(size) + 0.5) / size) * size - 0.5
@@ -87,24 +88,41 @@ def best_windows(left: Pictures, right: Pictures, start: Window, end: Window) ->
 
 def _best_window(pictures: Pictures, window: Window, fixed: NDArray[np.float32]) -> Window:
     """The window near the given one through which pictures are most like normalized ones ``[N, S * S]``."""
-    best = _likeness(pictures, window, fixed)
+    size = pictures.shape[-1]
+    side_by_side = np.ascontiguousarray(pictures.transpose(1, 0, 2)).reshape(size, -1)
+    best = float(_likeness(side_by_side, [window], fixed)[0])
     for step in WINDOW_STEPS:
         for _ in range(ROUNDS_MAX):
-            before = best
-            for trial in _neighbours(window, step):
-                value = _likeness(pictures, trial, fixed)
-                if value > best + 1e-4:
-                    best, window = value, trial
-            if best == before:
+            trials = _neighbours(window, step)
+            values = _likeness(side_by_side, trials, fixed)
+            place = int(np.argmax(values))
+            if values[place] <= best + 1e-4:
                 break
+            best, window = float(values[place]), trials[place]
     return window
 
 
-def _likeness(pictures: Pictures, window: Window, fixed: NDArray[np.float32]) -> float:
-    """Mean correlation with normalized pictures ``[N, S * S]``."""
-    seen = seen_through(pictures, window).reshape(len(pictures), -1)
-    squares = np.einsum("ij,ij->i", seen, seen) - seen.sum(axis=1) ** 2 / seen.shape[1]
-    return float((np.einsum("ij,ij->i", seen, fixed) / np.sqrt(np.maximum(squares, 1e-3))).mean())
+def _likeness(
+    side_by_side: NDArray[np.float32], windows: Sequence[Window], fixed: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Mean correlation of what pictures show through each window with normalized pictures ``[N, S * S]``, ``[W]``.
+
+    Args:
+        side_by_side: float32 ``[S, N * S]``, the pictures beside each other.
+        windows: W of them.
+        fixed: the normalized pictures, whose means are 0.
+    """
+    size, count = len(side_by_side), len(fixed)
+    down, across = (
+        np.stack([sampling(*sides, size) for sides in ends])
+        for ends in zip(*(((w.top, w.bottom), (w.left, w.right)) for w in windows), strict=True)
+    )
+    seen = (down @ side_by_side).reshape(len(windows), size * count, size) @ across.transpose(0, 2, 1)
+    lines = seen.reshape(len(windows), size, count, size)
+    wanted = fixed.reshape(count, size, size).transpose(1, 0, 2)
+    squares = np.einsum("winj,winj->wn", lines, lines) - lines.sum(axis=(1, 3)) ** 2 / size**2
+    products = np.einsum("winj,inj->wn", lines, wanted)
+    return np.asarray((products / np.sqrt(np.maximum(squares, 1e-3))).mean(axis=1), np.float32)
 
 
 def _neighbours(window: Window, step: float) -> list[Window]:
