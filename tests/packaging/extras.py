@@ -3,6 +3,8 @@
 python -m tests.packaging.extras            # make test-extras
 python -m tests.packaging.extras search     # one of them
 python -m tests.packaging.extras --sizes    # what each adds to the base install, by what is installed here
+
+What each adds is told of its own environment too.
 """
 
 import argparse
@@ -20,7 +22,11 @@ from packaging.utils import canonicalize_name
 
 PROJECT = Path(__file__).parents[2]
 TESTS: dict[str, tuple[str, ...]] = {
-    "vlm": ("tests/stages/models/test_encoders.py", "tests/stages/models/test_openai_captioner.py"),
+    "vlm": (
+        "tests/stages/models/test_encoders.py",
+        "tests/stages/models/test_openai_captioner.py",
+        "tests/stages/models/test_vision_language.py",
+    ),
     "filters": (
         "tests/stages/models/test_nsfw.py",
         "tests/stages/filter/test_model_filters.py",
@@ -41,11 +47,8 @@ def main() -> int:
     parser.add_argument("--sizes", action="store_true", help="tell sizes, and install nothing")
     chosen = parser.parse_args()
     if chosen.sizes:
-        for extra in TESTS:
-            added = added_by(extra)
-            largest = sorted(added, key=added.__getitem__, reverse=True)[:4]
-            named = ", ".join(f"{name} {added[name] / 1e6:.0f}" for name in largest)
-            print(f"{extra}: {sum(added.values()) / 1e6:.0f} MB in {len(added)} packages: {named}")  # noqa: T201
+        for extra in chosen.extras or TESTS:
+            print(size_of(extra))  # noqa: T201
         return 0
     failed = [extra for extra in chosen.extras or TESTS if not is_fine(extra)]
     print(f"failed: {', '.join(failed) or 'none'}")  # noqa: T201
@@ -61,6 +64,7 @@ def is_fine(extra: str) -> bool:
         install = ["-m", "pip", "install", "--quiet", "--constraint", "constraints.txt", f".[{extra}]", *TOOLS]
         subprocess.run([python, *install], cwd=PROJECT, check=True)
         installed_s = time.monotonic() - started
+        subprocess.run([python, "-m", "tests.packaging.extras", "--sizes", extra], cwd=PROJECT, check=True)
         options = ["-q", "-rs", "-p", "no:cacheprovider", "-m", "not long and not gpu"]
         done = subprocess.run(
             [python, "-m", "pytest", *options, *TESTS[extra]], cwd=PROJECT, capture_output=True, text=True, check=False
@@ -71,6 +75,14 @@ def is_fine(extra: str) -> bool:
         print(done.stdout[-5000:], done.stderr[-2000:])  # noqa: T201
     print(f"{extra}: installed in {installed_s:.0f} s; {last}", flush=True)  # noqa: T201
     return fine
+
+
+def size_of(extra: str) -> str:
+    """A line on what an extra adds to the base install, with the largest packages."""
+    added = added_by(extra)
+    largest = sorted(added, key=added.__getitem__, reverse=True)[:4]
+    named = ", ".join(f"{name} {added[name] / 1e6:.0f}" for name in largest)
+    return f"{extra}: {sum(added.values()) / 1e6:.0f} MB in {len(added)} packages: {named}"
 
 
 def added_by(extra: str) -> dict[str, int]:
