@@ -104,13 +104,12 @@ def make_clips(folder: Path, num_videos: int) -> tuple[str, list[str]]:
     return root, names
 
 
-def caption(root: str, partitions: list[str], url: str, in_flight: int) -> int:
+def caption(root: str, partitions: list[str], url: str, in_flight: int) -> None:
     inputs = {"filtered_clips": [ManifestRef(root, "filtered_clips", name) for name in partitions]}
     outputs = [ManifestRef(root, "captions", name) for name in partitions]
     params: dict[str, Any] = {"captioner": "openai", "model": f"m{in_flight}", "base_url": url}
     with open_session(ExecutorParams()) as session:
-        reports = session.run_phase(CaptionParams(**params, requests_in_flight=in_flight), inputs, outputs)
-    return sum(report.counts["kept"] for report in reports.values())
+        session.run_phase(CaptionParams(**params, requests_in_flight=in_flight), inputs, outputs)
 
 
 def main() -> None:
@@ -130,8 +129,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root, partitions = make_clips(Path(folder), arguments.videos)
         for in_flight in arguments.in_flight:
-            count = caption(root, partitions, url, in_flight)
-            captions = figures(noted())
+            caption(root, partitions, url, in_flight)
+            asked = noted()
+            count, captions = len(asked), figures(asked)
             bodies = [json.dumps({"model": "m", "pictures": "x" * 60_000}).encode()] * count
             asyncio.run(ask_bare(f"{url}/chat/completions", bodies, in_flight))
             bare = figures(noted())

@@ -243,6 +243,12 @@ _CAPTION_FACTS = [
     _column("fields", _TEXT, "The structured answer as JSON; null for plain words."),
     _column("field", _TEXT, "Which of its fields the caption is; null likewise."),
     _column("refined_from", _TEXT, "Model that wrote the caption which this one was made of; null where none was."),
+    _column(
+        "answers_key",
+        _TEXT,
+        "Hash of all that the first model's answers read; where it is equal, another second model or similarity_model "
+        "asks the first one nothing.",
+    ),
 ]
 
 _DATASET_FACTS = [
@@ -443,7 +449,11 @@ ASSETS: dict[str, AssetSchema] = {
                 _column("prompt_id", _TEXT, "Hash of the prompt; null where the captioner reads none."),
                 _column("tokens", _INT, "Output tokens; null where the captioner does not count them."),
                 _column("prompt_tokens", _INT, "Input tokens, those of pictures too; null likewise."),
-                _column("cost", _REAL, "What the tokens cost by caption.price_input and price_output; null without."),
+                _column(
+                    "cost",
+                    _REAL,
+                    "What the tokens cost by the prices of the model that wrote it, caption.price_input and so on.",
+                ),
                 _DTYPE,
                 *_CAPTION_FACTS,
             ],

@@ -19,6 +19,8 @@ FROM_STORE, FROM_SOURCE = "store", "source"
 class LoadWindowsStage(LoadFramesStage):
     """Sets ``clip.windows``, and ``clip.frames`` with the pictures that any of them shows.
 
+    Windows that are there already keep their captions.
+
     They come from the frame store. Where `caption.frames_fps` asks for more of them than it has, or
     `caption.frames_max_px` for larger ones, and the source has them, the clip is decoded.
 
@@ -61,7 +63,11 @@ class LoadWindowsStage(LoadFramesStage):
         else:
             frames, shown = self._stored(task.data, shown)
         columns = {**clip.columns, "frames_from": FROM_SOURCE if is_larger or is_denser else FROM_STORE}
-        pictured = [replace(each, pictures=tuple(places)) for each, places in zip(windows, shown, strict=True)]
+        answers = {each.index: each.captions for each in clip.windows}
+        pictured = [
+            replace(each, pictures=tuple(places), captions=answers.get(each.index, ()))
+            for each, places in zip(windows, shown, strict=True)
+        ]
         return with_clip(task, replace(clip, frames=frames, windows=tuple(pictured), columns=columns))
 
     def _most(self, window: Window) -> int:

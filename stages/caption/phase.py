@@ -1,7 +1,8 @@
 """The caption phase: texts for each window of a clip, from frames of the frame store."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, cast
 
@@ -17,19 +18,25 @@ from stages.caption.prompts import Prompt, prompt_of
 from stages.caption.refining import RefineStage
 from stages.caption.similarity import SimilarityStage, similarity_embedder
 from stages.caption.stage import CaptionStage
+from stages.caption.stored_answers import ANSWERS_KEY, answered_windows, first_rows, read_stored_answers
 from stages.caption.windows import MIN_FRAMES, num_windows
 from stages.errors import ParamsError, concerning
-from stages.manifest import ManifestRef
-from stages.media import CLIP_TASK_FIELDS, FRAME_COLUMNS, FRAME_KEY_COLUMNS, clip_length, clip_task
+from stages.manifest import CommittedFile, ManifestRef
+from stages.media import CLIP_TASK_FIELDS, FRAME_COLUMNS, FRAME_KEY_COLUMNS, clip_length, clip_task, with_clip
 from stages.models import Captioner, ModelIdentity, construct
 from stages.params import CaptionParams
-from stages.phase import Phase
+from stages.phase import Phase, canonical
 from stages.pipeline import Pipeline
 from stages.schemas import ASSETS
+from stages.storage import digest
 from stages.tasks import Failed, Rejected, Row, Task, VideoLength, VideoTask, Window
 
 _DECODE_COLUMNS = ("width", "height", "num_restarts", "interlaced_share", "field_order")
 """What decoding a clip for its captioner depends on, and the frame store's key stands for."""
+_SECOND_PARAMS = ("refine_model", "refine_prompt", "similarity_model")
+"""Parameters of work that no answer of the first model depends on."""
+_READ, _READ_FIRST = "read_by_captioner", "read_by_first_model"
+"""Columns of items: what all models are told of the clip, as JSON, and what the first one is."""
 
 
 class CaptionPhase(Phase[CaptionParams]):
@@ -39,8 +46,12 @@ class CaptionPhase(Phase[CaptionParams]):
     """
 
     inputs = ("filtered_clips",)
-    key_columns = (*FRAME_KEY_COLUMNS, "start_frame", "end_frame", "read_by_captioner")
+    key_columns = (*FRAME_KEY_COLUMNS, "start_frame", "end_frame", _READ)
     compared_columns = ("clip_id", "caption", "status")
+
+    def __init__(self, params: CaptionParams, root: str) -> None:
+        super().__init__(params, root)
+        self._answered: dict[str, list[Row]] = {}
 
     def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
         """One item per kept clip.
@@ -57,17 +68,50 @@ class CaptionPhase(Phase[CaptionParams]):
                 f"There are {clips.column_names}.",
                 "caption.captioner",
             )
-        measured = MEASURED_COLUMNS if any(each.tells_measured for each in self._all_prompts) else ()
-        read = list(dict.fromkeys([*self._captioner.columns, *measured]))
-        values = [json.dumps(row, sort_keys=True, default=str) for row in clips.select(read).to_pylist()]
-        columns = list(dict.fromkeys([*FRAME_COLUMNS, *read, *_DECODE_COLUMNS]))
-        # A selection of no columns has no row count in Arrow.
-        values = values if read else ["{}"] * len(clips)
-        return clips.select(columns).append_column("read_by_captioner", pa.array(values, pa.string()))
+        columns = list(dict.fromkeys([*FRAME_COLUMNS, *self._told(self._all_prompts), *_DECODE_COLUMNS]))
+        items = clips.select(columns)
+        for name, prompts in ((_READ, self._all_prompts), (_READ_FIRST, self._prompts)):
+            items = items.append_column(name, _as_json(clips, self._told(prompts)))
+        return items
+
+    def _told(self, prompts: Iterable[Prompt]) -> list[str]:
+        """Columns that the captioner reads, and those that these prompts tell."""
+        measured = MEASURED_COLUMNS if any(each.tells_measured for each in prompts) else ()
+        return list(dict.fromkeys([*self._captioner.columns, *measured]))
 
     def task(self, item: Row, task_id: str) -> Task:
-        """A task with one video and one clip."""
-        return clip_task(item, task_id)
+        """A task with one video and one clip; with the answers of its first model, where they are known."""
+        made = clip_task({**item, ANSWERS_KEY: self._answers_key(item)}, task_id)
+        known = self._answered.pop(task_id.split("/", 1)[1], None)
+        return made if known is None else with_clip(made, replace(made.data.clip, windows=answered_windows(known)))
+
+    def rows_without_work(
+        self, output: ManifestRef, files: Collection[CommittedFile], items: Iterable[tuple[str, Row]]
+    ) -> dict[str, list[Row]]:
+        """The rows of clips that the first model has described, where no second model and no similarity is wanted.
+
+        Where one is, the answers are kept for the tasks, so that the first model is not asked again.
+        """
+        if not files:
+            return {}
+        keys = {row_key: self._answers_key(item) for row_key, item in items}
+        stored = read_stored_answers(self.storage(), output, files, set(keys.values()))
+        found = {row_key: stored[key] for row_key, key in keys.items() if key in stored}
+        if self.params.refine_model or self.params.similarity_model:
+            self._answered.update(found)
+            return {}
+        return {row_key: first_rows(rows) for row_key, rows in found.items()}
+
+    def _answers_key(self, item: Row) -> str:
+        """Hash of all that the first model's answers depend on."""
+        columns = [item.get(name) for name in (*FRAME_KEY_COLUMNS, "start_frame", "end_frame", _READ_FIRST)]
+        return digest(self._answers_key_base, canonical(columns))
+
+    @cached_property
+    def _answers_key_base(self) -> str:
+        work = {name: value for name, value in self.work_params().items() if name not in _SECOND_PARAMS}
+        params = self.params
+        return digest(params.phase, params.code_version, canonical(work), canonical(self._identity_of(self._prompts)))
 
     def cost(self, item: Row) -> float:
         """Windows, each of which is captioned; a clip too short for any is rejected."""
@@ -104,16 +148,19 @@ class CaptionPhase(Phase[CaptionParams]):
 
         And the prompts, where they are files: what these say may change under the same id.
         """
+        named = self._identity_of(self._all_prompts)
+        if self._similarity_identity is not None:
+            named["similarity"] = self._similarity_identity.as_dict()
+        return named
+
+    def _identity_of(self, prompts: Iterable[Prompt]) -> dict[str, Any]:
+        """Of the captioner, and of those of the prompts that are files."""
         with concerning("caption.captioner"):
             identity = self._captioner.identity()
             named = {**identity.as_dict(), **registry.code_identity("captioner", self.params.captioner)}
         texts = [value for _, value in self.params.asked()]
-        files = [each.id for each in self._all_prompts if each.text not in texts and each.id]
-        if files:
-            named["prompts"] = files
-        if self._similarity_identity is not None:
-            named["similarity"] = self._similarity_identity.as_dict()
-        return named
+        files = [each.id for each in prompts if each.text not in texts and each.id]
+        return {**named, "prompts": files} if files else named
 
     def decide(self, row: Row) -> Row:
         """The row, kept or rejected by its own scores; see `stages.caption.checks`."""
@@ -206,12 +253,19 @@ def _check_language(params: CaptionParams) -> None:
         )
 
 
+def _as_json(table: pa.Table, columns: Sequence[str]) -> pa.Array:
+    """Each row's values of some columns."""
+    # A selection of no columns has no row count in Arrow.
+    rows = table.select(columns).to_pylist() if columns else [{}] * len(table)
+    return pa.array([json.dumps(row, sort_keys=True, default=str) for row in rows], pa.string())
+
+
 def _rows(params: CaptionParams, task: Task) -> list[Row]:
     """The rows of all captions of all windows of the clip."""
     clip = cast(VideoTask, task).data.clip
     copied: Row = {name: clip.columns.get(name) for name in ASSETS["captions"].schema.names}
     return [
-        {**copied, **_window_columns(window), "caption_index": index, **row, "cost": _cost(params, row)}
+        {**copied, **_window_columns(window), "caption_index": index, "cost": _cost(params, row), **row}
         for window in clip.windows
         for index, row in enumerate(window.captions)
     ]
@@ -231,10 +285,11 @@ def _window_columns(window: Window) -> Row:
 
 
 def _cost(params: CaptionParams, row: Row) -> float | None:
-    """What the row's tokens cost; None where prices or tokens are not known, as of the second model."""
+    """What the row's tokens cost, by the prices of the model that wrote it; None where either is not known."""
     tokens, prompt_tokens = row.get("tokens"), row.get("prompt_tokens")
+    price_input, price_output = params.price_input, params.price_output
     if row.get("refined_from"):
+        price_input, price_output = params.refine_price_input, params.refine_price_output
+    if tokens is None or prompt_tokens is None or not (price_input or price_output):
         return None
-    if tokens is None or prompt_tokens is None or not (params.price_input or params.price_output):
-        return None
-    return (prompt_tokens * params.price_input + tokens * params.price_output) / 1e6
+    return (prompt_tokens * price_input + tokens * price_output) / 1e6

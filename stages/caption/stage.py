@@ -28,7 +28,7 @@ Outcome = VideoTask | list[VideoTask] | Rejected | Failed
 class CaptionStage(ProcessingStage[VideoTask, VideoTask]):
     """Sets the captions of each of ``clip.windows``: the answers to each prompt, or failures.
 
-    A failed caption does not fail the others.
+    A failed caption does not fail the others. Clips that bring answers keep them, and are not asked about.
 
     Args:
         params: the captioner.
@@ -98,8 +98,9 @@ class CaptionStage(ProcessingStage[VideoTask, VideoTask]):
         """The outcome of each task. The captioner gets the windows of all clips, with all prompts, in one call."""
         if self._captioner is None:
             raise RuntimeError("setup must be called before process_batch.")
-        inputs = [each for task in tasks for each in self._inputs(self._captioner, task.data.clip)]
-        answers = iter(self._captioner.caption(inputs))
+        asked = [task.data.clip for task in tasks if not _is_answered(task.data.clip)]
+        inputs = [each for clip in asked for each in self._inputs(self._captioner, clip)]
+        answers = iter(self._captioner.caption(inputs) if inputs else [])
         return [self._captioned(task, answers) for task in tasks]
 
     def _inputs(self, captioner: Captioner, clip: Clip) -> Iterator[CaptionInput]:
@@ -126,9 +127,11 @@ class CaptionStage(ProcessingStage[VideoTask, VideoTask]):
 
     def _captioned(self, task: VideoTask, answers: Iterator[Caption | Failed]) -> Outcome:
         clip = task.data.clip
+        frames = clip.frames if self.keeps_frames else None
+        if _is_answered(clip):
+            return with_clip(task, replace(clip, frames=frames))
         windows = tuple(replace(window, captions=self._rows(clip, window, answers)) for window in clip.windows)
         columns = {**clip.columns, "dtype": getattr(self._captioner, "dtype", None)}
-        frames = clip.frames if self.keeps_frames else None
         return with_clip(task, replace(clip, frames=frames, windows=windows, columns=columns))
 
     def _rows(self, clip: Clip, window: Window, answers: Iterator[Caption | Failed]) -> tuple[Row, ...]:
@@ -145,3 +148,7 @@ class CaptionStage(ProcessingStage[VideoTask, VideoTask]):
         self._captioner = None
         if close is not None:
             close()
+
+
+def _is_answered(clip: Clip) -> bool:
+    return all(window.captions for window in clip.windows)

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ BATCH_SIZE = 32
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
 _UNUSED = "pooler."
 """Begins the names of weights that no vector here depends on."""
-_LOAD_ERRORS = (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError)
+_LOAD_ERRORS = (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError, EOFError)
+_LOAD_ERRORS += (pickle.UnpicklingError,)
 _PADDED_FAMILY = "siglip"
 """Models of this family were trained on texts padded to their full length, and tell other vectors without."""
 _USED = ("input_ids", "attention_mask")
@@ -29,7 +31,7 @@ _USED = ("input_ids", "attention_mask")
 class _Texts:
     """A network with its tokenizer, in evaluation mode on one device."""
 
-    def __init__(self, folder: str, device: str) -> None:
+    def __init__(self, folder: str, device: str, *, is_pickled: bool = False) -> None:
         use_whole_float32()
         if not any((Path(folder) / name).is_file() for name in _TOKENIZER_FILES):
             # transformers would make one without words.
@@ -39,7 +41,7 @@ class _Texts:
             with quiet():
                 self.tokenizer = AutoTokenizer.from_pretrained(folder, **pinned)
                 model, info = AutoModel.from_pretrained(
-                    folder, use_safetensors=True, output_loading_info=True, **pinned
+                    folder, use_safetensors=not is_pickled, weights_only=True, output_loading_info=True, **pinned
                 )
         except _LOAD_ERRORS as error:
             raise _unusable(folder, str(error).partition("\n")[0]) from error
@@ -57,8 +59,8 @@ class _Texts:
 class TextTower:
     """The text half of a model of pictures and texts."""
 
-    def __init__(self, folder: str, device: str) -> None:
-        self._texts = _Texts(folder, device)
+    def __init__(self, folder: str, device: str, *, is_pickled: bool) -> None:
+        self._texts = _Texts(folder, device, is_pickled=is_pickled)
         config: Any = self._texts.model.config
         self._max_tokens = int(config.get_text_config().max_position_embeddings)
         self._padding = "max_length" if str(config.model_type).startswith(_PADDED_FAMILY) else "longest"
@@ -107,8 +109,8 @@ def _unusable(folder: str, found: str) -> ParamsError:
 
 
 @functools.lru_cache(maxsize=2)
-def _tower(folder: str, device: str) -> TextTower:
-    return TextTower(folder, device)
+def _tower(folder: str, device: str, *, is_pickled: bool) -> TextTower:
+    return TextTower(folder, device, is_pickled=is_pickled)
 
 
 @functools.lru_cache(maxsize=2)
@@ -116,14 +118,20 @@ def _sentence_network(folder: str, device: str) -> SentenceNetwork:
     return SentenceNetwork(folder, device)
 
 
-def load_tower(folder: str, device: str, num_threads: int) -> TextTower:
+def load_tower(folder: str, device: str, num_threads: int, *, is_pickled: bool = False) -> TextTower:
     """The text tower on this device, one copy per process.
+
+    Args:
+        folder: of the checkpoint.
+        device: where it runs.
+        num_threads: of torch.
+        is_pickled: the deployment trusts its pickled weights, which are read in place of safetensors.
 
     Raises:
         ParamsError: it cannot be loaded.
     """
     torch.set_num_threads(max(1, num_threads))
-    return _tower(folder, device)
+    return _tower(folder, device, is_pickled=is_pickled)
 
 
 def load_sentence_network(folder: str, device: str, num_threads: int) -> SentenceNetwork:

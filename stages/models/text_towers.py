@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stages import lazy
 from stages.errors import ParamsError
-from stages.models.checkpoints import hub_cache_folder
+from stages.models.checkpoints import Checkpoint, hub_cache_folder
 from stages.models.embedder import ModelIdentity
 from stages.params import EmbedParams
 from stages.stage import WorkerMetadata
@@ -41,8 +41,10 @@ class TransformersTextTower:
 
     def __init__(self, params: EmbedParams, worker: WorkerMetadata) -> None:
         folder = checkpoint_folder(params)
+        commit = "" if Path(params.model).is_dir() else params.revision
+        is_pickled = Checkpoint(params.model, commit, folder, "embed.model").is_pickled
         load = lazy.load("stages.models.text_networks:load_tower", wanted_by="The search by a text")
-        self._tower = load(str(folder), worker.device, worker.num_threads)
+        self._tower = load(str(folder), worker.device, worker.num_threads, is_pickled=is_pickled)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Float32 ``[N, D]``, unit length, in the space of the checkpoint's picture vectors."""

@@ -1,6 +1,7 @@
 """Loads and runs vision-language models of the `transformers` library: whole batches of windows, one answer each."""
 
 import functools
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,12 +57,13 @@ class VisionLanguageModel:
             with quiet():
                 loaded: Any = AutoModelForImageTextToText.from_pretrained(
                     checkpoint.folder,
-                    use_safetensors=True,
+                    use_safetensors=not checkpoint.is_pickled,
+                    weights_only=True,
                     dtype=getattr(torch, self.dtype),
                     output_loading_info=True,
                     trust_remote_code=checkpoint.may_run_code,
                 )
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
             raise _unusable(checkpoint, error) from error
         model, report = loaded
         _check_weights(checkpoint, report)

@@ -145,6 +145,8 @@ class CaptionParams(ModelParams):
     refine_base_url: str = parameter(
         "", "none", "Where the second model's server is, as base_url and with the same key; empty for base_url."
     )
+    refine_price_input: float = parameter(0.0, "none", "Price of a million input tokens of the second model.", ge=0)
+    refine_price_output: float = parameter(0.0, "none", "Price of a million output tokens of the second model.", ge=0)
     similarity_model: str = parameter(
         "",
         "work",

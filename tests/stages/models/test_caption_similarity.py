@@ -9,6 +9,7 @@ from PIL import Image
 
 from stages.tasks import Row
 from tests.clips import clip_row
+from tests.stages.caption.custom_captioners import ScriptedCaptioner
 from tests.stages.caption.test_checks import ASK, SCRIPTED
 from tests.stages.caption.test_phase import captions, loaded, run
 from tests.stages.models.text_checkpoints import save_clip
@@ -43,6 +44,7 @@ def scored(root: Path, clips: list[Row], folder: Path, **params: Any) -> list[Ro
 
 @pytest.mark.long  # transformers takes seconds to import
 def test_similarity_is_the_librarys_and_its_threshold_decides_again(tmp_path: Path) -> None:
+    ScriptedCaptioner.asked.clear()
     video = three_shots(tmp_path / "three.mp4")
     folder = save_clip(tmp_path / "clip")
     clips = [clip_row(video, 0, 75), clip_row(video, 75, 150)]
@@ -52,6 +54,12 @@ def test_similarity_is_the_librarys_and_its_threshold_decides_again(tmp_path: Pa
         assert frames is not None
         assert similarity == pytest.approx(library_cosine(folder, frames.images, text), abs=2e-3)
     assert found[0] != found[1]
+    num_asked = len(ScriptedCaptioner.asked)
+    assert num_asked == 2
     least = (found[0] + found[1]) / 2
     rows = scored(tmp_path, clips, folder, min_similarity=least)
     assert [row["reason"] for row in rows] == ["low_similarity" if each < least else None for each in found]
+    other = save_clip(tmp_path / "other", seed=8)
+    again = [dict(row["scores"])["similarity"] for row in scored(tmp_path, clips, other)]
+    assert again != found
+    assert len(ScriptedCaptioner.asked) == num_asked

@@ -311,7 +311,8 @@ def test_second_model_writes_the_caption_again_from_its_words(server: CaptionSer
     first, second = "A dog runs, I think, on a green field.", "A dog runs on a green field."
     server.script.extend([completion(first, "stop", 12), completion(f"<think>hm</think>{second}", "stop", 7)])
     settings = {"captioner": "openai", "model": "eyes", "base_url": server.url, "refine_model": "pen"}
-    report = run(tmp_path, clips, price_input=1.0, price_output=1.0, **settings)
+    prices = {"price_input": 1.0, "price_output": 1.0, "refine_price_input": 3.0, "refine_price_output": 5.0}
+    report = run(tmp_path, clips, **prices, **settings)
     assert [(row["model"], row["refined_from"], row["caption"]) for row in captions(tmp_path)] == [
         ("pen", "eyes", second),
         ("eyes", None, first),
@@ -323,8 +324,48 @@ def test_second_model_writes_the_caption_again_from_its_words(server: CaptionSer
     assert first in part["text"]
     assert "The camera pans left." in part["text"]
     assert [row["prompt_id"].partition("@")[0] for row in captions(tmp_path)] == ["refine", "describe"]
-    assert [row["cost"] for row in captions(tmp_path)] == [None, pytest.approx(112e-6)]
+    assert [row["cost"] for row in captions(tmp_path)] == [pytest.approx(335e-6), pytest.approx(112e-6)]
     assert report.counters["caption_tokens"] == 19
+
+
+def test_another_second_model_asks_the_first_one_nothing(server: CaptionServer, tmp_path: Path) -> None:
+    """Requests tell who was asked; a second model that comes, changes or goes leaves the first one's rows alone."""
+    clips = [clip_row(three_shots(tmp_path / "three.mp4"), 0, 75)]
+    first = {"captioner": "openai", "model": "eyes", "base_url": server.url, "price_input": 1.0}
+    said = iter(["A dog runs, I think, on a green field.", *(f"A dog runs on field {name}." for name in "abc")])
+
+    def asked(**params: Any) -> tuple[list[str], int, list[tuple[str, str, int, float | None]]]:
+        server.requests.clear()
+        server.default = completion(next(said), "stop", 12) if params.get("refine_model", "eyes") else None
+        report = run(tmp_path, clips, **{**first, **params})
+        rows = [(row["model"], row["caption"], row["caption_index"], row["cost"]) for row in captions(tmp_path)]
+        return [body["model"] for body in server.requests], report.computed, rows
+
+    alone = ("eyes", "A dog runs, I think, on a green field.", 0, pytest.approx(100e-6))
+    below = (*alone[:2], 1, alone[3])
+    assert asked() == (["eyes"], 1, [alone])
+    assert asked(refine_model="pen") == (["pen"], 1, [("pen", "A dog runs on field a.", 0, None), below])
+    changed = asked(refine_model="pencil", price_input=7.0)
+    assert changed == (["pencil"], 1, [("pencil", "A dog runs on field b.", 0, None), below])
+    again = asked(refine_model="pencil", refine_prompt="Say it again in plain words: {caption}")
+    assert again == (["pencil"], 1, [("pencil", "A dog runs on field c.", 0, None), below])
+    assert asked(refine_model="") == ([], 0, [alone])
+    moved = [clip_row(tmp_path / "three.mp4", 0, 74)]
+    server.requests.clear()
+    server.default = completion("A cat sits on a red mat.", "stop", 12)
+    run(tmp_path, moved, **first, refine_model="pencil")
+    assert [body["model"] for body in server.requests] == ["eyes", "pencil"]
+
+
+def test_first_model_is_asked_again_where_an_answer_of_it_failed(server: CaptionServer, tmp_path: Path) -> None:
+    clips = [clip_row(three_shots(tmp_path / "three.mp4"), 0, 75)]
+    settings = {"captioner": "openai", "model": "eyes", "base_url": server.url}
+    server.script.append(400)
+    run(tmp_path, clips, **settings)
+    assert [row["reason"] for row in captions(tmp_path)] == ["stage_error"]
+    server.default = completion("A dog runs on a green field.", "stop", 12)
+    run(tmp_path, clips, **settings, refine_model="pen")
+    assert [body["model"] for body in server.requests] == ["eyes", "eyes", "pen"]
 
 
 def test_second_model_is_not_given_what_is_no_caption(server: CaptionServer, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stages.errors import ParamsError
-from stages.models import SentenceEncoder, sentence_model_folder, text_tower
+from stages.models import SentenceEncoder, sentence_model_folder, text_tower, trusting
 from stages.models.transformers_embedder import TransformersEmbedder
 from stages.params import EmbedParams
 from tests.clips import WORKER
@@ -45,6 +45,21 @@ def library_loop(folder: Path, padding: Any, max_length: int) -> np.ndarray:
 def transformers_tower(folder: Path) -> Any:
     params = EmbedParams(embedder="transformers", model=str(folder))
     return text_tower(TransformersEmbedder(params), params, WORKER)
+
+
+def test_text_tower_reads_pickles_only_where_they_are_trusted(tmp_path: Path) -> None:
+    expected = transformers_tower(save_clip(tmp_path / "safe")).encode(TEXTS)
+    folder = save_clip(tmp_path / "pickled")
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ParamsError, match=r"can load with safetensors, got .*model\.safetensors"):
+        transformers_tower(folder)
+    with trusting([f"pickle:{folder}"]):
+        np.testing.assert_allclose(transformers_tower(folder).encode(TEXTS), expected, atol=1e-6)
+    damaged = folder.rename(tmp_path / "damaged")
+    (damaged / "pytorch_model.bin").write_bytes((damaged / "pytorch_model.bin").read_bytes()[:-500])
+    with trusting([f"pickle:{tmp_path}"]), pytest.raises(ParamsError, match="damaged must hold a tokenizer"):
+        transformers_tower(damaged)
 
 
 @pytest.mark.parametrize(("save", "padding"), PADDING, ids=["clip", "siglip"])

@@ -47,13 +47,13 @@ VISION = {"hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 2, "n
 TEXT = {"hidden_size": 32, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
 
 
-def save_clip(folder: Path) -> Path:
+def save_clip(folder: Path, seed: int = 1) -> Path:
     """A CLIP with its image processor and tokenizer."""
     import transformers
 
     folder.mkdir(parents=True, exist_ok=True)
     size = save_tokenizer(folder)
-    transformers.set_seed(1)
+    transformers.set_seed(seed)
     text = {**TEXT, "vocab_size": size, "max_position_embeddings": 10, "eos_token_id": 3, "pad_token_id": 0}
     config = transformers.CLIPConfig(
         text_config=text, vision_config={**VISION, "patch_size": 8, "image_size": 32}, projection_dim=24
