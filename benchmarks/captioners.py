@@ -1,10 +1,11 @@
 """Caption real clips by small models through every captioner, and count the tokens that large ones would take.
 
-    PYTHONPATH=. python benchmarks/captioners.py paths WORK VIDEO...
+    PYTHONPATH=. python benchmarks/captioners.py paths WORK VIDEO... [--server "COMMAND {model} {port}"]
     PYTHONPATH=. python benchmarks/captioners.py tokens VIDEO... [--price-input 0.2 --price-output 0.6]
 
-``paths`` makes small random checkpoints, so that the words are noise: what is shown is that each family, and a server
-that the workers start themselves where CURATOR_VLLM names one, answers for ten clips, with tokens counted.
+``paths`` makes small random checkpoints, so that the words are noise: what is shown is that the embedded one, each
+family in process, a server that is started before, and one of the workers where CURATOR_VLLM names one, answer for
+ten clips, with tokens counted. Of servers a checkpoint of pictures is asked too, as no torchvision is needed for it.
 ``tokens`` shows the pictures of each window to processors with the settings of models that are in use.
 """
 
@@ -13,6 +14,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -24,10 +26,11 @@ import numpy as np
 import transformers
 from numpy.typing import NDArray
 
+from stages.errors import PhaseError
 from stages.manifest import ManifestRef, read_manifest
 from stages.media import evenly_spaced_indices
 from stages.models.checkpoints import Checkpoint
-from stages.models.managed_server import VLLM_VARIABLE
+from stages.models.managed_server import VLLM_VARIABLE, ManagedServer, Served
 from stages.models.vision_language_inputs import WindowProcessor
 from stages.params import CaptionParams, ExecutorParams, FilterParams, ReadParams, SplitParams
 from stages.run import open_session
@@ -48,20 +51,35 @@ from tests.stages.models.vision_language_checkpoints import (
 )
 
 WINDOW_S, MAX_FRAMES, MAX_PX = 10.0, 8, 448
+DECIDES_NOT = ["repetitive", "wrong_language", "control_characters", "wrong_length", "near_duplicate"]
+"""Reasons for which noise is rejected."""
+SERVED = ("llava", "qwen2_5_vl")
 PROMPT = "Describe what happens in this video clip in one or two plain sentences."
 ANSWER_TOKENS = 80
 """Of a caption of two or three sentences."""
 
 
-def caption_by_each(work: Path, videos: Sequence[Path], num_clips: int) -> None:
-    """Print the captions of some clips by a small checkpoint of each family, and by a managed server."""
+def caption_by_each(work: Path, videos: Sequence[Path], num_clips: int, server: str) -> None:
+    """Print the captions of some clips by each captioner, the checkpoints being small ones."""
     root, names = filtered_clips(work, videos, num_clips)
+    print("| captioner | windows | kept | prompt tokens | tokens |")
+    show(root, names, "measured", captioner="measured")
     for make in (qwen2_5_vl, qwen3_vl, smolvlm, internvl, llava_onevision, llava):
         folder = work / make.__name__
         make_checkpoint(folder, make)
-        show(root, names, make.__name__, captioner="transformers", model=str(folder))
-    if VLLM_VARIABLE in os.environ:
-        show(root, names, "managed server", captioner="vllm", model=str(work / "qwen2_5_vl"))
+        show(root, names, f"in process, {make.__name__}", captioner="transformers", model=str(folder))
+    for name in SERVED if VLLM_VARIABLE in os.environ else ():
+        show(root, names, f"managed server, {name}", captioner="vllm", model=str(work / name))
+    for name in SERVED if server else ():
+        os.environ[VLLM_VARIABLE] = server
+        started = ManagedServer(Served(str(work / name), work / name))
+        try:
+            url = started.base_url
+            show(root, names, f"server, {name}", captioner="openai", model=str(work / name), base_url=url)
+        except PhaseError as error:
+            print(error)
+        finally:
+            started.close()
 
 
 def filtered_clips(work: Path, videos: Sequence[Path], num_clips: int) -> tuple[str, list[str]]:
@@ -88,12 +106,15 @@ def show(root: str, names: Sequence[str], title: str, **params: Any) -> None:
     inputs = {"filtered_clips": [ManifestRef(root, "filtered_clips", name) for name in names]}
     outputs = [ManifestRef(root, "captions", name) for name in names]
     with open_session(ExecutorParams(mode="local")) as session:
-        session.run_phase(CaptionParams(max_tokens=24, max_failed_fraction=1, **params), inputs, outputs)
+        session.run_phase(
+            CaptionParams(max_tokens=24, max_failed_fraction=1, score_only=DECIDES_NOT, **params), inputs, outputs
+        )
     rows = read_manifest(root, "captions").to_pylist()
-    kept = [row for row in rows if row["status"] == "kept"]
-    print(f"\n{title}: {len(rows)} windows, {len(kept)} kept, others {sorted({r['reason'] for r in rows} - {None})}")
-    for row in kept[:10]:
-        print(f"  {row['prompt_tokens']:>6} + {row['tokens']:>3} tokens  {row['caption'][:70]!r}")
+    reasons = Counter(row["reason"] or "kept" for row in rows)
+    prompt, said = (sum(row[name] or 0 for row in rows) for name in ("prompt_tokens", "tokens"))
+    print(f"| {title} | {len(rows)} | {dict(reasons)} | {prompt} | {said} |")
+    for row in rows[:3]:
+        print(f"    {(row['caption'] or row['error'] or '')[:100]!r}", flush=True)
 
 
 def real_settings(folder: Path) -> dict[str, WindowProcessor]:
@@ -219,13 +240,14 @@ def main() -> None:
     paths.add_argument("work", type=Path)
     paths.add_argument("videos", type=Path, nargs="+")
     paths.add_argument("--clips", type=int, default=10)
+    paths.add_argument("--server", default="", help="command line of a server, with {model} and {port}")
     tokens = commands.add_parser("tokens")
     tokens.add_argument("videos", type=Path, nargs="+")
     tokens.add_argument("--price-input", type=float, default=0.2)
     tokens.add_argument("--price-output", type=float, default=0.6)
     arguments = parser.parse_args()
     if arguments.command == "paths":
-        caption_by_each(arguments.work, arguments.videos, arguments.clips)
+        caption_by_each(arguments.work, arguments.videos, arguments.clips, arguments.server)
     else:
         count_tokens(arguments.videos, arguments.price_input, arguments.price_output)
 

@@ -95,7 +95,7 @@ def make_clips(folder: Path, num_videos: int) -> tuple[str, list[str]]:
     names = register_sources(Storage(root), list_sources(str(source), read), read)
     split = SplitParams(method="fixed_stride", clip_length_s=2)
     steps = [("videos", read), ("clips", split), ("filtered_clips", FilterParams(score_only=["all"]))]
-    with open_session(ExecutorParams()) as session:
+    with open_session(ExecutorParams(mode="local")) as session:
         before: dict[str, list[ManifestRef]] = {}
         for asset, params in steps:
             outputs = [ManifestRef(root, asset, name) for name in names]

@@ -29,7 +29,7 @@ from stages.params import ModelParams
 logger = logging.getLogger(__name__)
 
 VLLM_VARIABLE = "CURATOR_VLLM"
-_PORT, _MODEL = "{port}", "{model}"
+_PORT, _MODEL, _NAME = "{port}", "{model}", "{name}"
 START_STALL_S = 1200.0
 """Longest time without a new line in its log that a server may take to start; large weights take minutes."""
 POLL_S = 0.5
@@ -68,7 +68,7 @@ def server_command(named: str, served: Served, port: int) -> list[str]:
 
     Args:
         named: value of `CURATOR_VLLM`: a Python with vLLM, the command ``vllm``, or a whole command line of any server
-            with ``{model}`` and ``{port}``.
+            with ``{model}``, ``{port}`` and maybe ``{name}``.
         served: what is served.
         port: on this machine.
 
@@ -82,7 +82,7 @@ def server_command(named: str, served: Served, port: int) -> list[str]:
     if not words:
         raise _no_command("none")
     if _PORT in named:
-        values = {_PORT: str(port), _MODEL: str(served.path)}
+        values = {_PORT: str(port), _MODEL: str(served.path), _NAME: served.model}
         return [_filled(word, values) for word in words]
     if Path(words[0]).name.startswith("python"):
         words += ["-m", "vllm.entrypoints.cli.main"]
@@ -95,12 +95,23 @@ def server_command(named: str, served: Served, port: int) -> list[str]:
     return [*command, *(["--trust-remote-code"] if served.may_run_code else [])]
 
 
+def name_in_requests(named: str, served: Served) -> str:
+    """What requests must call the model: a server that is told no name of it goes by the folder that it was given.
+
+    Args:
+        named: as `server_command`.
+        served: what is served.
+    """
+    return str(served.path) if _MODEL in named and _NAME not in named and _PORT in named else served.model
+
+
 class ManagedServer:
     """A server that runs; another takes its place, at the same address, where it dies.
 
     Attributes:
         base_url: of its API, with ``/v1``.
         api_key: that it was started with; it is no other's.
+        model: what requests must call the model.
         starts: how many times it was started.
 
     Raises:
@@ -113,7 +124,9 @@ class ManagedServer:
         self.api_key = secrets.token_hex(16)
         self.base_url = f"http://127.0.0.1:{port}/v1"
         self.starts = 0
-        self._command = server_command(os.environ.get(VLLM_VARIABLE, ""), served, port)
+        named = os.environ.get(VLLM_VARIABLE, "")
+        self._command = server_command(named, served, port)
+        self.model = name_in_requests(named, served)
         self._log = Path(tempfile.mkdtemp(prefix="server-")) / "server.log"
         self._lock = threading.Lock()
         self._start()

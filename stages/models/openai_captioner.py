@@ -46,6 +46,7 @@ class OpenAICaptioner:
                 "caption.model must be the name of a model on the server, got ''. Ask BASE_URL/models.", "caption.model"
             )
         self._params = params
+        self._model = params.model
         self._url = f"{params.base_url.rstrip('/')}/chat/completions"
         self._tells_probabilities = True
         self._request: Any = None
@@ -132,7 +133,7 @@ class OpenAICaptioner:
         ]
         content.append({"type": "text", "text": window.prompt or self._params.prompt})
         body: dict[str, Any] = {
-            "model": self._params.model,
+            "model": self._model,
             "messages": [{"role": "user", "content": content}],
             "max_tokens": max_tokens,
             "temperature": self._params.temperature,

@@ -71,6 +71,7 @@ class VllmCaptioner(OpenAICaptioner):
         serve = lazy.load("stages.models.managed_server:serve", wanted_by="captioner 'vllm'")
         self._managed = serve(self.checkpoint, self._params)
         self._url = f"{self._managed.base_url}/chat/completions"
+        self._model = self._managed.model
         super().setup(worker_metadata)
 
     def caption(self, windows: Sequence[CaptionInput]) -> list[Caption | Failed]:

@@ -2,7 +2,8 @@
 
     python plain_server.py serve MODEL --port PORT ...
 
-It answers with what it was started with and with the key that it got; a prompt with "die" kills it.
+It answers with what it was started with and with the key that it got. A prompt with "die" kills it, once; while there
+is a file MODEL/hold it answers nothing. MODEL/pids has its process ids. With a model called "silent" it is never ready.
 """
 
 import json
@@ -10,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -22,11 +24,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with open(sys.argv[2] + "/asked", "a") as file:
+            file.write("1\n")
         prompt = body["messages"][0]["content"][-1]["text"]
         if "die" in prompt and not os.path.exists(sys.argv[2] + "/died"):
             with open(sys.argv[2] + "/died", "w"):
                 os.kill(os.getpid(), signal.SIGKILL)
+        while os.path.exists(sys.argv[2] + "/hold"):
+            time.sleep(0.02)
         said = {"prompt": prompt, "arguments": sys.argv[1:], "key": self.headers["Authorization"], "pids": PIDS}
+        said["model"] = body["model"]
         message = {"role": "assistant", "content": json.dumps(said)}
         self._send({"choices": [{"message": message, "finish_reason": "stop"}], "usage": {"completion_tokens": 1}})
 
@@ -51,5 +58,9 @@ if __name__ == "__main__":
     assert child.stdout is not None
     child.stdout.readline()
     PIDS = [os.getpid(), child.pid]
+    with open(sys.argv[2] + "/pids", "a") as file:
+        file.write("".join(f"{pid}\n" for pid in PIDS))
+    while "silent" in sys.argv[2]:
+        time.sleep(0.02)
     port = int(sys.argv[sys.argv.index("--port") + 1])
     ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()

@@ -13,8 +13,9 @@ import pytest
 
 from stages import heartbeat, retry
 from stages.errors import ParamsError, StageError
+from stages.models import managed_server
 from stages.models.captioner import Caption, CaptionInput
-from stages.models.managed_server import VLLM_VARIABLE, Served, server_command
+from stages.models.managed_server import VLLM_VARIABLE, Served, name_in_requests, server_command
 from stages.models.vllm_captioner import VllmCaptioner
 from stages.params import CAPTION_API_KEY_VARIABLE, CaptionParams
 from tests.clips import WORKER
@@ -57,7 +58,7 @@ def test_server_gets_model_and_key_of_its_own_and_ends_with_all_it_started(
     captioner: VllmCaptioner, checkpoint: Path
 ) -> None:
     answer = said(captioner)
-    assert answer["prompt"] == "What moves?"
+    assert (answer["prompt"], answer["model"]) == ("What moves?", str(checkpoint))
     assert answer["arguments"][:2] == ["serve", str(checkpoint)]
     assert answer["key"].startswith("Bearer ")
     assert "of another server" not in answer["key"]
@@ -99,6 +100,18 @@ def test_server_that_does_not_start_says_why(checkpoint: Path) -> None:
         made.setup(WORKER)
 
 
+def test_server_that_never_becomes_ready_is_given_up_and_ended(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = checkpoint.rename(checkpoint.with_name("silent"))
+    monkeypatch.setattr(managed_server, "START_STALL_S", 2.0)
+    with pytest.raises(StageError, match=r"must start, and it printed nothing for 2 s: "):
+        VllmCaptioner(CaptionParams(captioner="vllm", model=str(silent))).setup(WORKER)
+    pids = [int(line) for line in (silent / "pids").read_text().split()]
+    assert len(pids) == 2
+    assert not running(pids)
+
+
 def test_command_that_does_not_exist_is_told(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VLLM_VARIABLE, "/nowhere/vllm")
     with pytest.raises(StageError, match=r"exit code 127: /nowhere/vllm serve .*\n.*No such file or directory"):
@@ -121,6 +134,10 @@ def test_command_line_of_vllm() -> None:
     assert server_command("/e/bin/python3.12", served, 81) == ["/e/bin/python3.12", *module, *common, *more]
     plain = Served("q", Path("/a b"))
     assert server_command("serve '{model}' --port={port}", plain, 9) == ["serve", "/a b", "--port=9"]
+    whole = "serve {model} --as {name} --port {port}"
+    assert server_command(whole, served, 9) == ["serve", "/hub/q", "--as", "Qwen/Q", "--port", "9"]
+    names = [name_in_requests(each, served) for each in ("/opt/vllm", whole, "serve {model} {port}", "serve {port}")]
+    assert names == ["Qwen/Q", "Qwen/Q", "/hub/q", "Qwen/Q"]
     with pytest.raises(ParamsError, match=r"CURATOR_VLLM of the workers must name .* got none"):
         server_command(" ", plain, 9)
 
