@@ -182,15 +182,23 @@ class ManagedServer:
             time.sleep(POLL_S)
 
     def _answers(self) -> bool:
-        request = urllib.request.Request(f"{self.base_url}/models", headers={"Authorization": f"Bearer {self.api_key}"})
+        """Whether it lists its models; or is in health, for some fail to list them though they answer."""
+        status = self._status(f"{self.base_url}/models")
+        if status >= 500:
+            return 200 <= self._status(f"{self.base_url.removesuffix('/v1')}/health") < 300
+        return status > 0
+
+    def _status(self, url: str) -> int:
+        """Of the answer to a GET; 0 where there is none."""
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {self.api_key}"})
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # proxies are for other machines
         try:
-            with opener.open(request, timeout=5):
-                return True
+            with opener.open(request, timeout=5) as answer:
+                return answer.status
         except urllib.error.HTTPError as error:
-            return error.code < 500
+            return error.code
         except OSError:
-            return False
+            return 0
 
     def _log_tail(self) -> str:
         return self._log.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace").strip()

@@ -17,10 +17,13 @@ from typing import Any
 
 
 class Handler(BaseHTTPRequestHandler):
-    """GET /v1/models and POST /v1/chat/completions."""
+    """GET /v1/models, which fails for a model called "unlisted", and /health; POST /v1/chat/completions."""
 
     def do_GET(self) -> None:
-        self._send({"data": []})
+        if "unlisted" in sys.argv[2] and self.path == "/v1/models":
+            self.send_error(500)
+        else:
+            self._send({"data": []})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -112,6 +112,18 @@ def test_server_that_never_becomes_ready_is_given_up_and_ended(
     assert not running(pids)
 
 
+def test_server_that_fails_to_list_its_models_is_ready_where_it_is_in_health(checkpoint: Path) -> None:
+    """As that of transformers does on a machine without a cache of the hub."""
+    made = VllmCaptioner(
+        CaptionParams(captioner="vllm", model=str(checkpoint.rename(checkpoint.with_name("unlisted"))))
+    )
+    made.setup(WORKER)
+    try:
+        assert said(made, "What moves?")["prompt"] == "What moves?"
+    finally:
+        made.close()
+
+
 def test_command_that_does_not_exist_is_told(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VLLM_VARIABLE, "/nowhere/vllm")
     with pytest.raises(StageError, match=r"exit code 127: /nowhere/vllm serve .*\n.*No such file or directory"):
