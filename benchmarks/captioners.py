@@ -5,7 +5,7 @@
 
 ``paths`` makes small random checkpoints, so that the words are noise: what is shown is that the embedded one, each
 family in process, a server that is started before, and one of the workers where CURATOR_VLLM names one, answer for
-ten clips, with tokens counted. Of servers a checkpoint of pictures is asked too, as no torchvision is needed for it.
+ten clips, with tokens counted.
 ``tokens`` shows the pictures of each window to processors with the settings of models that are in use.
 """
 
@@ -26,7 +26,6 @@ import numpy as np
 import transformers
 from numpy.typing import NDArray
 
-from stages.errors import PhaseError
 from stages.manifest import ManifestRef, read_manifest
 from stages.media import evenly_spaced_indices
 from stages.models.checkpoints import Checkpoint
@@ -53,7 +52,8 @@ from tests.stages.models.vision_language_checkpoints import (
 WINDOW_S, MAX_FRAMES, MAX_PX = 10.0, 8, 448
 DECIDES_NOT = ["repetitive", "wrong_language", "control_characters", "wrong_length", "near_duplicate"]
 """Reasons for which noise is rejected."""
-SERVED = ("llava", "qwen2_5_vl")
+SERVED = "llava"
+"""Takes pictures alone, so that a server needs no torchvision for it."""
 PROMPT = "Describe what happens in this video clip in one or two plain sentences."
 ANSWER_TOKENS = 80
 """Of a caption of two or three sentences."""
@@ -68,16 +68,15 @@ def caption_by_each(work: Path, videos: Sequence[Path], num_clips: int, server: 
         folder = work / make.__name__
         make_checkpoint(folder, make)
         show(root, names, f"in process, {make.__name__}", captioner="transformers", model=str(folder))
-    for name in SERVED if VLLM_VARIABLE in os.environ else ():
-        show(root, names, f"managed server, {name}", captioner="vllm", model=str(work / name))
-    for name in SERVED if server else ():
+    folder = work / SERVED
+    if VLLM_VARIABLE in os.environ:
+        show(root, names, f"managed server, {SERVED}", captioner="vllm", model=str(folder))
+    if server:
         os.environ[VLLM_VARIABLE] = server
-        started = ManagedServer(Served(str(work / name), work / name))
+        started = ManagedServer(Served(str(folder), folder))
         try:
             url = started.base_url
-            show(root, names, f"server, {name}", captioner="openai", model=str(work / name), base_url=url)
-        except PhaseError as error:
-            print(error)
+            show(root, names, f"server, {SERVED}", captioner="openai", model=str(folder), base_url=url)
         finally:
             started.close()
 
