@@ -15,6 +15,8 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from stages.media.realtime_priority import no_realtime_priority
+
 Picture = NDArray[np.uint8]
 SECONDS = 6
 SOUND_HZ = 48000
@@ -160,7 +162,8 @@ def encode(source: Source, codec: str, path: Path, *, gop: int, with_sound: bool
         for index, picture in enumerate(source.pictures):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture[:height, :width]), format="rgb24")
             frame.pts, frame.time_base = index, Fraction(1, source.rate)
-            output.mux(stream.encode(frame))
+            with no_realtime_priority():
+                output.mux(stream.encode(frame))
             if sound is not None:
                 output.mux(sound.encode(_tone(index, source.rate)))
         output.mux(stream.encode(None))

@@ -12,7 +12,7 @@ from av.container import OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
-from av.video.frame import PictureType
+from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
@@ -21,6 +21,7 @@ from stages.media.decode import DecodedFrame
 from stages.media.encoder_pictures import HDR_FORMAT, SDR_FORMAT, EncoderPictures, KeptPart, TargetSize
 from stages.media.hdr_metadata import x265_hdr_parameters
 from stages.media.nvidia_cards import card_of, why_not_encoded
+from stages.media.realtime_priority import no_realtime_priority
 from stages.media.stream_choice import frame_rate
 from stages.tasks import Span
 
@@ -124,7 +125,8 @@ def check_encoder(encoding: Encoding, device: str = "cpu") -> None:
         context = cast(VideoCodecContext, Codec(name, "w").create())
         context.width, context.height, context.pix_fmt = 256, 256, SDR_FORMAT
         context.time_base, context.options = Fraction(1, 25), encoding.options
-        context.open()
+        with no_realtime_priority():
+            context.open()
     except FFmpegError as error:
         card = card_of(device) if name.endswith(_NVENC) else None
         why = why_not_encoded(card, encoding.codec) if card is not None else None
@@ -210,14 +212,18 @@ class Encoder:
         if previous is not None:
             durations[previous.pts - span.start_pts] = span.end_pts - previous.pts
             yield from self._encode(previous, span.start_pts, durations)
-        yield from self._with_durations(self._track.encode(None), durations)
+        yield from self._with_durations(self._encoded(None), durations)
 
     def _encode(self, decoded: DecodedFrame, start_pts: int, durations: dict[int, int]) -> Iterator[Packet]:
         frame = self._pictures(decoded.frame)
         frame.pts, frame.time_base = decoded.pts - start_pts, self._track.codec_context.time_base
         # A decoded frame keeps its picture type, and the encoder would use it.
         frame.pict_type = PictureType.NONE
-        return self._with_durations(self._track.encode(frame), durations)
+        return self._with_durations(self._encoded(frame), durations)
+
+    def _encoded(self, frame: VideoFrame | None) -> list[Packet]:
+        with no_realtime_priority():  # the first call opens the encoder
+            return self._track.encode(frame)
 
     def _with_durations(self, packets: list[Packet], durations: dict[int, int]) -> Iterator[Packet]:
         for packet in packets:
