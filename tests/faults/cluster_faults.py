@@ -35,8 +35,8 @@ NUM_TASKS = 24
 class OnOneNode(Step):
     """Has a fault on the node whose worker came first, `in_setup` or with each task; none on the others."""
 
-    def __init__(self, marker: Path, fault: Callable[[], Any], *, in_setup: bool = False) -> None:
-        super().__init__("faulty", seconds=0.1)
+    def __init__(self, marker: Path, fault: Callable[[], Any], *, in_setup: bool = False, seconds: float = 0.1) -> None:
+        super().__init__("faulty", seconds=seconds)
         self.marker = marker
         self.fault = fault
         self.in_setup = in_setup
@@ -128,7 +128,8 @@ def main() -> None:
     with TemporaryDirectory() as folder, nodes(2, 2) as (cluster, (first, second)):
         for name, stage in {
             "setup": OnOneNode(Path(folder, "setup"), _lost_gpu, in_setup=True),
-            "device": OnOneNode(Path(folder, "device"), _lost_gpu),
+            # Long enough for a second worker to start on the node, and to lose the device too.
+            "device": OnOneNode(Path(folder, "device"), _lost_gpu, seconds=1.5),
             "disk": OnOneNode(Path(folder, "disk"), _full_disk),
         }.items():
             told[name] = run([stage])
