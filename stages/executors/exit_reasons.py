@@ -47,6 +47,11 @@ class ExitReason:
     is_eviction: bool = False
     is_device_lost: bool = False
 
+    @property
+    def is_machine_lost(self) -> bool:
+        """True if the worker's machine is gone, which says nothing of what the worker did."""
+        return self.is_eviction and self.row_reason is Reason.WORKER_DIED
+
 
 def is_object_lost(error: RayError) -> bool:
     """True if an object that a call reads or returns is gone with the machine that held it.

@@ -178,8 +178,8 @@ class Scheduler:
             self._ledger.on_worker_death(batches, exit_reason)
         for call in calls:
             if call.kind is CallKind.START:
-                self._failures.on_start_failed(exit_reason)
-            elif call.kind is CallKind.SET_UP and call.run_id == self._run_id and not exit_reason.is_eviction:
+                self._failures.on_start_failed(worker, exit_reason)
+            elif call.kind is CallKind.SET_UP and call.run_id == self._run_id and not exit_reason.is_machine_lost:
                 self._failures.on_set_up_failed(call.stage, worker, exit_reason.text, None)
 
     def _stage_name(self, stage: int) -> str:

@@ -1,6 +1,6 @@
 """Failures of workers that no task is to blame for, and whether the run can go on without them."""
 
-from stages.errors import PhaseError, PoolError
+from stages.errors import PhaseError, PoolError, Reason
 from stages.executors.batch_runner import is_disk_full
 from stages.executors.cluster import Shape
 from stages.executors.exit_reasons import ExitReason
@@ -35,16 +35,18 @@ class WorkerFailures:
         """Note that a worker has started."""
         self._starts.clear()
 
-    def on_start_failed(self, exit_reason: ExitReason) -> None:
+    def on_start_failed(self, worker: WorkerHandle, exit_reason: ExitReason) -> None:
         """Note that a worker ended while it started, and was removed.
 
-        A machine that was lost is no reason to end, nor is one that is late, as long as other workers are there.
+        A machine that was lost is no reason to end, nor is a failed start where a worker of the same shape is up, nor
+        one that is late while others work.
 
         Raises:
-            PoolError: several in a row, and no other worker has started.
+            PoolError: several in a row.
         """
-        is_up = any(not worker.is_in(CallKind.START) for worker in self._pool.workers)
-        if is_up or exit_reason.is_eviction:
+        is_up = any(not each.is_in(CallKind.START) for each in self._pool.of_shape(worker.shape))
+        is_late = exit_reason.row_reason is Reason.STALLED and bool(self._pool.busy())
+        if is_up or is_late or exit_reason.is_machine_lost:
             return
         self._starts.append(exit_reason.text)
         if len(self._starts) >= MAX_CONSECUTIVE_DEATHS:

@@ -4,6 +4,7 @@ import pytest
 from ray.exceptions import (
     ActorDiedError,
     ActorUnavailableError,
+    NodeDiedError,
     ObjectLostError,
     OutOfDiskError,
     OutOfMemoryError,
@@ -86,3 +87,11 @@ def test_failure_after_deaths_says_what_happened_each_time() -> None:
 )
 def test_failure_of_ray_error_keeps_transient_reasons(error: RayError, reason: Reason) -> None:
     assert failure_of_ray_error(error).reason is reason
+
+
+def test_lost_machine_is_told_from_a_worker_that_the_memory_monitor_ended() -> None:
+    """A set-up that takes all memory each time must count as failed, or it would be tried without end."""
+    assert not EVICTION.is_machine_lost
+    lost = exit_reason_of(NodeDiedError("gone"), "crash text")
+    assert lost is not None
+    assert lost.is_machine_lost
