@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import Dataset
 
 from stages.dataset.clip_frames import ClipFrames, FrameCountMismatch
+from stages.dataset.forked_workers import keep_garbage_out_of_forks
 from stages.dataset.pyav_decoder import decode_with_pyav
 from stages.dataset.sampling import FrameSampling
 from stages.dataset.source_split import Side, select_side
@@ -47,6 +48,7 @@ class ClipDataset(Dataset[dict[str, Any]]):
         self._clips = clips
         self._sampling = sampling
         self.decoder: Decoder = decoder
+        keep_garbage_out_of_forks()
 
     @property
     def rows(self) -> pa.Table:
