@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import dagster as dg
@@ -72,7 +73,7 @@ def config_class(params: Params) -> type[Params]:
     below the op ``clips`` is what messages, YAML and command line call ``split.threshold``.
     """
     base = _CONFIG_CLASSES[params.phase]
-    rules = type(params).model_json_schema()["properties"]
+    rules = _rules_of(type(params))
     fields: dict[str, Any] = {}
     for name, declared in base.model_fields.items():
         description = (
@@ -82,6 +83,12 @@ def config_class(params: Params) -> type[Params]:
         field = FieldInfo.merge_field_infos(declared, default=getattr(params, name), description=description)
         fields[name] = (declared.annotation, field)
     return pydantic.create_model(base.__name__, __base__=base, __module__=__name__, **fields)
+
+
+@cache
+def _rules_of(kind: type[Params]) -> dict[str, Any]:
+    """The JSON schema of each field. Making it takes as long as all else that a code location makes of a phase."""
+    return kind.model_json_schema()["properties"]
 
 
 def validate_run_config(

@@ -21,6 +21,8 @@ from stages.run import LaunchPolicy
 from tests.test_boundaries import HEAVY, modules_after
 from tests.videos import three_shots
 
+pytestmark = pytest.mark.system
+
 PROJECT = Path(__file__).parents[1]
 PAGE = PROJECT / "docs" / "extending.md"
 FILE = re.compile(r"^```[a-z]+\n# (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -26,6 +26,7 @@ PLAY = """async (name) => {
 }"""
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("codec", "pixel_format", "audio"),
     [

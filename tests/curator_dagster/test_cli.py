@@ -67,6 +67,7 @@ def test_run_ends_with_a_table_of_all_phases(curated: Result, root: str) -> None
     assert "read: 5 of 5 items, 1 failed" in curated.stderr
 
 
+@pytest.mark.system
 def test_run_again_reuses_every_row(curated: Result, runner: CliRunner, source_folder: Path, root: str) -> None:
     again = runner.invoke(app, ["run", str(source_folder), "--root", root, *LOCAL])
     assert {phase: cells[3:6] for phase, cells in figures(again.stdout).items()} == {
@@ -140,6 +141,7 @@ def test_run_rejects_a_class_that_is_not_there(source_folder: Path, root: str, a
     assert not Path(root).exists()
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     "only", [[], ["--asset", "embeddings"], pytest.param(["--reason", "unreadable"], marks=pytest.mark.system)]
 )

@@ -283,6 +283,7 @@ def dg_command(project: Path, *words: str) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.system
 def test_example_project_loads_beside_a_package_called_stages(project: Path) -> None:
     assert "All definitions loaded successfully" in dg_command(project, "check", "defs")
 

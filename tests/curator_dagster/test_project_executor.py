@@ -190,6 +190,7 @@ def test_failure_of_a_phase_stops_only_what_follows_from_it(tmp_path: Path) -> N
     assert len({processes[what] for what in ("crashes", "fails", "beside")}) == 3
 
 
+@pytest.mark.system
 def test_cancelled_run_closes_the_resources_of_its_phases(tmp_path: Path) -> None:
     status, events, lines = execute(cancelled, tmp_path, FORKED)
     assert status is dg.DagsterRunStatus.CANCELED

@@ -33,6 +33,7 @@ def _database(postgres: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setenv(name, value)
 
 
+@pytest.mark.system
 def test_postgres_instance_keeps_what_a_run_made(
     tmp_path: Path, job: dg.JobDefinition, storage: Storage, partitions: list[str]
 ) -> None:

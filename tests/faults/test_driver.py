@@ -139,6 +139,7 @@ def test_killed_driver_leaves_no_process_and_no_file_of_its_ray(tmp_path: Path) 
         record("killed driver", seconds_until_gone=round(wait_until_gone(folders, temporary), 1))
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_driver_ended_while_ray_starts_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
     with running_driver(tmp_path) as (driver, temporary):

@@ -120,6 +120,7 @@ def reference_dataset(sources: Path, tmp_path_factory: pytest.TempPathFactory) -
     return root
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("share", [0, 0.5])
 def test_full_disk_stops_with_a_clear_error_and_the_next_run_finishes(
     share: float, sources: Path, reference_clips: Path, capfd: pytest.CaptureFixture[str]

@@ -115,6 +115,7 @@ class CrashAtSecondChild(Step):
         return super().process(task)
 
 
+@pytest.mark.system
 def test_poison_downstream_fails_one_child() -> None:
     with executor(max_item_deaths=1) as pool:
         result = run(pool, [Step("a", fan_out=3), CrashAtSecondChild("b")], make_tasks("x"))
@@ -140,6 +141,7 @@ def test_setup_that_fails_stops_the_run(kind: str, text: str, tmp_path: Path) ->
     assert starts == (1 if kind == "raise" else 3)
 
 
+@pytest.mark.system
 def test_closing_the_results_ends_busy_workers(tmp_path: Path) -> None:
     with executor(stall_timeout_s=3600.0) as pool:  # who waits for the tasks, waits for longer than a test may take
         results = pool.run(pipeline([FaultyStage(markers=tmp_path)]), iter(make_tasks("hang-1", "hang-2")), RunStats())

@@ -38,6 +38,7 @@ def bytes_read(sources: str, root: str) -> tuple[float, float]:
     return read.counters["source_bytes"], split.counters["source_bytes"]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("gap_bytes", [64 * MIB, pytest.param(1024 * MIB, marks=pytest.mark.long)])
 def test_large_object_is_read_by_ranges(gap_bytes: int, s3_bucket: str, tmp_path: Path) -> None:
     video = noisy_video(tmp_path / "video.mp4", 75)

@@ -24,6 +24,7 @@ from tests.faults.faulty_stages import FaultyStage, Step, collect, executor, is_
 FAILED = {"offline-1": Reason.STORAGE, "corrupt-2": Reason.CORRUPT_STREAM}
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("ray_cluster")
 def test_pool_tries_passing_failures_again_after_growing_waits(tmp_path: Path) -> None:
     tasks = make_tasks("offline-1", "corrupt-2", "offline-3-once", *map(str, range(4, 24)))

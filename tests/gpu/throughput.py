@@ -25,7 +25,7 @@ DECODED_AT_ONCE = 50
 def of_shots(setting: Setting) -> Iterator[Result]:
     """Frames a second of the shot detector, as split feeds it."""
     path = inputs.transnetv2_weights(setting.folder)
-    pictures = np.tile(inputs.shots(500, 27, 48), (setting.size(12, 1), 1, 1, 1))[: setting.size(6000, 200)]
+    pictures = np.tile(inputs.shots(500, 27, 48), (setting.size(12, 1), 1, 1, 1))[: setting.size(6000, 50)]
     for dtype in ("float32", *halves(setting)):
         network = load_transnetv2(path, setting.device, dtype)
         _detect(ShotDetector(network, setting.device), pictures[:200])

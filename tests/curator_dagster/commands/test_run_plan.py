@@ -128,6 +128,7 @@ def test_runs_belong_to_the_job_of_the_code_location_and_name_their_command(
     assert made.tags["dagster/max_retries"] == "0"
 
 
+@pytest.mark.system
 def test_second_run_computes_nothing(
     source_folder: Path, session: Session, storage: Storage, params: dict[str, Any]
 ) -> None:

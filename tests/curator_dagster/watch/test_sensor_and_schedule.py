@@ -2,6 +2,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -37,7 +38,7 @@ class WatchedFolder:
     curation: Curation
     settings: dict[str, Any] = field(default_factory=lambda: {})
 
-    @property
+    @cached_property
     def defs(self) -> dg.Definitions:
         return curation_definitions(self.curation, self.session, self.storage, source=self.source)
 

@@ -82,6 +82,7 @@ def test_motion_vectors_are_software_alone(tmp_path: Path) -> None:
     assert all(row["vectors_mean"] > 0 for row in rows)
 
 
+@pytest.mark.system
 def test_rows_tell_the_precision_that_was_asked_for_also_when_cut_again(tmp_path: Path) -> None:
     """Another precision is measured anew, other lengths are not."""
     video = write_video(tmp_path / "a.mp4", [*noise_shot(1, 28), *noise_shot(2, 22)])

@@ -111,7 +111,11 @@ def test_split_again_computes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("method", "changed"),
     [
-        ("shots", {"threshold": 0.9, "static_threshold": 0, "min_length_s": 0.5, "max_length_s": 1.5, "crop_s": 0.04}),
+        pytest.param(
+            "shots",
+            {"threshold": 0.9, "static_threshold": 0, "min_length_s": 0.5, "max_length_s": 1.5, "crop_s": 0.04},
+            marks=pytest.mark.system,
+        ),
         pytest.param(
             "shots",
             {"max_length_mode": "truncate", "max_clips": 2, "snap_to_keyframes": True, "max_length_s": 4},

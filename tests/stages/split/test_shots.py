@@ -106,6 +106,7 @@ def test_shot_splitter_finds_gradual_transitions_whole(repeats: int) -> None:
     assert again.transitions(timeline) == found
 
 
+@pytest.mark.system
 def test_shot_splitter_repeats_nemo_curator(tmp_path: Path) -> None:
     splitter = ShotSplitter(SplitParams(compat="nemo", min_length_s=1, crop_s=0.2))
     timeline = feed(splitter, three_shots(tmp_path / "a.mp4"))
