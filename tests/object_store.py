@@ -36,7 +36,9 @@ class ObjectStore:
         ports = dict(zip(names, _ports(len(names)), strict=True))
         self._command = [str(Path(sys.executable).with_name("weed")), "mini", f"-dir={folder / 'data'}"]
         self._command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.config={config}", "-master.telemetry=false"]
-        self._command += ["-webdav=false", *(f"-{name}.port={port}" for name, port in ports.items())]
+        # Servers that no test uses; several stores that start at once would look for ports of these at the same places.
+        self._command += ["-webdav=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+        self._command += [f"-{name}.port={port}" for name, port in ports.items()]
         self._log = folder / "server.log"
         self._port = ports["s3"]
         self._process: subprocess.Popen[bytes] | None = None

@@ -43,7 +43,8 @@ def in_mp4(folder: Path, source: Path) -> Path:
 
 def in_matroska(folder: Path, source: Path) -> Path:
     """The video with elements for the crop, in place of some of the void that FFmpeg leaves in the file's head."""
-    path = remuxed(source, folder / "crop.mkv")
+    # Without checksums, of which a byte may look like the name of an element.
+    path = remuxed(source, folder / "crop.mkv", options={"write_crc32": "0"})
     data = path.read_bytes()
     crops = ((0x54CC, LEFT), (0x54BB, TOP), (0x54DD, RIGHT), (0x54AA, BOTTOM))
     elements = b"".join(struct.pack(">HBB", name, 0x81, value) for name, value in crops)
