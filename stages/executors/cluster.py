@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +25,7 @@ from stages.errors import PoolError
 from stages.executors import cleanup_process
 from stages.executors.gpu_memory import smallest_gpu_gb
 from stages.executors.ray_connection import connect, start_private_ray
-from stages.executors.scratch_folder import ScratchFolder
+from stages.executors.scratch_folder import MAX_RELEASE_S, PREFIX, ScratchFolder, hold
 from stages.resources import GpuRounding, Resources
 
 logger = logging.getLogger(__name__)
@@ -54,11 +55,12 @@ class Shape(NamedTuple):
 
 
 class Node(NamedTuple):
-    """A node of the cluster that is alive, with the CPUs and GPUs that it has in all."""
+    """A node of the cluster that is alive, with the CPUs, GPUs and bytes of its object store that it has in all."""
 
     node_id: str
     cpus: float
     gpus: float
+    object_store_bytes: float = 0.0
 
 
 def start_activity(address: str) -> str:
@@ -89,6 +91,7 @@ class Cluster:
         self.is_private = not self.was_connected and address == "local"
         self.folder = _make_session_folder()
         scratch = _make_scratch_folder(self.folder)
+        self._held_scratch = hold(Path(scratch))
         self._cleanup_process = _start_cleanup_process(self.folder, scratch)
         try:
             if self.is_private:
@@ -109,6 +112,7 @@ class Cluster:
         if not self.was_connected:
             ray.shutdown()
             ray._private.worker._worker_logs_enabled = True
+        self._held_scratch.close()
         self._cleanup_process.communicate(cleanup_process.CLEAN_EXIT)
         # A private Ray enables token authentication for the whole process, which must not affect later connections.
         for name, value in self._environment_before.items() if not self.was_connected else ():
@@ -162,10 +166,32 @@ class Cluster:
             ask = ray.remote(num_cpus=0, max_retries=0)(_request_resources)
             ray.get(ask.remote(bundles))
 
+    def remove_scratch(self, node_ids: Iterable[str]) -> None:
+        """Remove the scratch folders on other machines, whose workers have ended; one that is late stays.
+
+        The next worker on that machine removes what stayed, of whatever session.
+        """
+        others = set(node_ids) - {self.node_id}
+        if not others:
+            return
+        options: Any = {"num_cpus": 0, "max_retries": 0, "runtime_env": self.worker_environment}
+        remove = ray.remote(**options)(ScratchFolder.remove_here)
+        removals = [
+            remove.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False)).remote(self.scratch)
+            for node_id in sorted(others.intersection(node.node_id for node in self.nodes))
+        ]
+        if removals:
+            ray.wait(removals, num_returns=len(removals), timeout=2 * MAX_RELEASE_S)
+
     @property
     def total_resources(self) -> Shape:
         """CPUs and GPUs of the whole cluster."""
         return Shape(sum(node.cpus for node in self.nodes), sum(node.gpus for node in self.nodes))
+
+    @property
+    def object_store_bytes(self) -> float:
+        """Bytes of the object stores of all nodes."""
+        return sum(node.object_store_bytes for node in self.nodes)
 
     @property
     def available_resources(self) -> Shape:
@@ -202,7 +228,7 @@ def _make_session_folder() -> str:
     parent = preferred if len(preferred) <= MAX_PARENT_BYTES else "/tmp"
     os.makedirs(parent, exist_ok=True)
     # Resolved, because /proc shows the resolved paths of the files that a process has open.
-    return os.path.realpath(tempfile.mkdtemp(prefix="curator-", dir=parent))
+    return os.path.realpath(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
 
 
 def _make_scratch_folder(folder: str) -> str:
@@ -241,8 +267,9 @@ def _request_resources(bundles: list[dict[str, float]]) -> None:
 
 
 def _alive_nodes() -> list[Node]:
+    names = ("CPU", "GPU", "object_store_memory")
     return [
-        Node(node["NodeID"], node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
+        Node(node["NodeID"], *(node["Resources"].get(name, 0.0) for name in names))
         for node in ray.nodes()
         if node["Alive"]
     ]

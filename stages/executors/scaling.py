@@ -31,6 +31,7 @@ class WorkerScaler:
         self._targets: dict[Shape, int] = {}
         self._backlog_since: dict[Shape, float] = {}
         self._starved_since: dict[Shape, float] = {}
+        self._held_back_until: dict[Shape, float] = {}
 
     def scale(self, batches: list[int]) -> None:
         """Start or shut down a few workers; `batches` counts those that could be dispatched now, by stage."""
@@ -40,15 +41,22 @@ class WorkerScaler:
             waiting[shape] += count
             if count or shape not in last_stage:
                 last_stage[shape] = stage
-        self._pool.request_room(waiting)
+        self._pool.request.update(self._pool.workers, waiting)
         for shape in sorted(last_stage, key=lambda shape: -last_stage[shape]):
             has_idle = any(worker.shape == shape for worker in self._pool.idle())
-            if has_idle or not waiting[shape]:
+            if has_idle or not waiting[shape] or self._is_held_back(shape):
                 self._backlog_since.pop(shape, None)
                 self._starved_since.pop(shape, None)
             else:
                 self._scale_up(shape, waiting[shape])
                 self._make_room(shape, waiting, last_stage[shape])
+
+    def hold_back(self, shape: Shape, seconds: float) -> None:
+        """Start no worker of a shape for so long, as long as there is one."""
+        self._held_back_until[shape] = time.monotonic() + seconds
+
+    def _is_held_back(self, shape: Shape) -> bool:
+        return self._held_back_until.get(shape, 0.0) > time.monotonic() and bool(self._pool.of_shape(shape))
 
     def _scale_up(self, shape: Shape, batches: int) -> None:
         current = len(self._pool.of_shape(shape))

@@ -44,7 +44,8 @@ class Scheduler:
         self._run_id = self._dispatcher.run_id
         self._metrics = PipelineMetrics(pipeline.name)
         self._scaler = WorkerScaler(pool, shapes)
-        self._failures = WorkerFailures(pool, self._run_id, shapes, [stage.name for stage in pipeline.stages])
+        names = [stage.name for stage in pipeline.stages]
+        self._failures = WorkerFailures(pool, self._scaler, self._run_id, shapes, names)
         self._maintained_at = 0.0
         self._queues = self._ledger.queues
         self._is_source_exhausted = False
@@ -89,7 +90,7 @@ class Scheduler:
             self._pool.kill(worker)
         for worker in self._pool.idle():
             self._pool.count_idle_time(worker)
-        self._pool.withdraw_request()
+        self._pool.request.withdraw()
         self._publish_metrics()
 
     def _publish_metrics(self) -> None:
@@ -122,7 +123,7 @@ class Scheduler:
         if time.monotonic() - self._maintained_at < TURN_S:
             return
         self._maintained_at = time.monotonic()
-        for worker, exit_reason in list(self._pool.check_limits()):
+        for worker, exit_reason in list(self._pool.limits.exceeded(list(self._pool.workers))):
             self._on_worker_death(worker, exit_reason)
         self._pool.remove_dead_idle()
         self._pool.leave_nodes()

@@ -6,13 +6,14 @@ import logging
 import os
 import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import ray
 
 from stages import heartbeat, retry
 from stages.executors.batch_runner import collect_rows, run_batch
 from stages.executors.process_memory import private_bytes
-from stages.executors.scratch_folder import ScratchFolder, fault_file
+from stages.executors.scratch_folder import ScratchFolder, fault_file, hold, remove_abandoned
 from stages.pipeline import AnyStage, Collect, Rows
 from stages.stage import NodeInfo, WorkerMetadata
 from stages.tasks import Failed, Rejected, Task
@@ -83,7 +84,9 @@ class Worker:
     def __init__(self, worker_id: str, num_threads: int, scratch: ScratchFolder, backoff: retry.Backoff) -> None:
         retry.use(backoff)
         node_id = ray.get_runtime_context().get_node_id()
+        remove_abandoned(Path(tempfile.gettempdir()))
         self._folder = scratch.path_on(node_id)
+        self._held_folder = hold(self._folder)
         tempfile.tempdir = str(self._folder)  # files that a killed worker leaves are removed with the session's folder
         self._fault_file = fault_file(self._folder, worker_id).open("w")
         faulthandler.enable(self._fault_file, all_threads=False)

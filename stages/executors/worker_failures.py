@@ -1,18 +1,24 @@
 """Failures of workers that no task is to blame for, and whether the run can go on without them."""
 
+from collections import Counter
+
 from stages.errors import PhaseError, PoolError, Reason
 from stages.executors.batch_runner import is_disk_full
 from stages.executors.cluster import Shape
 from stages.executors.exit_reasons import ExitReason
+from stages.executors.scaling import WorkerScaler
 from stages.executors.worker import BatchReport
 from stages.executors.worker_handle import CallKind, WorkerHandle
 from stages.executors.worker_pool import WorkerPool
+from stages.retry import Backoff
 from stages.tasks import Failed
 
 MAX_CONSECUTIVE_DEATHS = 3
 """Workers that may die in a row while they start, or while they set up one stage."""
 MAX_FAILED_NODES = 2
 """Nodes on which the first set-up of a stage may fail; then the stage is to blame, not a node."""
+SETUP_BACKOFF = Backoff(first_s=5.0, ceiling_s=300.0)
+"""Waits until another worker is started in place of one that could not set a stage up, while others work."""
 
 
 class WorkerFailures:
@@ -22,14 +28,18 @@ class WorkerFailures:
     have the stage set up. It stops where none is.
     """
 
-    def __init__(self, pool: WorkerPool, run_id: str, shapes: list[Shape], stage_names: list[str]) -> None:
+    def __init__(
+        self, pool: WorkerPool, scaler: WorkerScaler, run_id: str, shapes: list[Shape], stage_names: list[str]
+    ) -> None:
         self._pool = pool
+        self._scaler = scaler
         self._run_id = run_id
         self._shapes = shapes
         self._stage_names = stage_names
         self._starts: list[str] = []
         self._setups: dict[int, list[tuple[str, str]]] = {}
         self._were_set_up: set[int] = set()
+        self._failed_setups: Counter[int] = Counter()
 
     def on_started(self) -> None:
         """Note that a worker has started."""
@@ -57,6 +67,7 @@ class WorkerFailures:
     def on_set_up(self, stage: int) -> None:
         """Note that a worker has set a stage up."""
         self._setups.pop(stage, None)
+        self._failed_setups.pop(stage, None)
         self._were_set_up.add(stage)
 
     def on_set_up_failed(self, stage: int, worker: WorkerHandle, text: str, error: BaseException | None) -> None:
@@ -79,6 +90,8 @@ class WorkerFailures:
             worker.node_id, f"stage {name} cannot be set up there: {text}", self._pool.node_ids(), times=times
         )
         if any(each.is_ready(self._run_id, stage) for each in self._pool.workers):
+            self._failed_setups[stage] += 1
+            self._scaler.hold_back(worker.shape, SETUP_BACKOFF.wait_s(self._failed_setups[stage]))
             return
         nodes = {node_id for node_id, _ in failures}
         healthy = self._pool.node_ids(self._shapes[stage]) - nodes - self._pool.health.left_out()

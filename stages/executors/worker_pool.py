@@ -1,41 +1,29 @@
 """The worker pool starts, watches and ends the workers of a session. The scheduler decides on their work."""
 
 import logging
-import math
 import time
 import uuid
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections import defaultdict
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
 
-from stages.errors import Reason
 from stages.executors.cluster import Cluster, Shape
-from stages.executors.exit_reasons import ExitReason
 from stages.executors.node_health import NodeHealth
 from stages.executors.placement import ROUNDING, Room
 from stages.executors.process_memory import private_bytes
+from stages.executors.room_request import RoomRequest
 from stages.executors.scratch_folder import fault_file
 from stages.executors.worker import MAX_WAITING_BATCHES, Worker, WorkerInfo
 from stages.executors.worker_handle import CallKind, RemoteCall, WorkerHandle
+from stages.executors.worker_limits import WorkerLimits
 from stages.params import ExecutorParams
 from stages.pipeline import RunningBatch
-from stages.resources import GIB
 
 logger = logging.getLogger(__name__)
 
-POLL_INTERVAL_S = 1.0
-SETUP_STALL_FACTOR = 5
-"""A setup may take this multiple of `stall_timeout_s`: it downloads weights and sends no heartbeats."""
-MAX_REQUESTED = 10_000
-"""Most workers that the autoscaler is asked for where `executor.num_workers` sets no limit."""
-REQUEST_INTERVAL_S = 5.0
-"""Shortest time between two requests to the autoscaler."""
-START_LIMIT_S = 600.0
-"""Time limit for the start of a worker, which waits for a new machine on an autoscaling cluster."""
-SHUTDOWN_LIMIT_S = 10.0
+TEAR_DOWN_S = 2.5
+"""Idle workers have so long to tear their stages down at the end of a session."""
 
 
 class WorkerPool:
@@ -45,6 +33,8 @@ class WorkerPool:
         workers: a handle for each.
         max_workers: most workers at once.
         health: which nodes are left out.
+        limits: which workers exceed a limit.
+        request: what the autoscaler is asked for.
         idle_s: by run and stage, time that workers waited in all after a batch of it.
     """
 
@@ -52,6 +42,8 @@ class WorkerPool:
         self.workers: list[WorkerHandle] = []
         self.max_workers = params.num_workers or max(1, int(cluster.total_resources.cpus))
         self.health = NodeHealth()
+        self.limits = WorkerLimits(params)
+        self.request = RoomRequest(cluster, params.num_workers)
         self._cluster = cluster
         self._params = params
         options: dict[str, Any] = {
@@ -62,9 +54,7 @@ class WorkerPool:
         }
         self._actor_class: Any = ray.remote(**options)(Worker)
         self.idle_s: defaultdict[tuple[str, int], float] = defaultdict(float)
-        self._limits_checked_at = time.monotonic()
-        self._requested: Counter[Shape] = Counter()
-        self._requested_at = -math.inf
+        self._used_nodes: set[str] = set()
 
     def check_health(self) -> None:
         """Raise if Ray itself is lost; call this before any call to Ray.
@@ -106,6 +96,11 @@ class WorkerPool:
         nodes = self._cluster.nodes
         return {node.node_id for node in nodes if shape is None or Room([node]).fits([shape])}
 
+    @property
+    def object_store_bytes(self) -> float:
+        """Bytes of the object stores of all nodes."""
+        return self._cluster.object_store_bytes
+
     def can_place(self, shape: Shape, others: set[Shape]) -> bool:
         """Whether Ray can place one more worker of a shape, and then one of each other shape that has none yet.
 
@@ -143,6 +138,7 @@ class WorkerPool:
     def on_worker_started(self, worker: WorkerHandle, info: WorkerInfo) -> None:
         """Note the process of a worker, if it runs on this machine and can be watched."""
         worker.node_id = info.node_id
+        self._used_nodes.add(info.node_id)
         is_visible = info.node_id == self._cluster.node_id and private_bytes() is not None
         worker.pid = info.pid if is_visible else None
 
@@ -185,27 +181,6 @@ class WorkerPool:
         ray.kill(worker.actor)
         self.workers.remove(worker)
 
-    def request_room(self, waiting: Counter[Shape]) -> None:
-        """Ask the autoscaler for room for the workers and, by shape, for batches that wait for one; at times only."""
-        wanted = Counter(worker.shape for worker in self.workers)
-        room = (self._params.num_workers or MAX_REQUESTED) - wanted.total()
-        for shape, batches in waiting.items():
-            free = sum(not worker.is_in(CallKind.BATCH) for worker in self.of_shape(shape))
-            added = min(max(0, batches - free), room)
-            wanted[shape] += added
-            room -= added
-        wanted = +wanted
-        if wanted == self._requested or time.monotonic() - self._requested_at < REQUEST_INTERVAL_S:
-            return
-        self._cluster.request(list(wanted.elements()))
-        self._requested, self._requested_at = wanted, time.monotonic()
-
-    def withdraw_request(self) -> None:
-        """Tell the autoscaler that nothing waits."""
-        if self._requested:
-            self._cluster.request([])
-            self._requested.clear()
-
     def leave_nodes(self) -> None:
         """Let the workers of nodes that are left out finish their batches, and leave."""
         left_out = self.health.left_out()
@@ -244,61 +219,14 @@ class WorkerPool:
         done, _ = ray.wait(results, num_returns=len(results), timeout=0)
         return [in_flight[result] for result in done]
 
-    def check_limits(self) -> Iterator[tuple[WorkerHandle, ExitReason]]:
-        """Yield workers that exceed a time or memory limit. To be called a few times a second; polls once a second."""
-        now = time.monotonic()
-        if now - self._limits_checked_at > 2 * POLL_INTERVAL_S:
-            # No poll was made meanwhile (the caller was committing, for example), so a stall cannot be inferred.
-            for worker in self.workers:
-                worker.extend_deadlines(now - self._limits_checked_at, now)
-        self._limits_checked_at = now
-        for worker in list(self.workers):
-            exit_reason = self._exceeded_limit(worker, worker.calls[0], now) if worker.calls else None
-            if exit_reason is not None:
-                yield worker, exit_reason
-
     def close(self) -> None:
         """End all workers; idle ones may tear their stages down first."""
         teardowns = [worker.actor.tear_down.remote() for worker in self.idle()]
         if teardowns:
-            ray.wait(teardowns, num_returns=len(teardowns), timeout=SHUTDOWN_LIMIT_S / 4)
+            ray.wait(teardowns, num_returns=len(teardowns), timeout=TEAR_DOWN_S)
         for worker in list(self.workers):
             self.kill(worker)
-
-    def _exceeded_limit(self, worker: WorkerHandle, call: RemoteCall, now: float) -> ExitReason | None:
-        if call.kind is CallKind.START:
-            return _stalled(now - call.started_at, START_LIMIT_S, "it did not start")
-        if call.kind is CallKind.SHUT_DOWN:
-            return _stalled(now - call.started_at, SHUTDOWN_LIMIT_S, "it did not leave")
-        memory = private_bytes(worker.pid) if worker.pid else None
-        polled_memory = self._poll(worker, call, now)
-        for each in worker.calls:
-            each.peak_bytes = max(each.peak_bytes, memory or polled_memory)
-        limit_gb = self._params.worker_memory_gb
-        if call.peak_bytes > limit_gb * GIB:
-            return ExitReason(Reason.OUT_OF_MEMORY, f"its private memory went above {limit_gb:g} GiB")
-        factor = SETUP_STALL_FACTOR if worker.is_in(CallKind.SET_UP) else 1
-        return _stalled(now - worker.progress_at, factor * self._params.stall_timeout_s, "it made no progress")
-
-    def _poll(self, worker: WorkerHandle, call: RemoteCall, now: float) -> int:
-        """Read the last poll of a worker, if it is answered, and make the next; returns private memory, or 0."""
-        memory = 0
-        if worker.pending_poll is not None and ray.wait([worker.pending_poll], timeout=0)[0]:
-            try:
-                beats, memory, call.counters = ray.get(worker.pending_poll)
-            except RayError:
-                beats = worker.beats  # the worker died, which its call reports
-            if beats != worker.beats:
-                worker.beats, worker.progress_at = beats, now
-            worker.pending_poll = None
-        interval_s = min(POLL_INTERVAL_S, self._params.stall_timeout_s / 4)
-        if worker.pending_poll is None and now - max(worker.polled_at, call.started_at) > interval_s:
-            worker.pending_poll, worker.polled_at = worker.actor.poll.remote(), now
-        return memory
-
-
-def _stalled(seconds: float, limit_s: float, what: str) -> ExitReason | None:
-    return ExitReason(Reason.STALLED, f"{what} for {limit_s:g} s") if seconds > limit_s else None
+        self._cluster.remove_scratch(self._used_nodes)
 
 
 def _sum(shapes: list[Shape]) -> Shape:

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from stages.executors import worker_pool
+from stages.executors import worker_limits
 from stages.executors.cluster import Cluster, Shape
 from stages.executors.worker_handle import CallKind, RemoteCall, WorkerHandle
-from stages.executors.worker_pool import POLL_INTERVAL_S, WorkerPool
+from stages.executors.worker_limits import POLL_INTERVAL_S
+from stages.executors.worker_pool import WorkerPool
 from stages.params import ExecutorParams
 from tests.faults.waiting import wait_until
 
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("ray_cluster")
 def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerPool]:
     """A pool with limits of one second, and one worker."""
     for limit in ("START_LIMIT_S", "SHUTDOWN_LIMIT_S"):
-        monkeypatch.setattr(worker_pool, limit, 1.0)
+        monkeypatch.setattr(worker_limits, limit, 1.0)
     cluster = Cluster("auto")
     ready = WorkerPool(cluster, ExecutorParams(num_workers=1))
     ready.start_worker(Shape(1, 0))
@@ -36,11 +37,11 @@ def test_worker_has_its_whole_time_again_after_a_gap_in_checks(pool: WorkerPool,
     (call,) = worker.calls
     call.kind = kind
     time.sleep(2 * POLL_INTERVAL_S + 0.1)
-    assert list(pool.check_limits()) == []
+    assert list(pool.limits.exceeded(pool.workers)) == []
     started, late = time.monotonic(), list[WorkerHandle]()
 
     def is_late() -> bool:
-        late.extend(each for each, _ in pool.check_limits())
+        late.extend(each for each, _ in pool.limits.exceeded(pool.workers))
         return bool(late)
 
     wait_until(is_late, describe=lambda: late)

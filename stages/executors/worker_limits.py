@@ -1,0 +1,77 @@
+"""Worker limits: which workers exceed a limit of time or memory."""
+
+import time
+from collections.abc import Iterator, Sequence
+
+import ray
+from ray.exceptions import RayError
+
+from stages.errors import Reason
+from stages.executors.exit_reasons import ExitReason
+from stages.executors.process_memory import private_bytes
+from stages.executors.worker_handle import CallKind, RemoteCall, WorkerHandle
+from stages.params import ExecutorParams
+from stages.resources import GIB
+
+POLL_INTERVAL_S = 1.0
+SETUP_STALL_FACTOR = 5
+"""A setup may take this multiple of `stall_timeout_s`: it downloads weights and sends no heartbeats."""
+START_LIMIT_S = 600.0
+"""Time limit for the start of a worker, which waits for a new machine on an autoscaling cluster."""
+SHUTDOWN_LIMIT_S = 10.0
+
+
+class WorkerLimits:
+    """Asks workers for signs of progress, and measures their memory."""
+
+    def __init__(self, params: ExecutorParams) -> None:
+        self._params = params
+        self._checked_at = time.monotonic()
+
+    def exceeded(self, workers: Sequence[WorkerHandle]) -> Iterator[tuple[WorkerHandle, ExitReason]]:
+        """Yield workers that exceed a limit. To be called a few times a second; polls once a second."""
+        now = time.monotonic()
+        if now - self._checked_at > 2 * POLL_INTERVAL_S:
+            # No poll was made meanwhile (the caller was committing, for example), so a stall cannot be inferred.
+            for worker in workers:
+                worker.extend_deadlines(now - self._checked_at, now)
+        self._checked_at = now
+        for worker in workers:
+            exit_reason = self._exceeded_limit(worker, worker.calls[0], now) if worker.calls else None
+            if exit_reason is not None:
+                yield worker, exit_reason
+
+    def _exceeded_limit(self, worker: WorkerHandle, call: RemoteCall, now: float) -> ExitReason | None:
+        if call.kind is CallKind.START:
+            return _stalled(now - call.started_at, START_LIMIT_S, "it did not start")
+        if call.kind is CallKind.SHUT_DOWN:
+            return _stalled(now - call.started_at, SHUTDOWN_LIMIT_S, "it did not leave")
+        memory = private_bytes(worker.pid) if worker.pid else None
+        polled_memory = self._poll(worker, call, now)
+        for each in worker.calls:
+            each.peak_bytes = max(each.peak_bytes, memory or polled_memory)
+        limit_gb = self._params.worker_memory_gb
+        if call.peak_bytes > limit_gb * GIB:
+            return ExitReason(Reason.OUT_OF_MEMORY, f"its private memory went above {limit_gb:g} GiB")
+        factor = SETUP_STALL_FACTOR if worker.is_in(CallKind.SET_UP) else 1
+        return _stalled(now - worker.progress_at, factor * self._params.stall_timeout_s, "it made no progress")
+
+    def _poll(self, worker: WorkerHandle, call: RemoteCall, now: float) -> int:
+        """Read the last poll of a worker, if it is answered, and make the next; returns private memory, or 0."""
+        memory = 0
+        if worker.pending_poll is not None and ray.wait([worker.pending_poll], timeout=0)[0]:
+            try:
+                beats, memory, call.counters = ray.get(worker.pending_poll)
+            except RayError:
+                beats = worker.beats  # the worker died, which its call reports
+            if beats != worker.beats:
+                worker.beats, worker.progress_at = beats, now
+            worker.pending_poll = None
+        interval_s = min(POLL_INTERVAL_S, self._params.stall_timeout_s / 4)
+        if worker.pending_poll is None and now - max(worker.polled_at, call.started_at) > interval_s:
+            worker.pending_poll, worker.polled_at = worker.actor.poll.remote(), now
+        return memory
+
+
+def _stalled(seconds: float, limit_s: float, what: str) -> ExitReason | None:
+    return ExitReason(Reason.STALLED, f"{what} for {limit_s:g} s") if seconds > limit_s else None
