@@ -18,6 +18,9 @@ from stages.params import ExecutorParams
 from stages.pipeline import Pipeline
 from stages.resources import GIB
 
+QUEUE_SHARE = 0.5
+"""Share of the object stores that queues may fill; the rest is for batches in work, and what they make."""
+
 
 class Dispatcher:
     """Dispatches the tasks of one run of a pipeline.
@@ -38,7 +41,8 @@ class Dispatcher:
         self._shapes = shapes
         self._assignments = _put_assignments(self.run_id, pipeline)
         self._closed_nodes: set[str] = set()
-        self._max_queue_bytes = params.queue_memory_gb * GIB / max(1, len(shapes) - 1)
+        self._queue_bytes = params.queue_memory_gb * GIB
+        self._max_queue_bytes = 0.0
 
     def dispatch(self, open_group: str | None) -> None:
         """Give idle workers batches: the last stage's full ones first, then smaller ones if workers are still idle.
@@ -51,6 +55,8 @@ class Dispatcher:
             for worker in self._pool.busy()
             if any(task.is_quarantined for call in worker.calls for task in call.tasks)
         }
+        all_queues = self._queue_bytes or QUEUE_SHARE * self._pool.object_store_bytes
+        self._max_queue_bytes = all_queues / max(1, len(self._queues) - 1)
         has_suspects = any(task.is_suspect for queue in self._queues for task in queue.single_tasks)
         for may_grow in (partial(self._may_grow, open_group), _never_grows):
             for stage in self._stage_order():

@@ -55,7 +55,12 @@ class ExecutorParams(BaseModel):
         "How gpu_memory_gb becomes a share of a device: 'up' to hundredths, so that what is asked for fits; 'nemo' to "
         "the nearest tenth, as NeMo Curator does.",
     )
-    queue_memory_gb: float = parameter(1.0, "none", "Most bytes that wait between stages, over all queues.", gt=0)
+    queue_memory_gb: float = parameter(
+        0.0,
+        "none",
+        "Most bytes that wait between stages, over all queues and machines; 0 for half of Ray's object stores.",
+        ge=0,
+    )
 
     @model_validator(mode="after")
     def _reasons_are_known(self) -> Self:
