@@ -19,6 +19,9 @@ from stages.tasks import Failed, Rejected, Row, Task, VideoLength
 
 P = TypeVar("P", bound=Params)
 
+_encode = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str).encode
+"""Made once: `json.dumps` makes an encoder at each call, and each item of each run has a key."""
+
 
 @dataclass
 class PhaseReport:
@@ -257,4 +260,4 @@ class Phase(ABC, Generic[P]):
 
 def canonical(value: Any) -> str:
     """JSON that is equal for equal values, whatever the order of keys; floats in their shortest form."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str)
+    return _encode(value)

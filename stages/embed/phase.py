@@ -101,4 +101,4 @@ def _rows(identity: dict[str, Any], task: Task) -> list[Row]:
     clip = cast(VideoTask, task).data.clip
     copied = {name: clip.columns.get(name) for name in ASSETS["embeddings"].schema.names}
     vector = clip.embeddings[identity["model"]]
-    return [{**copied, **identity, "status": "kept", "embedding": vector.tolist()}]
+    return [{**copied, **identity, "status": "kept", "embedding": vector}]

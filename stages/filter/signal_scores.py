@@ -56,7 +56,8 @@ class SignalScores:
 
     def _signals(self, row: Row) -> Signals:
         path = signals_path(row["partition"], row["video_id"], row["signals_key"] or "")
-        if self._last is None or self._last[0] != path:
+        last = self._last  # other threads may decide rows of other videos meanwhile
+        if last is None or last[0] != path:
             signals = read_signals(self._storage, path)
             if signals is None:
                 raise ManifestError(
@@ -64,5 +65,5 @@ class SignalScores:
                     f"{self._storage.location(path)} is missing. Run split and filter again, or leave filter.reduce "
                     "without them."
                 )
-            self._last = (path, signals)
-        return self._last[1]
+            self._last = last = (path, signals)
+        return last[1]

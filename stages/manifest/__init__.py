@@ -17,6 +17,7 @@ from stages.manifest.commits import (
     read_unordered,
     reusable_items,
 )
+from stages.manifest.item_rows import ItemRows, table_of_items
 from stages.manifest.root_versions import (
     RootVersion,
     find_version,
@@ -55,6 +56,7 @@ __all__ = [
     "DAMAGED_FILE_ERRORS",
     "Commit",
     "CommittedFile",
+    "ItemRows",
     "ManifestRef",
     "RootVersion",
     "RowWriter",
@@ -85,6 +87,7 @@ __all__ = [
     "read_unordered",
     "replace_in_commits",
     "reusable_items",
+    "table_of_items",
     "tables_of",
     "tag_version",
     "uncurrent_files",

@@ -43,19 +43,6 @@ class ManifestRef:
         return f"manifests/{self.asset}/{self.partition}"
 
 
-@dataclass(frozen=True, slots=True)
-class ItemKey:
-    """Identifies the rows of one item by the inputs of its computation and of its decision.
-
-    Attributes:
-        row_key: hash of code version, work parameters, input columns and model.
-        decision_key: hash of the decision parameters.
-    """
-
-    row_key: str
-    decision_key: str
-
-
 @dataclass(frozen=True)
 class CommittedFile:
     """One row file of a table.

@@ -5,22 +5,29 @@ import io
 import json
 import time
 import uuid
+from collections import deque
 from collections.abc import Mapping
+from concurrent.futures import Executor, Future
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stages.errors import ManifestError
+from stages.manifest.item_rows import ItemRows, OnUnfit, failure_reasons, table_of_items
 from stages.manifest.projected_reading import footer_hash
 from stages.manifest.row_files import CommittedFile, ManifestRef
 from stages.manifest.tables import layout_of
 from stages.storage import Storage
-from stages.tasks import Row
 
 FLUSH_ITEMS = 64
 FLUSH_S = 5.0
-"""A row file is written after so many items or seconds; a killed run loses no more than that."""
+"""A row file is written after so many items or seconds; a killed run loses no more than that, and what is written."""
+MAX_WRITING = 4
+"""Row files of one table that are written at the same time, where threads write them."""
 MIN_GROUP_ROWS = 4096
 MAX_GROUPS = 256
 """Bounds of row groups: so that who wants the rows of one partition reads few others, and not too long a footer."""
@@ -44,75 +51,116 @@ class RowWriter:
         ref: the table.
         decision_key: of all rows that are appended.
         lineage: stored in the footer of each file.
+        threads: write the files, while the caller goes on; the caller itself writes them where none are given.
+        on_unfit: gives the rows of an item whose rows do not fit the schema; where it is not given, these are an error.
 
     Attributes:
-        files: written so far.
+        files: written so far, in order; all of them after `finish`.
         decision_key: of all its rows.
     """
 
-    def __init__(self, storage: Storage, ref: ManifestRef, *, decision_key: str, lineage: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        ref: ManifestRef,
+        *,
+        decision_key: str,
+        lineage: Mapping[str, Any],
+        threads: Executor | None = None,
+        on_unfit: OnUnfit | None = None,
+    ) -> None:
         self._storage = storage
         self._ref = ref
         self.decision_key = decision_key
         self._lineage = dict(lineage)
         self._writer_id = uuid.uuid4().hex[:12]
-        self._tables: list[pa.Table] = []
-        self._items: list[str] = []
+        self._schema = layout_of(ref.asset).schema
+        self._on_unfit = on_unfit
+        self._rows: dict[str, ItemRows] = {}
         self._transient: list[str] = []
         self._failed: dict[str, list[str]] = {}
         self._oldest_row_at = 0.0
+        self._threads = threads
+        self._writing: deque[Future[CommittedFile]] = deque()
+        self._num_files = 0
         self.files: list[CommittedFile] = []
 
-    def append(self, row_key: str, rows: list[Row] | pa.Table, *, is_transient: bool = False) -> None:
+    def append(self, row_key: str, rows: ItemRows, *, is_transient: bool = False) -> None:
         """Add all rows of one item; may write a file. A transient rejection is computed again by the next run."""
-        schema = layout_of(self._ref.asset).schema
-        table = pa.Table.from_pylist(rows, schema=schema) if isinstance(rows, list) else rows
-        if not len(table):
+        if not len(rows):
             raise ManifestError(f"Item {row_key} of {self._ref.asset} must have at least one row, got none.")
-        if not self._items:
+        if not isinstance(rows, list) and rows.schema != self._schema:
+            rows = rows.select(self._schema.names).cast(self._schema)
+        if not self._rows:
             self._oldest_row_at = time.monotonic()
-        self._tables.append(table if table.schema == schema else table.select(schema.names).cast(schema))
-        self._items.append(row_key)
+        self._rows[row_key] = rows
         if is_transient:
             self._transient.append(row_key)
-        reasons = failure_reasons(table)
+        reasons = failure_reasons(rows)
         if any(reasons):
             self._failed[row_key] = reasons
         self.flush_if_due()
 
     def flush_if_due(self) -> None:
         """Write the buffered rows if there are `FLUSH_ITEMS` items or the oldest row is `FLUSH_S` old."""
-        if self._items and (len(self._items) >= FLUSH_ITEMS or time.monotonic() - self._oldest_row_at >= FLUSH_S):
+        if self._rows and (len(self._rows) >= FLUSH_ITEMS or time.monotonic() - self._oldest_row_at >= FLUSH_S):
             self.flush()
 
     def flush(self) -> None:
-        """Write the buffered rows as one row file."""
-        if not self._items:
+        """Write the buffered rows as one row file, or begin to.
+
+        Raises:
+            StorageError: the root does not answer; of a file that threads write, with a later one or in `finish`.
+        """
+        if not self._rows:
             return
+        path = f"{self._ref.folder}/rows-{self._writer_id}-{self._num_files:05d}.parquet"
+        entry = CommittedFile(
+            path,
+            "",
+            self.decision_key,
+            list(self._rows),
+            transient=self._transient,
+            failed=self._failed,
+            num_items=len(self._rows),
+        )
+        write = partial(self._write, entry, self._rows)
+        self._rows, self._transient, self._failed = {}, [], {}
+        self._num_files += 1
+        if self._threads is None:
+            self.files.append(write())
+            return
+        if len(self._writing) == MAX_WRITING:
+            self.files.append(self._writing.popleft().result())
+        self._writing.append(self._threads.submit(write))
+
+    def finish(self) -> None:
+        """Write the buffered rows, and wait until all files are written.
+
+        Raises:
+            StorageError: the root does not answer.
+        """
+        self.flush()
+        while self._writing:
+            self.files.append(self._writing.popleft().result())
+
+    def _write(self, entry: CommittedFile, rows: Mapping[str, ItemRows]) -> CommittedFile:
+        """Write a row file; returns its entry with what its bytes tell."""
+        table, unfit = table_of_items(rows, self._schema, self._on_unfit)
+        if unfit:
+            reasons = [failure_reasons(table.filter(pc.field("row_key") == row_key)) for row_key in unfit]
+            entry = replace(entry, failed={**entry.failed, **dict(zip(unfit, reasons, strict=True))})
         footer = {
-            "decision_key": self.decision_key,
-            "items": self._items,
-            "transient": self._transient,
-            "failed": self._failed,
+            "decision_key": entry.decision_key,
+            "items": entry.items,
+            "transient": entry.transient,
+            "failed": entry.failed,
             "lineage": self._lineage,
         }
-        data = _parquet(pa.concat_tables(self._tables), json.dumps(footer))
-        path = f"{self._ref.folder}/rows-{self._writer_id}-{len(self.files):05d}.parquet"
-        self._storage.write_bytes(path, data)
-        self.files.append(
-            CommittedFile(
-                path,
-                hashlib.sha256(data).hexdigest(),
-                self.decision_key,
-                self._items,
-                transient=self._transient,
-                failed=self._failed,
-                size_bytes=len(data),
-                num_items=len(self._items),
-                footer_sha256=footer_hash(data),
-            )
-        )
-        self._tables, self._items, self._transient, self._failed = [], [], [], {}
+        data = _parquet(table, json.dumps(footer))
+        self._storage.write_bytes(entry.path, data)
+        sha256, footer_sha256 = hashlib.sha256(data).hexdigest(), footer_hash(data)
+        return replace(entry, sha256=sha256, footer_sha256=footer_sha256, size_bytes=len(data))
 
 
 def _parquet(table: pa.Table, footer: str) -> bytes:
@@ -123,9 +171,3 @@ def _parquet(table: pa.Table, footer: str) -> bytes:
         writer.write_table(table, max(MIN_GROUP_ROWS, len(table) // MAX_GROUPS))
         writer.add_key_value_metadata({"curator": footer})
     return buffer.getvalue()
-
-
-def failure_reasons(table: pa.Table) -> list[str]:
-    """For each row, in order, the reason of its failure; empty where it did not fail."""
-    outcomes = zip(table["status"].to_pylist(), table["reason"].to_pylist(), strict=True)
-    return [str(reason) if status == "failed" else "" for status, reason in outcomes]

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from stages.errors import ManifestError
-from stages.manifest.row_files import CommittedFile, ItemKey, ManifestRef, read_footer
+from stages.manifest.row_files import CommittedFile, ManifestRef, read_footer
 from stages.storage import FileInfo, Storage, map_concurrently
 
 logger = logging.getLogger(__name__)
@@ -16,11 +16,11 @@ class StoredItems:
     """The row files that hold each item.
 
     Attributes:
-        by_item_key: by row key and decision key, a file whose rows were computed and decided so.
+        by_item_key: by decision key and row key, a file whose rows were computed and decided so.
         by_row_key: by row key alone, a file whose rows were computed so, whatever they were decided by.
     """
 
-    by_item_key: dict[ItemKey, CommittedFile] = field(default_factory=lambda: {})
+    by_item_key: dict[str, dict[str, CommittedFile]] = field(default_factory=lambda: {})
     by_row_key: dict[str, CommittedFile] = field(default_factory=lambda: {})
 
     def preferred_file(self, row_key: str, decision_key: str) -> CommittedFile | None:
@@ -28,25 +28,25 @@ class StoredItems:
 
         That is one with this decision key, unless the item failed there and did not fail in another file.
         """
-        decided, computed = self.by_item_key.get(ItemKey(row_key, decision_key)), self.by_row_key.get(row_key)
+        decided, computed = self.decided_file(row_key, decision_key), self.by_row_key.get(row_key)
         if decided is None or (row_key in decided.failed and computed is not None and row_key not in computed.failed):
             return computed
         return decided
 
     def decided_file(self, row_key: str, decision_key: str) -> CommittedFile | None:
         """The file whose rows of an item were decided so; None where there is none."""
-        return self.by_item_key.get(ItemKey(row_key, decision_key))
+        return self.by_item_key.get(decision_key, {}).get(row_key)
 
     def add(self, entry: CommittedFile, retry_reasons: Collection[str]) -> None:
         """Add the items of a file, except transient ones and those that failed for one of `retry_reasons`."""
-        transient = set(entry.transient)
+        left_out = set(entry.transient)
+        left_out.update(key for key in entry.failed if not entry.failure_reasons(key).isdisjoint(retry_reasons))
+        decided = self.by_item_key.setdefault(entry.decision_key, {})
         for row_key in entry.items:
-            if row_key not in transient and entry.failure_reasons(row_key).isdisjoint(retry_reasons):
-                key = ItemKey(row_key, entry.decision_key)
-                if _is_preferred(entry, self.by_item_key.get(key), row_key):
-                    self.by_item_key[key] = entry
-                if _is_preferred(entry, self.by_row_key.get(row_key), row_key):
-                    self.by_row_key[row_key] = entry
+            if row_key not in left_out:
+                for known in (decided, self.by_row_key):
+                    if _is_preferred(entry, known.get(row_key), row_key):
+                        known[row_key] = entry
 
 
 def _is_preferred(entry: CommittedFile, known: CommittedFile | None, row_key: str) -> bool:

@@ -11,7 +11,16 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.manifest import ALL, CommittedFile, ManifestRef, RowWriter, last_commit, layout_of, read_row_file
+from stages.manifest import (
+    ALL,
+    CommittedFile,
+    ManifestRef,
+    RowWriter,
+    last_commit,
+    layout_of,
+    read_row_file,
+    table_of_items,
+)
 from stages.params import Params
 from stages.phase import Phase
 from stages.run.inputs import Inputs, InputTables, in_schema, refs_read, with_commit
@@ -109,7 +118,7 @@ class _RowCollector(RowWriter):
 
     def rows(self, columns: list[str]) -> list[pa.Table]:
         """The rows, as tables with these columns."""
-        return [table.select(columns) for table in self._tables]
+        return [table_of_items(self._rows, self._schema, self._on_unfit)[0].select(columns)] if self._rows else []
 
 
 class _PlannedTable(TableRun):

@@ -1,5 +1,6 @@
 """The input tables of a phase."""
 
+import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -33,7 +34,7 @@ MAX_READ_ALONE = 16
 
 
 class InputTables:
-    """The kept rows of a phase's input tables; a table that spans all partitions is read once.
+    """The kept rows of a phase's input tables; a table that spans all partitions is read once. Safe from any thread.
 
     Args:
         phase: the phase that reads the inputs.
@@ -61,6 +62,7 @@ class InputTables:
         self._committed_versions = committed_versions
         self._num_partitions = max(len(refs) for refs in self._inputs.values()) if self._inputs else 0
         self._cross_partition_tables: dict[str, dict[str, pa.Table]] = {}
+        self._lock = threading.Lock()
         self.versions: dict[str, dict[str, int]] = {}
 
     def versions_of(self, output: ManifestRef) -> dict[str, dict[str, int]]:
@@ -70,7 +72,7 @@ class InputTables:
         names = (output.partition, ALL)
         return {
             asset: {name: numbers[name] for name in names if name in numbers}
-            for asset, numbers in self.versions.items()
+            for asset, numbers in list(self.versions.items())
         }
 
     def tables_for(self, output: ManifestRef) -> dict[str, pa.Table]:
@@ -105,9 +107,10 @@ class InputTables:
         """The rows of one partition in a table that spans all: read alone for few partitions, for many once for all."""
         if self._num_partitions <= MAX_READ_ALONE:
             return self._kept_rows(ref, partition)
-        if ref.asset not in self._cross_partition_tables:
-            self._cross_partition_tables[ref.asset] = _by_partition(self._kept_rows(ref))
-        tables = self._cross_partition_tables[ref.asset]
+        with self._lock:  # one thread reads the table, the others wait for it
+            if ref.asset not in self._cross_partition_tables:
+                self._cross_partition_tables[ref.asset] = _by_partition(self._kept_rows(ref))
+            tables = self._cross_partition_tables[ref.asset]
         return tables[partition] if partition in tables else tables[""]
 
     def _kept_rows(self, ref: ManifestRef, partition: str | None = None) -> pa.Table:

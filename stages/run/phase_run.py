@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from stages.errors import CurationError, PhaseError, StorageError
@@ -9,16 +10,26 @@ from stages.manifest import ManifestRef
 from stages.phase import Phase, PhaseReport
 from stages.pipeline import ItemResult, RunStats
 from stages.run.inputs import InputTables
+from stages.run.planning import MAX_TABLES_AHEAD, plan_ahead
 from stages.run.progress import Progress, WorkTotals
 from stages.run.table_run import TableRun
 from stages.run.work import Work
 from stages.tasks import Task
 
+NUM_THREADS = 16
+"""Row files that are written at the same time, and tables that are committed."""
+MAX_COMMITTING = 64
+"""Most tables that are done and not committed yet; their rows are written, their keys are in memory."""
+FLUSH_CHECK_S = 0.5
+"""How often tables are asked for rows that have waited long enough."""
+COMMIT_POLL_S = 0.4
+
 
 class PhaseRun:
     """One phase over several partitions: plans the tasks, assigns results to their tables, commits finished tables.
 
-    After its commit, only the report and the progress of a table stay in memory.
+    Tables are planned and committed, and their row files are written, by threads, so that whoever hands out tasks and
+    takes results waits for no store. After its commit, only the report and the progress of a table stay in memory.
     """
 
     def __init__(self, phase: Phase[Any], tables: InputTables, *, run_id: str, transient: Collection[str]) -> None:
@@ -27,7 +38,13 @@ class PhaseRun:
         self._tables = tables
         self._run_id = run_id
         self._transient = transient
+        # Apart, since commits wait for row files, and plans are given up at an interrupt.
+        self._plan_threads = ThreadPoolExecutor(MAX_TABLES_AHEAD, "plans")
+        self._row_threads = ThreadPoolExecutor(NUM_THREADS, "rows")
+        self._commit_threads = ThreadPoolExecutor(NUM_THREADS, "commits")
         self._running: dict[str, TableRun] = {}
+        self._committing: dict[str, tuple[TableRun, Future[PhaseReport]]] = {}
+        self._flushed_at = 0.0
         self._committed_totals = WorkTotals()
         self._planning_errors: dict[str, CurationError] = {}
         self.reports: dict[str, PhaseReport] = {}
@@ -36,12 +53,12 @@ class PhaseRun:
         self._started = time.monotonic()
 
     def tasks(self, outputs: list[ManifestRef]) -> Iterator[Task]:
-        """Plan one partition after another; commit one without work at once, keep the errors of missing inputs."""
+        """Plan the partitions in their order; commit one without work at once, keep the errors of missing inputs."""
         self._num_outputs = len(outputs)
-        for output in outputs:
+        for output, planned in plan_ahead(self._plan, outputs, self._plan_threads):
             self._num_planned += 1
             try:
-                run = TableRun(self._phase, output, self._tables, self._run_id, self._transient)
+                run = planned.result()
             except StorageError:  # retried already; the next partition would wait as long
                 raise
             except CurationError as error:
@@ -51,19 +68,43 @@ class PhaseRun:
             yield from run.tasks()
             self._commit_if_done(run)
 
+    def _plan(self, output: ManifestRef) -> TableRun:
+        return TableRun(self._phase, output, self._tables, self._run_id, self._transient, threads=self._row_threads)
+
     def add_result(self, result: ItemResult | None) -> None:
-        """Add one result to its table; None only flushes rows that are due."""
-        for run in self._running.values():
-            run.writer.flush_if_due()
+        """Add one result to its table; None only flushes rows that are due.
+
+        Raises:
+            StorageError: the root did not take rows or a commit, of this table or of one before.
+        """
+        self._take_commits()
+        now = time.monotonic()
+        if now - self._flushed_at > FLUSH_CHECK_S:
+            self._flushed_at = now
+            for run in self._running.values():
+                run.writer.flush_if_due()
         if result is None:
             return
         run = self._running[result.task_id.split("/", 1)[0]]
         run.add_result(result)
         self._commit_if_done(run)
 
+    def commits(self) -> Iterator[None]:
+        """Wait for the commits that are under way, and yield about twice a second meanwhile."""
+        while self._committing:
+            wait([commit for _, commit in self._committing.values()], COMMIT_POLL_S, FIRST_COMPLETED)
+            self._take_commits()
+            yield
+
+    @property
+    def num_in_work(self) -> int:
+        """Tables that are planned and not committed yet."""
+        return len(self._running) + len(self._committing)
+
     def progress(self) -> Progress:
         """Progress of all partitions together."""
-        totals = WorkTotals.sum([self._committed_totals, *map(WorkTotals.of, self._running.values())])
+        runs = [*self._running.values(), *(run for run, _ in self._committing.values())]
+        totals = WorkTotals.sum([self._committed_totals, *map(WorkTotals.of, runs)])
         unplanned = self._num_outputs - self._num_planned
         # Rows that exist are often those of the first partitions, so the mean is taken of those that had work.
         expected = totals.total.times(1 + unplanned / max(1, totals.tables_with_work))
@@ -111,10 +152,20 @@ class PhaseRun:
         counters += [dict(batch.counters) for batch in self.stats.running]
         return sum(each.get(self._phase.frame_counter, 0.0) for each in counters)
 
-    def flush(self) -> None:
-        """Write the rows of finished items, also in unfinished partitions."""
-        for run in self._running.values():
-            run.writer.flush()
+    def close(self) -> None:
+        """Write the rows of finished items, also in unfinished partitions, and finish the commits that are under way.
+
+        Raises:
+            StorageError: the root does not answer.
+        """
+        self._plan_threads.shutdown(wait=False, cancel_futures=True)
+        try:
+            for run in self._running.values():
+                run.writer.finish()
+        finally:
+            self._row_threads.shutdown()
+            self._commit_threads.shutdown()
+            self._take_commits()
 
     def complete_reports(self) -> None:
         """Set the figures of the whole run in all reports."""
@@ -144,7 +195,7 @@ class PhaseRun:
         if not self._planning_errors:
             return
         partition, error = next(iter(self._planning_errors.items()))
-        planned = len(self._running) + len(self.reports)
+        planned = self.num_in_work + len(self.reports)
         if not planned:
             raise error
         total = len(self._planning_errors) + planned
@@ -155,9 +206,25 @@ class PhaseRun:
         ) from error
 
     def _commit_if_done(self, run: TableRun) -> None:
+        """Begin to commit a table whose items are all done; waits where very many commits are under way."""
         partition = run.output.partition
-        if run.is_done and partition not in self.reports:
-            self.reports[partition] = run.commit()
+        if not run.is_done or partition not in self._running:
+            return
+        self._committing[partition] = self._running.pop(partition), self._commit_threads.submit(run.commit)
+        while len(self._committing) > MAX_COMMITTING:
+            wait([commit for _, commit in self._committing.values()], return_when=FIRST_COMPLETED)
+            self._take_commits()
+
+    def _take_commits(self) -> None:
+        """Take the reports of tables that have been committed, then raise the error of one that could not be."""
+        errors: list[BaseException] = []
+        for partition in [partition for partition, (_, commit) in self._committing.items() if commit.done()]:
+            run, commit = self._committing.pop(partition)
+            if (error := commit.exception()) is not None:
+                errors.append(error)
+                continue
+            self.reports[partition] = commit.result()
             self._committed.append(run.output)
             self._committed_totals = WorkTotals.sum([self._committed_totals, WorkTotals.of(run)])
-            del self._running[partition]
+        if errors:
+            raise errors[0]

@@ -3,6 +3,7 @@
 import itertools
 import logging
 import os
+import time
 import uuid
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,9 @@ from stages.table_names import name_of
 from stages.tasks import Task, VideoTask
 
 logger = logging.getLogger(__name__)
+
+PROGRESS_INTERVAL_S = 0.001
+"""Shortest time between two reports of progress, for each table in work: a report sums them up in a tenth of that."""
 
 
 class Session:
@@ -89,10 +93,15 @@ class Session:
         tables = InputTables(phase, inputs, self._committed_versions)
         run = PhaseRun(phase, tables, run_id=self.run_id, transient=self.executor_params.transient)
 
+        told_at = 0.0
+
         def on_result(result: ItemResult | None) -> None:
+            nonlocal told_at
             run.add_result(result)
-            if self.on_progress is not None:
+            is_due = result is None or time.monotonic() - told_at > PROGRESS_INTERVAL_S * run.num_in_work
+            if self.on_progress is not None and is_due:
                 self.on_progress(run.progress())
+                told_at = time.monotonic()
 
         run.stats.stages.update(prepare(phase, outputs, self._results, self.on_progress))
         run.stats.on_running = partial(on_result, None)
@@ -100,14 +109,17 @@ class Session:
         try:
             for result in results:
                 on_result(result)
+            for _ in run.commits():
+                on_result(None)
+            on_result(None)
         except PhaseError as error:
             error.reports = run.reports
             raise
         finally:
             results.close()  # stops an executor that was interrupted
             try:
-                run.flush()
-            finally:  # committed tables are reported even if the last flush to the root fails
+                run.close()
+            finally:  # committed tables are reported even if the last rows do not reach the root
                 run.complete_reports()
                 self.reports.append(run.reports)
                 self._committed_versions.update(

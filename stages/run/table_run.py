@@ -3,6 +3,7 @@
 import importlib.metadata
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -12,12 +13,12 @@ from stages.errors import ManifestError, Reason
 from stages.manifest import (
     Commit,
     CommittedFile,
+    ItemRows,
     ManifestRef,
     RowWriter,
     StoredItems,
     commit_table,
     last_commit,
-    layout_of,
     read_items,
     read_unordered,
     reusable_items,
@@ -31,9 +32,15 @@ from stages.schemas import STATUSES
 from stages.storage import Storage, digest
 from stages.tasks import Failed, Rejected, Row, Task
 
+TASKS_AT_ONCE = 256
+"""Items that are taken out of the table together: one by one, each would take ten times as long."""
+
 
 class TableRun:
     """One phase on one partition: reuses, redecides or computes each item, and commits the table.
+
+    It is planned by one thread, fed by a second one, and committed by a third; never by two at a time. Row files are
+    written by `threads`, if they are given.
 
     Attributes:
         output: the table.
@@ -49,7 +56,14 @@ class TableRun:
     writer_class: ClassVar[type[RowWriter]] = RowWriter
 
     def __init__(
-        self, phase: Phase[Any], output: ManifestRef, tables: InputTables, run_id: str, transient: Collection[str]
+        self,
+        phase: Phase[Any],
+        output: ManifestRef,
+        tables: InputTables,
+        run_id: str,
+        transient: Collection[str],
+        *,
+        threads: Executor | None = None,
     ) -> None:
         self.output = output
         self.computed = self.failed = self.redecided = 0
@@ -67,7 +81,8 @@ class TableRun:
         self._lineage = _lineage(phase, run_id, tables.versions_of(output))
         newest = last_commit(self._storage, output)
         self._changes = describe_changes(phase.params, self._lineage["identity"], newest.lineage if newest else None)
-        self.writer = self.writer_class(self._storage, output, decision_key=self._decision_key, lineage=self._lineage)
+        self._threads = threads
+        self.writer = self._new_writer(self._decision_key)
         stored = reusable_items(self._storage, output, {*transient, *phase.params.retry_reasons}, newest)
         files = {key: file for key in stored.by_row_key if (file := stored.preferred_file(key, self._decision_key))}
         self._stored = stored
@@ -84,6 +99,21 @@ class TableRun:
         indexes = [self._index[key] for key in self._pending]
         self.work = ItemWork(phase, _iter_rows(self._items) if indexes else (), indexes)
 
+    def _new_writer(self, decision_key: str) -> RowWriter:
+        return self.writer_class(
+            self._storage,
+            self.output,
+            decision_key=decision_key,
+            lineage=self._lineage,
+            threads=self._threads,
+            on_unfit=self._failed_rows,
+        )
+
+    @property
+    def num_items(self) -> int:
+        """Items of the table, computed or not."""
+        return len(self._index)
+
     @property
     def is_done(self) -> bool:
         """True once every item has its rows."""
@@ -94,8 +124,11 @@ class TableRun:
         order = self._pending
         if self._phase.longest_first:
             order = sorted(order, key=lambda row_key: self.work.of(self._index[row_key]).cost, reverse=True)
-        for row_key in order:
-            yield self._phase.task(self._item(row_key), f"{self.output.partition}/{row_key}")
+        for start in range(0, len(order), TASKS_AT_ONCE):
+            row_keys = order[start : start + TASKS_AT_ONCE]
+            items = self._items.take([self._index[row_key] for row_key in row_keys])
+            for row_key, item in zip(row_keys, _iter_rows(items), strict=True):
+                yield self._phase.task(item, f"{self.output.partition}/{row_key}")
 
     def unfinished_work(self, row_key: str, counters: Mapping[str, float]) -> tuple[Work, float]:
         """The work that is done of an item in work, and its share of the item, by what its stage has counted."""
@@ -109,12 +142,13 @@ class TableRun:
         self.computed += 1
         self.work.finish(self._index[row_key])
         rows = self._item_rows(row_key, result)
-        self.failed += "failed" in rows["status"].to_pylist()
         is_transient = any(isinstance(outcome, Rejected) and outcome.is_transient for outcome in result.outcomes)
+        statuses = [row["status"] for row in rows] if isinstance(rows, list) else rows["status"].to_pylist()
+        self.failed += "failed" in statuses
         self.writer.append(row_key, rows, is_transient=is_transient)
 
-    def _item_rows(self, row_key: str, result: ItemResult) -> pa.Table:
-        """All rows of an item as a table; rows that do not fit the schema or raise fail this item alone."""
+    def _item_rows(self, row_key: str, result: ItemResult) -> ItemRows:
+        """All rows of an item; those that raise fail this item alone, as do later those that do not fit the schema."""
         tables = [outcome for outcome in result.outcomes if isinstance(outcome, pa.Table)]
         outcomes = [outcome for outcome in result.outcomes if isinstance(outcome, Rejected | Failed)]
         unsuccessful = [self._phase.outcome_row(self._item(row_key), outcome) for outcome in outcomes]
@@ -122,22 +156,18 @@ class TableRun:
         try:
             if tables:
                 return self._with_keys(pa.concat_tables(tables), row_key)
-            return self._to_table([self._decide(row, row_key) for row in [*successful, *unsuccessful]])
+            return _checked([self._decide(row, row_key) for row in [*successful, *unsuccessful]])
         except Exception as error:  # noqa: BLE001 - a user's stage and a user's decision may raise anything
-            failure = Failed(Reason.STAGE_ERROR, f"{type(error).__name__}: {error}")
-            return self._to_table([self._decide(self._phase.outcome_row(self._item(row_key), failure), row_key)])
+            return self._failed_rows(row_key, error)
 
-    def _to_table(self, rows: list[Row]) -> pa.Table:
-        if not rows:
-            raise ManifestError("A stage must make at least one row of a task, or reject it; got none.")
-        invalid = [row["status"] for row in rows if row["status"] not in STATUSES]
-        if invalid:
-            raise ManifestError(f"The status of a row must be kept, rejected or failed, got {invalid[0]!r}.")
-        return pa.Table.from_pylist(rows, schema=layout_of(self.output.asset).schema)
+    def _failed_rows(self, row_key: str, error: Exception) -> list[Row]:
+        """The row of an item whose rows raise or do not fit the schema."""
+        failure = Failed(Reason.STAGE_ERROR, f"{type(error).__name__}: {error}")
+        return [self._decide(self._phase.outcome_row(self._item(row_key), failure), row_key)]
 
     def commit(self) -> PhaseReport:
         """Write the buffered rows, commit the table and report on it."""
-        self.writer.flush()
+        self.writer.finish()
         chosen: dict[str, tuple[CommittedFile, list[str]]] = {}
         for row_key, entry in self._reused.items():
             chosen.setdefault(entry.path, (entry, []))[1].append(row_key)
@@ -174,7 +204,7 @@ class TableRun:
         if not found:
             return files
         key = digest(self._decision_key, canonical(found))
-        writer = self.writer_class(self._storage, self.output, decision_key=key, lineage=self._lineage)
+        writer = self._new_writer(key)
         known: dict[str, tuple[CommittedFile, list[str]]] = {}
         for entry in files:
             new: dict[str, list[Row]] = {}
@@ -184,7 +214,7 @@ class TableRun:
                 else:
                     new[row_key] = found[row_key]
             self._write_compared(writer, entry, new)
-        writer.flush()
+        writer.finish()
         others = [_file_with_items(entry, [each for each in entry.items if each not in found]) for entry in files]
         return [*others, *(_file_with_items(entry, keys) for entry, keys in known.values()), *writer.files]
 
@@ -207,6 +237,8 @@ class TableRun:
     def _num_missing_rows(self, commit: Commit) -> int:
         """The number of rows that items lack in the committed table."""
         keys = read_unordered(self._storage, self.output, commit, ["row_key"])["row_key"]
+        if type(self._phase).min_rows is Phase.min_rows:  # one each
+            return len(self._index.keys() - set(keys.unique().to_pylist()))
         present = Counter({entry["values"]: entry["counts"] for entry in keys.value_counts().to_pylist()})
         items = zip(self._index, _iter_rows(self._items), strict=True)
         return sum(max(0, self._phase.min_rows(item) - present[row_key]) for row_key, item in items)
@@ -232,7 +264,7 @@ class TableRun:
         items = ((row_key, self._item(row_key)) for row_key in pending)
         followed = self._phase.rows_without_work(self.output, files, items)
         for row_key, rows in followed.items():
-            self.writer.append(row_key, self._to_table([self._decide(row, row_key) for row in rows]))
+            self.writer.append(row_key, _checked([self._decide(row, row_key) for row in rows]))
         self.redecided += len(followed)
         return followed.keys()
 
@@ -246,6 +278,20 @@ class TableRun:
             index = table.schema.get_field_index(name)
             table = table.append_column(name, column) if index < 0 else table.set_column(index, name, column)
         return table
+
+
+def _checked(rows: list[Row]) -> list[Row]:
+    """The rows.
+
+    Raises:
+        ManifestError: there is none, or one has no valid status.
+    """
+    if not rows:
+        raise ManifestError("A stage must make at least one row of a task, or reject it; got none.")
+    invalid = [row["status"] for row in rows if row["status"] not in STATUSES]
+    if invalid:
+        raise ManifestError(f"The status of a row must be kept, rejected or failed, got {invalid[0]!r}.")
+    return rows
 
 
 def _iter_rows(table: pa.Table) -> Iterator[Row]:

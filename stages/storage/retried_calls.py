@@ -45,14 +45,15 @@ _PART_BYTES = 8 << 20
 _MAX_PARTS = 5000
 """Parts of one upload; S3 allows 10,000."""
 
-_S3_TIMEOUTS = {"connect_timeout": 5, "read_timeout": 15}
+_S3_CONFIG = {"connect_timeout": 5, "read_timeout": 15, "max_pool_connections": 64}
+"""By default a client has ten connections, which are fewer than the threads of a driver that wait for answers."""
 
 
 def client_options(protocol: str) -> dict[str, Any]:
     """Arguments for the protocol's fsspec file system, beside those of the user's fsspec configuration."""
     if protocol not in ("s3", "s3a"):
         return {}
-    options: dict[str, Any] = dict(_S3_TIMEOUTS)
+    options: dict[str, Any] = dict(_S3_CONFIG)
     if "AWS_MAX_ATTEMPTS" not in os.environ:
         options["retries"] = {"total_max_attempts": 1}
     settings = conf.get(protocol, {})

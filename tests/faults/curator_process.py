@@ -23,7 +23,7 @@ from curator_dagster import cli
 from curator_dagster.commands import run_and_retry
 from curator_dagster.progress import ProgressCallback
 from stages.executors.cleanup_process import Process, processes_of
-from stages.run import Progress
+from stages.run import Progress, session
 from tests.faults.command import arguments, curate_in_process, running_process, wait_for_exit
 from tests.faults.tables import Tables, tables
 from tests.faults.temporary_folder import temporary_folder
@@ -183,6 +183,7 @@ def running_curator(
 def main() -> None:
     """Run the command `curator` and also log its progress to a file."""
     trace = sys.argv.pop(1)
+    session.PROGRESS_INTERVAL_S = 0.0  # every item, so that a test can hold the run at any
     original_display = run_and_retry.progress_display
 
     @contextmanager

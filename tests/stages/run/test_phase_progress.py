@@ -85,6 +85,7 @@ def test_share_takes_partitions_that_are_not_planned_for_others_like_those_that_
     assert (progress.video_s, progress.video_total_s) == (305, 620)
     work_on(run, phase, first[2:])
     rest = list(tasks)
+    list(run.commits())
     assert (run.progress().partitions, run.progress().total, run.progress().video_total_s) == (1, 6, 325)
     assert work_on(run, phase, rest).share == 1.0
 
@@ -92,6 +93,7 @@ def test_share_takes_partitions_that_are_not_planned_for_others_like_those_that_
 def test_report_tells_the_time_before_the_work(videos: list[ManifestRef]) -> None:
     run, outputs, phase = split_run(videos[:1])
     work_on(run, phase, list(run.tasks(outputs)))
+    list(run.commits())
     run.complete_reports()
     (report,) = run.reports.values()
     assert 0 < report.starting_s < report.seconds
