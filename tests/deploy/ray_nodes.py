@@ -15,7 +15,7 @@ STARTED = "Ray runtime started"
 @contextmanager
 def running_node(
     log: Path, *arguments: str, env: Mapping[str, str] | None = None, hidden: Path | None = None
-) -> Iterator[None]:
+) -> Iterator[subprocess.Popen[bytes]]:
     """`ray start` with these arguments until the end of the block; nothing of that node is left then.
 
     Where the node has its own in place of a folder, as another machine has, that is `hidden`.
@@ -30,6 +30,6 @@ def running_node(
         )
     try:
         wait_for(node, lambda: STARTED in log.read_text(errors="replace"))
-        yield
+        yield node
     finally:
         terminate(node)  # drains the node, and ends its processes

@@ -26,7 +26,7 @@ from stages.params import ExecutorParams
 from stages.pipeline import RunStats
 from stages.resources import Resources
 from stages.stage import WorkerMetadata
-from stages.tasks import Failed
+from stages.tasks import Failed, Rejected
 from tests.faults.faulty_stages import PayloadTask, Step, make_tasks, pipeline
 
 NUM_TASKS = 24
@@ -69,6 +69,26 @@ class OnGpu(Step):
     """Runs on the node with the GPU."""
 
     resources = Resources(cpus=0, gpus=1)
+
+
+class Timed(Step):
+    """Writes down where and when it worked: on "big" for six seconds, on "long" for three, else for a tenth of one."""
+
+    def __init__(self, name: str, marker: Path, *, fan_out: int = 1) -> None:
+        super().__init__(name, fan_out=fan_out)
+        self.marker = marker
+
+    def setup(self, worker_metadata: WorkerMetadata) -> None:
+        self.node_id = worker_metadata.node.node_id
+
+    def process(self, task: PayloadTask) -> PayloadTask | list[PayloadTask] | Rejected | Failed:
+        if task.task_id == "big":
+            self.marker.write_text(self.node_id)
+        started = time.monotonic()
+        time.sleep({"big": 6.0, "long": 3.0}.get(task.task_id, 0.1) if self.name == "first" else 0.1)
+        worked = f"{task.path}{self.name} {self.node_id} {started} {time.monotonic()};"
+        children = [replace(task, path=worked) for _ in range(self.fan_out if task.task_id == "long" else 1)]
+        return children if len(children) > 1 else children[0]
 
 
 def _lost_gpu() -> None:
@@ -122,8 +142,40 @@ def run(stages: list[Any], *, after: int = 0, event: Callable[[], Any] | None = 
     }
 
 
+def quarantine(cluster: Cluster, marker: Path) -> list[list[Any]]:
+    """Lose the node that works on "big", which may then run only where nothing else does.
+
+    Returns:
+        For each task of each stage: id of the item, stage, node, begin and end in seconds of one clock.
+    """
+    executor = RayExecutor(ExecutorParams(address="connected", max_item_deaths=1, backoff_s=0.2))
+    stages = [Timed("first", marker, fan_out=8), Timed("second", marker)]
+    tasks = [replace(task, group=task.task_id) for task in make_tasks("big", *map(str, range(NUM_TASKS)), "long")]
+    worked: list[list[Any]] = []
+    is_lost = False
+    try:
+        for result in executor.run(pipeline(stages), iter(tasks), RunStats()):
+            if not is_lost and marker.exists():
+                is_lost = True
+                (node,) = [each for each in cluster.worker_nodes if each.node_id == marker.read_text()]
+                cluster.remove_node(node)
+                cluster.add_node(num_cpus=2)
+            if result is None:
+                continue
+            for outcome in result.outcomes:
+                if isinstance(outcome, Failed):
+                    worked.append([result.task_id, "failed", outcome.error, 0.0, 0.0])
+                for row in outcome if isinstance(outcome, list) else ():
+                    for part in row["path"].rstrip(";").split(";"):
+                        stage, node_id, started, ended = part.split()
+                        worked.append([row["id"], stage, node_id, float(started), float(ended)])
+    finally:
+        executor.close()
+    return worked
+
+
 def main() -> None:
-    """Print a JSON object: by scenario, what `run` returned."""
+    """Print a JSON object: by scenario, what `run` or `quarantine` returned."""
     told: dict[str, Any] = {}
     with TemporaryDirectory() as folder, nodes(2, 2) as (cluster, (first, second)):
         for name, stage in {
@@ -145,6 +197,7 @@ def main() -> None:
             cluster.add_node(num_cpus=2)
 
         told["objects"] = run([Load("load"), OnGpu("embed", seconds=0.3)], after=3, event=lose)
+        told["quarantine"] = quarantine(cluster, Path(folder, "big"))
     json.dump(told, sys.stdout)
 
 

@@ -5,6 +5,8 @@
 3. A node that is lost while workers start does not end the run.
 4. The autoscaler is asked for room for what waits, and at the end for none.
 5. Items whose intermediate results lay on a lost node begin again from their root, and have one result each.
+6. A task whose workers were lost time and again, of which it may be the cause, runs where nothing else does; other
+   nodes go on meanwhile.
 """
 
 import json
@@ -57,3 +59,14 @@ def test_autoscaler_is_asked_for_what_waits(told: dict[str, Any]) -> None:
     assert 4 < len(requested) <= NUM_TASKS
     assert all(bundle == {"CPU": 1.0} for bundle in requested)
     assert told["growth"]["requested_at_the_end"] == []
+
+
+def test_task_in_quarantine_is_alone_on_its_node_and_others_go_on(told: dict[str, Any]) -> None:
+    worked = told["quarantine"]
+    assert [each for each in worked if each[1] == "failed"] == []
+    (big,) = [each for each in worked if each[:2] == ["big", "first"]]
+    _, _, node, started, ended = big
+    meanwhile = [each for each in worked if each is not big and each[3] < ended and each[4] > started]
+    assert node not in {each[2] for each in meanwhile}
+    assert {each[0] for each in meanwhile} == {"long"}, "its children come while the node is closed to others"
+    assert len({(each[0], each[1]) for each in worked}) == 2 * (NUM_TASKS + 2)
