@@ -19,11 +19,11 @@ import ray
 import ray._private.worker
 from ray._private.client_mode_hook import client_mode_should_convert
 from ray.autoscaler.sdk import request_resources
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from stages.errors import PoolError
 from stages.executors import cleanup_process
 from stages.executors.gpu_memory import smallest_gpu_gb
+from stages.executors.node_calls import call_on_nodes
 from stages.executors.ray_connection import connect, start_private_ray
 from stages.executors.scratch_folder import MAX_RELEASE_S, PREFIX, ScratchFolder, hold
 from stages.resources import GpuRounding, Resources
@@ -172,16 +172,11 @@ class Cluster:
         The next worker on that machine removes what stayed, of whatever session.
         """
         others = set(node_ids) - {self.node_id}
-        if not others:
-            return
-        options: Any = {"num_cpus": 0, "max_retries": 0, "runtime_env": self.worker_environment}
-        remove = ray.remote(**options)(ScratchFolder.remove_here)
-        removals = [
-            remove.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False)).remote(self.scratch)
-            for node_id in sorted(others.intersection(node.node_id for node in self.nodes))
-        ]
-        if removals:
-            ray.wait(removals, num_returns=len(removals), timeout=2 * MAX_RELEASE_S)
+        if others:
+            others.intersection_update(node.node_id for node in self.nodes)
+            remove = ScratchFolder.remove_here
+            timeout_s = 2 * MAX_RELEASE_S
+            call_on_nodes(remove, others, self.scratch, environment=self.worker_environment, timeout_s=timeout_s)
 
     @property
     def total_resources(self) -> Shape:
@@ -212,11 +207,9 @@ class Cluster:
     @cached_property
     def gpu_memory_gb(self) -> float:
         """GiB of the smallest GPU of the cluster, measured on each node that has one."""
-        measure = ray.remote(num_cpus=0, max_retries=0)(smallest_gpu_gb)
-        nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")]
-        strategies = [NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes]
-        answers = [measure.options(scheduling_strategy=strategy).remote() for strategy in strategies]
-        sizes = [size for size in ray.get(answers) if size]
+        nodes = [node.node_id for node in self.nodes if node.gpus]
+        answers = call_on_nodes(smallest_gpu_gb, nodes, environment=self.worker_environment)
+        sizes = [size for size in answers.values() if size]
         if not sizes:
             logger.warning("No GPU of the cluster says how much memory it has; taking %s GiB", DEFAULT_GPU_MEMORY_GB)
         return min(sizes, default=DEFAULT_GPU_MEMORY_GB)

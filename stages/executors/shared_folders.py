@@ -5,11 +5,9 @@ import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
-import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
 from stages.errors import PoolError
 from stages.executors.cluster import Cluster
+from stages.executors.node_calls import call_on_nodes
 
 
 def check_shared(cluster: Cluster, folders: Iterable[str], files: Iterable[str]) -> None:
@@ -38,14 +36,10 @@ def check_shared(cluster: Cluster, folders: Iterable[str], files: Iterable[str])
 
 def _check(path: str, name: str, node_ids: list[str]) -> None:
     """Look for a file on nodes."""
-    see = ray.remote(num_cpus=0, max_retries=0)(os.path.exists)
-    answers = [
-        see.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False)).remote(path)
-        for node_id in node_ids
-    ]
-    blind = [node_id for node_id, seen in zip(node_ids, ray.get(answers), strict=True) if not seen]
+    seen = call_on_nodes(os.path.exists, node_ids, path)
+    blind = [node_id for node_id in seen if not seen[node_id]]
     if blind:
         raise PoolError(
-            f"All nodes of the cluster must see {name}, but {len(blind)} of {len(node_ids)} other nodes do not, "
+            f"All nodes of the cluster must see {name}, but {len(blind)} of {len(seen)} other nodes do not, "
             f"such as {blind[0]}. Use a bucket, or a file system that is mounted at this path on each machine."
         )

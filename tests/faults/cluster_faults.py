@@ -6,6 +6,7 @@ A process of its own, since a process is connected to one Ray at a time.
 import json
 import logging
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from ray._private.ray_constants import AUTOSCALER_RESOURCE_REQUEST_CHANNEL
 from ray.cluster_utils import Cluster
 from ray.experimental.internal_kv import _internal_kv_get
 
+from stages.executors.node_calls import call_on_nodes
 from stages.executors.ray import RayExecutor
 from stages.params import ExecutorParams
 from stages.pipeline import RunStats
@@ -174,8 +176,18 @@ def quarantine(cluster: Cluster, marker: Path) -> list[list[Any]]:
     return worked
 
 
+def calls(cluster: Cluster) -> dict[str, list[str]]:
+    """Lose a node while a function is called on all of them."""
+    lost, *others = cluster.worker_nodes
+    removal = threading.Timer(1.0, cluster.remove_node, [lost])
+    removal.start()
+    answered = call_on_nodes(time.sleep, [lost.node_id, *(node.node_id for node in others)], 4.0)
+    removal.join()
+    return {"answered": list(answered), "others": [node.node_id for node in others]}
+
+
 def main() -> None:
-    """Print a JSON object: by scenario, what `run` or `quarantine` returned."""
+    """Print a JSON object: by scenario, what its function returned."""
     told: dict[str, Any] = {}
     with TemporaryDirectory() as folder, nodes(2, 2) as (cluster, (first, second)):
         for name, stage in {
@@ -198,6 +210,7 @@ def main() -> None:
 
         told["objects"] = run([Load("load"), OnGpu("embed", seconds=0.3)], after=3, event=lose)
         told["quarantine"] = quarantine(cluster, Path(folder, "big"))
+        told["calls"] = calls(cluster)
     json.dump(told, sys.stdout)
 
 

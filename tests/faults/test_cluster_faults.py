@@ -7,6 +7,7 @@
 5. Items whose intermediate results lay on a lost node begin again from their root, and have one result each.
 6. A task whose workers were lost time and again, of which it may be the cause, runs where nothing else does; other
    nodes go on meanwhile.
+7. Of a call on all nodes, one that is lost meanwhile is left out.
 """
 
 import json
@@ -70,3 +71,7 @@ def test_task_in_quarantine_is_alone_on_its_node_and_others_go_on(told: dict[str
     assert node not in {each[2] for each in meanwhile}
     assert {each[0] for each in meanwhile} == {"long"}, "its children come while the node is closed to others"
     assert len({(each[0], each[1]) for each in worked}) == 2 * (NUM_TASKS + 2)
+
+
+def test_call_on_all_nodes_leaves_out_one_that_is_lost(told: dict[str, Any]) -> None:
+    assert told["calls"]["answered"] == told["calls"]["others"] != []
