@@ -2,12 +2,14 @@
 
 import pickle
 import uuid
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 
 import ray
 
 from stages.errors import PhaseError
+from stages.executors.candidates import Candidates
 from stages.executors.cluster import Shape
 from stages.executors.queues import PendingTask
 from stages.executors.task_ledger import TaskLedger
@@ -43,6 +45,8 @@ class Dispatcher:
         self._closed_nodes: set[str] = set()
         self._queue_bytes = params.queue_memory_gb * GIB
         self._max_queue_bytes = 0.0
+        self._in_flight: Counter[int] = Counter()
+        self._setups: Counter[int] = Counter()
 
     def dispatch(self, open_group: str | None) -> None:
         """Give idle workers batches: the last stage's full ones first, then smaller ones if workers are still idle.
@@ -58,16 +62,20 @@ class Dispatcher:
         all_queues = self._queue_bytes or QUEUE_SHARE * self._pool.object_store_bytes
         self._max_queue_bytes = all_queues / max(1, len(self._queues) - 1)
         has_suspects = any(task.is_suspect for queue in self._queues for task in queue.single_tasks)
+        self._count_calls()
         for may_grow in (partial(self._may_grow, open_group), _never_grows):
             for stage in self._stage_order():
-                # A batch that might be fuller later is no reason to hold another one behind or beside it.
-                most = self._stages[stage].batches_in_flight if may_grow is not _never_grows else 1
-                while self._has_output_room(stage) and self._dispatch_batch(stage, may_grow, most, has_suspects):
-                    pass
+                if self._queues[stage].select(partial(may_grow, stage)):
+                    # A batch that might be fuller later is no reason to hold another one behind or beside it.
+                    most = self._stages[stage].batches_in_flight if may_grow is not _never_grows else 1
+                    candidates = self._candidates(stage, most, is_alone=has_suspects)
+                    while self._has_output_room(stage) and self._dispatch_batch(stage, may_grow, candidates):
+                        pass
         self._dispatch_quarantined()
 
     def count_ready_batches(self) -> list[int]:
         """Number of batches that could be dispatched now, by stage."""
+        self._count_calls()
         batches = [0] * len(self._queues)
         for stage in self._stage_order():
             may_start = self._has_output_room(stage) and not self._is_limit_reached(stage)
@@ -95,62 +103,74 @@ class Dispatcher:
         """Whether the next queue has room for the children of one more batch; it may always hold one batch."""
         if not self._is_streaming or stage + 1 == len(self._queues):
             return True
-        following = self._queues[stage + 1]
-        in_flight = sum(call.stage == stage for worker in self._pool.busy() for call in worker.calls)
+        following, in_flight = self._queues[stage + 1], self._in_flight[stage]
         if not following.num_waiting and not in_flight:
             return True
         return following.held_bytes + self._ledger.child_bytes[stage] * (in_flight + 1) <= self._max_queue_bytes
 
-    def _dispatch_batch(
-        self, stage: int, may_grow: Callable[[int, str], bool], batches_in_flight: int, has_suspects: bool
-    ) -> bool:
+    def _count_calls(self) -> None:
+        """Count the batches in work and the set-ups under way, by stage: once a turn, not for each of many batches."""
+        self._in_flight.clear()
+        self._setups.clear()
+        for worker in self._pool.workers:
+            for call in worker.calls:
+                if call.kind is CallKind.BATCH:
+                    self._in_flight[call.stage] += 1
+                elif call.kind is CallKind.SET_UP and call.run_id == self.run_id:
+                    self._setups[call.stage] += 1
+
+    def _dispatch_batch(self, stage: int, may_grow: Callable[[int, str], bool], candidates: Candidates) -> bool:
         """Give a worker one batch of a stage, or let one set the stage up; False if neither is possible.
 
         Args:
             stage: the stage's index.
             may_grow: whether a batch of a stage and a group is worth waiting for, since more tasks may join it.
-            batches_in_flight: largest number of batches of the stage in one worker.
-            has_suspects: no worker gets a second batch, so that one becomes free for those that must be alone in it.
+            candidates: for batches of the stage.
         """
         queue = self._queues[stage]
-        tasks = queue.select(lambda group: may_grow(stage, group))
+        tasks = queue.select(partial(may_grow, stage))
         if not tasks:
             return False
-        workers = self._workers_with_room(stage, batches_in_flight, is_alone=has_suspects)
-        for worker in workers:
-            if worker.is_ready(self.run_id, stage):
-                self._submit_batch(worker, stage, queue.pop_batch(tasks))
-                return True
-        return bool(workers) and self._submit_setup(workers[0], stage, queue.num_batches)
+        worker = candidates.pop_ready()
+        if worker is not None:
+            self._submit_batch(worker, stage, queue.pop_batch(tasks))
+            candidates.put_back(worker)
+            return True
+        worker = candidates.pop_other()
+        return worker is not None and self._submit_setup(worker, stage, queue.num_batches)
 
-    def _workers_with_room(self, stage: int, batches_in_flight: int, *, is_alone: bool) -> list[WorkerHandle]:
-        """Workers that can take a batch of a stage: those with fewest calls first, then the one that worked last."""
+    def _candidates(self, stage: int, batches_in_flight: int, *, is_alone: bool) -> Candidates:
+        """The workers that can take a batch of a stage.
+
+        Args:
+            stage: the stage's index.
+            batches_in_flight: largest number of batches of the stage in one worker.
+            is_alone: no worker gets a second batch, so that one becomes free for a task that must be alone in it.
+        """
         waits = self._stages[stage].waits_for_others
-        workers = [
-            worker
-            for worker in self._pool.workers
-            if worker.shape == self._shapes[stage]
-            and worker.node_id not in self._closed_nodes
-            and not worker.is_draining
-            and (not worker.calls if is_alone else worker.has_room_for(stage, batches_in_flight, waits=waits))
-        ]
-        return sorted(workers, key=lambda worker: (len(worker.calls), -worker.idle_since))
+
+        def has_room(worker: WorkerHandle) -> bool:
+            if is_alone and worker.calls:
+                return False
+            return worker.has_room_for(stage, batches_in_flight, waits=waits)
+
+        workers = self._pool.of_shape(self._shapes[stage])
+        open_workers = (worker for worker in workers if worker.node_id not in self._closed_nodes)
+        return Candidates(open_workers, has_room, lambda worker: worker.is_ready(self.run_id, stage))
 
     def _is_limit_reached(self, stage: int) -> bool:
         """Whether the stage is set up, or being set up, in as many workers as it may be."""
         most = self._stages[stage].max_workers
-        ready = sum(worker.is_ready(self.run_id, stage) for worker in self._pool.workers)
-        return bool(most) and ready + self._num_setups(stage) >= most
-
-    def _num_setups(self, stage: int) -> int:
-        calls = [call for worker in self._pool.workers for call in worker.calls if call.kind is CallKind.SET_UP]
-        return sum(call.stage == stage and call.run_id == self.run_id for call in calls)
+        if not most:
+            return False
+        return self._setups[stage] + sum(worker.is_ready(self.run_id, stage) for worker in self._pool.workers) >= most
 
     def _submit_setup(self, worker: WorkerHandle, stage: int, max_setups: int) -> bool:
-        if self._num_setups(stage) >= max_setups or self._is_limit_reached(stage):
+        if self._setups[stage] >= max_setups or self._is_limit_reached(stage):
             return False
         result = worker.actor.set_up.remote(self._assignments[stage])
         self._pool.begin_call(worker, RemoteCall(CallKind.SET_UP, result, run_id=self.run_id, stage=stage))
+        self._setups[stage] += 1
         return True
 
     def _quiet_workers(self) -> list[WorkerHandle]:
@@ -178,6 +198,7 @@ class Dispatcher:
         call = RemoteCall(CallKind.BATCH, result, run_id=self.run_id, stage=stage, tasks=tasks, waits=waits)
         call.children_ref = children
         self._pool.begin_call(worker, call)
+        self._in_flight[stage] += 1
 
 
 def _put_assignments(run_id: str, pipeline: Pipeline) -> "list[ray.ObjectRef[StageAssignment]]":

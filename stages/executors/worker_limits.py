@@ -14,6 +14,10 @@ from stages.params import ExecutorParams
 from stages.resources import GIB
 
 POLL_INTERVAL_S = 1.0
+POLL_COST_S = 0.0002
+"""CPU time of the driver that a poll takes."""
+POLL_SHARE = 0.01
+"""Share of the driver's time that polls may take; of very many workers each is asked less often."""
 SETUP_STALL_FACTOR = 5
 """A setup may take this multiple of `stall_timeout_s`: it downloads weights and sends no heartbeats."""
 START_LIMIT_S = 600.0
@@ -27,15 +31,17 @@ class WorkerLimits:
     def __init__(self, params: ExecutorParams) -> None:
         self._params = params
         self._checked_at = time.monotonic()
+        self._poll_interval_s = POLL_INTERVAL_S
 
     def exceeded(self, workers: Sequence[WorkerHandle]) -> Iterator[tuple[WorkerHandle, ExitReason]]:
-        """Yield workers that exceed a limit. To be called a few times a second; polls once a second."""
+        """Yield workers that exceed a limit. To be called a few times a second; polls each about once a second."""
         now = time.monotonic()
         if now - self._checked_at > 2 * POLL_INTERVAL_S:
             # No poll was made meanwhile (the caller was committing, for example), so a stall cannot be inferred.
             for worker in workers:
                 worker.extend_deadlines(now - self._checked_at, now)
         self._checked_at = now
+        self._poll_interval_s = max(POLL_INTERVAL_S, len(workers) * POLL_COST_S / POLL_SHARE)
         for worker in workers:
             exit_reason = self._exceeded_limit(worker, worker.calls[0], now) if worker.calls else None
             if exit_reason is not None:
@@ -67,7 +73,7 @@ class WorkerLimits:
             if beats != worker.beats:
                 worker.beats, worker.progress_at = beats, now
             worker.pending_poll = None
-        interval_s = min(POLL_INTERVAL_S, self._params.stall_timeout_s / 4)
+        interval_s = min(self._poll_interval_s, self._params.stall_timeout_s / 4)
         if worker.pending_poll is None and now - max(worker.polled_at, call.started_at) > interval_s:
             worker.pending_poll, worker.polled_at = worker.actor.poll.remote(), now
         return memory

@@ -1,0 +1,51 @@
+"""Candidates: the workers that can take a batch of one stage, in the order in which they are given work."""
+
+import heapq
+import itertools
+from collections.abc import Callable, Iterable
+
+from stages.executors.worker_handle import WorkerHandle
+
+
+class Candidates:
+    """Workers with room, looked through once for all batches of a turn.
+
+    Those with fewest calls come first, then the one that worked last; those that have the stage set up before others.
+
+    Args:
+        workers: all that may have room.
+        has_room: whether a worker can take a batch of the stage.
+        is_ready: whether the stage is set up in a worker.
+    """
+
+    def __init__(
+        self,
+        workers: Iterable[WorkerHandle],
+        has_room: Callable[[WorkerHandle], bool],
+        is_ready: Callable[[WorkerHandle], bool],
+    ) -> None:
+        self._has_room = has_room
+        self._numbers = itertools.count()
+        self._ready: list[tuple[int, float, int, WorkerHandle]] = []
+        self._others: list[tuple[int, float, int, WorkerHandle]] = []
+        for worker in workers:
+            if has_room(worker):
+                (self._ready if is_ready(worker) else self._others).append(self._entry(worker))
+        heapq.heapify(self._ready)
+        heapq.heapify(self._others)
+
+    def _entry(self, worker: WorkerHandle) -> tuple[int, float, int, WorkerHandle]:
+        return len(worker.calls), -worker.idle_since, next(self._numbers), worker
+
+    def pop_ready(self) -> WorkerHandle | None:
+        """Take the first worker that has the stage set up; None where none has."""
+        return heapq.heappop(self._ready)[-1] if self._ready else None
+
+    def put_back(self, worker: WorkerHandle) -> None:
+        """Let a worker that was given a batch be a candidate again, if it still has room."""
+        if self._has_room(worker):
+            heapq.heappush(self._ready, self._entry(worker))
+
+    def pop_other(self) -> WorkerHandle | None:
+        """Take the first worker in which the stage would have to be set up; None where there is none."""
+        return heapq.heappop(self._others)[-1] if self._others else None
