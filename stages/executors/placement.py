@@ -17,6 +17,8 @@ class Room:
 
     def __init__(self, nodes: Iterable[Node]) -> None:
         self._nodes = {node.node_id: _NodeRoom(node.cpus, _devices(node.gpus)) for node in nodes}
+        self._in_order = list(self._nodes.values())
+        self._first: dict[Shape, int] = {}
 
     def hold(self, shape: Shape, node_id: str = "") -> bool:
         """Take the room of a worker: on its node, or where it fits first if that is not known yet.
@@ -27,14 +29,23 @@ class Room:
         if node_id:
             node = self._nodes.get(node_id)
             return node is not None and node.hold(shape)
-        return any(node.hold(shape) for node in self._nodes.values())
+        # What has no room for a shape has none later either, so that very many workers are placed in one pass.
+        first = self._first.get(shape, 0)
+        while first < len(self._in_order) and not self._in_order[first].hold(shape):
+            first += 1
+        self._first[shape] = first
+        return first < len(self._in_order)
 
     def fits(self, shapes: Sequence[Shape]) -> bool:
         """Whether workers of all these shapes fit together; takes nothing."""
         copy = Room(())
-        copy._nodes = {node_id: node.copy() for node_id, node in self._nodes.items()}
-        # The largest first, so that small ones do not break up the room of a large one.
-        return all(copy.hold(shape) for shape in sorted(shapes, key=lambda shape: (-shape.gpus, -shape.cpus)))
+        copy._in_order = [node.copy() for node in self._in_order]
+        return all(copy.hold(shape) for shape in _largest_first(shapes))
+
+
+def _largest_first(shapes: Iterable[Shape]) -> list[Shape]:
+    """So that small ones do not break up the room of a large one."""
+    return sorted(shapes, key=lambda shape: (-shape.gpus, -shape.cpus))
 
 
 class _NodeRoom:
@@ -78,3 +89,31 @@ def _devices(gpus: float) -> list[float]:
     whole = int(gpus + ROUNDING)
     part = gpus - whole
     return [1.0] * whole + ([part] if part > ROUNDING else [])
+
+
+class Places:
+    """The places for further workers of one shape, beside those that there are; looked for once for many workers.
+
+    Args:
+        room: beside all workers that there are.
+        shape: of the further workers.
+        free: CPUs and GPUs that nobody holds, as far as is known.
+        others: shapes that shall have room for a worker each too.
+        most: largest number of further workers.
+    """
+
+    def __init__(self, room: Room, shape: Shape, free: Shape, others: Sequence[Shape], most: int) -> None:
+        self._room = room
+        self._shape = shape
+        self._cpus = free.cpus - sum(other.cpus for other in others)
+        self._gpus = free.gpus - sum(other.gpus for other in others)
+        self._most = most if all(room.hold(other) for other in _largest_first(others)) else 0
+
+    def take(self) -> bool:
+        """Take a place; False if there is none."""
+        self._cpus -= self._shape.cpus
+        self._gpus -= self._shape.gpus
+        self._most -= 1
+        if self._most < 0 or min(self._cpus, self._gpus) < -ROUNDING:
+            return False
+        return self._room.hold(self._shape)

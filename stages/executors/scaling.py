@@ -64,7 +64,12 @@ class WorkerScaler:
         target = self._targets.get(shape, wanted)
         if current >= target and self._has_backlog(shape):
             target = max(current + 1, 2 * current)
-        while current < min(wanted, target) and self._pool.can_place(shape, set(self._shapes)):
+        places = None
+        while current < min(wanted, target):
+            if places is None or current == 1:  # against the first worker no room is kept for other shapes
+                places = self._pool.places(shape, set(self._shapes))
+            if not places.take():
+                break
             self._pool.start_worker(shape)
             current += 1
         self._targets[shape] = max(1, min(target, current) if shape not in self._targets else target)
@@ -87,7 +92,7 @@ class WorkerScaler:
             self._starved_since.pop(shape, None)
             spare = [worker for worker in spare if now - worker.idle_since > IDLE_LIMIT_S]
         is_shutting_down = any(worker.is_in(CallKind.SHUT_DOWN) for worker in self._pool.workers)
-        if is_shutting_down or self._pool.can_place(shape, set()):
+        if is_shutting_down or self._pool.places(shape, set()).take():
             return
         if spare and (is_up or not workers):
             self._pool.shut_down(spare[-1])

@@ -10,7 +10,7 @@ import ray
 
 from stages.executors.cluster import Cluster, Shape
 from stages.executors.node_health import NodeHealth
-from stages.executors.placement import ROUNDING, Room
+from stages.executors.placement import Places, Room
 from stages.executors.process_memory import private_bytes
 from stages.executors.room_request import RoomRequest
 from stages.executors.scratch_folder import fault_file
@@ -101,30 +101,36 @@ class WorkerPool:
         """Bytes of the object stores of all nodes."""
         return self._cluster.object_store_bytes
 
-    def can_place(self, shape: Shape, others: set[Shape]) -> bool:
-        """Whether Ray can place one more worker of a shape, and then one of each other shape that has none yet.
+    def places(self, shape: Shape, others: set[Shape]) -> Places:
+        """Where Ray can place more workers of a shape, and then one of each other shape that has none yet.
 
         Room for the others is kept only where all shapes fit the cluster together, and not against the first worker
         of a shape. A node that is left out has no room.
         """
-        self.max_workers = self._params.num_workers or max(1, int(self._cluster.total_resources.cpus))
-        if len(self.workers) >= self.max_workers:
-            return False
+        total = self._cluster.total_resources
+        self.max_workers = self._params.num_workers or max(1, int(total.cpus))
         left_out = self.health.left_out()
         nodes = [node for node in self._cluster.nodes if node.node_id not in left_out]
         missing = [other for other in others if other != shape and not self.of_shape(other)]
         if not self.of_shape(shape) or not Room(nodes).fits([shape, *others]):
             missing = []
-        # Ray's figure lags behind the last requests, so workers that start are counted too.
-        starting = [worker.shape for worker in self.workers if worker.is_in(CallKind.START)]
-        if not _fits(_sum([shape, *missing, *starting]), self._cluster.available_resources):
-            return False
+        most = self.max_workers - len(self.workers)
         room = Room(nodes)
         for worker in sorted(self.workers, key=lambda worker: not worker.node_id):
             # One that starts holds room that nobody has seen yet, or waits in Ray for room that is not there.
             if not room.hold(worker.shape, worker.node_id) and not worker.node_id:
-                return False
-        return room.fits([shape, *missing])
+                most = 0
+        return Places(room, shape, self._free(total), missing, most)
+
+    def _free(self, total: Shape) -> Shape:
+        """What neither these workers nor others hold, of all that there is.
+
+        Ray's own figure lags behind the last requests. So it only tells what others hold, beyond these workers.
+        """
+        available = self._cluster.available_resources
+        cpus = total.cpus - sum(worker.shape.cpus for worker in self.workers)
+        gpus = total.gpus - sum(worker.shape.gpus for worker in self.workers)
+        return Shape(min(available.cpus, cpus), min(available.gpus, gpus))
 
     def start_worker(self, shape: Shape) -> None:
         """Ask Ray for one more worker, on a node that is not left out."""
@@ -227,11 +233,3 @@ class WorkerPool:
         for worker in list(self.workers):
             self.kill(worker)
         self._cluster.remove_scratch(self._used_nodes)
-
-
-def _sum(shapes: list[Shape]) -> Shape:
-    return Shape(sum(shape.cpus for shape in shapes), sum(shape.gpus for shape in shapes))
-
-
-def _fits(required: Shape, available: Shape) -> bool:
-    return required.cpus <= available.cpus + ROUNDING and required.gpus <= available.gpus + ROUNDING

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.executors.cluster import Node, Shape
-from stages.executors.placement import Room
+from stages.executors.placement import Places, Room
 
 
 def can_be_placed(shapes: list[Shape], nodes: list[Node]) -> bool:
@@ -61,3 +61,21 @@ def test_worker_of_a_node_that_is_gone_takes_no_room() -> None:
     room = Room([Node("a", 1, 0)])
     assert not room.hold(Shape(1, 0), "lost")
     assert room.fits([Shape(1, 0)])
+
+
+@given(st.lists(st.integers(0, 7), min_size=1, max_size=6), st.integers(1, 3), st.integers(1, 20))
+def test_places_are_as_many_as_fit_node_by_node(cpus: list[int], size: int, most: int) -> None:
+    room = Room(Node(str(index), count, 0) for index, count in enumerate(cpus))
+    places = Places(room, Shape(size, 0), Shape(sum(cpus), 0), [], most)
+    fit = sum(count // size for count in cpus)
+    assert [places.take() for _ in range(fit + 1)] == [number < min(fit, most) for number in range(fit + 1)]
+
+
+def test_places_leave_room_for_other_shapes_and_what_others_hold() -> None:
+    nodes = [Node("a", 4, 1), Node("b", 4, 0)]
+    places = Places(Room(nodes), Shape(1, 0), Shape(8, 1), [Shape(2, 1)], 99)
+    assert [places.take() for _ in range(7)] == [True] * 6 + [False]
+    room = Room(nodes)
+    room.hold(Shape(1, 0), "b")
+    places = Places(room, Shape(1, 0), Shape(3, 1), [], 99)  # others hold four of the seven that these workers do not
+    assert [places.take() for _ in range(4)] == [True] * 3 + [False]
