@@ -141,9 +141,9 @@ def _chain(first: Task, others: Iterable[Task]) -> Iterable[Task]:
 
 def measure_items(num_partitions: int, size: int, delay_ms: float, dims: int) -> None:
     NothingPhase.dims = dims
-    storage = Storage("delayed://root")
     executor = RayExecutor(ExecutorParams())
     with delayed_store() as store:
+        storage = Storage("delayed://root")
         inputs = [make_clips(storage, f"part-{number:06}", size) for number in range(num_partitions)]
         try:
             run(storage.root, [make_clips(storage, "warm", BATCH_SIZE)], executor)  # Ray and its workers start
