@@ -39,6 +39,7 @@ from stages.phase import PhaseReport
 from stages.pipeline import ItemResult, Pipeline, RunStats
 from stages.run.inputs import InputTables
 from stages.run.phase_run import PhaseRun
+from stages.run.session import PROGRESS_INTERVAL_S
 from stages.schemas import ASSETS
 from stages.stage import ProcessingStage
 from stages.storage import Storage, digest
@@ -121,12 +122,14 @@ def run(root: str, inputs: list[ManifestRef], executor: RayExecutor) -> Mapping[
     outputs = [ManifestRef(root, "embeddings", ref.partition) for ref in inputs]
     done = PhaseRun(phase, InputTables(phase, {"filtered_clips": inputs}), run_id="r", transient=())
     tasks = done.tasks(outputs)
-    first = next(tasks, None)
+    first, told_at = next(tasks, None), 0.0
     try:
         if first is not None:
             for result in executor.run(phase.pipeline().build(), _chain(first, tasks), done.stats):
                 done.add_result(result)
-                done.progress()
+                if time.monotonic() - told_at > PROGRESS_INTERVAL_S * done.num_in_work:
+                    done.progress()
+                    told_at = time.monotonic()
         for _ in done.commits():
             pass
     finally:

@@ -101,6 +101,10 @@ def _full_disk() -> None:
     raise OSError(28, "No space left on device")
 
 
+def _wait(seconds: float) -> None:
+    time.sleep(seconds)
+
+
 def _requested() -> list[dict[str, float]]:
     """What the autoscaler would find as the last request, in the control store of Ray."""
     stored = _internal_kv_get(AUTOSCALER_RESOURCE_REQUEST_CHANNEL)
@@ -181,7 +185,7 @@ def calls(cluster: Cluster) -> dict[str, list[str]]:
     lost, *others = cluster.worker_nodes
     removal = threading.Timer(1.0, cluster.remove_node, [lost])
     removal.start()
-    answered = call_on_nodes(time.sleep, [lost.node_id, *(node.node_id for node in others)], 4.0)
+    answered = call_on_nodes(_wait, [lost.node_id, *(node.node_id for node in others)], 4.0)
     removal.join()
     return {"answered": list(answered), "others": [node.node_id for node in others]}
 

@@ -60,9 +60,9 @@ def running_process(
             process.kill()
 
 
-def wait_for_exit(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Wait for the end of a process; return its exit code and its whole output."""
-    output = communicate(process)[0]
+def wait_for_exit(process: subprocess.Popen[str], *, tree: int | None = None) -> tuple[int, str]:
+    """Wait for the end of a process; return its exit code and its whole output. For `tree` see `wait_for`."""
+    output = communicate(process, tree=tree)[0]
     return process.returncode, output
 
 

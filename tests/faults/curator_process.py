@@ -70,12 +70,14 @@ class CuratorProcess:
         temporary: folder for temporary files that only this run uses.
         trace: file that the driver logs its progress to.
         folders: folders of the run's private Ray that were seen so far; they are removed when the run ends.
+        tree: root of the process tree whose CPU time is progress, where workers are no descendants of the driver.
     """
 
     process: subprocess.Popen[str]
     temporary: Path
     trace: Path
     folders: set[str] = field(default_factory=lambda: set())
+    tree: int | None = None
 
     def steps(self) -> list[ProgressStep]:
         """The logged progress so far, without an unfinished last line."""
@@ -84,7 +86,7 @@ class CuratorProcess:
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
         """Wait until the condition holds; the test fails if the run ends first."""
-        wait_for(self.process, condition)
+        wait_for(self.process, condition, tree=self.tree)
 
     @contextmanager
     def held_in(self, phase: str, done: int) -> Iterator[None]:
@@ -126,7 +128,7 @@ class CuratorProcess:
 
     def wait_for_exit(self) -> tuple[int, str]:
         """Wait for the end of the run; return its exit code and its whole output."""
-        return wait_for_exit(self.process)
+        return wait_for_exit(self.process, tree=self.tree)
 
     def seconds_until_gone(self) -> float:
         """Wait until the run's Ray has left neither a process nor a file; return the seconds that this took."""

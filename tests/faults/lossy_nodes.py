@@ -68,7 +68,7 @@ class LossyNodes:
 
     def lose_worker(self, choice: int) -> None:
         """SIGKILL one worker, once there is one."""
-        wait_until(lambda: bool(self.worker_pids()), describe=self.worker_pids)
+        wait_until(lambda: bool(self.worker_pids()), describe=self.worker_pids, pid=os.getpid())
         pids = self.worker_pids()
         os.kill(pids[choice % len(pids)], signal.SIGKILL)
 

@@ -6,6 +6,7 @@
 4. Nothing of the run's temporary files is left on the nodes that are alive.
 """
 
+import os
 import random
 import time
 from collections import Counter
@@ -118,6 +119,7 @@ def test_losses_of_nodes_and_workers_cost_no_row(
         settings = {**SETTINGS, "executor.address": nodes.address}
         started = time.monotonic()
         with running_curator(sources, root, settings) as run:
+            run.tree = os.getpid()  # the workers are children of the nodes
             for phase in PHASE_ORDER:
                 losses.during(run, phase, LOSSES[phase])
             code, output = run.wait_for_exit()

@@ -65,8 +65,14 @@ def wait_until(
     return time.monotonic() - started
 
 
-def wait_for(process: subprocess.Popen[Any], condition: Callable[[], bool]) -> float:
-    """As `wait_until`; if the process ends before the condition holds, the test fails with the process's output."""
+def wait_for(process: subprocess.Popen[Any], condition: Callable[[], bool], *, tree: int | None = None) -> float:
+    """As `wait_until`; if the process ends before the condition holds, the test fails with the process's output.
+
+    Args:
+        process: brings the condition about.
+        condition: the condition, which is polled.
+        tree: root of the process tree whose CPU time is progress; of the process itself where it is not given.
+    """
 
     def is_met() -> bool:
         if condition():
@@ -74,12 +80,15 @@ def wait_for(process: subprocess.Popen[Any], condition: Callable[[], bool]) -> f
         assert process.poll() is None, f"the process ended before: {process.communicate()}"
         return False
 
-    return wait_until(is_met, describe=lambda: process.args, pid=process.pid)
+    return wait_until(is_met, describe=lambda: process.args, pid=tree or process.pid)
 
 
-def communicate(process: subprocess.Popen[Any]) -> tuple[Any, Any]:
-    """Wait for the end of a process; return its stdout and stderr. The test fails if the process makes no progress."""
-    stall_detector = StallDetector(lambda: process.args, process.pid)
+def communicate(process: subprocess.Popen[Any], *, tree: int | None = None) -> tuple[Any, Any]:
+    """Wait for the end of a process; return its stdout and stderr. The test fails if the process makes no progress.
+
+    For `tree` see `wait_for`.
+    """
+    stall_detector = StallDetector(lambda: process.args, tree or process.pid)
     while True:
         try:
             return process.communicate(timeout=CHECK_INTERVAL_S)
