@@ -17,7 +17,7 @@ class SplitParams(ModelParams):
 
     phase: ClassVar[str] = "split"
     asset: ClassVar[str] = "clips"
-    code_version: ClassVar[str] = "6"
+    code_version: ClassVar[str] = "7"
 
     method: str = parameter(
         "shots",

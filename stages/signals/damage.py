@@ -40,7 +40,7 @@ class DamageRecorder(Recorder):
     """
 
     name = "damage"
-    version = "5"
+    version = "6"
     clip_columns = ("damaged_frames", "missing_frames", "damaged_share", "sound_damaged_share")
 
     def __init__(self, log: DecodeLog, stream: VideoStream, *, sound: SoundLog | None) -> None:

@@ -12,7 +12,7 @@ from stages.media import decode_frames
 from stages.signals.damage import DamageRecorder
 from stages.signals.frame_pictures import FrameScaler
 from stages.signals.pair_motion import SHORT_SIDE_PX
-from stages.signals.picture_proof import LONG_SIDE_PX, Blocks, Flags, StepMeter, Suspects, proven_frames
+from stages.signals.picture_proof import LONG_SIDE_PX, Flags, Step, StepMeter, Suspects, proven_frames
 from stages.signals.samples import Samples
 from stages.signals.stored_signals import Signals
 
@@ -34,8 +34,8 @@ def acquit(
     whole = suspects.sound
     if wanted.any():
         with open_again() as container:
-            changes = _changes(container, signals, wanted)
-        whole = whole | proven_frames(suspects, keyframes, changes)
+            steps = _steps(container, signals, wanted)
+        whole = whole | proven_frames(suspects, keyframes, steps)
     if not whole.any():
         return signals
     damage = signals.samples[DamageRecorder.name]
@@ -43,13 +43,13 @@ def acquit(
     return replace(signals, samples={**signals.samples, DamageRecorder.name: Samples(damage.frame, values)})
 
 
-def _changes(container: InputContainer, signals: Signals, wanted: Flags) -> dict[int, Blocks]:
-    """What changes in the wanted steps. Frames that decode otherwise than at first prove nothing."""
-    steps = np.flatnonzero(wanted)
-    first, last = int(steps[0]) - 1, int(steps[-1])
+def _steps(container: InputContainer, signals: Signals, wanted: Flags) -> dict[int, Step]:
+    """The wanted steps, by their second frame. Frames that decode otherwise than at first prove nothing."""
+    places = np.flatnonzero(wanted)
+    first, last = int(places[0]) - 1, int(places[-1])
     needed = wanted | np.append(wanted[1:], False)
     meter, scaler = StepMeter(), FrameScaler()
-    changes: dict[int, Blocks] = {}
+    steps: dict[int, Step] = {}
     before: tuple[int, np.ndarray] | None = None
     try:
         for decoded in decode_frames(container, decoded_from=int(signals.pts[first])):
@@ -61,8 +61,8 @@ def _changes(container: InputContainer, signals: Signals, wanted: Flags) -> dict
                 continue
             picture = scaler(decoded).luma(LONG_SIDE_PX, min_px=SHORT_SIDE_PX)
             if before is not None and before[0] == index - 1 and before[1].shape == picture.shape:
-                changes[index] = meter.measure(before[1], picture)
+                steps[index] = meter.measure(before[1], picture)
             before = (index, picture)
     except CorruptStream:
         pass  # the first decode has told
-    return changes
+    return steps

@@ -62,6 +62,19 @@ def test_a_slab_that_comes_or_goes_leaves_its_run_suspected(start: int, end: int
     assert proven(spoilt(start, end), 30, 48) == []
 
 
+def test_frames_that_lag_by_a_lost_one_and_catch_up_at_the_keyframe_stay_suspected() -> None:
+    pictures = moving()
+    lagging = [*pictures[:30], *pictures[29:47], *pictures[48:]]
+    assert proven(lagging, 30, 48) == []
+
+
+def test_a_camera_that_moves_unevenly_does_not_catch_up() -> None:
+    shifts = np.cumsum(np.tile([0, 2], NUM_FRAMES // 2))
+    pictures = moving()
+    uneven = [np.roll(pictures[0], -shift, axis=1) for shift in shifts]
+    assert proven(uneven, 30, 47, keyframes=[0, 24, 47]) == list(range(30, 47))
+
+
 def test_missing_frames_break_the_chain_of_steps() -> None:
     pictures = moving()
     jumped = [*pictures[:36], *(np.roll(picture, 30, axis=1) for picture in pictures[36:])]
