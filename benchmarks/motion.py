@@ -1,6 +1,7 @@
 """Measure motion and camera on videos whose motion is known.
 
     PYTHONPATH=. python benchmarks/motion.py spread FOLDER    one scene at other rates, sizes and qualities
+    PYTHONPATH=. python benchmarks/motion.py noise FOLDER     noise over stills, against the stillest moving scene
     PYTHONPATH=. python benchmarks/motion.py camera FOLDER    how often the camera's motion is named rightly
 
 FOLDER holds the videos that stills are taken from, see `benchmarks.moving_stills`.
@@ -18,6 +19,7 @@ from benchmarks.moving_stills import (
     DEFAULT_SIZE,
     KEPT,
     TUNED,
+    UNSEEN,
     Encoding,
     Luma,
     Scene,
@@ -35,6 +37,9 @@ from stages.tasks import Row, Size
 SECONDS = 4.0
 SPREAD_SCENES = (("static", 0.0, 2), ("pan", 0.02, 0), ("pan", 0.15, 1), ("zoom", 0.04, 1), ("shake", 0.05, 1))
 """Motion of the camera, its speed, subjects."""
+NOISES = ((8, 23, 10), (16, 28, 25), (16, 18, 25), (4, 18, 25), (2, 18, 60))
+"""Standard deviation in grey levels, CRF, frames a second."""
+NOISE_SECONDS = 2.5
 
 
 def measure(path: Path) -> Row:
@@ -78,14 +83,20 @@ def encodings() -> Iterator[tuple[str, Encoding]]:
     yield "1080p, 60/s, CRF 36", Encoding(Size(1920, 1080), 60, 36)
 
 
-def spread(stills: list[Luma], folder: Path) -> None:
-    """Print the scores of each scene in each encoding, as a share of the first."""
+def moving_scenes(stills: list[Luma]) -> list[Scene]:
+    """`SPREAD_SCENES` over these stills."""
     random = np.random.default_rng(5)
     scenes = []
     for number, (motion, speed, subjects) in enumerate(SPREAD_SCENES):
         path = random_path(motion, speed, SECONDS, random)
         drawn = [random_subject(stills, random) for _ in range(subjects)]
         scenes.append(Scene(stills[number % len(stills)], path, drawn, room_for(path, SECONDS)))
+    return scenes
+
+
+def spread(stills: list[Luma], folder: Path) -> None:
+    """Print the scores of each scene in each encoding, as a share of the first."""
+    scenes = moving_scenes(stills)
     scores: dict[str, list[float]] = {}
     for name, encoding in encodings():
         scores[name] = [
@@ -95,16 +106,24 @@ def spread(stills: list[Luma], folder: Path) -> None:
     table = np.array(list(scores.values()))
     middle = np.median(table, axis=0)
     print("largest difference from the median:", *(f"{share:.1%}" for share in np.abs(table / middle - 1).max(axis=0)))
-    still = Scene(stills[0], lambda _: (0, 0, 1, 0))
-    noises = [(rate, noise, crf) for rate in (10, 25, 60) for noise, crf in ((2, 18), (4, 18), (8, 23), (16, 28))]
-    worst = max(
-        (
-            measure(encode(folder / "n.mp4", still, SECONDS, Encoding(rate=rate, crf=crf, noise=noise)))["flow_mean"],
-            noise,
-        )
-        for rate, noise, crf in noises
-    )
-    print(f"noise over a still: {worst[0]:.5f} at most; the stillest moving scene: {table.min():.5f}")
+    print(f"the stillest moving scene: {table.min():.5f}")
+
+
+def noise(stills: list[Luma], folder: Path, scenes: list[Scene]) -> None:
+    """Print how noise over each still scores, and how many scores are below a third of the stillest moving scene."""
+    moving = [measure(encode(folder / "scene.mp4", each, SECONDS, Encoding()))["flow_mean"] for each in scenes]
+    print("moving scenes".ljust(22), *(f"{score:.5f}" for score in moving), flush=True)
+    encodings = [Encoding(rate=rate, crf=crf, noise=sigma) for sigma, crf, rate in NOISES]
+    print("noise, CRF, rate".ljust(22), *(f"{each.noise:g},{each.crf},{each.rate}".rjust(8) for each in encodings))
+    table = np.empty((len(stills), len(encodings)))
+    for number, still in enumerate(stills):
+        scene = Scene(still, lambda _: (0, 0, 1, 0))
+        for place, encoding in enumerate(encodings):
+            video = encode(folder / "noise.mp4", scene, NOISE_SECONDS, encoding, seed=number)
+            table[number, place] = measure(video)["flow_mean"]
+        print(f"still {number}".ljust(22), *(f"{score:.5f}".rjust(8) for score in table[number]), flush=True)
+    below = int((table < min(moving) / 3).sum())
+    print(f"{table.max():.5f} at most; {below} of {table.size} below {min(moving) / 3:.5f}, a third of the stillest")
 
 
 def camera(
@@ -144,16 +163,22 @@ def camera(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure motion and camera on videos whose motion is known.")
-    parser.add_argument("part", choices=["spread", "camera"])
+    parser.add_argument("part", choices=["spread", "noise", "camera"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kept", action="store_true", help="stills and speeds that no threshold was chosen on")
+    parser.add_argument("--unseen", action="store_true", help="noise: stills at times that nothing was looked at")
     parser.add_argument("--clips", type=int, default=140)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    stills = [read_still(args.folder / name, second) for name, second in (KEPT if args.kept else TUNED)]
+    stills, tuned = (
+        [read_still(args.folder / name, second) for name, second in part]
+        for part in (UNSEEN if args.unseen else KEPT if args.kept else TUNED, TUNED)
+    )
     with tempfile.TemporaryDirectory() as folder:
         if args.part == "spread":
             spread(stills, Path(folder))
+        elif args.part == "noise":
+            noise(stills, Path(folder), moving_scenes(tuned))
         else:
             camera(stills, Path(folder), clips=args.clips, seed=args.seed, is_kept=args.kept)
 

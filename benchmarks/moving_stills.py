@@ -45,6 +45,17 @@ KEPT = (
     ("bottles_static_40s.mp4", 10),
 )
 """Stills kept apart from that choice."""
+UNSEEN = (
+    ("webcam_sheet_wide.mov", 4),
+    ("asl_walk.mkv", 1),
+    ("globe_30s.mp4", 17),
+    ("chromeicon_30s.mp4", 25),
+    ("nasa_jwst_13s.mp4", 9),
+    ("slides_122s_1080p.mp4", 70),
+    ("screen_editor_60fps.mp4", 4),
+    ("chrome_morph_34s.mp4", 22),
+)
+"""Stills for noise alone, at times of their videos that were not looked at before."""
 
 
 def read_still(path: Path, second: float) -> Luma:
