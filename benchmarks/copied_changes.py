@@ -15,7 +15,7 @@ class Change:
     """What a copy differs in.
 
     Attributes:
-        kind: one of twelve, "mixed", "turn" and "mirror".
+        kind: one of twelve, "mixed", "turn", "mirror", "enlarge", "codec" and "later".
         strength: 1, or 2 for more.
         filters: of the ffmpeg command; ``{x}``, ``{y}`` are random shares of the room for a crop.
         crf: of the copy.
@@ -98,14 +98,23 @@ def fixed_changes(name: str) -> tuple[Change, ...]:
     return CHANGES + TURNS
 
 
-def other_changes(name: str) -> tuple[Change, ...]:
+def newest_changes(name: str) -> tuple[Change, ...]:
+    """As `other_changes`, drawn again, and a copy that begins one to three frames later."""
+    later = float(np.random.default_rng([137, *name.encode()]).integers(1, 4)) / 30
+    return (
+        *other_changes(name, seeds=(103, 109)),
+        Change("later", 3, f"trim=start={later:.3f},setpts=PTS-STARTPTS", 28),
+    )
+
+
+def other_changes(name: str, seeds: tuple[int, int] = (83, 61)) -> tuple[Change, ...]:
     """As `drawn_changes`, drawn again, and three more: enlarged, and by two other encoders."""
-    random = np.random.default_rng([83, *name.encode()])
+    random = np.random.default_rng([seeds[0], *name.encode()])
     share = random.uniform(0.6, 1.1)
     method = ("bilinear", "bicubic", "lanczos")[int(random.integers(0, 3))]
     larger = f"scale=trunc(iw*{share:.3f})*2:-2:flags={method}"
     return (
-        *drawn_changes(name, seed=61),
+        *drawn_changes(name, seed=seeds[1]),
         Change("enlarge", 3, larger, int(random.integers(16, 27))),
         Change(
             "codec", 3, crf=int(random.integers(26, 37)), options=("-c:v", "libx265", "-x265-params", "log-level=error")

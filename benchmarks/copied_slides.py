@@ -16,7 +16,7 @@ from benchmarks.copied_sources import Source
 SIZE = (960, 540)
 SLIDE_S = 3.0
 RATE = 12
-TUNED_DECKS, KEPT_DECKS, FRESH_DECKS, UNSEEN_DECKS = range(4), range(4, 8), range(8, 12), range(12, 16)
+TUNED_DECKS, KEPT_DECKS, FRESH_DECKS, UNSEEN_DECKS, BLIND_DECKS = (range(first, first + 4) for first in range(0, 20, 4))
 _VOCABULARY = (
     "alpha budget carbon data early field growth house index journey kernel local market number older planet quality "
     "river signal table under value water yield across better common during every first global higher inside jointly "

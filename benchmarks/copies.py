@@ -1,6 +1,6 @@
 """Measure how well copies are found among clips of real videos that were changed in many ways.
 
-    PYTHONPATH=. python benchmarks/copies.py FOLDER WORK [--half tuned|kept|fresh|unseen] [--of-others 30] [--pairs]
+    PYTHONPATH=. python benchmarks/copies.py FOLDER WORK [--half tuned|kept|...|blind] [--of-others 30] [--pairs]
 
 FOLDER holds the videos that clips are cut from, see `benchmarks.copied_sources`. WORK takes the videos that are made,
 and what was recorded of them, so that another run decodes nothing. All pairs with an original are compared; of other
@@ -17,13 +17,22 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.copied_changes import drawn_changes, fixed_changes, other_changes
+from benchmarks.copied_changes import drawn_changes, fixed_changes, newest_changes, other_changes
 from benchmarks.copied_report import report_found, report_quality
-from benchmarks.copied_slides import FRESH_DECKS, KEPT_DECKS, TUNED_DECKS, UNSEEN_DECKS, deck_source, make_deck
-from benchmarks.copied_sources import FRESH, KEPT, TUNED, UNSEEN
+from benchmarks.copied_slides import (
+    BLIND_DECKS,
+    FRESH_DECKS,
+    KEPT_DECKS,
+    TUNED_DECKS,
+    UNSEEN_DECKS,
+    deck_source,
+    make_deck,
+)
+from benchmarks.copied_sources import BLIND, FRESH, KEPT, TUNED, UNSEEN
 from benchmarks.copied_videos import Video, make_cards, make_videos
 from stages.dedup.copies import ClipHashes, confirmed, landmarks_of
-from stages.dedup.copy_candidates import STORED_WINDOWS, WINDOWS, candidates
+from stages.dedup.copy_candidates import candidates
+from stages.dedup.copy_views import STORED_WINDOWS, WINDOWS
 from stages.dedup.quality import QUALITY_COLUMNS
 from stages.media import decode_frames, open_video, video_stream
 from stages.signals import FrameScaler
@@ -36,6 +45,7 @@ HALVES = {
     "kept": (KEPT, KEPT_DECKS, fixed_changes),
     "fresh": (FRESH, FRESH_DECKS, drawn_changes),
     "unseen": (UNSEEN, UNSEEN_DECKS, other_changes),
+    "blind": (BLIND, BLIND_DECKS, newest_changes),
 }
 
 
@@ -72,6 +82,8 @@ def _record(path: Path) -> tuple[dict[str, np.ndarray], Row]:
     seconds = np.array(times)[samples.frame] - times[0]
     stills = recorders[0].still_samples()
     values = {"seconds": seconds, "thumbnails": samples["thumbnail"], "quality": samples["pdq_quality"]}
+    fast = recorders[0].fast_samples()
+    values |= {"fast_seconds": np.array(times)[fast.frame] - times[0], "fast_thumbnails": fast["fast_thumbnail"]}
     values |= {"still_seconds": np.array(times)[stills.frame] - times[0], "stills": stills["still"]}
     return values, columns
 
@@ -89,6 +101,8 @@ def hashes_of(videos: Sequence[Video], recorded: Sequence[Mapping[str, np.ndarra
             number,
             0.0,
             float(values["seconds"][-1]),
+            values["fast_seconds"],
+            values["fast_thumbnails"],
         )
         for number, values in enumerate(recorded)
     }

@@ -91,6 +91,11 @@ _COPY_FACTS = [
     _column(
         "detail", _REAL, "As sharpness, at the picture's own size: it grows with the resolution where that is true."
     ),
+    _column(
+        "median_frequency",
+        _REAL,
+        "Frequency that halves the energy of slopes, in cycles for a pixel, of the finer frames; null of flat ones.",
+    ),
     _column("picture_share", _REAL, "Share of the frame inside flat bars; null where not measured."),
     _column("noise", _REAL, "How much the stillest part of small pictures changes, in levels of 255; null likewise."),
 ]

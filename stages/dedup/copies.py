@@ -1,7 +1,7 @@
 """Finds copies among clips: the same pictures in the same order, however they were changed."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -10,19 +10,10 @@ from numpy.typing import NDArray
 from stages import heartbeat
 from stages.dedup.copy_alignment import Alignment, align
 from stages.dedup.copy_banners import has_banner, match_but_banner
-from stages.dedup.copy_candidates import (
-    HASH_BYTES,
-    STORED_WINDOWS,
-    WINDOWS,
-    Landmarks,
-    View,
-    candidates,
-    landmark_indices,
-    view_hashes,
-    window_hashes,
-)
-from stages.dedup.copy_pictures import ClipPictures
+from stages.dedup.copy_candidates import Landmarks, candidates, landmark_indices
+from stages.dedup.copy_pictures import ClipPictures, TimedPictures
 from stages.dedup.copy_stills import StillMatch, match_stills
+from stages.dedup.copy_views import HASH_BYTES, STORED_WINDOWS, WINDOWS, View, view_hashes, window_hashes
 from stages.dedup.copy_windows import WHOLE, Placement
 
 
@@ -76,6 +67,8 @@ class ClipHashes:
         video: number of its video.
         shot: number of its shot among all shots of all videos.
         start_s, end_s: its span in the video.
+        fast_seconds: float64 ``[K]``, times of pictures between those that are hashed, where motion is fast; rises.
+        fast_thumbnails: uint8 ``[K, S * S]``.
     """
 
     seconds: NDArray[np.float64]
@@ -87,11 +80,17 @@ class ClipHashes:
     shot: int
     start_s: float
     end_s: float
+    fast_seconds: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    fast_thumbnails: NDArray[np.uint8] = field(default_factory=lambda: np.empty((0, 0), np.uint8))
 
     def pictures(self) -> ClipPictures:
         """The small pictures."""
         side = int(np.sqrt(self.thumbnails.shape[1]))
-        return ClipPictures(self.seconds, self.thumbnails.reshape(-1, side, side).astype(np.float32))
+        luma = self.thumbnails.reshape(-1, side, side).astype(np.float32)
+        if not len(self.fast_seconds):
+            return ClipPictures(self.seconds, luma)
+        fast = self.fast_thumbnails.reshape(-1, side, side).astype(np.float32)
+        return ClipPictures(self.seconds, luma, TimedPictures(self.fast_seconds, fast))
 
     def still(self, start_s: float, end_s: float) -> NDArray[np.float32] | None:
         """The mean of the larger pictures from start to end, float32 ``[L, L]``; None where there is none.

@@ -16,7 +16,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.dedup.copy_pictures import ClipPictures, changes, correlation, course, normalized, shows_something
+from stages.dedup.copy_pictures import (
+    ClipPictures,
+    Pictures,
+    TimedPictures,
+    changes,
+    correlation,
+    course,
+    normalized,
+    shows_something,
+)
 from stages.dedup.copy_times import Hypotheses, best_in_time, pictures_at
 from stages.dedup.copy_turns import turned
 from stages.dedup.copy_windows import Placement, best_windows, seen_through
@@ -35,6 +44,30 @@ LIKE_ENOUGH = 0.99
 TIME_AGAIN_LIKENESS = 0.8
 TIME_AGAIN_CHANGE = 0.8
 """Pictures at least so alike, whose changes are less so, may have a wrong time, by windows that were not right yet."""
+
+
+class _Timing(NamedTuple):
+    """How the times of two clips go together.
+
+    Attributes:
+        places: of the hashed pictures of one clip, the places in all pictures of the other.
+        is_swapped: these are the right clip's, in the left clip.
+    """
+
+    places: Hypotheses
+    is_swapped: bool
+
+    @property
+    def rate(self) -> float:
+        """Of the right clip's time to the left one's."""
+        rate = float(self.places.rate[0])
+        return 1 / rate if self.is_swapped else rate
+
+    @property
+    def offset_s(self) -> float:
+        """Time in the right clip at the start of the left one."""
+        offset_s = float(self.places.offset_s[0])
+        return -offset_s * self.rate if self.is_swapped else offset_s
 
 
 class Alignment(NamedTuple):
@@ -100,29 +133,42 @@ def _likely(left: ClipPictures, right: ClipPictures, placements: Iterable[Placem
     return [placed for placed, likeness in found.items() if likeness >= least]
 
 
-def _best_in_time(left: ClipPictures, right: ClipPictures, placed: Placement) -> tuple[float, Hypotheses]:
-    """The best score under a placement, and its hypothesis about time."""
-    seen = seen_through(left.luma, placed.left), seen_through(turned(right.luma, placed.turn), placed.right)
-    return best_in_time(left.seconds, right.seconds, *seen)
+def _best_in_time(left: ClipPictures, right: ClipPictures, placed: Placement) -> tuple[float, _Timing]:
+    """The best score under a placement, and its hypothesis about time.
+
+    The hashed pictures of the one clip are compared with all of the other, which has more of them a second.
+    """
+    is_swapped = left.fast is not None and left.per_second > right.per_second
+    lefts, rights = (left.every, right.hashed) if is_swapped else (left.hashed, right.every)
+    lefts = TimedPictures(lefts.seconds, seen_through(lefts.luma, placed.left))
+    rights = TimedPictures(rights.seconds, seen_through(turned(rights.luma, placed.turn), placed.right))
+    score, places = best_in_time(rights, lefts, len(left)) if is_swapped else best_in_time(lefts, rights, len(right))
+    return score, _Timing(places, is_swapped)
 
 
-def _refined(found: Hypotheses, left: ClipPictures, right: ClipPictures, placed: Placement) -> Alignment:
+def _at_one_time(found: _Timing, left: ClipPictures, right: ClipPictures) -> tuple[Pictures, Pictures]:
+    """Pictures of both clips that show the same time, ``[N, S, S]``."""
+    valid = found.places.valid[0]
+    if found.is_swapped:
+        return pictures_at(found.places, left.every.luma), right.luma[valid]
+    return left.luma[valid], pictures_at(found.places, right.every.luma)
+
+
+def _refined(found: _Timing, left: ClipPictures, right: ClipPictures, placed: Placement) -> Alignment:
     """The alignment with windows that were moved until pictures are most alike."""
     alignment = compare(found, left, right, placed)
     if alignment.likeness >= LIKE_ENOUGH or not alignment.num_pictures:
         return alignment
-    valid = found.valid[0]
-    chosen = np.unique(np.linspace(0, valid.sum() - 1, PICTURES_FOR_WINDOWS).astype(int))
-    others = pictures_at(found, turned(right.luma, placed.turn))[chosen]
-    moved = best_windows(left.luma[valid][chosen], others, placed.left, placed.right)
+    chosen = np.unique(np.linspace(0, alignment.num_pictures - 1, PICTURES_FOR_WINDOWS).astype(int))
+    lefts, rights = (each[chosen] for each in _at_one_time(found, left, right))
+    moved = best_windows(lefts, turned(rights, placed.turn), placed.left, placed.right)
     return compare(found, left, right, Placement(*moved, placed.turn))
 
 
-def compare(found: Hypotheses, left: ClipPictures, right: ClipPictures, placed: Placement) -> Alignment:
+def compare(found: _Timing, left: ClipPictures, right: ClipPictures, placed: Placement) -> Alignment:
     """How alike the clips are under one hypothesis about time and one placement."""
-    valid = found.valid[0]
-    lefts = seen_through(left.luma, placed.left)[valid]
-    rights = pictures_at(found, seen_through(turned(right.luma, placed.turn), placed.right))
+    lefts, rights = _at_one_time(found, left, right)
+    lefts, rights = seen_through(lefts, placed.left), seen_through(turned(rights, placed.turn), placed.right)
     vectors_left, contrast_left = normalized(lefts)
     vectors_right, contrast_right = normalized(rights)
     weight = np.minimum(contrast_left, contrast_right)
@@ -130,16 +176,17 @@ def compare(found: Hypotheses, left: ClipPictures, right: ClipPictures, placed: 
     moved = [changes(each) for each in (lefts, rights)]
     energy = [float((each**2).sum()) for each in moved]
     product = float((moved[0] * moved[1]).sum())
-    rate = float(found.rate[0])
+    rate, valid = found.rate, found.places.valid[0]
     length_left, length_right = (float(each.seconds[-1] - each.seconds[0]) for each in (left, right))
-    shared = float(np.ptp(left.seconds[valid])) if valid.any() else 0.0
+    seconds = (right if found.is_swapped else left).seconds[valid]
+    shared = float(np.ptp(seconds)) / (rate if found.is_swapped else 1.0) if valid.any() else 0.0
     shorter = min(length_left, length_right / rate)
     count = int(valid.sum())
     means = [normalized(each.mean(axis=0, keepdims=True))[0][0] for each in (lefts, rights)]
     squares = np.sort((means[0] - means[1]) ** 2)[::-1] * len(means[0])
     return Alignment(
         rate=rate,
-        offset_s=float(found.offset_s[0]),
+        offset_s=found.offset_s,
         placement=placed,
         likeness=float((alike * weight).sum() / max(float(weight.sum()), 1e-6)),
         change_likeness=product / max(float(np.sqrt(energy[0] * energy[1])), 1e-9),

@@ -1,50 +1,54 @@
-"""Which of very many hashes nearly equal a hash, without comparing all with all.
+"""Which of very many hashes nearly equal a hash, without comparing all with all: an inverted file of lists.
 
-A hash is divided into parts. Found are those that have a part in common but for one bit, and differ in few bits in all.
-Parts grow with the number of hashes, so that about as many are looked at for one, however many there are:
+Some of the hashes are centres. Each hash stands in the list of the centre that it differs from least, and one that is
+looked for is compared with all centres, and with what stands in the lists of those that are nearest to it. Centres are
+twice the square root of the number of hashes times the number of lists looked at, so that both take about as long:
 
-    100,000 hashes      16 parts of 16 bits, each in 17 variants that 1.5 hashes have on average: 415 are compared
-    1,000,000 hashes    14 parts of 18 bits, each in 19 variants that 4 hashes have on average: 1,015 are compared
-    10,000,000 hashes   12 parts of 21 bits, each in 22 variants that 5 hashes have on average: 1,260 are compared
+    hashes       centres    lists looked at    compared, of so many
+    100,000        1,265                 64                   6,300
+    1,000,000      4,000                 64                  20,000
+    10,000,000    12,649                 64                  63,000
 
-Hashes of real pictures are less even than random ones, so there is a bound, see `LOOKED_AT_MAX`.
-
-Of hashes that differ in a fifth of their bits, 91 % have such a part of 16 bits, and half one of 21. A clip has up to
-twelve pictures, each seen through several windows, of which one is enough.
+Centres are every so many-th of the different hashes in their order: which they are depends on the hashes alone, so that
+what is found depends on no order and on no number of workers.
 """
 
 import math
-from collections.abc import Iterator
-from functools import cached_property
 
+import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from stages import heartbeat
 
 HASH_BITS = 256
-PART_BITS = (16, 22)
-"""Least and most bits of a part."""
-PART_HASHES = 5
-"""Hashes that have a part in common with one that is looked for, at most, on average of random ones."""
-LOOKED_AT_MAX = 4096
-"""Hashes that are compared with one that is looked for, at most: those that have its rarest parts. Hashes of real
-pictures have some parts in common by their kind, such as a bright sky, and those of a library of one kind more so."""
-PAIRS_AT_ONCE = 1 << 19
+LISTS_LOOKED_AT = 64
+CENTRES = 4.0
+"""Times the square root of the number of hashes."""
+ADDED_AT_ONCE = 1 << 14
 
 
 class HashIndex:
     """Hashes to look among.
 
     Args:
-        hashes: uint8 ``[M, 32]``.
+        hashes: uint8 ``[M, 32]``, at least one.
     """
 
     def __init__(self, hashes: NDArray[np.uint8]) -> None:
-        self._bytes = hashes
-        self._words = np.ascontiguousarray(hashes).view(np.uint64)
-        needed = math.ceil(math.log2(max(1, len(hashes)) / PART_HASHES))
-        self._bits = min(max(needed, PART_BITS[0]), PART_BITS[1])
+        self._centres = faiss.IndexBinaryFlat(HASH_BITS)
+        self._centres.add(_centres(hashes))
+        self._lists = faiss.IndexBinaryIVF(self._centres, HASH_BITS, self._centres.ntotal)
+        self._lists.is_trained = True
+        self._lists.nprobe = LISTS_LOOKED_AT
+        for start in range(0, len(hashes), ADDED_AT_ONCE):
+            self._lists.add(np.ascontiguousarray(hashes[start : start + ADDED_AT_ONCE]))
+            heartbeat.beat()
+
+    @property
+    def num_centres(self) -> int:
+        """Number of lists."""
+        return int(self._centres.ntotal)
 
     def range_search(
         self, queries: NDArray[np.uint8], radius: int
@@ -55,81 +59,11 @@ class HashIndex:
             queries: uint8 ``[Q, 32]``.
             radius: they differ in fewer bits.
         """
-        found = [np.empty((3, 0), np.int64)]
-        words = np.ascontiguousarray(queries).view(np.uint64)
-        first, counts = self._with_common_part(queries)
-        for number, (order, _) in enumerate(self._sorted_by_part):
-            for rows, places in _blocks(first[:, number], counts[:, number]):
-                columns = order[places].astype(np.int64)
-                bits = np.bitwise_count(words[rows] ^ self._words[columns]).sum(axis=1, dtype=np.int64)
-                near = bits < radius
-                found.append(np.stack([rows[near], columns[near], bits[near]]))
-        rows, columns, bits = np.concatenate(found, axis=1)
-        _, unique = np.unique(rows * len(self._bytes) + columns, return_index=True)
-        bounds = np.searchsorted(rows[unique], np.arange(len(queries) + 1))
-        return bounds, bits[unique], columns[unique]
-
-    def _with_common_part(self, queries: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """For each query, part and variant of it: where the hashes with this part begin, and how many are looked at.
-
-        Both int64 ``[Q, P, V]``. Of a query that has parts in common with more than `LOOKED_AT_MAX`, the rarest parts
-        come first.
-        """
-        flips = np.concatenate([[0], 1 << np.arange(self._bits)]).astype(np.uint32)
-        first = np.empty((len(queries), len(self._sorted_by_part), len(flips)), np.int64)
-        counts = np.empty_like(first)
-        for number, (_, bounds) in enumerate(self._sorted_by_part):
-            parts = self._part(queries, number)[:, None] ^ flips
-            first[:, number] = bounds[parts]
-            counts[:, number] = bounds[parts + np.uint32(1)] - first[:, number]
-        many = np.flatnonzero(counts.sum(axis=(1, 2)) > LOOKED_AT_MAX)
-        sizes = counts[many].reshape(len(many), first.shape[1] * first.shape[2])
-        order = np.argsort(sizes, axis=1, kind="stable")
-        rising = np.take_along_axis(sizes, order, axis=1)
-        left = LOOKED_AT_MAX - (np.cumsum(rising, axis=1) - rising)
-        np.put_along_axis(sizes, order, np.clip(rising, 0, np.maximum(left, 0)), axis=1)
-        counts[many] = sizes.reshape(len(many), *first.shape[1:])
-        return first, counts
-
-    @cached_property
-    def _sorted_by_part(self) -> list[tuple[NDArray[np.uint32], NDArray[np.uint32]]]:
-        """For each part, the hashes in its order, and where those of each value begin."""
-        found = []
-        for number in range(HASH_BITS // self._bits):
-            values = self._part(self._bytes, number)
-            order = np.argsort(values, kind="stable").astype(np.uint32)
-            counts = np.bincount(values, minlength=1 << self._bits)
-            found.append((order, np.concatenate([[0], np.cumsum(counts)]).astype(np.uint32)))
-            heartbeat.beat()
-        return found
-
-    def _part(self, hashes: NDArray[np.uint8], number: int) -> NDArray[np.uint32]:
-        """A part of each hash, as a number."""
-        begin = number * self._bits
-        byte = min(begin // 8, HASH_BITS // 8 - 4)
-        word = np.zeros(len(hashes), np.uint32)
-        for place in range(4):
-            word = (word << np.uint32(8)) | hashes[:, byte + place]
-        return (word >> np.uint32(32 - self._bits - (begin - 8 * byte))) & np.uint32((1 << self._bits) - 1)
+        bounds, bits, positions = self._lists.range_search(np.ascontiguousarray(queries), radius)
+        return bounds.astype(np.int64), bits.astype(np.int64), positions.astype(np.int64)
 
 
-def _blocks(
-    first: NDArray[np.int64], counts: NDArray[np.int64]
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Numbers of queries, and places that are looked at for them, some at once.
-
-    Args:
-        first: int64 ``[Q, V]``, where each variant's places begin.
-        counts: int64 ``[Q, V]``, how many they are.
-    """
-    first, sizes = first.ravel(), counts.ravel()
-    query = np.repeat(np.arange(len(counts)), counts.shape[1])
-    ends = np.cumsum(sizes)
-    total = int(ends[-1]) if len(ends) else 0
-    begin = 0
-    for wanted in range(PAIRS_AT_ONCE, total + PAIRS_AT_ONCE, PAIRS_AT_ONCE):
-        end = min(int(np.searchsorted(ends, wanted)) + 1, len(sizes))
-        some = sizes[begin:end]
-        places = np.repeat(first[begin:end] - (np.cumsum(some) - some), some) + np.arange(int(some.sum()))
-        yield np.repeat(query[begin:end], some), places
-        begin = end
+def _centres(hashes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    different = np.unique(hashes, axis=0)
+    count = min(len(different), math.ceil(CENTRES * math.sqrt(len(hashes))))
+    return np.ascontiguousarray(different[np.arange(count) * len(different) // count])

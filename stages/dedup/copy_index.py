@@ -18,9 +18,10 @@ from stages import heartbeat
 from stages.dedup.arrays import Positions
 from stages.dedup.arrow import pc
 from stages.dedup.copies import landmarks_of
-from stages.dedup.copy_candidates import HASH_BYTES, STORED_WINDOWS, Landmarks
+from stages.dedup.copy_candidates import Landmarks
 from stages.dedup.copy_columns import COPIES_FOLDER
 from stages.dedup.copy_store import CopyStore
+from stages.dedup.copy_views import HASH_BYTES, STORED_WINDOWS
 from stages.storage import Storage
 
 VERSION = "3"

@@ -6,11 +6,12 @@ import numpy as np
 import pyarrow as pa
 
 from stages.dedup.arrays import Positions
-from stages.dedup.copy_candidates import StoredLandmarks, likely_candidates
+from stages.dedup.copy_candidates import StoredLandmarks
 from stages.dedup.copy_columns import COPY_COLUMNS
 from stages.dedup.copy_index import CopyIndex
 from stages.dedup.copy_parts import remove_landmarks
 from stages.dedup.copy_search import CandidateSearch, LandmarkSearch, comparison_search, rows_by_video
+from stages.dedup.copy_votes import likely_candidates
 from stages.dedup.searches import Deciding
 from stages.storage import Storage
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.dedup.copy_candidates import HASH_BYTES, STORED_WINDOWS, Landmarks, StoredLandmarks
+from stages.dedup.copy_candidates import Landmarks, StoredLandmarks
+from stages.dedup.copy_views import HASH_BYTES, STORED_WINDOWS
 from stages.errors import StageError
 from stages.storage import Storage
 

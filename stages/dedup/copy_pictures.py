@@ -1,6 +1,8 @@
 """Small pictures of a clip as vectors: each alone, how they change, and what they have beyond their mean."""
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,20 +16,53 @@ LAG = 2
 """Pictures between two that are compared for change."""
 
 
-@dataclass(frozen=True)
-class ClipPictures:
-    """Small pictures of one clip.
+class TimedPictures(NamedTuple):
+    """Pictures and their times.
 
     Attributes:
-        seconds: float64 ``[N]``, their times from the start of the clip; rises.
+        seconds: float64 ``[N]``; rises.
         luma: float32 ``[N, S, S]``.
     """
 
     seconds: NDArray[np.float64]
     luma: Pictures
 
+
+@dataclass(frozen=True)
+class ClipPictures:
+    """Small pictures of one clip.
+
+    Attributes:
+        seconds: float64 ``[N]``, times of the hashed pictures from the start of the clip; rises.
+        luma: float32 ``[N, S, S]``.
+        fast: those between them, where motion is fast; None without any.
+    """
+
+    seconds: NDArray[np.float64]
+    luma: Pictures
+    fast: TimedPictures | None = None
+
     def __len__(self) -> int:
         return len(self.seconds)
+
+    @property
+    def hashed(self) -> TimedPictures:
+        """The hashed pictures alone."""
+        return TimedPictures(self.seconds, self.luma)
+
+    @property
+    def per_second(self) -> float:
+        """Pictures a second, of all."""
+        return (len(self.every.seconds) - 1) / max(float(self.seconds[-1] - self.seconds[0]), 1e-3)
+
+    @cached_property
+    def every(self) -> TimedPictures:
+        """All pictures, in the order of time."""
+        if self.fast is None:
+            return self.hashed
+        seconds = np.concatenate([self.seconds, self.fast.seconds])
+        order = np.argsort(seconds, kind="stable")
+        return TimedPictures(seconds[order], np.concatenate([self.luma, self.fast.luma])[order])
 
 
 def normalized(pictures: Pictures) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -40,12 +75,22 @@ def normalized(pictures: Pictures) -> tuple[NDArray[np.float32], NDArray[np.floa
 
 def changes(pictures: Pictures) -> NDArray[np.float32]:
     """Change around each picture, in contrasts, ``[N, S * S]``."""
+    values = in_contrasts(pictures)
+    after, before = around(len(values))
+    return values[after] - values[before]
+
+
+def around(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Of each of so many pictures, the one after it and the one before it that its change is told by."""
+    index = np.arange(count)
+    return np.minimum(index + LAG // 2, count - 1), np.maximum(index - LAG // 2, 0)
+
+
+def in_contrasts(pictures: Pictures) -> NDArray[np.float32]:
+    """Pictures ``[N, S * S]`` of mean 0, in units of the contrast that is usual among them."""
     vectors, contrast = normalized(pictures)
-    values = vectors * contrast[:, None]
-    index = np.arange(len(values))
-    before, after = np.maximum(index - LAG // 2, 0), np.minimum(index + LAG // 2, len(values) - 1)
     typical = max(float(np.median(contrast)), CONTRAST_MIN)
-    return np.asarray((values[after] - values[before]) / np.float32(typical * np.sqrt(values.shape[1])), np.float32)
+    return np.asarray(vectors * (contrast[:, None] / np.float32(typical * np.sqrt(vectors.shape[1]))), np.float32)
 
 
 def course(pictures: Pictures) -> NDArray[np.float32]:

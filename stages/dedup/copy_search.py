@@ -19,21 +19,13 @@ import pyarrow as pa
 from stages import heartbeat
 from stages.dedup.arrays import Positions
 from stages.dedup.copies import compare_clips, landmarks_of
-from stages.dedup.copy_candidates import (
-    STORED_WINDOWS,
-    WINDOWS,
-    Landmarks,
-    StoredLandmarks,
-    View,
-    are_many,
-    best_candidates,
-    candidate_pairs,
-    find_candidates,
-)
+from stages.dedup.copy_candidates import Landmarks, StoredLandmarks, are_many, find_candidates
 from stages.dedup.copy_columns import COPY_COLUMNS
 from stages.dedup.copy_index import landmark_rows
 from stages.dedup.copy_parts import PictureSource, save_landmarks
 from stages.dedup.copy_store import CopyStore
+from stages.dedup.copy_views import STORED_WINDOWS, WINDOWS, View
+from stages.dedup.copy_votes import best_candidates, candidate_pairs
 from stages.dedup.searches import PICTURES, SearchedIn
 from stages.storage import Storage
 

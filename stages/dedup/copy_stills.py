@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.dedup.copy_candidates import window_hashes
 from stages.dedup.copy_turns import turned
+from stages.dedup.copy_views import window_hashes
 from stages.dedup.copy_windows import WHOLE, Placement, Window
 
 Picture = NDArray[np.float32]

@@ -52,7 +52,7 @@ class CopyStore:
         if not len(inside):
             return None
         start_s, end_s = self._spans[position]
-        still = recorded.stills.within(start, end)
+        fast, still = recorded.fast.within(start, end), recorded.stills.within(start, end)
         return ClipHashes(
             recorded.seconds[inside.frame] - recorded.seconds[start],
             inside["thumbnail"],
@@ -63,6 +63,8 @@ class CopyStore:
             self._shots[position],
             start_s,
             end_s,
+            recorded.seconds[fast.frame] - recorded.seconds[start],
+            fast.values.get("fast_thumbnail", np.empty((0, 0), np.uint8)),
         )
 
     def _recorded(self, path: str) -> RecordedPictures | None:

@@ -15,6 +15,7 @@ QUALITY_COLUMNS = (
     "damaged_share",
     "detail",
     "sharpness",
+    "median_frequency",
     "picture_share",
     "noise",
     "width",
@@ -49,17 +50,21 @@ CODEC_EFFICIENCY = {"hevc": 1.6, "vp9": 1.5, "av1": 2.0, "mpeg4": 0.6, "mpeg2vid
 
 
 def quality_values(clips: pa.Table) -> NDArray[np.float64]:
-    """Float64 ``[N, 7]``: damage, pixels, share of sides held, noise, bytes for a pixel, bit depth and sharpness.
+    """What quality is told by, float64 ``[N, 8]``.
+
+    Damage, pixels, share of sides held, noise, bytes for a pixel, bit depth, sharpness, and median frequency of slopes.
 
     Pixels are without those of bars. The share held is below 1 where fine detail is missing as in enlarged and blurred
     pictures. The bytes are those of the source for a pixel, bars and all, and a second, of at least
-    `KEYFRAME_INTERVAL_S`. NaN where pixels, bytes or sharpness are unknown.
+    `KEYFRAME_INTERVAL_S`. The frequency is in cycles for the side of a square of these pixels.
+    NaN where pixels, bytes, sharpness or frequency are unknown.
 
     Args:
         clips: `QUALITY_COLUMNS`.
     """
     numbers = {name: _numbers(clips[name]) for name in QUALITY_COLUMNS if name not in ("average_rate", "codec")}
     pixels = numbers["width"] * numbers["height"]
+    shown = pixels * np.nan_to_num(numbers["picture_share"], nan=1.0)
     low, high = DETAIL_OF_NOISE
     with np.errstate(divide="ignore", invalid="ignore"):
         held = (numbers["detail"] - DETAIL_OF_NOTHING) / (DETAIL_OF_TRUE_SIZE - DETAIL_OF_NOTHING)
@@ -70,12 +75,13 @@ def quality_values(clips: pa.Table) -> NDArray[np.float64]:
     is_noise = np.nan_to_num(np.clip((numbers["detail"] - low) / (high - low), 0.0, 1.0), nan=1.0)
     columns = [
         np.nan_to_num(numbers["damaged_share"]),
-        pixels * np.nan_to_num(numbers["picture_share"], nan=1.0),
+        shown,
         held,
         np.nan_to_num(numbers["noise"]) * is_noise + NOISE_FLOOR,
         np.where(np.isfinite(density), density, np.nan),
         np.nan_to_num(numbers["bit_depth"], nan=8.0),
         numbers["sharpness"],
+        numbers["median_frequency"] * np.sqrt(shown),
     ]
     return np.column_stack(columns) if len(clips) else np.empty((0, len(columns)))
 
@@ -91,12 +97,13 @@ def quality_keys(values: NDArray[np.float64], groups: NDArray[np.int64]) -> list
     """
     if not values.size:
         return []
-    damage, pixels, _, noise, density, depth, _ = values.T
+    damage, pixels, _, noise, density, depth, _, _ = values.T
+    held = np.minimum(pixels * _held(values, groups) ** 2, _pixels_before_enlarging(values, groups))
     keys: list[NDArray[np.float64]] = []
     equals = groups
     for column, steps_of in (
         (damage, _differences),
-        (-pixels * _held(values, groups) ** 2, _factors_of(PIXELS_TOLERANCE)),
+        (-held, _factors_of(PIXELS_TOLERANCE)),
         (noise, _factors_of(NOISE_TOLERANCE)),
         (-density, _factors_of(BYTES_TOLERANCE)),
         (-depth, np.subtract),
@@ -113,7 +120,7 @@ def _held(values: NDArray[np.float64], groups: NDArray[np.int64]) -> NDArray[np.
     each group that one of those with little noise is looked at that has most bytes for a pixel. Another one that is not
     much smaller, whose edges are no sharper, and which has fewer bytes or more noise, holds no more than it.
     """
-    _, pixels, held, noise, density, _, sharpness = values.T
+    _, pixels, held, noise, density, _, sharpness, _ = values.T
     quiet = noise < NOISE_TOLERANCE * _best_of_each(noise, groups)
     order = np.lexsort((-np.where(quiet, density * pixels, -np.inf), groups))  # NaN comes last
     starts = np.flatnonzero(np.diff(groups[order], prepend=groups[order[0]] - 1))
@@ -122,6 +129,38 @@ def _held(values: NDArray[np.float64], groups: NDArray[np.int64]) -> NDArray[np.
     is_worse = (density * BYTES_TOLERANCE < density[first]) | (noise > NOISE_TOLERANCE * noise[first])
     is_alike = (sharpness <= SHARPNESS_TOLERANCE * sharpness[first]) & (PIXELS_TOLERANCE * pixels >= pixels[first])
     return np.where(is_worse & is_alike, np.minimum(held, held[first]), held)
+
+
+def _pixels_before_enlarging(values: NDArray[np.float64], groups: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Pixels that each picture has beyond doubt, ``[N]``: next to a smaller one, as many as frequencies differ by.
+
+    An enlarged picture has more pixels than the one that it was made of, fewer bytes for each, and no higher
+    frequencies. A smaller copy without more bytes for a pixel tells nothing: its frequencies may be those of blocks.
+    What one picture of a size has beyond doubt, all of this size are given: noise has high frequencies, and is told by
+    the key after this one.
+    """
+    pixels = values[:, 1]
+    found = pixels.copy()
+    order = np.lexsort((pixels, groups))
+    for members in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
+        known = pixels[members]
+        if known[-1] <= PIXELS_TOLERANCE * known[0]:
+            continue
+        shares = np.array([_share_beyond_doubt(clip, members, values) for clip in members.tolist()])
+        first = np.searchsorted(known, known / PIXELS_TOLERANCE, "left")
+        last = np.searchsorted(known, known * PIXELS_TOLERANCE, "right")
+        near = [shares[begin:end].max() for begin, end in zip(first.tolist(), last.tolist(), strict=True)]
+        found[members] = known * np.array(near)
+    return found
+
+
+def _share_beyond_doubt(clip: int, members: NDArray[np.int64], values: NDArray[np.float64]) -> float:
+    """Of a clip's pixels, next to the smaller ones of its group."""
+    pixels, density, frequency = values[:, 1], values[:, 4], values[:, 7]
+    is_smaller = pixels[members] * PIXELS_TOLERANCE < pixels[clip]
+    smaller = members[is_smaller & (density[members] >= BYTES_TOLERANCE * density[clip])]
+    more = np.nan_to_num(frequency[clip] / frequency[smaller], nan=np.inf)
+    return min(1.0, float((pixels[smaller] * np.maximum(more, 1) ** 2).min(initial=np.inf) / pixels[clip]))
 
 
 def _differences(values: NDArray[np.float64], best: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from stages.media import Colour, sdr_luma
 from stages.signals.bars import Area, BarsWindow
+from stages.signals.fast_pictures import FastMotion, FastPictures
 from stages.signals.frame_pictures import FramePictures
 from stages.signals.pdq import SIDE_PX, dct, hash_bits, quality_of
 from stages.signals.recorder import Recorder
@@ -37,8 +38,11 @@ THUMBNAIL_PX = 24
 
 
 class _Picture(NamedTuple):
+    """A picture that is to be hashed, and those between it and the next one, of fast motion."""
+
     frame: int
     luma: NDArray[np.uint8]
+    between: list[tuple[int, NDArray[np.uint8]]]
 
 
 class _PictureTimes:
@@ -76,7 +80,9 @@ class HashRecorder(Recorder):
 
     def __init__(self, time_base: Fraction) -> None:
         self._times = _PictureTimes(time_base)
+        self._motion = FastMotion(time_base)
         self._waiting: list[_Picture] = []
+        self._newest: _Picture | None = None
         self._ahead: deque[_Picture] = deque()
         self._frames = array("q")
         # Growing arrays: small ones between the pictures of a decode would fragment the heap.
@@ -84,18 +90,24 @@ class HashRecorder(Recorder):
         self._qualities, self._shares, self._noise = array("B"), array("d"), array("d")
         self._before: deque[NDArray[np.uint8]] = deque(maxlen=2)
         self._stills = StillPictures()
+        self._fast = FastPictures()
         self._bars: BarsWindow | None = None
         self._area: Area | None = None
 
     def push(self, pictures: FramePictures) -> None:
         """Add the next frame."""
         decoded = pictures.decoded
-        if not self._times.is_due(decoded.pts):
-            return
-        luma = sdr_luma(pictures.luma(LONG_SIDE_PX, min_px=SHORT_SIDE_MIN_PX, by_area=True), Colour.of(decoded.frame))
-        self._waiting.append(_Picture(decoded.index, luma))
-        if len(self._waiting) >= BATCH_PICTURES:
-            self._take_waiting()
+        if self._times.is_due(decoded.pts):
+            luma = _luma(pictures)
+            self._motion.add(decoded.pts, luma)
+            self._newest = _Picture(decoded.index, luma, [])
+            self._waiting.append(self._newest)
+            if len(self._waiting) >= BATCH_PICTURES:
+                self._take_waiting()
+        elif self._newest is not None and self._motion.is_due(decoded.pts):
+            luma = _luma(pictures)
+            if luma.shape == self._newest.luma.shape:
+                self._newest.between.append((decoded.index, luma))
 
     def samples(self) -> Samples:
         """``pdq`` ``[N, 32]``, ``thumbnail`` ``[N, 576]``, ``pdq_quality``, ``picture_share`` and ``noise`` ``[N]``."""
@@ -113,6 +125,11 @@ class HashRecorder(Recorder):
         """See `StillPictures`."""
         self._finish()
         return self._stills.samples()
+
+    def fast_samples(self) -> Samples:
+        """See `FastPictures`."""
+        self._finish()
+        return self._fast.samples()
 
     @classmethod
     def reduce(cls, samples: Samples, start: int, end: int) -> Row:
@@ -161,15 +178,26 @@ class HashRecorder(Recorder):
         picture = self._ahead.popleft()
         inside = area.of(picture.luma)
         values = cv2.resize(inside, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-        small = cv2.resize(inside, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
+        small = _thumbnail(inside)
         self._frames.append(picture.frame)
         self._shares.append(inside.size / picture.luma.size)
         self._noise.append(_noise(inside, [area.of(each) for each in self._before]))
         self._before.append(picture.luma)
         self._stills.add(picture.frame, inside, small)
         self._values["pdq"] += hash_bits(dct(values[None].astype(np.float32))).tobytes()
-        self._values["thumbnail"] += small.astype(np.uint8).tobytes()
+        self._values["thumbnail"] += small.tobytes()
         self._qualities.append(quality_of(values))
+        for frame, luma in picture.between:
+            self._fast.add(frame, _thumbnail(area.of(luma)))
+
+
+def _luma(pictures: FramePictures) -> NDArray[np.uint8]:
+    luma = pictures.luma(LONG_SIDE_PX, min_px=SHORT_SIDE_MIN_PX, by_area=True)
+    return sdr_luma(luma, Colour.of(pictures.decoded.frame))
+
+
+def _thumbnail(inside: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return cv2.resize(inside, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
 def _noise(luma: NDArray[np.uint8], before: Sequence[NDArray[np.uint8]]) -> float:

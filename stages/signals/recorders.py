@@ -5,6 +5,7 @@ from fractions import Fraction
 
 from stages.media import FieldsMeter
 from stages.signals.damage import DamageRecorder
+from stages.signals.fast_recorder import FastRecorder
 from stages.signals.fields import FieldsRecorder
 from stages.signals.flow import FlowRecorder
 from stages.signals.hashes import HashRecorder
@@ -24,6 +25,7 @@ _ALWAYS_TAKEN: tuple[type[Recorder], ...] = (
     PeakLightRecorder,
     DamageRecorder,
     HashRecorder,
+    FastRecorder,
     StillRecorder,
 )
 RECORDERS: tuple[type[Recorder], ...] = (FlowRecorder, VectorRecorder, *_ALWAYS_TAKEN)
@@ -55,6 +57,7 @@ def create_recorders(
         FieldsRecorder(time_base, meter),
         PeakLightRecorder(time_base),
         hashes,
+        FastRecorder(hashes),
         StillRecorder(hashes),
         *([damage] if damage is not None else []),
     ]

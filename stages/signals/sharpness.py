@@ -4,6 +4,7 @@ The width of an edge is its contrast over its steepest slope. Sharpness is how m
 side has. Edges are measured at the scale of a picture of `REFERENCE_PX`: one scene scores the same in any size from
 there on, and an enlarged picture scores no more than the one that it was enlarged from.
 
+The median frequency of slopes tells which of two sizes of one picture is true, see `stages.signals.median_frequency`.
 Detail tells whether the picture's size is true: how much its finest scale holds, by what the next one holds.
 """
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from stages.media import Colour
 from stages.signals.frame_pictures import FramePictures
+from stages.signals.median_frequency import median_frequency
 from stages.signals.recorder import Recorder
 from stages.signals.sample_times import SampleTimes
 from stages.signals.samples import Samples
@@ -82,8 +84,8 @@ class SharpnessRecorder(Recorder):
     """
 
     name = "sharpness"
-    version = "3"
-    clip_columns = ("sharpness", "detail")
+    version = "4"
+    clip_columns = ("sharpness", "detail", "median_frequency")
 
     def __init__(self, time_base: Fraction) -> None:
         self._times = SampleTimes(FRAMES_PER_S, time_base)
@@ -103,7 +105,7 @@ class SharpnessRecorder(Recorder):
                 self._measure_waiting()
 
     def samples(self) -> Samples:
-        """``sharpness`` and ``detail``, both ``[N]``."""
+        """``sharpness``, ``detail`` and ``median_frequency``, each ``[N]``."""
         self._measure_waiting()
         values = {name: np.array(column, np.float32) for name, column in self._values.items()}
         return Samples(np.array(self._frames, np.int64), values)
@@ -112,7 +114,7 @@ class SharpnessRecorder(Recorder):
     def reduce(cls, samples: Samples, start: int, end: int) -> Row:
         """Mean over the sharper half of the frames, for in the others something may have moved; None without any."""
         inside = samples.within(start, end)
-        columns = {name: np.sort(inside[name].astype(np.float64)) for name in cls.clip_columns}
+        columns = {name: _sorted(inside[name]) for name in cls.clip_columns}
         return {
             name: float(values[len(values) // 2 :].mean()) if len(values) else None for name, values in columns.items()
         }
@@ -123,6 +125,7 @@ class SharpnessRecorder(Recorder):
             self._frames.append(crops.frame)
             self._values["sharpness"].append(_sharpness(crops.scaled, crops.white))
             self._values["detail"].append(_detail(crops.native, crops.white))
+            self._values["median_frequency"].append(median_frequency(crops.native))
 
     def _luma(self, frame: av.VideoFrame) -> tuple[NativeLuma, int]:
         """The frame's luma, of most formats a view of the decoder's own memory; and its largest possible value."""
@@ -138,6 +141,10 @@ class SharpnessRecorder(Recorder):
         return np.frombuffer(memoryview(plane), kind)[: line * frame.height].reshape(frame.height, line)[
             :, : frame.width
         ], (1 << bits) - 1
+
+
+def _sorted(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.sort(values[np.isfinite(values)].astype(np.float64))
 
 
 def _pixel_aspect(pictures: FramePictures) -> float:

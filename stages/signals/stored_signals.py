@@ -7,6 +7,7 @@ footer. The file is written whole, before the rows of its clips, whose column ``
 """
 
 import io
+import itertools
 import json
 import logging
 from collections.abc import Mapping
@@ -118,17 +119,19 @@ class RecordedPictures:
     Attributes:
         seconds: float64 ``[N]``, times of all frames.
         samples: of the measure ``hashes``.
+        fast: of the measure ``fast``.
         stills: of the measure ``stills``.
     """
 
     seconds: NDArray[np.float64]
     samples: Samples
+    fast: Samples
     stills: Samples
 
     @property
     def nbytes(self) -> int:
         """Of all arrays."""
-        values = [*self.samples.values.values(), *self.stills.values.values()]
+        values = [each for samples in (self.samples, self.fast, self.stills) for each in samples.values.values()]
         return self.seconds.nbytes + sum(each.nbytes for each in values)
 
 
@@ -143,15 +146,15 @@ def read_pictures(storage: Storage, path: str) -> RecordedPictures | None:
     data = io.BytesIO(storage.read_bytes(path))
     try:
         footer: dict[str, Any] = json.loads((pq.read_schema(data).metadata or {})[_FOOTER_KEY])
-        names: list[list[str]] = [footer["measures"].get(measure, []) for measure in ("hashes", "stills")]
+        names: list[list[str]] = [footer["measures"].get(measure, []) for measure in ("hashes", "fast", "stills")]
         if footer["version"] != VERSION or not names[0]:
             return None
-        table = pq.read_table(data, columns=["pts", *names[0], *names[1]], page_checksum_verification=True)
-        hashes, stills = (
+        table = pq.read_table(data, columns=["pts", *itertools.chain(*names)], page_checksum_verification=True)
+        hashes, fast, stills = (
             _from_columns({name: table[name].combine_chunks() for name in each}, len(table)) for each in names
         )
         seconds = table["pts"].to_numpy() * float(Fraction(footer["time_base"]))
-        return RecordedPictures(seconds, hashes, stills)
+        return RecordedPictures(seconds, hashes, fast, stills)
     except (pa.ArrowException, OSError, KeyError, ValueError, IndexError) as error:
         logger.warning(
             "Copies of the video are not found, its signals %s are damaged: %s", storage.location(path), error

@@ -23,7 +23,7 @@ from stages.write.publishing import publish
 from stages.write.stage import WriteStage, missing_caption
 
 _OUTCOME_COLUMNS = ("status", "reason", "error", "row_key", "decision_key")
-_DEDUP_COLUMNS = ("detail", "picture_share", "noise", "video_frames", "signals_key")
+_DEDUP_COLUMNS = ("detail", "median_frequency", "picture_share", "noise", "video_frames", "signals_key")
 _TEXT_COLUMNS = ("text", "text_boxes", "clean_area", "clip_embedding")
 _DTYPE_COLUMNS = ("nsfw_dtype", "aesthetic_dtype")
 _EXCLUDED_COLUMNS = (

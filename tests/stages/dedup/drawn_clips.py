@@ -75,3 +75,21 @@ def mark(picture: Picture) -> Picture:
 
 def noise(picture: Picture) -> Picture:
     return picture + np.random.default_rng(int(picture.sum()) % 1000).normal(0, 20, picture.shape).astype(np.float32)
+
+
+def water(
+    first: int, count: int, *, seed: int = 1, video: int = 0, change: Change = lambda picture: picture
+) -> ClipHashes:
+    """Frames of water, 30 a second: of its ripples each shows others. One of four is hashed, all are recorded."""
+    pictures = []
+    for frame in range(first, first + count):
+        ripples = np.random.default_rng([seed, frame]).normal(0, 20, (12, 12)).astype(np.float32)
+        shown = change(place(seed) + cv2.resize(ripples, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC))
+        pictures.append(cv2.resize(shown, (SIDE, SIDE), interpolation=cv2.INTER_AREA).clip(0, 255).astype(np.uint8))
+    seconds, thumbnails = np.arange(count) / 30, np.stack(pictures).reshape(count, -1)
+    is_hashed = np.arange(count) % 4 == 0
+    none = np.empty(0), np.empty((0, 0), np.uint8)
+    return ClipHashes(
+        seconds[is_hashed], thumbnails[is_hashed], np.full(int(is_hashed.sum()), 80, np.uint8), *none, video, video,
+        first / 30, (first + count) / 30, seconds[~is_hashed], thumbnails[~is_hashed],
+    )  # fmt: skip

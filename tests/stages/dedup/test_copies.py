@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from stages.dedup.copies import ClipHashes, compare_clips, find_copies
-from stages.dedup.copy_candidates import window_hashes
+from stages.dedup.copy_views import window_hashes
 from stages.dedup.copy_windows import WHOLE, Placement
 from stages.signals.pdq import pdq_hash
-from tests.stages.dedup.drawn_clips import SIDE, Change, clip, crop, mark, noise, place, written
+from tests.stages.dedup.drawn_clips import SIDE, Change, clip, crop, mark, noise, place, water, written
 
 CHANGES: dict[str, Change] = {
     "none": lambda picture: picture,
@@ -48,6 +48,35 @@ def test_pieces_of_one_shot_are_no_copies() -> None:
 
 def test_another_action_at_the_same_place_is_no_copy() -> None:
     assert find_copies({number: clip(action=number, video=number) for number in range(4)}, {}) == []
+
+
+@pytest.mark.parametrize("later", [1, 2, 3, 5])
+@pytest.mark.parametrize("change", ["none", "crop", "noise"])
+def test_a_copy_of_fast_motion_may_begin_some_frames_later(later: int, change: str) -> None:
+    """Its hashed pictures lie between those of the original; without the frames there, one is not like the other."""
+    original, copy = water(0, 100), water(later, 90, video=1, change=CHANGES[change])
+    for pair in ({0: original, 1: copy}, {0: copy, 1: original}):
+        (found,) = find_copies(pair, {})
+        assert abs(found.offset_s) == pytest.approx(later / 30, abs=0.017)
+        assert found.rate == pytest.approx(1, abs=0.02)
+    none = {"fast_seconds": np.empty(0), "fast_thumbnails": np.empty((0, 0), np.uint8)}
+    assert find_copies({0: replace(original, **none), 1: replace(copy, **none)}, {}) == []
+
+
+def test_a_copy_of_fast_motion_at_fewer_frames_a_second_is_found() -> None:
+    original, copy = water(0, 100), water(2, 90, video=1)
+    seconds = np.concatenate([copy.seconds, copy.fast_seconds])
+    pictures = np.concatenate([copy.thumbnails, copy.fast_thumbnails])
+    chosen = np.argsort(seconds)[::3]
+    none = {"fast_seconds": np.empty(0), "fast_thumbnails": np.empty((0, 0), np.uint8)}
+    quality = np.full(len(chosen), 80, np.uint8)
+    slower = replace(copy, seconds=seconds[chosen], thumbnails=pictures[chosen], quality=quality, **none)
+    assert len(find_copies({0: original, 1: slower}, {})) == 1
+    assert len(find_copies({0: slower, 1: original}, {})) == 1
+
+
+def test_pieces_of_one_stretch_of_water_are_no_copies() -> None:
+    assert find_copies({number: water(100 * number, 90, video=number) for number in range(4)}, {}) == []
 
 
 def card(text: str, video: int, *, blur: float = 0) -> ClipHashes:

@@ -10,20 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from stages.dedup import copy_candidates, copy_hash_index
-from stages.dedup.copy_candidates import (
-    MORE_WINDOWS,
-    PLACEMENTS_MAX,
-    STORED_WINDOWS,
-    WINDOWS,
-    Landmarks,
-    StoredLandmarks,
-    best_candidates,
-    find_candidates,
-)
+from stages.dedup import copy_candidates, copy_hash_index, copy_votes
+from stages.dedup.copy_candidates import Landmarks, StoredLandmarks, find_candidates
 from stages.dedup.copy_hash_index import HashIndex
 from stages.dedup.copy_pairs import CopyPairs, copy_pairs
 from stages.dedup.copy_parts import FOLDER, PictureSource, remove_landmarks, save_landmarks
+from stages.dedup.copy_views import MORE_WINDOWS, STORED_WINDOWS, WINDOWS
+from stages.dedup.copy_votes import PLACEMENTS_MAX, best_candidates
 from stages.dedup.copy_windows import PARTS, WHOLE
 from stages.dedup.dedup_tasks import again, collect
 from stages.dedup.phase import DedupPhase, steps_of
@@ -64,41 +57,43 @@ def with_changed_bits(hashes: np.ndarray, share: float) -> np.ndarray:
     return np.bitwise_xor(hashes, changed)
 
 
-@pytest.mark.parametrize("part_bits", [16, 19, 22])
-def test_index_finds_what_has_a_part_in_common(monkeypatch: pytest.MonkeyPatch, part_bits: int) -> None:
-    """Against all pairs: a part is so many bits in order, the first of the first byte being the highest."""
-    monkeypatch.setattr(copy_hash_index, "PART_BITS", (part_bits, part_bits))
-    monkeypatch.setattr(copy_hash_index, "PAIRS_AT_ONCE", 100)
-    stored = random_hashes(300)
+def found_pairs(index: HashIndex, queries: np.ndarray, radius: int) -> list[list[int]]:
+    bounds, bits, columns = index.range_search(queries, radius)
+    return np.stack([np.repeat(np.arange(len(queries)), np.diff(bounds)), columns, bits], axis=1).tolist()
+
+
+def brute_force(stored: np.ndarray, queries: np.ndarray, radius: int) -> list[list[int]]:
+    bits = np.unpackbits(queries[:, None] ^ stored[None], axis=2).sum(axis=2)
+    return [[row, column, bits[row, column]] for row, column in np.argwhere(bits < radius)]
+
+
+def test_index_that_looks_into_all_lists_finds_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copy_hash_index, "ADDED_AT_ONCE", 77)
+    stored = random_hashes(200)
     queries = np.concatenate([with_changed_bits(stored[:150], share) for share in (0.0, 0.1, 0.2, 0.3)])
-    bits = np.unpackbits(np.bitwise_xor(queries[:, None], stored[None]), axis=2)
-    parts = bits[:, :, : 256 // part_bits * part_bits].reshape(len(queries), len(stored), -1, part_bits)
-    distance = bits.sum(axis=2)
-    expected = np.argwhere((parts.sum(axis=3) <= 1).any(axis=2) & (distance <= 84))
-    bounds, found_bits, columns = HashIndex(stored).range_search(queries, 85)
-    rows = np.repeat(np.arange(len(queries)), np.diff(bounds))
-    assert np.stack([rows, columns], axis=1).tolist() == expected.tolist()
-    assert found_bits.tolist() == [distance[row, column] for row, column in expected]
-    assert len(expected) > 200
+    index = HashIndex(stored)
+    assert index.num_centres <= copy_hash_index.LISTS_LOOKED_AT
+    expected = brute_force(stored, queries, 85)
+    assert len(expected) > 500
+    assert sorted(found_pairs(index, queries, 85)) == expected
 
 
-def test_parts_grow_with_the_number_of_hashes() -> None:
-    assert [HashIndex(np.zeros((count, 32), np.uint8))._bits for count in (1, 1000, 700_000)] == [16, 16, 18]
+def test_index_finds_nearly_all_that_is_near_in_any_order() -> None:
+    stored = random_hashes(8000)
+    queries = np.concatenate([with_changed_bits(stored[:300], share) for share in (0.05, 0.1, 0.15)])
+    wanted = {(row, row % 300) for row in range(len(queries))}
+    index = HashIndex(stored)
+    assert index.num_centres > 5 * copy_hash_index.LISTS_LOOKED_AT
+    found = {(row, column) for row, column, _ in found_pairs(index, queries, 85)}
+    assert len(wanted & found) >= 0.95 * len(wanted)
+    order = RANDOM.permutation(len(stored))
+    again = found_pairs(HashIndex(stored[order]), queries, 85)
+    assert {(row, int(order[column])) for row, column, _ in again} == found
 
 
-def test_index_looks_at_a_bounded_number_of_hashes_those_with_rare_parts_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All hashes but three have half of their bits in common with what is looked for; these three have a rare part."""
-    monkeypatch.setattr(copy_hash_index, "LOOKED_AT_MAX", 40)
-    common = random_hashes(1000)
-    query = random_hashes(1)
-    common[:, :16] = query[:, :16]
-    rare = np.repeat(query, 3, axis=0)
-    rare[:, :16] = with_changed_bits(rare[:, :16].repeat(2, axis=1), 0.25)[:, :16]
-    rare[:, 18:] = with_changed_bits(np.repeat(query, 3, axis=0), 0.15)[:, 18:]
-    index = HashIndex(np.concatenate([common[:500], rare, common[500:]]))
-    _, counts = index._with_common_part(query)
-    assert counts.sum() == 40
-    assert set(range(500, 503)) <= set(index.range_search(query, 256)[2].tolist())
+def test_centres_grow_with_the_root_of_the_number_of_hashes() -> None:
+    assert [HashIndex(random_hashes(count)).num_centres for count in (1, 100, 400, 1600)] == [1, 40, 80, 160]
+    assert HashIndex(np.zeros((100, 32), np.uint8)).num_centres == 1
 
 
 def landmarks(count: int, num_windows: int, stored: np.ndarray) -> Landmarks:
@@ -234,14 +229,14 @@ def test_landmarks_for_parts_that_are_damaged_or_gone_are_told(tmp_path: Path) -
 
 def test_of_faint_pairs_each_new_clip_has_its_likeliest(monkeypatch: pytest.MonkeyPatch) -> None:
     """By a list of each clip's pairs."""
-    monkeypatch.setattr(copy_candidates, "FAINT_PAIRS", 3)
+    monkeypatch.setattr(copy_votes, "FAINT_PAIRS", 3)
     pairs = sorted({tuple(sorted(RANDOM.integers(0, 30, 2).tolist())) for _ in range(300)})
     pairs = [pair for pair in pairs if pair[0] != pair[1]]
     weights = RANDOM.integers(1, 1100, len(pairs)).astype(float).tolist()
     rows = [
         (*pair, windows, weight / windows) for pair, weight in zip(pairs, weights, strict=True) for windows in (1, 2)
     ]
-    found = pa.table([*zip(*rows, strict=True)], schema=copy_candidates.VOTES_SCHEMA)
+    found = pa.table([*zip(*rows, strict=True)], schema=copy_votes.VOTES_SCHEMA)
     new = set(range(0, 30, 2))
     expected = {pair for pair, weight in zip(pairs, weights, strict=True) if weight >= 1000}
     for clip_number in new:
@@ -251,9 +246,9 @@ def test_of_faint_pairs_each_new_clip_has_its_likeliest(monkeypatch: pytest.Monk
             if clip_number in pair and weight < 1000
         ]
         expected |= {pair for _, pair in sorted(faint)[:3]}
-    likely = copy_candidates.likely_candidates(found, np.array(sorted(new)))
-    assert set(copy_candidates.candidate_pairs(likely)) == expected
+    likely = copy_votes.likely_candidates(found, np.array(sorted(new)))
+    assert set(copy_votes.candidate_pairs(likely)) == expected
     assert len(likely) == 2 * len(expected)
     assert 0 < len(expected) < len(pairs) / 2
-    nothing = copy_candidates.likely_candidates(found.slice(0, 0), np.array([1]))
+    nothing = copy_votes.likely_candidates(found.slice(0, 0), np.array([1]))
     assert len(nothing) == 0

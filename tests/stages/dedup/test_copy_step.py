@@ -97,6 +97,7 @@ def test_a_clip_without_signals_is_no_copy(library: Library) -> None:
     assert report.counters["dedup_clips_without_hashes"] == 1
 
 
+LARGE: Row = {"width": 1280, "height": 720}
 BLURRED: Row = {"detail": 0.7, "sharpness": 54.0}
 
 
@@ -107,6 +108,10 @@ BLURRED: Row = {"detail": 0.7, "sharpness": 54.0}
         ({"a": {"damaged_share": 0.1}}, "b"),
         ({"b": {"width": 1280, "height": 720}}, "b"),
         ({"b": {"width": 1280, "height": 720, "detail": 0.65}}, "a"),  # enlarged
+        ({"a": {"median_frequency": 0.2}, "b": {**LARGE, "median_frequency": 0.11}}, "a"),  # enlarged letters
+        ({"a": {"median_frequency": 0.2}, "b": {**LARGE, "median_frequency": 0.19}}, "b"),
+        ({"a": {"median_frequency": 0.2}, "b": {**LARGE, "median_frequency": None}}, "b"),
+        ({"a": {"median_frequency": 0.2, "size_bytes": 200}, "b": {**LARGE, "median_frequency": 0.11}}, "b"),  # blocks
         ({"b": {"noise": 1.0, "detail": 2.2, "size_bytes": 9000}}, "a"),
         ({"b": {"noise": 0.2, "detail": 2.2, "size_bytes": 9000}}, "b"),
         ({"b": {"noise": 1.0, "size_bytes": 9000}}, "b"),  # without fine detail it is motion
