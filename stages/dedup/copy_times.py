@@ -5,14 +5,14 @@
 The best of a coarse grid are tried again on a fine one.
 """
 
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.dedup.copy_pictures import Pictures, TimedPictures, around, in_contrasts, normalized
 
-F = TypeVar("F", bound=np.floating)
+Reals = NDArray[np.floating[Any]]
 
 RATES = tuple(float(rate) for rate in np.exp(np.linspace(-np.log(2.05), np.log(2.05), 19)))
 """Speeds that are tried first, 8 % apart; 1 is among them."""
@@ -50,8 +50,13 @@ class Hypotheses(NamedTuple):
 
     def best(self, order: NDArray[np.intp]) -> "Hypotheses":
         """Some of them."""
-        chosen = (each[order] for each in (self.rate, self.offset_s, self.before, self.share, self.valid))
-        return Hypotheses(*chosen, self.num_shorter)
+        return self._replace(
+            rate=self.rate[order],
+            offset_s=self.offset_s[order],
+            before=self.before[order],
+            share=self.share[order],
+            valid=self.valid[order],
+        )
 
 
 def hypotheses(
@@ -128,13 +133,13 @@ class _Places(NamedTuple):
         share = None if self.share is None else self.share[:, index]
         return _Places(self.before[:, index], self.after[:, index], share)
 
-    def products(self, gram: NDArray[F], rows: NDArray[np.int64]) -> NDArray[F]:
+    def products(self, gram: Reals, rows: NDArray[np.int64]) -> Reals:
         """Of left pictures with what the right clip shows at the places."""
         if self.share is None:
             return gram[rows, self.before]
         return (1 - self.share) * gram[rows, self.before] + self.share * gram[rows, self.after]
 
-    def own_products(self, gram: NDArray[F], other: "_Places") -> NDArray[F]:
+    def own_products(self, gram: Reals, other: "_Places") -> Reals:
         """Of what the right clip shows at these and at other places."""
         if self.share is None or other.share is None:
             return gram[self.before, other.before]

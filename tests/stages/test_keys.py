@@ -70,6 +70,7 @@ SPAN = {
     "motion_class": "medium",
     "sharpness": 96.5,
     "detail": 180.25,
+    "median_frequency": 0.25,
     "picture_share": 1.0,
     "noise": 0.5,
     "video_frames": 250,
@@ -115,10 +116,10 @@ def keys(phase: str, values: dict[str, Any]) -> tuple[str, str]:
 EXPECTED: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "read": (("d7ffeb6945fa030eaeba", "0adf4c1255dc1957e94d"), ("d7ffeb6945fa030eaeba", "0adf4c1255dc1957e94d")),
     "split": (("8273b13c704295f244cc", "4b4dc4f7d736427ca550"), ("9b6351d324af092be2c6", "4b4dc4f7d736427ca550")),
-    "filter": (("c82e93ea459fcf05f84d", "e6073dd8d4177e3327a8"), ("e7f6948c7a3d45c4cd1a", "5686603a5cc09d026331")),
+    "filter": (("22c4134a7ca56d2de6eb", "e6073dd8d4177e3327a8"), ("0449ede104f9d98de837", "5686603a5cc09d026331")),
     "embed": (("66ae868a2b7c49933706", "f812d6a9a232f0633d4b"), ("a28c6250d2d3e22bb031", "f812d6a9a232f0633d4b")),
     "caption": (("6c78c6c16e28bad8e345", "3b0baefa9cdd10e4aa9c"), ("5d42d1f60762c22cf510", "3b0baefa9cdd10e4aa9c")),
-    "dedup": (("7cb486e83abe87b7cace-0", "e8bf2850634936f08932"), ("1e20ba03a5dea8fa8695-0", "e8bf2850634936f08932")),
+    "dedup": (("8905196114ba9acd9478-0", "28bacae3225b85486500"), ("450f78a86d4ff108b42c-0", "28bacae3225b85486500")),
     "write": (("b0fbc66380950f477716", "01969b66b84ddaeb3532"), ("fa0aa271063afbdaa34c", "f96485dac1643bd7c64a")),
 }
 """Row key and decision key, with the defaults and with `OTHER`.

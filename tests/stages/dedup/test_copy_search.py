@@ -63,7 +63,7 @@ def found_pairs(index: HashIndex, queries: np.ndarray, radius: int) -> list[list
 
 
 def brute_force(stored: np.ndarray, queries: np.ndarray, radius: int) -> list[list[int]]:
-    bits = np.unpackbits(queries[:, None] ^ stored[None], axis=2).sum(axis=2)
+    bits = np.unpackbits(np.bitwise_xor(queries[:, None], stored[None]), axis=2).sum(axis=2)
     return [[row, column, bits[row, column]] for row, column in np.argwhere(bits < radius)]
 
 
