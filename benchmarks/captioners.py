@@ -1,6 +1,6 @@
 """Caption real clips by small models through every captioner, and count the tokens that large ones would take.
 
-    PYTHONPATH=. python benchmarks/captioners.py paths WORK VIDEO... [--server "COMMAND {model} {port}"]
+    PYTHONPATH=. python benchmarks/captioners.py paths WORK VIDEO... [--server "COMMAND {model} {port}"] [--served ...]
     PYTHONPATH=. python benchmarks/captioners.py tokens VIDEO... [--price-input 0.2 --price-output 0.6]
 
 ``paths`` makes small random checkpoints, so that the words are noise: what is shown is that the embedded one, each
@@ -52,6 +52,7 @@ from tests.stages.models.vision_language_checkpoints import (
 WINDOW_S, MAX_FRAMES, MAX_PX = 10.0, 8, 448
 DECIDES_NOT = ["repetitive", "wrong_language", "control_characters", "wrong_length", "near_duplicate"]
 """Reasons for which noise is rejected."""
+FAMILIES = {make.__name__: make for make in (qwen2_5_vl, qwen3_vl, smolvlm, internvl, llava_onevision, llava)}
 SERVED = "llava"
 """Takes pictures alone, so that a server needs no torchvision for it."""
 PROMPT = "Describe what happens in this video clip in one or two plain sentences."
@@ -59,26 +60,35 @@ ANSWER_TOKENS = 80
 """Of a caption of two or three sentences."""
 
 
-def caption_by_each(work: Path, videos: Sequence[Path], num_clips: int, server: str) -> None:
-    """Print the captions of some clips by each captioner, the checkpoints being small ones."""
-    root, names = filtered_clips(work, videos, num_clips)
+def caption_by_each(root: str, names: Sequence[str], work: Path, families: Sequence[str]) -> None:
+    """Print the captions of the clips by the captioner that is no model, and by those in process."""
     print("| captioner | windows | kept | prompt tokens | tokens |")
     show(root, names, "measured", captioner="measured")
-    for make in (qwen2_5_vl, qwen3_vl, smolvlm, internvl, llava_onevision, llava):
-        folder = work / make.__name__
-        make_checkpoint(folder, make)
-        show(root, names, f"in process, {make.__name__}", captioner="transformers", model=str(folder))
-    folder = work / SERVED
+    for family in families:
+        folder = checkpoint(work, family)
+        show(root, names, f"in process, {family}", captioner="transformers", model=str(folder))
+
+
+def caption_by_servers(root: str, names: Sequence[str], folder: Path, server: str) -> None:
+    """Print the captions of the clips by a server of the workers, and by one that is started before."""
     if VLLM_VARIABLE in os.environ:
-        show(root, names, f"managed server, {SERVED}", captioner="vllm", model=str(folder))
+        show(root, names, f"managed server, {folder.name}", captioner="vllm", model=str(folder))
     if server:
         os.environ[VLLM_VARIABLE] = server
         started = ManagedServer(Served(str(folder), folder))
         try:
             url = started.base_url
-            show(root, names, f"server, {SERVED}", captioner="openai", model=str(folder), base_url=url)
+            show(root, names, f"server, {folder.name}", captioner="openai", model=str(folder), base_url=url)
         finally:
             started.close()
+
+
+def checkpoint(work: Path, family: str) -> Path:
+    """The folder of a small checkpoint, which is made where it is not there."""
+    folder = work / family
+    if not folder.exists():
+        make_checkpoint(folder, FAMILIES[family])
+    return folder
 
 
 def filtered_clips(work: Path, videos: Sequence[Path], num_clips: int) -> tuple[str, list[str]]:
@@ -240,13 +250,17 @@ def main() -> None:
     paths.add_argument("videos", type=Path, nargs="+")
     paths.add_argument("--clips", type=int, default=10)
     paths.add_argument("--server", default="", help="command line of a server, with {model} and {port}")
+    paths.add_argument("--served", default=SERVED, choices=FAMILIES, help="what servers are given")
+    paths.add_argument("--families", nargs="*", default=[*FAMILIES], choices=FAMILIES, help="what runs in process")
     tokens = commands.add_parser("tokens")
     tokens.add_argument("videos", type=Path, nargs="+")
     tokens.add_argument("--price-input", type=float, default=0.2)
     tokens.add_argument("--price-output", type=float, default=0.6)
     arguments = parser.parse_args()
     if arguments.command == "paths":
-        caption_by_each(arguments.work, arguments.videos, arguments.clips, arguments.server)
+        root, names = filtered_clips(arguments.work, arguments.videos, arguments.clips)
+        caption_by_each(root, names, arguments.work, arguments.families)
+        caption_by_servers(root, names, checkpoint(arguments.work, arguments.served), arguments.server)
     else:
         count_tokens(arguments.videos, arguments.price_input, arguments.price_output)
 

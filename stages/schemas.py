@@ -241,7 +241,12 @@ _CAPTION_FACTS = [
     _column("window_end_s", _REAL, "When its last frame ends."),
     _column("num_shown_frames", _INT, "Pictures of the window that the captioner was shown."),
     _column("frames_from", _TEXT, "Where they came from: store, or source where the clip was decoded for them."),
-    _column("finish_reason", _TEXT, "length for an answer that ended at the largest number of tokens, else stop."),
+    _column(
+        "finish_reason",
+        _TEXT,
+        "length for an answer that ended at the largest number of tokens, content_filter for one that a filter of the "
+        "server withheld or ended, else stop.",
+    ),
     _column("language", _TEXT, "Language of the caption, ISO 639-1; null where the text does not tell."),
     _column("scores", _NUMBER_BY_NAME, "Score by name, see docs/captions.md."),
     _column("problem", _TEXT, "What of the answer contradicts a measurement, or does not fit the schema; else null."),
@@ -431,6 +436,7 @@ ASSETS: dict[str, AssetSchema] = {
                 _column("model", _TEXT, "Model and pooling."),
                 _column("weights_hash", _TEXT, "SHA-256 of the weights file, first 16 digits."),
                 _column("embedding", pa.list_(pa.float32()), "Unit length; every row of one model has the same size."),
+                _column("embedding_size", _INT, "Numbers in it; null in rows of older versions."),
                 _column("num_embedded_frames", _INT, "Pictures pooled."),
                 _DTYPE,
             ],

@@ -16,8 +16,9 @@ from stages.tasks import Failed, Row
 SCHEMA, CONTRADICTIONS, THINKING = "schema", "contradictions", "thinking_characters"
 """Names of scores: 1 where the answer fits its schema, else 0; 1 where it contradicts a measurement, else 0; characters
 of thinking that were taken away."""
-CUT = "length"
-"""Value of ``finish_reason`` of an answer that ended at the largest number of tokens."""
+CUT, FILTERED = "length", "content_filter"
+"""Values of ``finish_reason`` of an answer that ended at the largest number of tokens, and of one that a filter of the
+server withheld or ended."""
 
 
 def answer_rows(answer: Caption | Failed, prompt: Prompt, model: str, columns: Mapping[str, Any]) -> list[Row]:
@@ -35,14 +36,15 @@ def answer_rows(answer: Caption | Failed, prompt: Prompt, model: str, columns: M
     counted: Row = {
         "tokens": answer.tokens,
         "prompt_tokens": answer.prompt_tokens,
-        "finish_reason": CUT if answer.is_cut else "stop",
+        "finish_reason": CUT if answer.is_cut else FILTERED if answer.is_filtered else "stop",
     }
-    if not text and not answer.is_cut:
+    is_whole = not answer.is_cut and not answer.is_filtered
+    if not text and is_whole:
         thought = f", but {thinking} characters of thinking" if thinking else ""
         return [
             failed_row(Failed(Reason.EMPTY_CAPTION, f"The caption must hold a word, got none from {model}{thought}."))
         ]
-    if prompt.json_schema is not None and not answer.is_cut:
+    if prompt.json_schema is not None and is_whole:
         rows = _structured_rows(text, prompt, columns)
     else:
         rows = [caption_row(text, None, columns if prompt.tells_measured else {})]
@@ -61,7 +63,7 @@ def caption_row(text: str, fields: Mapping[str, Any] | None, columns: Mapping[st
     """The row of one caption, with its scores.
 
     Args:
-        text: the caption; empty for an answer that was cut before its first word.
+        text: the caption; empty for an answer that was cut, or withheld, before its first word.
         fields: the structured answer that it is part of.
         columns: what was measured of the clip; empty where it is not compared.
     """

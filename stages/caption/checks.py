@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from stages.caption.answers import CONTRADICTIONS, CUT, SCHEMA
+from stages.caption.answers import CONTRADICTIONS, CUT, FILTERED, SCHEMA
 from stages.caption.text_scores import CONTROL, REFUSAL, REPETITION, WORDS, text_scores
 from stages.errors import Reason
 from stages.params import CaptionParams
@@ -19,8 +19,8 @@ Violation = Callable[[Row, Mapping[str, float], CaptionParams], str | None]
 def judged(row: Row, params: CaptionParams, language: str | None) -> Row:
     """The row with the status and reason that its scores and the thresholds give.
 
-    A row without a caption is unchanged: the clip has no window, or its answer was cut off before a word. Rows of
-    versions without scores are scored here, from their text.
+    A row without a caption is unchanged where the clip has no window, and rejected where its answer was cut off or
+    withheld before a word. Rows of versions without scores are scored here, from their text.
 
     Args:
         row: of `captions`, not failed.
@@ -28,7 +28,7 @@ def judged(row: Row, params: CaptionParams, language: str | None) -> Row:
         language: that the caption must be in, ISO 639-1; None for any.
     """
     if not row.get("caption"):
-        return _cut_row(row, params)
+        return _row_without_words(row, params)
     if not row.get("scores"):
         scores, found = text_scores(row["caption"])
         row = {**row, "scores": scores, "language": found}
@@ -49,10 +49,11 @@ def _rejected(row: Row, reason: Reason, detail: str) -> Row:
     return {**row, "status": "rejected", "reason": reason.value, "error": detail}
 
 
-def _cut_row(row: Row, params: CaptionParams) -> Row:
-    if row.get("finish_reason") != CUT:
-        return row
-    return _rejected(row, Reason.CUT_SHORT, _cut(row, {}, params) or "")
+def _row_without_words(row: Row, params: CaptionParams) -> Row:
+    for reason, violation in ((Reason.CUT_SHORT, _cut), (Reason.REFUSED, _refusal)):
+        if detail := violation(row, {}, params):
+            return _rejected(row, reason, detail)
+    return row
 
 
 def _shown(row: Row) -> str:
@@ -64,7 +65,7 @@ def _cut(row: Row, scores: Mapping[str, float], params: CaptionParams) -> str | 
     if row.get("finish_reason") != CUT:
         return None
     return (
-        f"The answer must end by itself, and ended at {row.get('tokens') or 'the largest number of'} tokens: "
+        "The answer must end by itself, and ended at the largest number of tokens, also at twice as many: "
         f"...{(row.get('caption') or '')[-_SHOWN_CHARACTERS:]!r}. Raise caption.max_tokens, or ask for less."
     )
 
@@ -76,6 +77,9 @@ def _schema(row: Row, scores: Mapping[str, float], params: CaptionParams) -> str
 
 
 def _refusal(row: Row, scores: Mapping[str, float], params: CaptionParams) -> str | None:
+    if row.get("finish_reason") == FILTERED:
+        left = f": ...{row['caption'][-_SHOWN_CHARACTERS:]!r}" if row.get("caption") else " before its first word"
+        return f"The answer must be whole, and a content filter of the server ended it{left}."
     return f"The answer must describe the clip, and refuses to: {_shown(row)}." if scores.get(REFUSAL) else None
 
 
@@ -144,5 +148,7 @@ _CHECKS: dict[Reason, Violation] = {
 def has_words(row: Row) -> bool:
     """True of a row whose caption another model may be given: there is one, whole and no refusal."""
     scores: Mapping[str, Any] = row.get("scores") or {}
-    is_good = row.get("finish_reason") != CUT and scores.get(SCHEMA, 1.0) >= 1 and not scores.get(REFUSAL)
+    is_good = (
+        row.get("finish_reason") not in (CUT, FILTERED) and scores.get(SCHEMA, 1.0) >= 1 and not scores.get(REFUSAL)
+    )
     return row["status"] == "kept" and bool(row.get("caption")) and is_good

@@ -1,15 +1,17 @@
 """The embed phase: one vector per clip, from frames of the frame store."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property, partial
 from typing import Any, ClassVar, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from stages import registry
 from stages.embed.loading import PrepareStage
 from stages.embed.stage import EmbedStage, EncodeStage
-from stages.errors import concerning
+from stages.errors import Reason, concerning
 from stages.manifest import CommittedFile, ManifestRef
 from stages.media import CLIP_TASK_FIELDS, FRAME_COLUMNS, FRAME_KEY_COLUMNS, LoadFramesStage, clip_length, clip_task
 from stages.models import BatchedEmbedder, Embedder, ModelIdentity, construct, encoding_key
@@ -21,6 +23,7 @@ from stages.tasks import Row, Task, VideoLength, VideoTask
 
 ENCODED = "clip_embedding"
 """Column of `filtered_clips` with what a filter's encoder made of the clip."""
+SIZE = "embedding_size"
 
 
 class EmbedPhase(Phase[EmbedParams]):
@@ -29,6 +32,7 @@ class EmbedPhase(Phase[EmbedParams]):
     inputs = ("filtered_clips",)
     input_columns: ClassVar[Mapping[str, list[str]]] = {"filtered_clips": [*FRAME_COLUMNS, ENCODED]}
     key_columns = FRAME_KEY_COLUMNS
+    compared_columns = (SIZE,)
 
     def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
         """One item per kept clip."""
@@ -52,6 +56,22 @@ class EmbedPhase(Phase[EmbedParams]):
             for row_key, item in items
             if item[ENCODED] is not None and item[ENCODED]["key"] == key
         }
+
+    def compare(self, rows: pa.Table) -> dict[str, list[Row]]:
+        """The size that most vectors have, of those that have another: they would stop dedup for all."""
+        sized = rows.filter(pc.field(SIZE).is_valid())
+        counts = Counter(sized[SIZE].to_pylist())
+        if len(counts) < 2:
+            return {}
+        common = max(counts, key=lambda size: (counts[size], size))
+        others = sized.filter(pc.field(SIZE) != common)
+        return {row_key: [{SIZE: common}] for row_key in others["row_key"].to_pylist()}
+
+    def decide_compared(self, row: Row, found: Row) -> Row:
+        """The row, failed: its vector has another size than most."""
+        sizes = f"{found[SIZE]} numbers, as most of the partition have, got {row[SIZE]}"
+        error = f"The vector of clip {row['clip_id']} must have {sizes}. Change embed.embedder."
+        return {**row, "status": "failed", "reason": str(Reason.STAGE_ERROR), "error": error, "embedding": None}
 
     def cost(self, item: Row) -> float:
         """Pictures that are read and embedded."""
@@ -94,11 +114,11 @@ class EmbedPhase(Phase[EmbedParams]):
 def _columns_of(encoded: Mapping[str, Any]) -> Row:
     """Columns of an embedding that a filter has made."""
     made = {"embedding": encoded["vector"], "num_embedded_frames": encoded["pictures"], "dtype": encoded["dtype"]}
-    return {**made, "status": "kept"}
+    return {**made, SIZE: len(encoded["vector"]), "status": "kept"}
 
 
 def _rows(identity: dict[str, Any], task: Task) -> list[Row]:
     clip = cast(VideoTask, task).data.clip
     copied = {name: clip.columns.get(name) for name in ASSETS["embeddings"].schema.names}
     vector = clip.embeddings[identity["model"]]
-    return [{**copied, **identity, "status": "kept", "embedding": vector}]
+    return [{**copied, **identity, "status": "kept", "embedding": vector, SIZE: len(vector)}]

@@ -1,5 +1,6 @@
 """The stages that compute one vector per clip: from its frames, or from units of many clips together."""
 
+import math
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
@@ -27,6 +28,10 @@ from stages.tasks import Failed, Frames, Rejected, VideoTask
 
 PICTURES_AT_ONCE = 128
 """Pictures that an embedder of a user's own is handed at once, where ``embed.batch_size`` is 0."""
+UNIT_TOLERANCE = 1e-3
+"""How far the length of a vector may be from 1, for rounding in half precision."""
+LEAST_LENGTH = 1e-30
+"""Shorter vectors have lost their direction to float32, whose smallest number is near."""
 
 
 class _VectorStage(ProcessingStage[Any, VideoTask]):
@@ -81,17 +86,19 @@ class _VectorStage(ProcessingStage[Any, VideoTask]):
     def embed(self, tasks: Sequence[Any]) -> list[VideoTask | Failed]:
         """The outcome of each task: with its vector and without its pictures, or failed."""
 
-    def with_vector(self, task: VideoTask, vector: NDArray[np.float32]) -> VideoTask | Failed:
-        """The task with the vector and without frames; failed where the vector is useless."""
+    def with_vector(self, task: VideoTask, made: object) -> VideoTask | Failed:
+        """The task with the vector, scaled to unit length, and without frames; failed where the vector is useless."""
         clip = task.data.clip
-        if fault := _fault(vector):
+        vector = _vector(made)
+        fault = vector if isinstance(vector, str) else _fault(vector)
+        if isinstance(vector, str) or fault:
             error = StageError(
                 f"The vector of clip {clip.clip_id} must have finite numbers, not all of them 0, got {fault} from "
                 f"{self.expected.model}. Change embed.embedder, or leave the clip out by a filter."
             )
             return failure_of(error)
         columns = {**clip.columns, "dtype": getattr(self._embedder, "dtype", None)}
-        embedded = replace(clip, frames=None, columns=columns, embeddings={self.expected.model: vector})
+        embedded = replace(clip, frames=None, columns=columns, embeddings={self.expected.model: _unit(vector)})
         video = with_clip(task, embedded).data
         return VideoTask(task.task_id, task.group, data=video)
 
@@ -121,9 +128,11 @@ class EmbedStage(_VectorStage):
         """The tasks with their vectors and without their frames; the number of frames is kept as a column."""
         frames = [_frames(task) for task in tasks]
         vectors = self._embedder.embed(frames)
+        if len(vectors) != len(tasks):
+            raise StageError(f"{self.params.embedder} must give one vector a clip, got {len(vectors)} of {len(tasks)}.")
         counted = [_counted(task, len(each)) for task, each in zip(tasks, frames, strict=True)]
         return [
-            each if isinstance(each, Failed) else self.with_vector(task, np.asarray(each))
+            each if isinstance(each, Failed) else self.with_vector(task, each)
             for task, each in zip(counted, vectors, strict=True)
         ]
 
@@ -170,18 +179,44 @@ class EncodeStage(_VectorStage):
     def _pooled(self, task: PreparedTask, vectors: NDArray[np.float32]) -> VideoTask | Failed:
         total = vectors.sum(axis=0)
         # A total that is no vector is told as one; `pool` need not look for it.
-        vector = total if _fault(total) else np.asarray(self._embedder.pool(vectors))
-        return self.with_vector(task, vector)
+        return self.with_vector(task, total if _fault(total) else self._embedder.pool(vectors))
 
 
-def _fault(vector: NDArray[np.float32]) -> str | None:
+def _vector(made: object) -> NDArray[np.floating[Any]] | str:
+    """What an embedder made, as numbers; or what it is in their place."""
+    try:
+        found = np.asarray(made)
+    except (ValueError, TypeError, RuntimeError) as error:  # lists of several lengths; a tensor that needs gradients
+        return f"{type(made).__name__}, which is no array ({error})"
+    if found.dtype.kind not in "fiu":
+        return f"values of the type {found.dtype}"
+    return found if found.dtype.kind == "f" else found.astype(np.float64)
+
+
+def _unit(vector: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """The vector as it is stored: as it came where it has unit length already, so that no rounding is added."""
+    length = _length(vector)
+    if abs(length - 1) > UNIT_TOLERANCE:
+        vector = vector / length
+    return vector.astype(np.float32)
+
+
+def _length(vector: NDArray[np.floating[Any]]) -> float:
+    with np.errstate(over="ignore"):
+        return float(np.linalg.norm(vector.astype(np.float64)))
+
+
+def _fault(vector: NDArray[np.floating[Any]]) -> str | None:
     """What makes a vector useless: no distance to it can be told, and one such row would stop dedup for all."""
     if vector.ndim != 1 or not vector.size:
         return f"the shape {vector.shape}"
     num_invalid = int(np.count_nonzero(~np.isfinite(vector)))
     if num_invalid:
         return f"{num_invalid} of {vector.size} that are NaN or infinite"
-    return None if vector.any() else "zeros only"
+    if not vector.any():
+        return "zeros only"
+    length = _length(vector)
+    return None if LEAST_LENGTH <= length < math.inf else f"a length of {length:g}"
 
 
 def _frames(task: VideoTask) -> Frames:

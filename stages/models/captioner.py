@@ -42,16 +42,18 @@ class Caption:
     """A captioner's output for one window.
 
     Attributes:
-        text: not empty, unless it is cut.
+        text: not empty, unless it is cut or filtered.
         tokens: output tokens; None where the captioner does not count them.
         prompt_tokens: input tokens, of pictures too; None likewise.
         is_cut: the answer ended at the largest number of tokens; it is rejected.
+        is_filtered: a filter of the server withheld it, or ended it in the middle; it is rejected.
     """
 
     text: str
     tokens: int | None = None
     prompt_tokens: int | None = None
     is_cut: bool = False
+    is_filtered: bool = False
 
 
 def replace_surrogates(text: str) -> str:

@@ -21,10 +21,7 @@ def read_yes_no(url: str, body: bytes) -> Request[float]:
 
 
 def _probability_of(url: str, answer: bytes, charset: str) -> float | Failed:
-    completion = completion_of(url, answer, charset)
-    if isinstance(completion, Failed):
-        return completion
-    choice, message = message_of(completion, answer)
+    choice, message = message_of(url, completion_of(url, answer, charset), answer)
     text = text_of(message.get("content"))
     places = [*_places(choice.get("logprobs"))]
     place = next((each for each in places if is_answer(each[0])), places[0] if places else None)

@@ -8,22 +8,29 @@ import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Generic, TypeVar
 
 import httpx
 
 from stages import heartbeat, retry
 from stages.errors import Reason
+from stages.models.retry_after import told_wait_s
 from stages.tasks import Failed
 
 T = TypeVar("T")
 
 MAX_ANSWER_BYTES = 8 << 20
 """Largest answer that is read: a caption has some kilobytes, a batch of vectors some hundred."""
+MAX_ERROR_BYTES = 64 << 10
+"""Of an answer with another status than 2xx, what is read: its beginning stands in messages."""
 MAX_TOLD_WAIT_S = 300.0
 """Longest time, in all, that one request waits because the server said so (``Retry-After``)."""
+LEAST_TOLD_WAIT_S = 1.0
+"""What a wait that the server asked for counts at least, so that ``Retry-After: 0`` without end has one."""
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+"""Hosts that are asked without a proxy: to another machine they would be another server."""
+COMPRESSIONS = ("gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd")
+"""Values of ``Content-Encoding`` of bodies that are not their text; other values, such as a charset, change nothing."""
 CONFIGURATION_STATUSES = (401, 403, 404)
 """Statuses for a wrong key, address or model name: faults of the configuration, not of what was sent."""
 PASSING_STATUSES = (408, 425, 429)
@@ -77,7 +84,7 @@ class JsonServer:
     """Sends requests to one URL.
 
     Args:
-        url: http or https; proxies are taken from the environment.
+        url: http or https; proxies are taken from the environment, but for this machine.
         headers: of each request. A redirect is not followed: it would carry them to another host.
         requests_in_flight: most requests at once, over all threads that send some.
         timeout_s: limit of the connection, and another for the whole answer.
@@ -92,6 +99,7 @@ class JsonServer:
             headers={"Content-Type": "application/json", **headers},
             timeout=httpx.Timeout(None, connect=timeout_s),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=requests_in_flight),
+            mounts={f"all://{host}": None for host in LOOPBACK},
         )
         self._thread = threading.Thread(target=self._loop.run_forever, name="requests", daemon=True)
         self._thread.start()
@@ -131,11 +139,14 @@ class JsonServer:
                 except RefusedError as refusal:
                     return Failed(refusal.reason, str(refusal)), retries
                 except PassingError as error:
-                    told_s += error.told_wait_s or 0.0
-                    failures += error.told_wait_s is None
+                    if error.told_wait_s is None:
+                        failures += 1
+                        wait_s = backoff.wait_s(failures)
+                    else:
+                        told_s += max(error.told_wait_s, LEAST_TOLD_WAIT_S)
+                        wait_s = max(error.told_wait_s, min(backoff.first_s, LEAST_TOLD_WAIT_S))
                     if failures >= backoff.tries or told_s > MAX_TOLD_WAIT_S:
                         return Failed(error.reason, self._explain(error, retries + 1)), retries
-                    wait_s = backoff.wait_s(failures) if error.told_wait_s is None else error.told_wait_s
                 retries += 1
                 await asyncio.sleep(wait_s)
 
@@ -167,9 +178,13 @@ class JsonServer:
         return answer, response.charset_encoding or ""
 
     async def _read(self, response: httpx.Response) -> bytes:
+        if response.is_success:
+            self._check_encoding(response.headers.get("Content-Encoding", ""))
         answer = bytearray()
         async for part in response.aiter_bytes():
             answer += part
+            if not response.is_success and len(answer) > MAX_ERROR_BYTES:
+                break
             if len(answer) > MAX_ANSWER_BYTES:
                 raise RefusedError(
                     Reason.SERVICE,
@@ -177,6 +192,18 @@ class JsonServer:
                     "Its model may not stop by itself: lower caption.max_tokens, or set a stop sequence on the server.",
                 )
         return bytes(answer)
+
+    def _check_encoding(self, declared: str) -> None:
+        """Check that an answer is not packed in a way that was not asked for.
+
+        Raises:
+            RefusedError: it is.
+        """
+        asked = self._client.headers["Accept-Encoding"]
+        packed = [each for each in (part.strip().lower() for part in declared.split(",")) if each in COMPRESSIONS]
+        if strange := [each for each in packed if each not in asked.split(", ")]:
+            text = f"{self._url} must answer in an encoding that it was asked for ({asked}), got {strange[0]}."
+            raise RefusedError(Reason.SERVICE, text)
 
     def _status_error(self, response: httpx.Response, answer: bytes) -> PassingError | RefusedError:
         message = f"status {response.status_code}: {answer[:500].decode(errors='replace')}"
@@ -188,7 +215,7 @@ def error_of(
 ) -> PassingError | RefusedError:
     """What a status other than 2xx means, also one that stands inside an answer; `message` says what came."""
     if status in PASSING_STATUSES or status >= 500:
-        return PassingError(message, told_wait_s=_told_wait_s((headers or {}).get("Retry-After", "")))
+        return PassingError(message, told_wait_s=told_wait_s(headers or {}))
     is_configuration = status in CONFIGURATION_STATUSES or 300 <= status < 400
     reason = Reason.SERVICE if is_configuration else Reason.STAGE_ERROR
     return RefusedError(reason, f"{url} must accept the request, got {message}")
@@ -199,14 +226,3 @@ def _root_cause(error: BaseException) -> BaseException:
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
     return error
-
-
-def _told_wait_s(value: str) -> float | None:
-    """Seconds of a ``Retry-After`` header, which holds a number or a date (RFC 9110, 10.2.3)."""
-    if value.strip().isdecimal():
-        return float(value)
-    try:
-        until = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

@@ -8,6 +8,7 @@ import io
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stages import heartbeat, lazy
-from stages.errors import ParamsError
+from stages.errors import ParamsError, Reason
 from stages.models import yes_no
+from stages.models.api_key import key_headers
 from stages.models.captioner import Caption, CaptionInput
 from stages.models.embedder import ModelIdentity
 from stages.params import CAPTION_API_KEY_VARIABLE, CaptionParams
@@ -60,14 +62,14 @@ class OpenAICaptioner:
         """Read the API key from the worker's environment, and make the client.
 
         Raises:
-            ParamsError: the extra ``servers`` is not installed.
+            ParamsError: the extra ``servers`` is not installed, or the key is none that can be sent.
         """
         wanted_by = "Captioner 'openai' (extra 'servers')"
         self._request = lazy.load("stages.models.chat_completion:read_completion", wanted_by=wanted_by)
-        key = self.api_key()
+        headers = key_headers(self.api_key(), CAPTION_API_KEY_VARIABLE)
         self._server = lazy.load("stages.models.json_server:JsonServer", wanted_by=wanted_by)(
             self._url,
-            {"Authorization": f"Bearer {key}"} if key else {},
+            headers,
             requests_in_flight=self._params.requests_in_flight,
             timeout_s=self._params.request_timeout_s,
         )
@@ -84,7 +86,7 @@ class OpenAICaptioner:
             heartbeat.count("cut_captions", len(cut))
             longer = self._ask([windows[index] for index in cut], times=2)
             for index, answer in zip(cut, longer, strict=True):
-                answers[index] = answer
+                answers[index] = _of_both(answers[index], answer)
         return answers
 
     def yes_probabilities(self, windows: Sequence[CaptionInput]) -> list[float | Failed]:
@@ -120,8 +122,10 @@ class OpenAICaptioner:
         """The answers, with so many times as many tokens at most as are asked for."""
         if self._server is None:
             raise RuntimeError("setup must be called before caption.")
-        bodies = [self._body(window, times * (window.max_tokens or self._params.max_tokens)) for window in windows]
-        answers = self._server.post_all([self._request(self._url, body) for body in bodies])
+        limits = [times * (window.max_tokens or self._params.max_tokens) for window in windows]
+        asked = zip(windows, limits, strict=True)
+        requests = [self._request(self._url, self._body(window, limit), limit) for window, limit in asked]
+        answers = self._server.post_all(requests)
         for name in ("tokens", "prompt_tokens"):
             counted = sum(getattr(answer, name) or 0 for answer in answers if isinstance(answer, Caption))
             heartbeat.count(f"caption_{name}", counted)
@@ -142,6 +146,21 @@ class OpenAICaptioner:
             named = {"name": "caption", "schema": window.json_schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": named}
         return json.dumps(body).encode()
+
+
+def _of_both(cut: Caption | Failed, longer: Caption | Failed) -> Caption | Failed:
+    """The answer that was given more tokens, with what both cost.
+
+    Or the cut one, where more are refused: the model's context may hold no more.
+    """
+    if not isinstance(cut, Caption) or isinstance(longer, Failed):
+        return cut if isinstance(longer, Failed) and longer.reason is Reason.STAGE_ERROR else longer
+    counts = {name: _sum(getattr(cut, name), getattr(longer, name)) for name in ("tokens", "prompt_tokens")}
+    return replace(longer, **counts)
+
+
+def _sum(first: int | None, second: int | None) -> int | None:
+    return None if first is None and second is None else (first or 0) + (second or 0)
 
 
 def data_url(image: NDArray[np.uint8]) -> str:

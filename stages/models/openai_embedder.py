@@ -17,6 +17,7 @@ from PIL import Image
 
 from stages import lazy
 from stages.errors import ParamsError, Reason, StageError
+from stages.models.api_key import key_headers
 from stages.models.embedder import ModelIdentity, mean_pool
 from stages.params import EMBED_API_KEY_VARIABLE, EmbedParams
 from stages.stage import WorkerMetadata
@@ -54,14 +55,14 @@ class OpenAIEmbedder:
         """Read the API key from the worker's environment, and make the client.
 
         Raises:
-            ParamsError: the extra ``servers`` is not installed.
+            ParamsError: the extra ``servers`` is not installed, or the key is none that can be sent.
         """
         wanted_by = "Embedder 'openai' (extra 'servers')"
-        key = os.environ.get(EMBED_API_KEY_VARIABLE)
-        self._request = lazy.load("stages.models.json_server:Request", wanted_by=wanted_by)
+        headers = key_headers(os.environ.get(EMBED_API_KEY_VARIABLE), EMBED_API_KEY_VARIABLE)
+        self._request = lazy.load("stages.models.embedding_answer:read_embedding", wanted_by=wanted_by)
         self._server = lazy.load("stages.models.json_server:JsonServer", wanted_by=wanted_by)(
             self._url,
-            {"Authorization": f"Bearer {key}"} if key else {},
+            headers,
             requests_in_flight=self._params.requests_in_flight,
             timeout_s=self._params.request_timeout_s,
         )
@@ -70,7 +71,7 @@ class OpenAIEmbedder:
         """One vector per clip, float32 ``[D]``, unit length, or its failure. May be called by several threads."""
         if self._server is None:
             raise RuntimeError("setup must be called before embed.")
-        requests = [self._request(self._body(image), self._read) for clip in clips for image in clip.images]
+        requests = [self._request(self._url, self._body(image)) for clip in clips for image in clip.images]
         answers = iter(self._server.post_all(requests))
         return [_pooled(list(itertools.islice(answers, len(clip)))) for clip in clips]
 
@@ -85,22 +86,6 @@ class OpenAIEmbedder:
         messages = [{"role": "user", "content": content}]
         return json.dumps({"model": self._params.model, "messages": messages, "encoding_format": "float"}).encode()
 
-    def _read(self, answer: bytes, charset: str) -> NDArray[np.float32] | Failed:
-        try:
-            vector: Any = json.loads(answer)["data"][0]["embedding"]
-            found = np.asarray(vector, np.float32)
-        except (ValueError, LookupError, TypeError, RecursionError) as error:
-            # A transient reason: the cause is the address, which enters no row key, so the next run must try again.
-            return Failed(
-                Reason.SERVICE,
-                f"{self._url} must answer with a list of embeddings, got {answer[:200]!r} ({type(error).__name__}). "
-                "Check embed.base_url.",
-            )
-        if found.ndim != 1 or not found.size:
-            text = f"{self._url} must answer with one vector a picture, got the shape {found.shape}."
-            return Failed(Reason.SERVICE, text)
-        return found
-
 
 def _data_url(image: NDArray[np.uint8]) -> str:
     buffer = io.BytesIO()
@@ -108,7 +93,7 @@ def _data_url(image: NDArray[np.uint8]) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _pooled(vectors: Sequence[NDArray[np.float32] | Failed]) -> NDArray[np.float32] | Failed:
+def _pooled(vectors: Sequence[NDArray[np.float64] | Failed]) -> NDArray[np.float32] | Failed:
     """The clip's vector, or the first failure among its pictures."""
     if failure := next((each for each in vectors if isinstance(each, Failed)), None):
         return failure

@@ -70,7 +70,7 @@ def test_caption_of_thinking_alone_is_none(tmp_path: Path, video: Path, answer: 
 def test_caption_that_is_cut_keeps_its_words(tmp_path: Path, video: Path) -> None:
     (row,) = answered(tmp_path, video, "A dog runs across a", cut=True)
     assert (row["reason"], row["caption"], row["finish_reason"]) == ("cut_short", "A dog runs across a", "length")
-    assert "ended at 9 tokens: ...'A dog runs across a'" in row["error"]
+    assert "ended at the largest number of tokens, also at twice as many: ...'A dog runs across a'" in row["error"]
 
 
 def test_thresholds_decide_again_and_ask_nobody(tmp_path: Path, video: Path) -> None:

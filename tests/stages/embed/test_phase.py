@@ -1,7 +1,7 @@
 import math
 import shutil
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -128,7 +128,7 @@ def test_embed_phase_rejects_an_unknown_embedder(tmp_path: Path) -> None:
 class FaultyEmbedder:
     """Gives the vectors of a list, one after another."""
 
-    vectors: ClassVar[list[list[float]]] = []
+    vectors: ClassVar[list[Any]] = []
 
     def __init__(self, params: EmbedParams) -> None:
         self._vectors = iter(self.vectors)
@@ -139,15 +139,32 @@ class FaultyEmbedder:
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         """Nothing to load."""
 
-    def embed(self, clips: list[Frames]) -> list[NDArray[np.float32]]:
-        return [np.array(next(self._vectors), np.float32) for _ in clips]
+    def embed(self, clips: list[Frames]) -> list[Any]:
+        made = [next(self._vectors) for _ in clips]
+        return [np.array(each, np.float32) if isinstance(each, list) else each for each in made]
 
 
 @pytest.mark.parametrize(
-    "fault", [[math.nan, 1.0], [math.inf, 0.0], [0.0, 0.0], []], ids=["nan", "inf", "zero", "empty"]
+    "fault",
+    [
+        [math.nan, 1.0],
+        [math.inf, 0.0],
+        [0.0, 0.0],
+        [],
+        [[0.6, 0.8]],
+        None,
+        "vector",
+        np.array([1j, 1.0]),
+        np.array([1.0, None]),
+        ((1.0, 2.0), (1.0,)),
+        torch.ones(2, requires_grad=True),
+        np.array([1e-40, 1e-41], np.float32),
+        np.array([1e300, 1e300]),
+    ],
+    ids=str,
 )
 def test_embed_fails_only_the_clip_whose_vector_is_useless(
-    tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch, fault: list[float]
+    tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch, fault: Any
 ) -> None:
     monkeypatch.setattr(FaultyEmbedder, "vectors", [[0.6, 0.8], fault, [1.0, 0.0]])
     rows = [clip_row(video, start, start + 75) for start in (0, 75, 150)]
@@ -160,6 +177,45 @@ def test_embed_fails_only_the_clip_whose_vector_is_useless(
     ]
     (failed,) = (row for row in stored if row["status"] == "failed")
     assert "must have finite numbers" in failed["error"]
+
+
+@pytest.mark.parametrize(
+    "long",
+    [np.array([3e30, 4e30], np.float32), np.array([3.0, 4.0]), np.array([3, 4], np.uint8), torch.tensor([3.0, 4.0])],
+)
+def test_embed_stores_vectors_of_unit_length(
+    tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch, long: Any
+) -> None:
+    monkeypatch.setattr(FaultyEmbedder, "vectors", [long])
+    row = clip_row(video, 0, 75)
+    run(tmp_path, [row], EmbedParams(embedder=f"{__name__}:FaultyEmbedder"))
+    np.testing.assert_allclose(vectors(tmp_path)[row["clip_id"]], [0.6, 0.8], atol=1e-7)
+
+
+def test_embed_fails_only_the_clip_whose_vector_has_another_size(
+    tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever comes first; and not for good: where the others go, its vector is there."""
+    monkeypatch.setattr(FaultyEmbedder, "vectors", [[0.0, 0.0, 1.0], [0.6, 0.8], [1.0, 0.0]])
+    rows = [clip_row(video, start, start + 75) for start in (0, 75, 150)]
+    params = EmbedParams(embedder=f"{__name__}:FaultyEmbedder", max_failed_fraction=1)
+    report = run(tmp_path, rows, params)
+    stored = {row["clip_id"]: row for row in read_manifest(str(tmp_path), "embeddings").to_pylist()}
+    assert [stored[row["clip_id"]]["status"] for row in rows] == ["failed", "kept", "kept"]
+    failed = stored[rows[0]["clip_id"]]
+    assert (failed["reason"], failed["embedding"]) == ("stage_error", None)
+    assert "must have 2 numbers, as most of the partition have, got 3" in failed["error"]
+    assert (report.counts["failed"], report.counts["kept"]) == (1, 2)
+    again = run(tmp_path, rows[:1], params)
+    assert (again.computed, vectors(tmp_path)) == (0, {rows[0]["clip_id"]: [0.0, 0.0, 1.0]})
+
+
+def test_embed_fails_clips_that_get_no_vector(tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FaultyEmbedder, "embed", lambda self, clips: [np.ones(2, np.float32)] * (len(clips) - 1))
+    run(tmp_path, [clip_row(video, 0, 75)], EmbedParams(embedder=f"{__name__}:FaultyEmbedder", max_failed_fraction=1))
+    (row,) = read_manifest(str(tmp_path), "embeddings").to_pylist()
+    assert (row["status"], row["reason"]) == ("failed", "stage_error")
+    assert "must give one vector a clip, got 0 of 1" in row["error"]
 
 
 class MeanColour(BatchedEmbedder):

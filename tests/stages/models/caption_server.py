@@ -94,7 +94,9 @@ class CaptionServer(ThreadingHTTPServer):
         words = [WORDS[token] for token in tokens.tolist() if token]
         return {
             "model": body["model"],
-            "choices": [{"index": 0, "message": {"role": "assistant", "content": " ".join(words)}}],
+            "choices": [
+                {"index": 0, "message": {"role": "assistant", "content": " ".join(words)}, "finish_reason": "stop"}
+            ],
             "usage": {"completion_tokens": len(tokens)},
         }
 

@@ -6,14 +6,13 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from stages import heartbeat, retry
+from stages import heartbeat
 from stages.errors import ParamsError, Reason
 from stages.models.captioner import Caption, CaptionInput
 from stages.models.openai_captioner import OpenAICaptioner
@@ -28,7 +27,6 @@ from tests.stages.models.caption_server import (
     Answer,
     CaptionServer,
     Step,
-    make_checkpoint,
     picture,
     running_caption_server,
 )
@@ -36,19 +34,6 @@ from tests.videos import three_shots
 
 LENIENT = {"score_only": ["wrong_length", "repetitive", "wrong_language"]}
 """The words of the small model are noise."""
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_checkpoint(tmp_path_factory.mktemp("checkpoint"))
-
-
-@pytest.fixture
-def server(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CaptionServer]:
-    """A server of the test's own: a request that another test gave up may still arrive. Four tries, 1 to 4 ms apart."""
-    monkeypatch.delenv(CAPTION_API_KEY_VARIABLE, raising=False)
-    with running_caption_server(checkpoint) as server, retry.using(retry.Backoff(4, 0.001, 0.004)):
-        yield server
 
 
 def windows(count: int) -> list[CaptionInput]:
@@ -288,7 +273,7 @@ def completion(text: str, finish_reason: str, tokens: int = 9) -> bytes:
 
 def test_caption_that_is_cut_is_asked_for_with_twice_the_tokens(server: CaptionServer) -> None:
     server.script.extend([completion("a cat sits on", "length"), completion("a cat sits on a mat", "stop", 12)])
-    assert request_captions(server.url, max_tokens=5) == [Caption("a cat sits on a mat", 12, 100)]
+    assert request_captions(server.url, max_tokens=5) == [Caption("a cat sits on a mat", 9 + 12, 200)]
     assert [body["max_tokens"] for body in server.requests] == [5, 10]
 
 
@@ -299,9 +284,9 @@ def test_caption_phase_rejects_what_is_cut_and_counts_what_it_cost(server: Capti
     run(tmp_path, clips, **settings)
     (row,) = captions(tmp_path)
     assert (row["status"], row["reason"], row["caption"]) == ("rejected", "cut_short", "a cat sits on")
-    assert "ended at 9 tokens: ...'a cat sits on'. Raise caption.max_tokens" in row["error"]
-    assert (row["tokens"], row["prompt_tokens"]) == (9, 100)
-    assert row["cost"] == pytest.approx((100 * 2 + 9 * 8) / 1e6)
+    assert "also at twice as many: ...'a cat sits on'. Raise caption.max_tokens" in row["error"]
+    assert (row["tokens"], row["prompt_tokens"]) == (18, 200), "of both answers"
+    assert row["cost"] == pytest.approx((200 * 2 + 18 * 8) / 1e6)
 
 
 def test_second_model_writes_the_caption_again_from_its_words(server: CaptionServer, tmp_path: Path) -> None:

@@ -51,7 +51,11 @@ class Handler(BaseHTTPRequestHandler):
             return
         url = body["messages"][0]["content"][0]["image_url"]["url"]
         picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))))
-        answer = scripted or json.dumps({"data": [{"embedding": picture.mean((0, 1)).tolist()}]}).encode()
+        answer = (
+            scripted
+            if scripted is not None
+            else json.dumps({"data": [{"embedding": picture.mean((0, 1)).tolist()}]}).encode()
+        )
         self.send_response(200)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
@@ -104,8 +108,11 @@ def test_key_is_sent_where_there_is_one(server: EmbeddingServer, monkeypatch: py
     assert server.authorizations == [None, "Bearer secret"]
 
 
-def test_what_may_pass_is_tried_again(server: EmbeddingServer) -> None:
-    server.script.extend([503, 429])
+@pytest.mark.parametrize(
+    "script", [[503, 429], [b"{", b""], [b'{"data": []}', b'{"error": {"message": "overloaded"}}']], ids=str
+)
+def test_what_may_pass_is_tried_again(server: EmbeddingServer, script: list[int | bytes]) -> None:
+    server.script.extend(script)
     (vector,) = embed(server, clip((10, 0, 0)))
     assert isinstance(vector, np.ndarray)
     assert len(server.requests) == 3
@@ -117,8 +124,14 @@ def test_what_may_pass_is_tried_again(server: EmbeddingServer) -> None:
         ([500, 500, 500], "must answer, and did not in 3 tries: status 500"),
         ([400], "must accept the request, got status 400"),
         ([302], "must accept the request, got status 302"),
-        ([b"{}"], "must answer with a list of embeddings"),
-        ([b'{"data": [{"embedding": "AAAA"}]}'], "must answer with a list of embeddings"),
+        ([b"{}"] * 3, "did not in 3 tries: an answer without an embedding"),
+        ([b"[1.0]"], "must answer with a list of embeddings"),
+        ([b'{"error": {"code": 400, "message": "no picture"}}'], "an error inside the answer"),
+        ([b'{"data": [{"embedding": "AAAA"}]}'], "must answer with one vector a picture"),
+        ([b'{"data": [null]}'], "must answer with one vector a picture"),
+        ([b'{"data": [{"embedding": [1' + b"0" * 400 + b"]}]}"], "must answer with one vector a picture"),
+        ([b'{"data": [{"embedding": [null, 1.0]}]}'], "must be finite"),
+        ([b'{"data": [{"embedding": [1e999, 1.0]}]}'], "must be finite"),
         ([b'{"data": [{"embedding": [NaN, 1.0]}]}'], "must be finite"),
         ([b'{"data": [{"embedding": []}]}'], "must answer with one vector a picture"),
         ([b'{"data": [{"embedding": [[1.0]]}]}'], "must answer with one vector a picture"),
