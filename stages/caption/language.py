@@ -20,6 +20,9 @@ MIN_EVIDENCE = 1.0
 """Least weight of words and letters; of less no language is told."""
 MIN_LEAD = 1.15
 """How many times as much the language must have as the next one."""
+MIN_LATIN_WORDS = 6
+"""Least words of a text in Latin letters: of fewer, one word that is another in another language decides. "A man in a
+hat." would be German by ``man`` and ``hat``, "Door closes." Dutch."""
 
 _SCRIPTS = {
     "HIRAGANA": "ja",
@@ -75,6 +78,8 @@ def tell_language(text: str) -> Told:
     if script not in ("LATIN", "CYRILLIC"):
         return Told(None, share)
     is_cyrillic = script == "CYRILLIC"
+    if not is_cyrillic and len(_WORD.findall(text)) < MIN_LATIN_WORDS:
+        return Told(None, share)
     candidates = [each for each in _languages() if (each in _CYRILLIC) == is_cyrillic]
     return Told(_by_words(text, candidates), share)
 

@@ -26,7 +26,10 @@ def test_language_of_real_sentences() -> None:
     assert sum(found not in (None, language) for language, found in told) <= 0.04 * len(told)
 
 
-@pytest.mark.parametrize("text", ["", "1234 !?", "Bikes", "Berlin, Tokyo, Lagos", "ᚠᚢᚦᚨᚱᚲ"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "1234 !?", "Bikes", "Berlin, Tokyo, Lagos", "ᚠᚢᚦᚨᚱᚲ", "A door opens.", "Door closes.", "A man in a hat."],
+)
 def test_language_is_not_told_without_evidence(text: str) -> None:
     assert tell_language(text).language is None
 
