@@ -115,6 +115,7 @@ class Phase(ABC, Generic[P]):
             order of `items`, and clips of one video follow each other.
         frame_counter: the counter of the frames that its stages go through, as they go; "" for none.
         compared_columns: columns of its table that `compare` reads; empty for a phase whose rows are decided alone.
+        decided_columns: columns that `decide_compared` reads; empty for all.
     """
 
     inputs: ClassVar[tuple[str, ...]] = ()
@@ -123,6 +124,7 @@ class Phase(ABC, Generic[P]):
     longest_first: ClassVar[bool] = False
     frame_counter: ClassVar[str] = ""
     compared_columns: ClassVar[tuple[str, ...]] = ()
+    decided_columns: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, params: P, root: str) -> None:
         self.params = params

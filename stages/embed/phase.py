@@ -33,6 +33,7 @@ class EmbedPhase(Phase[EmbedParams]):
     input_columns: ClassVar[Mapping[str, list[str]]] = {"filtered_clips": [*FRAME_COLUMNS, ENCODED]}
     key_columns = FRAME_KEY_COLUMNS
     compared_columns = (SIZE,)
+    decided_columns = (SIZE, "clip_id", "status", "reason", "error")
 
     def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
         """One item per kept clip."""

@@ -129,7 +129,11 @@ class ManagedServer:
         self.model = name_in_requests(named, served)
         self._log = Path(tempfile.mkdtemp(prefix="server-")) / "server.log"
         self._lock = threading.Lock()
-        self._start()
+        try:
+            self._start()
+        except BaseException:  # an interrupt too: nobody else knows of the log
+            shutil.rmtree(self._log.parent, ignore_errors=True)
+            raise
 
     def revive(self, seen: int) -> bool:
         """Start it again where it died since it was started for the `seen` th time; by several threads, once.

@@ -142,8 +142,11 @@ class _PlannedTable(TableRun):
             keys.setdefault(entry.path, (entry, []))[1].append(row_key)
         files = [replace(entry, items=row_keys) for entry, row_keys in keys.values()]
         layout = layout_of(self.output.asset)
-        is_compared = bool(self._phase.compared_columns)
-        read = layout.schema.names if is_compared else list(dict.fromkeys([*columns, "row_key"]))
+        compared = self._phase.compared_columns
+        is_compared, decided = bool(compared), self._phase.decided_columns
+        read = list(dict.fromkeys([*columns, "row_key", *compared, *decided]))
+        if is_compared and not decided:
+            read = layout.schema.names
         stored = map_concurrently(lambda entry: read_row_file(self._storage, self.output.asset, entry, read), files)
         rows = pa.concat_tables([layout.schema.empty_table().select(read), *stored, *self.writer.rows(read)])
         rows = self._decided_beside_others(rows) if is_compared else rows

@@ -18,7 +18,7 @@ from stages.models import BatchedEmbedder, ModelIdentity
 from stages.models.efficientnet import EfficientNetLite0Embedder
 from stages.params import EmbedParams, ExecutorParams
 from stages.phase import PhaseReport
-from stages.run import open_session
+from stages.run import DryRun, open_session
 from stages.stage import WorkerMetadata
 from stages.tasks import Failed, Frames, Row, VideoTask
 from tests.clips import PARTITION, WORKER, clip_row, commit_rows, video_task
@@ -206,6 +206,10 @@ def test_embed_fails_only_the_clip_whose_vector_has_another_size(
     assert (failed["reason"], failed["embedding"]) == ("stage_error", None)
     assert "must have 2 numbers, as most of the partition have, got 3" in failed["error"]
     assert (report.counts["failed"], report.counts["kept"]) == (1, 2)
+    inputs = {"filtered_clips": [ManifestRef(str(tmp_path), "filtered_clips", PARTITION)]}
+    output = ManifestRef(str(tmp_path), "embeddings", PARTITION)
+    plan = DryRun(str(tmp_path), str(tmp_path), ()).plan(params, inputs, [output])
+    assert (plan.reused, plan.computed) == (3, 0)
     again = run(tmp_path, rows[:1], params)
     assert (again.computed, vectors(tmp_path)) == (0, {rows[0]["clip_id"]: [0.0, 0.0, 1.0]})
 
