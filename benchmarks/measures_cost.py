@@ -41,7 +41,7 @@ from stages.signals import DamageRecorder, FrameScaler, create_recorders
 from stages.split.transnetv2_detector import TransNetV2Detector
 from stages.storage import Storage
 
-MOTION, COPIES = ("flow",), ("hashes", "stills")
+MOTION, COPIES = ("flow",), ("hashes", "fast", "stills")
 PICTURES = ("reduced frame", "frame store", "splitter")
 NOTHING = "nothing"
 """Name of an empty block: what timing itself takes."""

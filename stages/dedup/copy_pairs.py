@@ -11,7 +11,7 @@ from stages.dedup.copy_columns import COPY_COLUMNS
 from stages.dedup.copy_index import CopyIndex
 from stages.dedup.copy_parts import remove_landmarks
 from stages.dedup.copy_search import CandidateSearch, LandmarkSearch, comparison_search, rows_by_video
-from stages.dedup.copy_votes import likely_candidates
+from stages.dedup.copy_votes import LEAST_WEIGHT, likely_candidates
 from stages.dedup.searches import Deciding
 from stages.storage import Storage
 
@@ -48,9 +48,10 @@ def copy_pairs(
         index.add(found)
     stored = StoredLandmarks(index.landmarks(numbers))
     looked_for, positions = rows_by_video(rows, new)
-    found = yield CandidateSearch(storage.root, looked_for, positions, stored.num_hashes, len(new), stored)
+    search = CandidateSearch(storage.root, looked_for, positions, stored.num_hashes, len(new), stored)
+    found = yield search
     remove_landmarks(storage, stored.landmarks)
-    found = likely_candidates(found, new)
+    found = likely_candidates(found, new, least=LEAST_WEIGHT if search.is_large else 0.0)
     pairs = yield comparison_search(found, rows, overlap_min)
     pairs_of_clips = len(found.select(["left", "right"]).group_by(["left", "right"]).aggregate([]))
     return CopyPairs(pairs, pairs_of_clips)

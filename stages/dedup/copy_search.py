@@ -109,7 +109,7 @@ class CandidateSearch:
 
     def cost(self, source: PictureSource) -> float:
         """See `Search.cost`."""
-        looked_for = _LOOKED_FOR_S if self._is_large else self.num_stored / _COMPARED_HASHES
+        looked_for = _LOOKED_FOR_S if self.is_large else self.num_stored / _COMPARED_HASHES
         num_windows = len(self._windows)
         of_clip = _HASHED_S + num_windows * (_HASHED_WINDOW_S + _PICTURES * looked_for)
         return _SECOND * len(self.rows) * of_clip
@@ -127,7 +127,7 @@ class CandidateSearch:
         stored = self.stored if self.stored is not None else source.landmarks(self.path)
         store = CopyStore(source.storage, self.rows)
         found = [
-            find_candidates(self._looked_for(store, part), stored, is_large=self._is_large)
+            find_candidates(self._looked_for(store, part), stored, is_large=self.is_large)
             for part in _split(len(self.rows), -(-len(self.rows) // CLIPS_AT_ONCE))
         ]
         return best_candidates(found)
@@ -141,7 +141,8 @@ class CandidateSearch:
         return WINDOWS if self.num_new <= WINDOWED_CLIPS else WINDOWS[:1]
 
     @property
-    def _is_large(self) -> bool:
+    def is_large(self) -> bool:
+        """Not all hashes are compared."""
         return are_many(self.num_new * _PICTURES, len(self._windows), self.num_stored // len(STORED_WINDOWS))
 
     def _looked_for(self, store: CopyStore, part: slice) -> Landmarks:

@@ -13,6 +13,9 @@ from stages.dedup.copy_windows import Placement
 FAINT_WEIGHT = 1000.0
 FAINT_PAIRS = 8
 """Pairs of less weight, see `Votes`, of which for each new clip so many are compared, those with the most."""
+LEAST_WEIGHT = 50.0
+"""Among very many clips, pairs of less weight are not compared: of 4,575 recorded pairs of copies nine have less, of
+pairs of different clips that are found 38 %, and the more clips there are, the more."""
 VOTES_AT_ONCE = 1 << 22
 """Votes from which on those of the same clips and windows are added up."""
 VOTES_SCHEMA = pa.schema(
@@ -64,7 +67,7 @@ def best_candidates(found: Sequence[pa.Table]) -> pa.Table:
     return pa.table({name: values[chosen] for name, values in columns.items()})
 
 
-def likely_candidates(found: pa.Table, new: NDArray[np.int64]) -> pa.Table:
+def likely_candidates(found: pa.Table, new: NDArray[np.int64], *, least: float = 0.0) -> pa.Table:
     """Of pairs that little speaks for, the `FAINT_PAIRS` likeliest of each new clip; all others.
 
     Among very many clips each has a picture that is a little like one of many others: without a limit, as many pairs
@@ -73,12 +76,13 @@ def likely_candidates(found: pa.Table, new: NDArray[np.int64]) -> pa.Table:
     Args:
         found: from `best_candidates`.
         new: numbers of the new clips.
+        least: weight that a pair must have at least.
     """
     left, right, weight = (found[name].to_numpy() for name in ("left", "right", "weight"))
     begins = np.flatnonzero((np.diff([left, right], prepend=-1) != 0).any(axis=0))
     pairs = np.stack([left[begins], right[begins]])
     most = np.maximum.reduceat(weight, begins) if len(begins) else weight
-    faint = np.flatnonzero(most < FAINT_WEIGHT)
+    faint = np.flatnonzero((most < FAINT_WEIGHT) & (most >= least))
     clip, pair = pairs[:, faint].ravel(), np.tile(faint, 2)
     is_new = np.isin(clip, new)
     clip, pair = clip[is_new], pair[is_new]

@@ -250,5 +250,8 @@ def test_of_faint_pairs_each_new_clip_has_its_likeliest(monkeypatch: pytest.Monk
     assert set(copy_votes.candidate_pairs(likely)) == expected
     assert len(likely) == 2 * len(expected)
     assert 0 < len(expected) < len(pairs) / 2
+    heavy = copy_votes.likely_candidates(found, np.array(sorted(new)), least=700)
+    weight_of = dict(zip(pairs, weights, strict=True))
+    assert set(copy_votes.candidate_pairs(heavy)) == {pair for pair in expected if weight_of[pair] >= 700}
     nothing = copy_votes.likely_candidates(found.slice(0, 0), np.array([1]))
     assert len(nothing) == 0
