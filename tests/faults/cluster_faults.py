@@ -8,6 +8,7 @@ import logging
 import sys
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from ray._private.ray_constants import AUTOSCALER_RESOURCE_REQUEST_CHANNEL
 from ray.cluster_utils import Cluster
 from ray.experimental.internal_kv import _internal_kv_get
 
+from stages import heartbeat
 from stages.executors.node_calls import call_on_nodes
 from stages.executors.ray import RayExecutor
 from stages.params import ExecutorParams
@@ -32,6 +34,7 @@ from stages.tasks import Failed, Rejected
 from tests.faults.faulty_stages import PayloadTask, Step, make_tasks, pipeline
 
 NUM_TASKS = 24
+NUM_CHILDREN = 8
 
 
 class OnOneNode(Step):
@@ -74,23 +77,42 @@ class OnGpu(Step):
 
 
 class Timed(Step):
-    """Writes down where and when it worked: on "big" for six seconds, on "long" for three, else for a tenth of one."""
+    """Writes down where and when it worked.
 
-    def __init__(self, name: str, marker: Path, *, fan_out: int = 1) -> None:
+    The first stage works on "big" until the second one has worked on all children of "long", and on "long" until "big"
+    has begun for the second time; for a minute at most, each.
+    """
+
+    def __init__(self, name: str, folder: Path, *, fan_out: int = 1) -> None:
         super().__init__(name, fan_out=fan_out)
-        self.marker = marker
+        self.folder = folder
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         self.node_id = worker_metadata.node.node_id
 
     def process(self, task: PayloadTask) -> PayloadTask | list[PayloadTask] | Rejected | Failed:
-        if task.task_id == "big":
-            self.marker.write_text(self.node_id)
         started = time.monotonic()
-        time.sleep({"big": 6.0, "long": 3.0}.get(task.task_id, 0.1) if self.name == "first" else 0.1)
+        if self.name == "first" and task.task_id == "big":
+            is_second = (self.folder / "big").exists()
+            part = self.folder / f"part-{uuid.uuid4().hex}"
+            part.write_text(self.node_id)
+            part.rename(self.folder / ("again" if is_second else "big"))
+            _wait_until(lambda: len([*self.folder.glob("child-*")]) == NUM_CHILDREN)
+        elif self.name == "first" and task.task_id == "long":
+            _wait_until((self.folder / "again").exists)
+        elif task.task_id == "long":
+            (self.folder / f"child-{uuid.uuid4().hex}").touch()
+        time.sleep(0.1)
         worked = f"{task.path}{self.name} {self.node_id} {started} {time.monotonic()};"
         children = [replace(task, path=worked) for _ in range(self.fan_out if task.task_id == "long" else 1)]
         return children if len(children) > 1 else children[0]
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    started = time.monotonic()
+    while not condition() and time.monotonic() < started + 60:
+        heartbeat.beat()
+        time.sleep(0.05)
 
 
 def _lost_gpu() -> None:
@@ -148,22 +170,22 @@ def run(stages: list[Any], *, after: int = 0, event: Callable[[], Any] | None = 
     }
 
 
-def quarantine(cluster: Cluster, marker: Path) -> list[list[Any]]:
+def quarantine(cluster: Cluster, folder: Path) -> list[list[Any]]:
     """Lose the node that works on "big", which may then run only where nothing else does.
 
     Returns:
         For each task of each stage: id of the item, stage, node, begin and end in seconds of one clock.
     """
     executor = RayExecutor(ExecutorParams(address="connected", max_item_deaths=1, backoff_s=0.2))
-    stages = [Timed("first", marker, fan_out=8), Timed("second", marker)]
+    stages = [Timed("first", folder, fan_out=NUM_CHILDREN), Timed("second", folder)]
     tasks = [replace(task, group=task.task_id) for task in make_tasks("big", *map(str, range(NUM_TASKS)), "long")]
     worked: list[list[Any]] = []
     is_lost = False
     try:
         for result in executor.run(pipeline(stages), iter(tasks), RunStats()):
-            if not is_lost and marker.exists():
+            if not is_lost and (folder / "big").exists():
                 is_lost = True
-                (node,) = [each for each in cluster.worker_nodes if each.node_id == marker.read_text()]
+                (node,) = [each for each in cluster.worker_nodes if each.node_id == (folder / "big").read_text()]
                 cluster.remove_node(node)
                 cluster.add_node(num_cpus=2)
             if result is None:
@@ -213,7 +235,8 @@ def main() -> None:
             cluster.add_node(num_cpus=2)
 
         told["objects"] = run([Load("load"), OnGpu("embed", seconds=0.3)], after=3, event=lose)
-        told["quarantine"] = quarantine(cluster, Path(folder, "big"))
+        cluster.add_node(num_cpus=2)
+        told["quarantine"] = quarantine(cluster, Path(folder))
         told["calls"] = calls(cluster)
     json.dump(told, sys.stdout)
 
