@@ -179,15 +179,17 @@ class SimulatedCluster:
     def wait(
         self, answers: Sequence[Any], *, num_returns: int = 1, timeout: float = 0.0
     ) -> tuple[list[Any], list[Any]]:
-        """Let time pass until one of the answers is there, at most until the timeout."""
+        """Let time pass until so many of the answers are there, at most until the timeout."""
         self.clock.tick()
         end_s = self.clock.simulated_s + timeout
         wanted = set(answers) if timeout else set()
         self._advance(self.clock.simulated_s)
-        if not any(answer.is_there for answer in wanted):
+        num_there = sum(answer.is_there for answer in wanted)
+        if num_there < num_returns:
             while self._events and self._events[0][0] <= end_s:
                 self._advance(self._events[0][0])
-                if any(answer.is_there for answer in self._last_answered if answer in wanted):
+                num_there += sum(answer in wanted for answer in self._last_answered)
+                if num_there >= num_returns:
                     break
             else:
                 self.clock.simulated_s = max(self.clock.simulated_s, end_s)

@@ -214,13 +214,14 @@ class WorkerPool:
         return f"its process crashed: {first}" if first else "its process ended without a word (SIGKILL, or an exit)"
 
     def wait_for_calls(self, timeout_s: float) -> list[tuple[WorkerHandle, RemoteCall]]:
-        """Wait for the first call to end; returns all calls that have, with their workers."""
+        """Wait for the first call to end, of very many for a hundredth; returns all that have, with their workers."""
         in_flight = {call.result_ref: (worker, call) for worker in self.workers for call in worker.calls}
         if not in_flight:
             time.sleep(timeout_s)
             return []
         results = list(in_flight)
-        ray.wait(results, timeout=timeout_s)
+        # Each turn looks at all workers, so that one for each call would take longer the more there are.
+        ray.wait(results, num_returns=max(1, len(results) // 100), timeout=timeout_s)
         self._cluster.check_health()  # if Ray itself died, the deaths of its workers must not count against their tasks
         done, _ = ray.wait(results, num_returns=len(results), timeout=0)
         return [in_flight[result] for result in done]
