@@ -36,7 +36,7 @@ class CaptionParams(ModelParams):
 
     phase: ClassVar[str] = "caption"
     asset: ClassVar[str] = "captions"
-    code_version: ClassVar[str] = "2"
+    code_version: ClassVar[str] = "1"
 
     captioner: str = parameter(
         "measured",
