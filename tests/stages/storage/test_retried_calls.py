@@ -98,6 +98,7 @@ def test_open_filesystem_keeps_what_the_user_configured(monkeypatch: pytest.Monk
     assert filesystem.config_kwargs == {
         "connect_timeout": 5,
         "read_timeout": 99,
+        "max_pool_connections": 64,
         "retries": {"total_max_attempts": 1},
     }
 
