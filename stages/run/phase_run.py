@@ -18,7 +18,7 @@ from stages.tasks import Task
 
 NUM_THREADS = 16
 """Row files that are written at the same time, and tables that are committed."""
-MAX_COMMITTING = 64
+MAX_COMMITTING = 16
 """Most tables that are done and not committed yet; their rows are written, their keys are in memory."""
 FLUSH_CHECK_S = 0.5
 """How often tables are asked for rows that have waited long enough."""
