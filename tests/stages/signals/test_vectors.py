@@ -109,15 +109,21 @@ def test_vector_recorder_measures_nothing_on_small_pictures(tmp_path: Path) -> N
     assert len(record(VectorRecorder(Fraction(25)), path, export_vectors=True)) == 0
 
 
+def num_frames_alive() -> int:
+    return sum(type(thing) is av.VideoFrame for thing in gc.get_objects())
+
+
 def test_vector_recorder_lets_go_of_frames_without_the_garbage_collector(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", noise_shot(1, 40, width=256, height=256, speed=4), options={"bf": "0"})
     recorder, scaler, alive = VectorRecorder(Fraction(2)), FrameScaler(), 0
+    gc.collect()
+    before = num_frames_alive()  # of other tests
     gc.disable()
     try:
         with open_video(str(path)) as container:
             for decoded in decode_frames(container, export_vectors=True):
                 recorder.push(scaler(decoded))
-        alive = sum(type(thing) is av.VideoFrame for thing in gc.get_objects())
+        alive = num_frames_alive() - before
     finally:
         gc.enable()
     assert alive < 10
