@@ -18,11 +18,11 @@ import pytest
 from stages.manifest import committed_partitions
 from stages.params import PHASES
 from stages.storage import Storage
+from tests.faults import test_kills
 from tests.faults.curator_process import CuratorProcess, reference_tables, running_curator
 from tests.faults.lossy_nodes import ENVIRONMENT, LossyNodes, lossy_nodes
 from tests.faults.measurements import record
 from tests.faults.tables import tables
-from tests.faults.test_kills import PHASE_ORDER
 from tests.videos import noise_shot, write_video
 
 NUM_NODES = 3
@@ -30,17 +30,7 @@ NUM_VIDEOS = 12
 CLIPS_OF_A_VIDEO = 18
 REAL_VIDEOS = ("door_pan_4s.mp4", "sintel_trailer_first5s.mp4")
 LOSSES = {"read": 2, "split": 3, "filter": 3, "caption": 3, "embed": 3, "dedup": 2, "write": 4}
-SETTINGS = {
-    "split.method": "fixed_stride",
-    "split.clip_length_s": 0.5,
-    "split.min_length_s": 0.2,
-    "split.frames_fps": 4,
-    "embed.frames_per_clip": 1,
-    "embed.batch_size": 4,
-    "dedup.eps": 1e-4,
-    "filter.score_only": ["all"],
-}
-"""Many small items, so that a loss finds some written, some held back and some in work."""
+SETTINGS = {name: value for name, value in test_kills.SETTINGS.items() if name != "executor.num_workers"}
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 
@@ -79,7 +69,7 @@ class Losses:
     def during(self, run: CuratorProcess, phase: str, count: int) -> None:
         """So many losses within a phase; of a phase of many items each at another share of them."""
         if phase == "dedup":  # one item: there is no step to wait for
-            before = PHASE_ORDER[PHASE_ORDER.index(phase) - 1]
+            before = test_kills.PHASE_ORDER[test_kills.PHASE_ORDER.index(phase) - 1]
             run.wait_for(lambda: self._is_committed(before))
             for _ in range(count):
                 self._lose_soon(phase)
@@ -110,7 +100,7 @@ def test_losses_of_nodes_and_workers_cost_no_row(
     sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = reference_tables(sources, tmp_path / "reference", SETTINGS)
-    assert len(expected) == len(PHASE_ORDER)
+    assert len(expected) == len(test_kills.PHASE_ORDER)
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     root = tmp_path / "root"
@@ -120,7 +110,7 @@ def test_losses_of_nodes_and_workers_cost_no_row(
         started = time.monotonic()
         with running_curator(sources, root, settings) as run:
             run.tree = os.getpid()  # the workers are children of the nodes
-            for phase in PHASE_ORDER:
+            for phase in test_kills.PHASE_ORDER:
                 losses.during(run, phase, LOSSES[phase])
             code, output = run.wait_for_exit()
         assert code == 0, output
