@@ -82,7 +82,8 @@ def window_starts(duration: Fraction, params: CaptionParams) -> list[Fraction]:
     """
     size = exact_fraction(params.window_s)
     number = max(1, -(-duration // size))
-    if number > 1 and duration - (number - 1) * size < exact_fraction(params.window_remainder_s):
+    # A last window of full length is no rest, however long a rest must be.
+    if number > 1 and duration - (number - 1) * size < min(size, exact_fraction(params.window_remainder_s)):
         number -= 1
     return [each * size for each in range(number)]
 

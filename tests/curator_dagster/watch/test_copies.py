@@ -20,12 +20,13 @@ ONE_EACH = ReadParams(partition_size=1)
 
 
 def read_copies(folder: Path, root: Storage) -> dict[str, PhaseReport]:
-    """Two equal videos, in two partitions, are read."""
+    """Two equal videos, in two partitions, are read; reports in the order of registration, not of commits."""
     folder.mkdir()
     (folder / "b.mp4").write_bytes(write_video(folder / "a.mp4", noise_shot(1, 5)).read_bytes())
     partitions = register_sources(root, list_sources(str(folder), ONE_EACH), ONE_EACH)
     with open_session(ExecutorParams(mode="local")) as session:
-        return session.run_phase(ONE_EACH, {}, [ManifestRef(root.root, "videos", each) for each in partitions])
+        reports = session.run_phase(ONE_EACH, {}, [ManifestRef(root.root, "videos", each) for each in partitions])
+    return {each: reports[each] for each in partitions}
 
 
 def make_the_rest(root: Storage, partition: str) -> None:

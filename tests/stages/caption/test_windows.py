@@ -98,6 +98,12 @@ def test_windows_in_time_follow_the_rule_of_remainders(duration: str, expected: 
     assert window_starts(Fraction(duration), CaptionParams()) == expected
 
 
+def test_a_last_window_of_full_length_is_no_remainder() -> None:
+    params = CaptionParams(window_s=1, window_remainder_s=2)
+    assert window_starts(Fraction(3), params) == [0, 1, 2]
+    assert window_starts(Fraction("3.5"), params) == [0, 1, 2]
+
+
 @given(
     st.fractions(Fraction(1, 100), 600), st.floats(0.1, 60).map(lambda x: round(x, 2)), st.floats(0.1, 60), st.data()
 )
