@@ -47,6 +47,7 @@ def test_every_package_of_stages_is_entered_without_codecs_models_or_ray() -> No
     assert not (HEAVY | {"ray", "dagster"}) & modules_after(code)
 
 
+@pytest.mark.system
 def test_no_module_of_stages_imports_dagster() -> None:
     code = (
         "import importlib, pkgutil, sys, stages\n"

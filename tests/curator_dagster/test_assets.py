@@ -89,6 +89,7 @@ def test_job_runs_one_partition(job: dg.JobDefinition, instance: dg.DagsterInsta
     assert set(materialized(result, "dataset")) == {partitions[0]}
 
 
+@pytest.mark.system
 def test_job_runs_a_range_with_one_event_a_partition(
     session: Session, storage: Storage, instance: dg.DagsterInstance, partitions: list[str]
 ) -> None:
@@ -105,6 +106,7 @@ def test_job_runs_a_range_with_one_event_a_partition(
     assert {check.check_name for check in whole_run if not check.passed} == {"failed_share"}
 
 
+@pytest.mark.system
 def test_dedup_reads_every_partition_that_is_embedded(
     job: dg.JobDefinition, instance: dg.DagsterInstance, partitions: list[str], storage: Storage
 ) -> None:
@@ -144,6 +146,7 @@ def test_partitions_finished_before_a_failure_stay_finished(
     assert materialized(result, "unique_clips") == {}
 
 
+@pytest.mark.system
 def test_equal_tables_have_equal_data_versions(
     job: dg.JobDefinition, instance: dg.DagsterInstance, partitions: list[str]
 ) -> None:

@@ -71,6 +71,7 @@ def automated() -> Iterator[AutomatedInstance]:
         yield AutomatedInstance(instance)
 
 
+@pytest.mark.system
 def test_new_partitions_flow_to_the_dataset_and_take_no_old_one_along(automated: AutomatedInstance) -> None:
     automated.add_partitions("new-1", "new-2")
     new = {"new-1", "new-2"}
@@ -97,6 +98,7 @@ def test_dedup_alone_asks_for_no_partition(automated: AutomatedInstance) -> None
     assert automated.evaluate() == {}
 
 
+@pytest.mark.system
 def test_partition_made_again_waits_for_dedup_before_it_is_written(automated: AutomatedInstance) -> None:
     automated.report_materialized("unique_clips")
     automated.evaluate()
@@ -109,6 +111,7 @@ def test_partition_made_again_waits_for_dedup_before_it_is_written(automated: Au
     assert automated.evaluate() == {"dataset": {"old"}}
 
 
+@pytest.mark.system
 def test_partition_that_is_captioned_late_is_written_then(automated: AutomatedInstance) -> None:
     automated.add_partitions("new")
     automated.evaluate()

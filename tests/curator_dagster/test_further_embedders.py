@@ -52,6 +52,7 @@ def test_one_step_makes_all_tables_and_tells_each_ones_figures(run: Run, partiti
     assert again.asset_materializations_for_node("embeddings")[0].tags != version
 
 
+@pytest.mark.system
 def test_dedup_reads_the_embedder_that_a_launch_names(run: Run, partitions: list[str], storage: Storage) -> None:
     run(partitions[:1], UP_TO_EMBEDDINGS, embeddings={"more": MORE["more"]}, clips={"max_failed_fraction": 1})
     run(partitions[:1], ["unique_clips"], unique_clips={"embedder": "dark"})
@@ -72,6 +73,7 @@ def test_together_tells_failing_tables_first_and_numbers_by_name() -> None:
     assert together({"": good, "wide": good}).description == "First embedder: fine wide: fine"
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("_tiny_phases")
 def test_command_line_shows_and_retries_each_embedder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DAGSTER_HOME", "CURATOR_ROOT", "CURATOR_CONFIG"):

@@ -18,6 +18,7 @@ def reports_of(session: Session) -> dict[str, list[PhaseReport]]:
     return {next(iter(each.values())).asset: list(each.values()) for each in session.reports[-7:]}
 
 
+@pytest.mark.system
 def test_backfill_with_a_changed_threshold_redecides_and_computes_nothing(
     run: Run, session: Session, partitions: list[str]
 ) -> None:

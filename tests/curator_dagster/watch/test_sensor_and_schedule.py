@@ -107,6 +107,7 @@ def test_a_tick_tells_of_files_that_it_leaves_out(watched: WatchedFolder) -> Non
     assert skip_message(watched.tick(cursor)).startswith(expected)
 
 
+@pytest.mark.system
 def test_what_the_sensor_asks_for_makes_a_dataset(watched: WatchedFolder) -> None:
     result = watched.tick()
     watched.apply(result)

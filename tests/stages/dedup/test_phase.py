@@ -189,6 +189,7 @@ def test_dedup_clusters_with_earlier_decisions_first(library: Library) -> None:
 ANGLES = st.lists(st.integers(0, 90).map(lambda half: 2 * half), min_size=1, max_size=8)
 
 
+@pytest.mark.system
 @given(st.lists(ANGLES, min_size=2, max_size=4))
 @settings(max_examples=12)
 def test_dedup_never_unkeeps_as_partitions_come(batches: list[list[int]]) -> None:

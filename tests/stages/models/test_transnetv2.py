@@ -80,11 +80,11 @@ def published() -> ModuleType:
 def test_network_answers_as_the_published_one(published: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     # Its constructor reseeds all generators and makes torch deterministic; only its network is wanted.
     monkeypatch.setattr(published.TransNetV2, "_setup_deterministic_behavior", lambda self: None)
-    shots = np.random.default_rng(0).integers(0, 255, (4, 27, 48, 3)).repeat(25, axis=0)
+    shots = np.random.default_rng(0).integers(0, 255, (3, 27, 48, 3)).repeat(16, axis=0)
     noise = np.random.default_rng(1).integers(-20, 20, shots.shape)
     pictures = np.clip(shots + noise, 0, 255).astype(np.uint8)
     detector = padded_detector_factory(WEIGHTS, WorkerMetadata("test", NodeInfo("test", 1, 0)))()
-    for start in range(0, 100, 33):
+    for start in range(0, 48, 33):
         detector.push(pictures[start : start + 33])
     with torch.inference_mode():
         theirs = published.TransNetV2(device="cpu").predict_frames(torch.from_numpy(pictures), quiet=True)

@@ -322,7 +322,7 @@ def histories(draw: st.DrawFn) -> tuple[list[list[str]], list[int], list[int]]:
 
 
 @given(histories())
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_copies_are_those_that_hashes_of_all_files_tell(history: tuple[list[list[str]], list[int], list[int]]) -> None:
     contents, order, replaced = history
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:

@@ -101,6 +101,7 @@ def register_after(barrier: threading.Barrier, root: str, first: int, size: int)
     register_sources(Storage(root), sources, ReadParams(partition_size=size))
 
 
+@pytest.mark.system
 def test_register_sources_gives_a_video_one_partition_whatever_processes_race(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(2)
