@@ -82,7 +82,8 @@ def test_a_program_that_freezes_objects_itself_is_left_alone(root: Path) -> None
         child.start()
         child.join()
         assert child.exitcode == 0
-        assert gc.get_freeze_count() == count
+        # Threads free some of them meanwhile; after an unfreeze there are none.
+        assert 0 < gc.get_freeze_count() <= count
         assert garbage() is not None
         gc.collect()
         assert garbage() is None
