@@ -55,7 +55,7 @@ lint: $(VENV)/dev.installed
 	$(BIN)/ruff format --check .
 
 types: $(VENV)/dev.installed
-	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	$(BIN)/pyrefly check --python-interpreter-path $(BIN)/python
 
 contracts: $(VENV)/dev.installed
 	$(BIN)/lint-imports --no-cache

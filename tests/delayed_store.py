@@ -22,8 +22,8 @@ class DelayedFileSystem(MemoryFileSystem):
     """
 
     protocol = ("delayed",)
-    store: ClassVar[dict[str, Any]] = {}  # pyright: ignore[reportIncompatibleVariableOverride] # as in its base class
-    pseudo_dirs: ClassVar[list[str]] = [""]
+    store: ClassVar[dict[str, Any]] = {}  # pyrefly: ignore[bad-override] # as in its base class
+    pseudo_dirs: ClassVar[list[str]] = [""]  # pyrefly: ignore[bad-override] # as in its base class
     delay_s: ClassVar[float] = 0.0
     full_after: ClassVar[int | None] = None
     requests: ClassVar[list[int]] = []

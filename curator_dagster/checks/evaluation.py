@@ -56,7 +56,7 @@ def evaluate_checks(
         found = results[check.name]
         for partition, target in targets.items():
             # Dagster accepts evaluations here, but its type does not say so.
-            context.log_event(_evaluation(context, check, params, partition=(partition, found[partition], target)))  # pyright: ignore[reportArgumentType]
+            context.log_event(_evaluation(context, check, params, partition=(partition, found[partition], target)))
         result = _result(check, params, found)
         if not result.passed:
             logger.warning("Check %s of %s: %s", check.name, asset, result.description)

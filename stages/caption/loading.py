@@ -37,7 +37,7 @@ class LoadWindowsStage(LoadFramesStage):
         """Adds the clip's windows and frames."""
         return [], ["clips.frames", "clips.windows"]
 
-    def process(  # pyright: ignore[reportIncompatibleMethodOverride] - as of every stage; that of frames never rejects
+    def process(  # pyrefly: ignore[bad-override] - as of every stage; that of frames never rejects
         self, task: VideoTask
     ) -> VideoTask | Rejected | Failed:
         """The task with its clip's windows and frames; failed alone where its span cannot be decoded.

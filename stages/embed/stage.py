@@ -80,7 +80,7 @@ class _VectorStage(ProcessingStage[Any, VideoTask]):
 
     def process_batch(self, tasks: list[Any]) -> list[VideoTask | list[VideoTask] | Rejected | Failed]:
         """The outcomes of `embed`."""
-        return [*self.embed(tasks)]
+        return list[VideoTask | list[VideoTask] | Rejected | Failed](self.embed(tasks))
 
     @abstractmethod
     def embed(self, tasks: Sequence[Any]) -> list[VideoTask | Failed]:

@@ -186,8 +186,10 @@ class AskStage(ProcessingStage[VideoTask, VideoTask]):
 
 
 def _outcome(task: VideoTask, answers: Mapping[str, float | Failed]) -> Outcome:
-    failed = next((answer for answer in answers.values() if isinstance(answer, Failed)), None)
-    if failed is not None:
-        return failed
     clip = task.data.clip
-    return with_clip(task, replace(clip, frames=None, scores={**clip.scores, **answers}))
+    scores = dict(clip.scores)
+    for name, answer in answers.items():
+        if isinstance(answer, Failed):
+            return answer
+        scores[name] = answer
+    return with_clip(task, replace(clip, frames=None, scores=scores))

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
+from typing import cast
 
 import numpy as np
 from av.audio.frame import AudioFrame
@@ -112,7 +113,7 @@ def _checked(packets: Iterator[Packet], stream: AudioStream) -> Iterator[Packet]
             raise SoundNotCopyable("Copied sound must have one header, got another one in the middle.")
         if may_change:
             with suppress(FFmpegError):  # a damaged packet is copied
-                layouts |= {(frame.sample_rate, frame.layout.name) for frame in packet.decode()}
+                layouts |= {(frame.sample_rate, frame.layout.name) for frame in _samples(packet)}
         if len(layouts) > 1:
             raise SoundNotCopyable(f"Copied sound must have one rate and layout, got {sorted(layouts)}.")
         yield packet
@@ -153,13 +154,17 @@ def _encode(source: SoundSource, sound: Sound, output: OutputContainer) -> Itera
     return _encode_aac(blocks, track, layout)
 
 
+def _samples(packet: Packet) -> list[AudioFrame]:
+    return cast(list[AudioFrame], packet.decode())
+
+
 def _decode(sound: Sound) -> Iterator[AudioFrame]:
     """Frames that overlap the span. A packet that does not decode is a gap, filled with silence."""
     for packet in sound.packets:
         if (packet.pts or 0) * packet.time_base >= sound.end:
             return
         with suppress(FFmpegError):
-            for frame in packet.decode():
+            for frame in _samples(packet):
                 if frame.pts is not None and _end_s(frame) > sound.start:
                     yield frame
 

@@ -30,7 +30,7 @@ class Network:
         model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         fold_batch_norms(model.eval())
         # torch's stub does not know that a module takes a memory format.
-        model.to(self._device, self._dtype).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        model.to(self._device, self._dtype).to(memory_format=torch.channels_last)  # pyrefly: ignore[no-matching-overload]
         self._model = model
 
     def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:

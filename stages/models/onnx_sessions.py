@@ -1,7 +1,7 @@
 """Opens networks in ONNX files."""
 
 import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors  # pyright: ignore[reportAttributeAccessIssue] - binary
+from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 
 from stages.errors import ParamsError
 

@@ -155,8 +155,11 @@ def _of_both(cut: Caption | Failed, longer: Caption | Failed) -> Caption | Faile
     """
     if not isinstance(cut, Caption) or isinstance(longer, Failed):
         return cut if isinstance(longer, Failed) and longer.reason is Reason.STAGE_ERROR else longer
-    counts = {name: _sum(getattr(cut, name), getattr(longer, name)) for name in ("tokens", "prompt_tokens")}
-    return replace(longer, **counts)
+    return replace(
+        longer,
+        tokens=_sum(cut.tokens, longer.tokens),
+        prompt_tokens=_sum(cut.prompt_tokens, longer.prompt_tokens),
+    )
 
 
 def _sum(first: int | None, second: int | None) -> int | None:

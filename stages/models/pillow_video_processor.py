@@ -97,7 +97,7 @@ def load_video_processor(folder: Path, model_type: str, param: str) -> Any:
             "instead: caption.captioner=vllm.",
             param,
         )
-    made = type(found.__name__, (found, _WithPillow), {})
+    made: Any = type(found.__name__, (found, _WithPillow), {})
     # None means today's default of the library, which is about to change; true is what the models were trained with.
     capped = {"cap_pixels_per_frame": True} if getattr(found, "cap_pixels_per_frame", True) is None else {}
     return made.from_dict({**capped, **settings})

@@ -39,7 +39,7 @@ class _Texts:
         pinned: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
         try:
             with quiet():
-                self.tokenizer = AutoTokenizer.from_pretrained(folder, **pinned)
+                self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, **pinned)
                 model, info = AutoModel.from_pretrained(
                     folder, use_safetensors=not is_pickled, weights_only=True, output_loading_info=True, **pinned
                 )

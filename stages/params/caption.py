@@ -234,7 +234,8 @@ class CaptionParams(ModelParams):
 
     def servers(self) -> list[str]:
         """Addresses that requests may go to, with the key."""
-        first = [] if self.captioner in ("measured", "transformers", "vllm") else [self.base_url]
+        is_local = self.captioner in ("measured", "transformers", "vllm")
+        first = list[str]() if is_local else [self.base_url]
         second = [self.refine_base_url or self.base_url] if self.refine_model else []
         return list(dict.fromkeys([*first, *second]))
 

@@ -33,7 +33,7 @@ class Quota(BaseModel):
     @classmethod
     def _is_no_flag(cls, value: object) -> object:
         """Python counts ``true`` as 1, and "max: true" would keep one clip of each kind."""
-        values = cast(Sequence[object], value if isinstance(value, list | tuple) else [value])
+        values = cast(Sequence[object], value) if isinstance(value, Sequence) else [value]
         if any(isinstance(each, bool) for each in values):
             raise ValueError("must be a number, not true or false")
         return cast(object, value)

@@ -125,7 +125,7 @@ class _PlannedTable(TableRun):
     """A table that is planned only."""
 
     writer_class: ClassVar[type[RowWriter]] = _RowCollector
-    writer: _RowCollector
+    writer: _RowCollector  # pyrefly: ignore[bad-override-mutable-attribute] - made by `writer_class`
 
     @property
     def num_reused(self) -> int:

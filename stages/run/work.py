@@ -1,5 +1,6 @@
 """The amount of work of items, from which progress and the remaining time are told."""
 
+import math
 from array import array
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple, Self
@@ -27,7 +28,7 @@ class Work(NamedTuple):
     @classmethod
     def sum(cls, amounts: Iterable[Self]) -> Self:
         """All amounts together."""
-        return cls(*map(sum, zip(cls(), *amounts, strict=True)))
+        return cls(*(math.fsum(column) for column in zip(cls(), *amounts, strict=True)))
 
     def times(self, factor: float) -> "Work":
         """A multiple, or a part, of the amount."""

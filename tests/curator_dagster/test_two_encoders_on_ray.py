@@ -199,7 +199,8 @@ def test_dedup_goes_by_the_second_encoder(made: Made) -> None:
 def test_search_goes_by_the_second_encoder(made: Made) -> None:
     kept = {row["clip_id"] for row in read_manifest(made.root, "dataset").to_pylist()}
     vectors = {name: each for name, each in vectors_of(made.root, "embeddings.words").items() if name in kept}
-    model, tokenizer = AutoModel.from_pretrained(made.second).eval(), AutoTokenizer.from_pretrained(made.second)
+    model: Any = AutoModel.from_pretrained(made.second).eval()
+    tokenizer: Any = AutoTokenizer.from_pretrained(made.second)
     with torch.inference_mode():
         text = model.get_text_features(**tokenizer(TEXT, return_tensors="pt")).pooler_output[0]
     queries = {TEXT: (text / text.norm()).numpy(), "": next(iter(vectors.values()))}

@@ -219,7 +219,9 @@ class RunResult(NamedTuple):
 def executor(**params: Any) -> Iterator[RayExecutor]:
     """An executor with short limits on the Ray of the test session; waits for the end of earlier ones' workers."""
     wait_for_free_cpus()
-    ray_executor = RayExecutor(ExecutorParams(**{"stall_timeout_s": 30.0, "worker_memory_gb": 4.0, **params}))
+    ray_executor = RayExecutor(
+        ExecutorParams.model_validate({"stall_timeout_s": 30.0, "worker_memory_gb": 4.0, **params})
+    )
     try:
         yield ray_executor
     finally:

@@ -16,7 +16,7 @@ from tests.made_tables import commit_items
 
 def report(**values: object) -> PhaseReport:
     facts = {"items": 3, "rows": 3, "counts": {"kept": 2, "rejected": 1, "failed": 0}, **values}
-    return PhaseReport("split", "clips", "p", **facts)  # pyright: ignore[reportArgumentType]
+    return PhaseReport("split", "clips", "p", **facts)  # pyrefly: ignore[bad-argument-type]
 
 
 def checked_table(root: Path, made: PhaseReport, **params: Any) -> CheckedTable:

@@ -16,7 +16,15 @@ from tests.stages.pictures.stores import PARTITION, clip_row, commit, jpeg, writ
 
 
 def report(asset: str, **values: Any) -> PhaseReport:
-    facts = {"items": 2, "rows": 2, "computed": 2, "counts": {"kept": 2}, "commit": 1, "seconds": 4.0, **values}
+    facts: dict[str, Any] = {
+        "items": 2,
+        "rows": 2,
+        "computed": 2,
+        "counts": {"kept": 2},
+        "commit": 1,
+        "seconds": 4.0,
+        **values,
+    }
     return PhaseReport("phase", asset, PARTITION, **facts)
 
 

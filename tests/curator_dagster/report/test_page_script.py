@@ -1,4 +1,4 @@
-"""The script of the page: its choice of clips in Node (basedpyright brings one), the whole page in a browser."""
+"""The script of the page: its choice of clips in Node, the whole page in a browser."""
 
 import json
 import os

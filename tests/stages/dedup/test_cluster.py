@@ -55,7 +55,7 @@ def test_is_duplicate_counts_from_one_minus_eps(eps: float, removed: int) -> Non
 @pytest.mark.parametrize(("keep", "expected"), [("farthest", [1, 3, 2, 0]), ("nearest", [0, 2, 3, 1])])
 def test_order_by_preference_goes_by_distance(keep: str, expected: list[int]) -> None:
     clips = make_clips([[1.0, 0.0]] * 4)
-    params = DedupParams(keep=keep)  # pyright: ignore[reportArgumentType]
+    params = DedupParams(keep=keep)  # pyrefly: ignore[bad-argument-type]
     assert order_by_preference(clips, np.arange(4), np.array([0.1, 0.8, 0.3, 0.6]), params).tolist() == expected
 
 
@@ -68,7 +68,7 @@ def test_order_by_preference_goes_by_columns_in_turn() -> None:
 
 @pytest.mark.parametrize(("keep", "removed"), [("farthest", 1471), ("nearest", 1495), ("random", None)])
 def test_decide_removes_the_published_number_of_blob_points(keep: str, removed: int | None) -> None:
-    params = DedupParams(mode="cluster", eps=0.01, num_clusters=5, keep=keep)  # pyright: ignore[reportArgumentType]
+    params = DedupParams(mode="cluster", eps=0.01, num_clusters=5, keep=keep)  # pyrefly: ignore[bad-argument-type]
     num_removed = int((~decide(blobs(), Decisions.undecided(1500), params).kept).sum())
     assert num_removed == removed if removed else 1471 <= num_removed <= 1495
 

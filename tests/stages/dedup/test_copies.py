@@ -14,7 +14,7 @@ from tests.stages.dedup.drawn_clips import SIDE, Change, clip, crop, mark, noise
 
 CHANGES: dict[str, Change] = {
     "none": lambda picture: picture,
-    "gamma": lambda picture: 255 * (picture / 255) ** 0.6,
+    "gamma": lambda picture: (255 * (picture / 255) ** 0.6).astype(np.float32),
     "contrast": lambda picture: 0.5 * picture + 70,
     "crop": crop(0.9, 0.3, 0.8),
     "large crop": crop(0.78, 0.7, 0.1),

@@ -38,7 +38,7 @@ def listed(vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> ListedVector
 
 def with_lists(vectors: np.ndarray, order: np.ndarray) -> ListedVectors:
     sums = [checksum(vectors[start : start + CHECKED_ROWS]) for start in range(0, COUNT, CHECKED_ROWS)]
-    segment = Segment("whole", None, vectors, sums)  # pyright: ignore[reportArgumentType]
+    segment = Segment("whole", None, vectors, sums)
     store = VectorStore([segment], np.zeros(COUNT, np.int16), order.astype(np.int32))
     centres = train_centres(vectors, num_lists(COUNT))
     return ListedVectors(store, Lists(centres, nearest_centre(vectors, centres)[order]))

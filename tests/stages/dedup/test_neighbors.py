@@ -87,7 +87,7 @@ def test_decide_never_removes_an_older_kept_clip(
 def test_decide_follows_the_keep_rule(keep: str, expected: list[int]) -> None:
     """Three directions 4 degrees apart: the ends are not near each other, the middle is near both."""
     clips = make_clips(list(angles(a=0, b=4, c=8.5).values()), [[3.0], [2.0], [1.0]])
-    params = DedupParams(eps=0.005, keep=keep, rank_by=["-x"])  # pyright: ignore[reportArgumentType]
+    params = DedupParams(eps=0.005, keep=keep, rank_by=["-x"])  # pyrefly: ignore[bad-argument-type]
     kept = np.flatnonzero(decide(clips, Decisions.undecided(3), params).kept)
     assert sorted(expected) == kept.tolist()
 

@@ -165,7 +165,7 @@ def test_other_workers_find_the_same_vectors_on_any_store(
     clips: dict[str, dict[str, list[float]]], tmp_path: Path
 ) -> None:
     root = "memory://index-of-vectors"
-    library = Library(root)  # pyright: ignore[reportArgumentType]
+    library = Library(root)  # pyrefly: ignore[bad-argument-type]
     for partition, vectors in clips.items():
         library.add(partition, vectors)
     rows, expected = planned(clips)

@@ -39,7 +39,8 @@ def aesthetic(head: Path, **arguments: Any) -> AestheticFilter:
         "aesthetic_model": "",
         "aesthetic_revision": "main",
     }
-    return AestheticFilter(**{**fields, "aesthetic_head": str(head), "aesthetic_pictures": 2, **arguments})
+    fields |= {"aesthetic_head": str(head), "aesthetic_pictures": 2, **arguments}
+    return AestheticFilter(**fields)
 
 
 def test_aesthetic_scores_each_picture_by_the_head(head: Path) -> None:

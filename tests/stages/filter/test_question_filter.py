@@ -45,7 +45,7 @@ def server(weights: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CaptionSe
 
 def params(**values: Any) -> FilterParams:
     given = {"filters": ["duration", "ask"], "ask_questions": {"red": RED}, "ask_model": "tiny", **values}
-    return FilterParams(**{**given, "max_failed_fraction": 1})
+    return FilterParams.model_validate({**given, "max_failed_fraction": 1})
 
 
 def run(root: Path, values: FilterParams) -> tuple[PhaseReport, Row]:
@@ -203,5 +203,5 @@ def test_models_that_are_needed_include_the_one_that_is_asked() -> None:
 
 def test_what_is_asked_of_pictures_is_their_times_too() -> None:
     ((_, made),) = named_filters(params(filters=["ask"], ask_pictures=2))
-    request = made.request(clip_of([np.zeros((8, 8, 3), np.uint8)] * 4))  # pyright: ignore[reportAttributeAccessIssue]
+    request = made.request(clip_of([np.zeros((8, 8, 3), np.uint8)] * 4))  # pyrefly: ignore[missing-attribute]
     assert (request.times_s, request.duration_s) == ((0.5, 1.5), 2.0)

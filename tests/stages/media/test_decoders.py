@@ -29,8 +29,9 @@ class OtherLayout:
     """A context of FFmpeg's decoder whose frames are in the layout in which NVDEC gives them."""
 
     def __init__(self, own: VideoCodecContext, **options: str) -> None:
-        self._context: Any = Codec(own.codec.name, "r").create()
-        copy_settings(own, self._context)
+        context: Any = Codec(own.codec.name, "r").create()
+        copy_settings(own, context)
+        self._context = context
         self._context.options = {**own.options, **options}
 
     def __getattr__(self, name: str) -> Any:

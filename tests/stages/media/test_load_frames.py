@@ -118,7 +118,7 @@ def test_load_frames_makes_a_bad_store_anew_by_one_counted_decode(tmp_path: Path
     rows = [clip_row(video, 0, 75), clip_row(video, 75, 150)]
     path = make_store(tmp_path, rows[0])
     expected = [frames_of(result) for result in load(tmp_path, rows).results]
-    harm(path)  # pyright: ignore[reportCallIssue] - a function of one path
+    harm(path)  # pyrefly: ignore[not-callable] - a function of one path
     done = load(tmp_path, rows)
     for result, frames in zip(done.results, expected, strict=True):
         np.testing.assert_array_equal(frames_of(result).images, frames.images)

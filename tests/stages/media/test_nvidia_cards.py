@@ -29,7 +29,7 @@ FUTURE = Card("NVIDIA of next year", (15, 0))
 def test_decoders_take_what_nvidias_table_says(
     codec: str, bit_depth: int, chroma: str, takers: tuple[Card, ...], others: tuple[Card, ...]
 ) -> None:
-    kind = PictureKind(codec, bit_depth, chroma, 1920, 1080)  # pyright: ignore[reportArgumentType]
+    kind = PictureKind(codec, bit_depth, chroma, 1920, 1080)  # pyrefly: ignore[bad-argument-type]
     assert [why_not_decoded(card, kind) for card in takers] == [None] * len(takers)
     for card in others:
         told = why_not_decoded(card, kind) or ""

@@ -104,7 +104,7 @@ class CaptionServer(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     """POST /v1/chat/completions."""
 
-    server: CaptionServer  # pyright: ignore[reportIncompatibleVariableOverride]
+    server: CaptionServer  # pyrefly: ignore[bad-override-mutable-attribute]
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

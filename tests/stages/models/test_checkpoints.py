@@ -41,7 +41,7 @@ class Hub(http.server.ThreadingHTTPServer):
 class HubRequest(http.server.BaseHTTPRequestHandler):
     """Tells a commit and its files, and gives them out."""
 
-    server: Hub  # pyright: ignore[reportIncompatibleVariableOverride] - the one that serves
+    server: Hub  # pyrefly: ignore[bad-override-mutable-attribute] - the one that serves
 
     def do_GET(self) -> None:
         self.server.requests.append(self.path)

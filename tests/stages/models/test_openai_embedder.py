@@ -39,7 +39,7 @@ class EmbeddingServer(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    server: EmbeddingServer  # pyright: ignore[reportIncompatibleVariableOverride] - the one that serves
+    server: EmbeddingServer  # pyrefly: ignore[bad-override-mutable-attribute] - the one that serves
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

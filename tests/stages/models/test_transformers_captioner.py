@@ -40,9 +40,8 @@ def captioner(folder: Path, **params: Any) -> TransformersCaptioner:
 
 
 def unset(folder: Path, **params: Any) -> TransformersCaptioner:
-    return TransformersCaptioner(
-        CaptionParams(captioner="transformers", model=str(folder), **{"max_tokens": 8, **params})
-    )
+    values = {"captioner": "transformers", "model": str(folder), "max_tokens": 8, **params}
+    return TransformersCaptioner(CaptionParams.model_validate(values))
 
 
 def window(seed: int, count: int = 2) -> CaptionInput:

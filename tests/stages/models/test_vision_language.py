@@ -55,8 +55,8 @@ def checkpoint(
 
 
 def captioner(folder: Path, **params: Any) -> TransformersCaptioner:
-    values = {"prompt": PROMPT, "max_tokens": MAX_TOKENS, "dtype": "float32", **params}
-    made = TransformersCaptioner(CaptionParams(captioner="transformers", model=str(folder), **values))
+    values = {"captioner": "transformers", "prompt": PROMPT, "max_tokens": MAX_TOKENS, "dtype": "float32", **params}
+    made = TransformersCaptioner(CaptionParams.model_validate({"model": str(folder), **values}))
     made.setup(WORKER)
     return made
 

@@ -109,7 +109,7 @@ def smolvlm(ids: Mapping[str, int]) -> Family:
     )
     sizes = {"size": {"longest_edge": 64}, "max_image_size": {"longest_edge": 32}, "resample": 1, "do_resize": True}
     pictures = transformers.SmolVLMImageProcessorPil(**NORM, **sizes, do_image_splitting=False, do_pad=True)
-    videos = {"video_processor_type": "SmolVLMVideoProcessor", **NORM, **sizes, "do_pad": True}
+    videos: dict[str, Any] = {"video_processor_type": "SmolVLMVideoProcessor", **NORM, **sizes, "do_pad": True}
     videos["video_sampling"] = {"max_frames": 64, "fps": 1, "video_size": {"longest_edge": 64}}
     processor = {"processor_class": "SmolVLMProcessor", "image_seq_len": 4}
     return Family(transformers.SmolVLMForConditionalGeneration(config), processor, pictures, videos, {}, MEDIA)

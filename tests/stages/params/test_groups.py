@@ -99,7 +99,7 @@ def test_validate_all_fills_in_defaults() -> None:
 
 def test_params_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        SplitParams().threshold = 0.5
+        SplitParams().threshold = 0.5  # pyrefly: ignore[read-only] - what is tried
 
 
 def test_affecting_divides_the_parameters() -> None:

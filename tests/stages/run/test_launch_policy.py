@@ -59,7 +59,7 @@ def test_policy_names_everything_that_it_refuses() -> None:
 
 
 def captions(base_url: str, **params: Any) -> CaptionParams:
-    return CaptionParams(**{"captioner": "openai", "model": "m", "base_url": base_url, **params})
+    return CaptionParams.model_validate({"captioner": "openai", "model": "m", "base_url": base_url, **params})
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_vector_lengths_have_the_reference_grid(size: tuple[int, int], grid: tup
 def test_vector_lengths_read_patches_as_bilinear_shrinking(offset: int) -> None:
     random = np.random.default_rng(offset)
     places = [(16 * x + 8 + offset, 16 * y + 8) for y in range(45) for x in range(80)]
-    rows = [(16, 16, x, y, *random.integers(-9, 9, 2).tolist(), 4) for x, y in places]
+    rows: list[tuple[int, ...]] = [(16, 16, x, y, *random.integers(-9, 9, 2).tolist(), 4) for x, y in places]
     painted = np.zeros((720, 1280), np.float32)
     for _, _, x, y, right, down, scale in rows:
         painted[y - 8 : y + 8, x - 8 : x + 8] = np.hypot(right, down) / scale / 2000

@@ -1,5 +1,6 @@
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,7 @@ def test_read_contents_joins_members_of_an_earlier_release_with_late_ones(storag
 def test_read_hours_are_of_the_videos_that_could_be_probed(storage: Storage) -> None:
     made, not_made = register_sources(storage, [source("a"), source("b")], ReadParams(partition_size=1))
     facts = {"partition": made, "uri": "/in/a", "etag": "1"}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {**facts, "status": "kept", "video_id": "a", "duration_s": 5400.0},
         {**facts, "status": "kept", "video_id": "b", "duration_s": None},
         {**facts, "status": "rejected", "reason": "superseded", "video_id": "c", "duration_s": 1800.0},
