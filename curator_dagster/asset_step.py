@@ -15,7 +15,7 @@ from curator_dagster.invented_partitions import remove_invented_partitions_of_ru
 from curator_dagster.metadata import materialization_metadata
 from curator_dagster.partition_keys import fully_committed_partitions
 from curator_dagster.partitioning import TimeWindowPartitioning
-from curator_dagster.phase_summary import changed_params_line, further_reports, summary_line
+from curator_dagster.phase_summary import changed_params_line, further_reports, precedence_lines, summary_line
 from curator_dagster.progress import progress_callback, progress_logger
 from curator_dagster.resources import Storage
 from curator_dagster.watch.source import SourceBucket
@@ -64,6 +64,8 @@ def run_phase(curation: Curation, context: dg.AssetExecutionContext, config: Par
         has_failed = False
         for each in (reports, *further_reports(reports)):
             context.log.info(summary_line(each))
+            for line in precedence_lines(each):
+                context.log.warning(line)
     except CurationError as error:
         removed = remove_invented_partitions_of_run(
             curation, context.instance, partition_keys_of_run(context), storage.open()

@@ -31,6 +31,21 @@ def summary_line(reports: Mapping[str, PhaseReport]) -> str:
     return f"{line} because {' and '.join(causes)}{earlier}"
 
 
+def precedence_lines(reports: Mapping[str, PhaseReport]) -> list[str]:
+    """A line for each partition of which another run at the same time committed a version too.
+
+    As "clips of p1: superseded by version 2 of run 7 (5f1c...), which started later".
+    """
+    lines = []
+    for partition, report in reports.items():
+        table = f"{report.asset} of {partition}"
+        if report.superseded:
+            lines.append(f"{table}: superseded by {report.superseded}")
+        if report.supersedes:
+            lines.append(f"{table}: committed over {report.supersedes}, which another run made at the same time")
+    return lines
+
+
 def further_reports(reports: Mapping[str, PhaseReport]) -> list[dict[str, PhaseReport]]:
     """The reports by partition of each further table that the phase made, in the order in which it did."""
     names = dict.fromkeys(name for report in reports.values() for name in report.further)

@@ -50,6 +50,9 @@ class PhaseReport:
         root_version: number of the version of the root that the run published; None where the phase publishes none.
         left_out_nodes: for each node of Ray that got no work for a while in the run, why.
         further: by name, the report of each further table that the phase made of the partition.
+        superseded: which version of another run prevailed, and why; empty where the run's own is the newest. Rows,
+            counts and commit are those of that version then.
+        supersedes: which version another run committed meanwhile that the run's own prevailed over; else empty.
     """
 
     phase: str
@@ -73,6 +76,8 @@ class PhaseReport:
     root_version: int | None = None
     left_out_nodes: dict[str, str] = field(default_factory=lambda: {})
     further: dict[str, "PhaseReport"] = field(default_factory=lambda: {})
+    superseded: str = ""
+    supersedes: str = ""
 
     @property
     def title(self) -> str:
@@ -175,6 +180,14 @@ class Phase(ABC, Generic[P]):
     def identity(self) -> dict[str, Any]:
         """What the processing depends on beside parameters and columns: the model and the hash of its weights."""
         return {}
+
+    def sources_seen(self, output: ManifestRef) -> int | None:
+        """The last entry of the register that concerns the items of a table; None where they come from tables."""
+        return None
+
+    def knows_sources(self, entry: int) -> bool:
+        """Whether the register has an entry of this number."""
+        return False
 
     def rows_without_work(
         self, output: ManifestRef, files: Collection[CommittedFile], items: Iterable[tuple[str, Row]]

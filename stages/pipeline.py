@@ -1,9 +1,10 @@
 """A pipeline: an ordered list of stages, checked before it runs; the results and statistics of its runs."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
@@ -81,6 +82,29 @@ class RunningBatch:
     seconds: float
 
 
+class QueueLoad(NamedTuple):
+    """What is held for one stage: tasks that wait for it, and bytes of those that wait or are in work."""
+
+    waiting: int
+    held_bytes: int
+
+
+@dataclass(frozen=True)
+class Load:
+    """What an executor has in work right now.
+
+    Attributes:
+        queues: by stage.
+        workers: number of workers by node, state and stage; the state is ``busy``, with the stage, or ``idle`` or
+            ``starting``, without one.
+        left_out_nodes: nodes that get no work now.
+    """
+
+    queues: Mapping[str, QueueLoad] = field(default_factory=lambda: {})
+    workers: Mapping[tuple[str, str, str], int] = field(default_factory=lambda: {})
+    left_out_nodes: Collection[str] = ()
+
+
 @dataclass
 class RunStats:
     """Figures of one run of a pipeline.
@@ -92,6 +116,9 @@ class RunStats:
         work_began_at: when the first task was given to a stage, by the monotonic clock; None before.
         running: batches in work that have counted anything.
         left_out_nodes: for each node of Ray that got no work for a while, why.
+        failures: items that failed, by reason.
+        load: what an executor with workers has in work, brought up to date about once a second.
+        status: what the run tells of itself, which the executor may show where it works.
         on_running: called in place of yielding None by an executor that works in the thread of its caller.
     """
 
@@ -101,6 +128,9 @@ class RunStats:
     work_began_at: float | None = None
     running: list[RunningBatch] = field(default_factory=lambda: [])
     left_out_nodes: dict[str, str] = field(default_factory=lambda: {})
+    failures: Counter[str] = field(default_factory=lambda: Counter())
+    load: Load = field(default_factory=Load)
+    status: Mapping[str, Any] = field(default_factory=lambda: {})
     on_running: Callable[[], object] = lambda: None
 
     def begin_work(self) -> None:

@@ -16,7 +16,7 @@ from curator_dagster.commands.console import (
 from curator_dagster.commands.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
 from curator_dagster.commands.retry_plan import plan_retry
 from curator_dagster.commands.run_plan import RunPlan, changed_tables, dagster_instance, execute_plan, plan_run
-from curator_dagster.phase_summary import further_reports, summary_line
+from curator_dagster.phase_summary import further_reports, precedence_lines, summary_line
 from stages.errors import CurationError, ParamsError, StorageError
 from stages.params import ExecutorParams
 from stages.retry import using
@@ -138,6 +138,8 @@ def _print_summary(root: str, session: Session) -> None:
         for each in (reports, *further_reports(reports)):
             if any(report.changes for report in each.values()):
                 out.print(summary_line(each), soft_wrap=True)
+            for line in precedence_lines(each):
+                out.print(line, soft_wrap=True)
     made = {report.asset for reports in session.reports for report in reports.values()}
     place = "dataset" if "dataset" in made else "manifests"
     out.print(f"{place.capitalize()}: {root}/{place}", soft_wrap=True)

@@ -21,6 +21,9 @@ def vacuum_command(root: str, *, keep: int, min_age_s: float, deletes: bool) -> 
         out.print(f"{kind}: {count} {verb}, {size_bytes / 1e6:.1f} MB")
     kept = ", ".join(map(str, plan.kept)) or "none"
     out.print(f"Versions that stay: {kept}", soft_wrap=True)
+    if plan.at_work:
+        runs = ", ".join(map(str, plan.at_work))
+        out.print(f"Runs at work, what they may name stays: {runs}", soft_wrap=True)
     if deletes:
         return
     if any(count for count, _ in plan.counts().values()):

@@ -138,6 +138,10 @@ def _provenance_metadata(report: PhaseReport, ref: ManifestRef) -> dict[str, dg.
     }
     if causes := causes_of(report):
         metadata["items_made_again_because"] = dg.MetadataValue.text(causes)
+    if report.superseded:
+        metadata["superseded_by"] = dg.MetadataValue.text(report.superseded)
+    if report.supersedes:
+        metadata["committed_over"] = dg.MetadataValue.text(report.supersedes)
     return metadata
 
 

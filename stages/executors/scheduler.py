@@ -14,6 +14,7 @@ from ray.exceptions import RayError
 
 from stages.errors import Reason
 from stages.executors.cluster import Shape
+from stages.executors.cluster_status import ClusterStatus
 from stages.executors.dispatcher import Dispatcher
 from stages.executors.exit_reasons import ExitReason, cause_text, exit_reason_of
 from stages.executors.metrics import PipelineMetrics
@@ -23,8 +24,8 @@ from stages.executors.worker_failures import WorkerFailures
 from stages.executors.worker_handle import CallKind, RemoteCall, WorkerHandle
 from stages.executors.worker_pool import WorkerPool
 from stages.params import ExecutorParams
-from stages.pipeline import ItemResult, Pipeline, RunStats
-from stages.tasks import Task
+from stages.pipeline import ItemResult, Load, Pipeline, QueueLoad, RunStats
+from stages.tasks import Failed, Task
 
 TURN_S = 0.2
 MAX_SILENCE_S = 0.4
@@ -43,6 +44,7 @@ class Scheduler:
         self._dispatcher = Dispatcher(pipeline, pool, self._ledger, params, shapes)
         self._run_id = self._dispatcher.run_id
         self._metrics = PipelineMetrics(pipeline.name)
+        self._status = ClusterStatus(self._run_id)
         self._scaler = WorkerScaler(pool, shapes)
         names = [stage.name for stage in pipeline.stages]
         self._failures = WorkerFailures(pool, self._scaler, self._run_id, shapes, names)
@@ -77,7 +79,9 @@ class Scheduler:
             finished = self._ledger.pop_finished()
             stats.running = self._pool.running_batches()
             for item in finished:
-                yield item.result()
+                result = item.result()
+                stats.failures.update(str(each.reason) for each in result.outcomes if isinstance(each, Failed))
+                yield result
             if finished:
                 yielded_at = time.monotonic()
             elif time.monotonic() - yielded_at > MAX_SILENCE_S - TURN_S:
@@ -92,13 +96,23 @@ class Scheduler:
             self._pool.count_idle_time(worker)
         self._pool.request.withdraw()
         self._publish_metrics()
+        self._ledger.stats.load = Load(dict.fromkeys(self._ledger.stats.load.queues, QueueLoad(0, 0)))
+        self._metrics.publish(self._ledger.stats)
+        self._status.remove()
 
     def _publish_metrics(self) -> None:
         """Bring the statistics up to date, and publish them as metrics of Ray."""
         for stage in range(len(self._queues)):
             self._ledger.stage_stats(stage).idle_s = self._pool.idle_s[self._run_id, stage]
-        held = {self._stage_name(stage): queue.held_bytes for stage, queue in enumerate(self._queues)}
-        self._metrics.publish(self._ledger.stats, held)
+        stats = self._ledger.stats
+        queues = {
+            self._stage_name(stage): QueueLoad(queue.num_waiting + len(queue.quarantine), queue.held_bytes)
+            for stage, queue in enumerate(self._queues)
+        }
+        names = [stage.name for stage in self._pipeline.stages]
+        stats.load = Load(queues, self._pool.count_workers(self._run_id, names), self._pool.health.left_out())
+        self._metrics.publish(stats)
+        self._status.tell(stats.status)
 
     def _read_tasks(self, source: Iterator[Task]) -> None:
         """Keep enough tasks queued for the first stage that no worker waits for the source."""

@@ -14,6 +14,7 @@ from stages import heartbeat, retry
 from stages.executors.batch_runner import collect_rows, run_batch
 from stages.executors.process_memory import private_bytes
 from stages.executors.scratch_folder import ScratchFolder, fault_file, hold, remove_abandoned
+from stages.executors.store_metrics import StoreMetrics
 from stages.pipeline import AnyStage, Collect, Rows
 from stages.stage import NodeInfo, WorkerMetadata
 from stages.tasks import Failed, Rejected, Task
@@ -94,6 +95,7 @@ class Worker:
         self._metadata = WorkerMetadata(worker_id, _node_info(node_id), device, num_threads)
         self._run_id = ""
         self._assignments: dict[int, StageAssignment] = {}
+        self._store_metrics = StoreMetrics()
 
     def info(self) -> WorkerInfo:
         """Process and node. Ray answers this call once the process has started."""
@@ -141,6 +143,7 @@ class Worker:
             else:
                 children.extend(result)
                 results.append([ChildInfo(task.nbytes, task.group) for task in result])
+        self._store_metrics.publish()
         return BatchReport(results, done.seconds, done.counters, private_bytes() or 0), children
 
     def tear_down(self) -> None:

@@ -3,7 +3,8 @@
 import logging
 import time
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import ray
@@ -75,6 +76,16 @@ class WorkerPool:
     def busy(self) -> list[WorkerHandle]:
         """Workers that hold a batch."""
         return [worker for worker in self.workers if worker.is_in(CallKind.BATCH)]
+
+    def count_workers(self, run_id: str, stage_names: Sequence[str]) -> dict[tuple[str, str, str], int]:
+        """Number of workers by node, state and stage, see `Load.workers`; a batch of another run has no stage."""
+        found: Counter[tuple[str, str, str]] = Counter()
+        for worker in self.workers:
+            batches = [call for call in worker.calls if call.kind is CallKind.BATCH]
+            state = "busy" if batches else "starting" if worker.calls else "idle"
+            is_of_run = bool(batches) and batches[0].run_id == run_id
+            found[worker.node_id, state, stage_names[batches[0].stage] if is_of_run else ""] += 1
+        return dict(found)
 
     def running_batches(self) -> list[RunningBatch]:
         """The batches that workers hold, of which a poll has told counters."""

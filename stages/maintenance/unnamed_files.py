@@ -2,6 +2,7 @@
 
 Kept are the newest versions, as many as are asked for, the tagged ones, and the newest commit of every table, which a
 run may have made and not published yet. A file that is younger than `min_age_s` is kept too: a run may be writing it.
+So is all that a run at work may name, which is that of the partitions it works on, and of tables that span all.
 What goes is removed from the top: first the versions, then the commits, then the files that only these named. Killed
 anywhere, no version that is left names a file that is gone.
 """
@@ -15,6 +16,7 @@ import pyarrow as pa
 from stages.dedup import unneeded_files
 from stages.errors import ManifestError
 from stages.manifest import (
+    ALL,
     Commit,
     ManifestRef,
     RootVersion,
@@ -25,6 +27,7 @@ from stages.manifest import (
     uncurrent_files,
     version_numbers,
 )
+from stages.run_records import VACUUM_LEASE, read_runs
 from stages.schemas import ASSETS
 from stages.signals import SIGNALS_FOLDER, signals_path
 from stages.storage import FileInfo, Storage, digest, exclusive, file_numbers, map_concurrently
@@ -46,12 +49,14 @@ class VacuumPlan:
         versions: files of versions that go.
         commits: commits that only these versions name.
         files: by kind ("row files", "signals", "clips", "frame stores", "index of dedup"), the files that go.
+        at_work: numbers of runs at work; what they may name stays.
     """
 
     kept: list[int]
     versions: list[FileInfo] = field(default_factory=lambda: [])
     commits: list[FileInfo] = field(default_factory=lambda: [])
     files: dict[str, list[FileInfo]] = field(default_factory=lambda: {})
+    at_work: list[int] = field(default_factory=lambda: [])
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """Number and bytes of what goes, by kind."""
@@ -83,13 +88,16 @@ def plan_vacuum(storage: Storage, *, versions_kept: int = VERSIONS_KEPT, min_age
     versions = [load_version(storage, number) for number in kept]
     manifests = storage.list("manifests")
     commits = _commits_by_table(storage, manifests)
-    kept_commits = {ref: _kept_numbers(ref, set(found), versions) for ref, found in commits.items()}
+    may_go = _MayGo(storage, min_age_s)
+    kept_commits = {
+        ref: set(found) if may_go.is_in_work(ref.partition) else _kept_numbers(ref, set(found), versions)
+        for ref, found in commits.items()
+    }
     loaded = [
         (ref, commit)
         for ref, wanted in kept_commits.items()
         for commit in map_concurrently(lambda number, ref=ref: load_commit(storage, ref, number), sorted(wanted))
     ]
-    old_enough = _OldEnough(min_age_s)
     row_files = {entry.path for _, commit in loaded for entry in commit.files}
     return VacuumPlan(
         kept,
@@ -106,27 +114,29 @@ def plan_vacuum(storage: Storage, *, versions_kept: int = VERSIONS_KEPT, min_age
                 if info.path.endswith(".parquet")
                 and not info.path.startswith(f"{SIGNALS_FOLDER}/")
                 and info.path not in row_files
-                and old_enough(info)
+                and may_go(info)
             ],
-            "signals": _signals(storage, loaded, manifests, old_enough),
-            "clips": _former_files(storage, loaded, old_enough),
-            "frame stores": _frame_stores(storage, loaded, old_enough),
-            "index of dedup": _index_files(storage, loaded, old_enough),
+            "signals": _signals(storage, loaded, manifests, may_go),
+            "clips": _former_files(storage, loaded, may_go),
+            "frame stores": _frame_stores(storage, loaded, may_go),
+            "index of dedup": _index_files(storage, loaded, may_go),
         },
+        at_work=may_go.at_work,
     )
 
 
 def vacuum(storage: Storage, *, versions_kept: int = VERSIONS_KEPT, min_age_s: float = MIN_AGE_S) -> VacuumPlan:
-    """Remove what `plan_vacuum` finds, while no run publishes; returns what was removed.
+    """Remove what `plan_vacuum` finds, while no run publishes or begins a phase; returns what was removed.
 
     Raises:
         ManifestError: as `plan_vacuum`.
         StorageError: the root does not answer. What is removed is removed; the next vacuum goes on.
     """
-    with exclusive(storage, LEASE_FOLDER) as lease:
+    with exclusive(storage, VACUUM_LEASE) as runs, exclusive(storage, LEASE_FOLDER) as lease:
         plan = plan_vacuum(storage, versions_kept=versions_kept, min_age_s=min_age_s)
 
         def remove(info: FileInfo) -> None:
+            runs.check()
             lease.check()
             storage.delete(info.path)
 
@@ -135,13 +145,31 @@ def vacuum(storage: Storage, *, versions_kept: int = VERSIONS_KEPT, min_age_s: f
     return plan
 
 
-class _OldEnough:
-    """Tells whether a file is older than an age; one whose store gives no time is not."""
+class _MayGo:
+    """Tells whether a file that no version names may go: it is old enough, and no run at work may name it.
 
-    def __init__(self, min_age_s: float) -> None:
+    A file whose store gives no time never may.
+
+    Attributes:
+        at_work: numbers of the runs at work.
+    """
+
+    def __init__(self, storage: Storage, min_age_s: float) -> None:
         self._newest_s = time.time() - min_age_s
+        self._runs = [run.entry for run in read_runs(storage) if run.is_alive]
+        self.at_work = sorted(entry.number for entry in self._runs)
+
+    def is_in_work(self, partition: str) -> bool:
+        """Whether a run at work may name files of a partition; of the table of all, any may."""
+        return any(partition == ALL or entry.may_name(partition) for entry in self._runs)
 
     def __call__(self, info: FileInfo) -> bool:
+        folder, *names = info.path.split("/")
+        partition = ALL if folder == "index" else "/".join(names[folder == "manifests" :][:1])
+        return self.is_old(info) and not self.is_in_work(partition)
+
+    def is_old(self, info: FileInfo) -> bool:
+        """Whether the file is old enough; one whose store gives no time is not."""
         return info.modified_s is not None and info.modified_s <= self._newest_s
 
 
@@ -168,7 +196,7 @@ def _kept_numbers(ref: ManifestRef, found: set[int], versions: list[RootVersion]
 
 
 def _former_files(
-    storage: Storage, commits: Iterable[tuple[ManifestRef, Commit]], old_enough: Callable[[FileInfo], bool]
+    storage: Storage, commits: Iterable[tuple[ManifestRef, Commit]], may_go: Callable[[FileInfo], bool]
 ) -> list[FileInfo]:
     """Files of ``former/`` that no row of these commits names."""
     named = {
@@ -176,11 +204,11 @@ def _former_files(
         for ref, rows in _rows_of(storage, "dataset", commits, list(PATH_COLUMNS))
         for path in named_files(rows, ref.partition)
     }
-    return [info for info in storage.list(FORMER_FOLDER) if info.path not in named and old_enough(info)]
+    return [info for info in storage.list(FORMER_FOLDER) if info.path not in named and may_go(info)]
 
 
 def _frame_stores(
-    storage: Storage, commits: Iterable[tuple[ManifestRef, Commit]], old_enough: Callable[[FileInfo], bool]
+    storage: Storage, commits: Iterable[tuple[ManifestRef, Commit]], may_go: Callable[[FileInfo], bool]
 ) -> list[FileInfo]:
     """Frame stores of videos that have no row in these commits of ``clips``."""
     used = {
@@ -188,14 +216,14 @@ def _frame_stores(
         for ref, rows in _rows_of(storage, "clips", commits, ["video_id"])
         for video_id in rows["video_id"].unique().to_pylist()
     }
-    return [info for info in storage.list("frames") if info.path not in used and old_enough(info)]
+    return [info for info in storage.list("frames") if info.path not in used and may_go(info)]
 
 
 def _signals(
     storage: Storage,
     commits: Iterable[tuple[ManifestRef, Commit]],
     manifests: Iterable[FileInfo],
-    old_enough: Callable[[FileInfo], bool],
+    may_go: Callable[[FileInfo], bool],
 ) -> list[FileInfo]:
     """Signals that no row in these commits of ``clips`` is made of."""
     used: set[str] = set()
@@ -204,11 +232,11 @@ def _signals(
         for row in rows.group_by(names).aggregate([]).to_pylist():
             used.add(signals_path(ref.partition, row["video_id"], row["signals_key"]))
     start = f"{SIGNALS_FOLDER}/"
-    return [info for info in manifests if info.path.startswith(start) and info.path not in used and old_enough(info)]
+    return [info for info in manifests if info.path.startswith(start) and info.path not in used and may_go(info)]
 
 
 def _index_files(
-    storage: Storage, commits: Iterable[tuple[ManifestRef, Commit]], old_enough: Callable[[FileInfo], bool]
+    storage: Storage, commits: Iterable[tuple[ManifestRef, Commit]], may_go: Callable[[FileInfo], bool]
 ) -> list[FileInfo]:
     """Files of the index with nothing that these commits of ``unique_clips`` were made from, or nothing current.
 
@@ -226,7 +254,7 @@ def _index_files(
     of_texts = pa.array([digest(text) for text in texts if text], pa.string())
     used = pa.chunked_array([of_texts, *(chunk for key in keys for chunk in key.chunks)], pa.string())
     found = [*unneeded_files(storage, used), *uncurrent_files(storage)]
-    return [info for info in found if old_enough(info)]
+    return [info for info in found if may_go(info)]
 
 
 def _rows_of(

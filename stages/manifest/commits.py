@@ -10,7 +10,7 @@ reuses those whose keys match.
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -190,11 +190,17 @@ def read_unordered(
     return pa.concat_tables([empty, *(map_concurrently(read, commit.files) if commit.files else [])])
 
 
-def commit_table(storage: Storage, ref: ManifestRef, files: list[CommittedFile], lineage: Mapping[str, Any]) -> Commit:
+def commit_table(
+    storage: Storage,
+    ref: ManifestRef,
+    files: list[CommittedFile],
+    lineage: Mapping[str, Any],
+    gives_way: Callable[[Commit], bool] = lambda _: False,
+) -> Commit:
     """Commit these files as the table, unless the newest commit holds exactly their items already.
 
     Where another process commits at the same time and wins, an equal table of it is returned; after a different one
-    this table is committed under the next number.
+    this table is committed under the next number, unless `gives_way` says of it that it stays the newest.
 
     Raises:
         ManifestError: a file is gone, or damaged.
@@ -204,6 +210,8 @@ def commit_table(storage: Storage, ref: ManifestRef, files: list[CommittedFile],
     files = [_with_sha256(storage, entry, known) for entry in files if entry.items]
     commit = Commit(0, table_digest(files), files, {}, {}, dict(lineage))
     while not (newest and newest.digest == commit.digest and _has_all_files(storage, ref, newest)):
+        if newest and gives_way(newest) and _has_all_files(storage, ref, newest):
+            return newest
         if not commit.number:
             commit = _with_facts_of_rows(storage, ref, commit)
         commit = replace(commit, number=newest.number + 1 if newest else 1)

@@ -57,6 +57,18 @@ class ReadPhase(Phase[ReadParams]):
         """The register, read once for all partitions of a run: reading it reads the members of every partition."""
         return Register(self.storage())
 
+    def sources_seen(self, output: ManifestRef) -> int:
+        """Of the register as it was read for `items`."""
+        return self._last_entries.get(output.partition, 0)
+
+    def knows_sources(self, entry: int) -> bool:
+        """As the register is now."""
+        return self._register.has_entry(entry)
+
+    @cached_property
+    def _last_entries(self) -> dict[str, int]:
+        return self._register.last_entries()
+
     @cached_property
     def _superseded(self) -> dict[str, set[str]]:
         return self._register.superseded()

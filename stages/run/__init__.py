@@ -22,6 +22,7 @@ from stages.run.params_comparison import changed_params
 from stages.run.phases import check_embedder, check_phases, check_ranking, check_reachable, check_signals
 from stages.run.progress import Progress
 from stages.run.session import Session, open_session
+from stages.run.status import read_cluster_status
 from stages.run.what_if import KEPT, Comparison, compare, last_filter_params, propose_thresholds
 
 __all__ = [
@@ -51,5 +52,6 @@ __all__ = [
     "model_needs",
     "open_session",
     "propose_thresholds",
+    "read_cluster_status",
     "trusting",
 ]

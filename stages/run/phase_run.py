@@ -1,7 +1,7 @@
 """One phase over several partitions."""
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
@@ -11,7 +11,9 @@ from stages.phase import Phase, PhaseReport
 from stages.pipeline import ItemResult, RunStats
 from stages.run.inputs import InputTables
 from stages.run.planning import MAX_TABLES_AHEAD, plan_ahead
+from stages.run.precedence import Superseded
 from stages.run.progress import Progress, WorkTotals
+from stages.run.status import describe_phase
 from stages.run.table_run import TableRun
 from stages.run.work import Work
 from stages.tasks import Task
@@ -30,13 +32,34 @@ class PhaseRun:
 
     Tables are planned and committed, and their row files are written, by threads, so that whoever hands out tasks and
     takes results waits for no store. After its commit, only the report and the progress of a table stay in memory.
+
+    Args:
+        phase: to run.
+        tables: its inputs.
+        run_id: of the session.
+        transient: reasons of failures that may pass.
+        begin: called before a table is planned, by the thread that plans it; gives the number of the run's record.
+
+    Attributes:
+        stats: figures of the run of its pipeline.
+        reports: of the committed tables, by partition.
+        superseded: for each of them in the place of which the version of another run was left, why.
     """
 
-    def __init__(self, phase: Phase[Any], tables: InputTables, *, run_id: str, transient: Collection[str]) -> None:
+    def __init__(
+        self,
+        phase: Phase[Any],
+        tables: InputTables,
+        *,
+        run_id: str,
+        transient: Collection[str],
+        begin: Callable[[], int] = lambda: 0,
+    ) -> None:
         self.stats = RunStats()
         self._phase = phase
         self._tables = tables
         self._run_id = run_id
+        self._begin = begin
         self._transient = transient
         # Apart, since commits wait for row files, and plans are given up at an interrupt.
         self._plan_threads = ThreadPoolExecutor(MAX_TABLES_AHEAD, "plans")
@@ -48,6 +71,7 @@ class PhaseRun:
         self._committed_totals = WorkTotals()
         self._planning_errors: dict[str, CurationError] = {}
         self.reports: dict[str, PhaseReport] = {}
+        self.superseded: dict[str, Superseded] = {}
         self._committed: list[ManifestRef] = []
         self._num_outputs = self._num_planned = 0
         self._started = time.monotonic()
@@ -69,7 +93,15 @@ class PhaseRun:
             self._commit_if_done(run)
 
     def _plan(self, output: ManifestRef) -> TableRun:
-        return TableRun(self._phase, output, self._tables, self._run_id, self._transient, threads=self._row_threads)
+        return TableRun(
+            self._phase,
+            output,
+            self._tables,
+            self._run_id,
+            self._transient,
+            run_number=self._begin(),
+            threads=self._row_threads,
+        )
 
     def add_result(self, result: ItemResult | None) -> None:
         """Add one result to its table; None only flushes rows that are due.
@@ -129,6 +161,10 @@ class PhaseRun:
             total_partitions=self._num_outputs,
             is_planned=not unplanned,
         )
+
+    def describe(self) -> dict[str, Any]:
+        """What the run tells of itself, see `describe_phase`."""
+        return describe_phase(self.progress(), self.stats, [*self._running, *self._committing])
 
     @property
     def _starting_s(self) -> float:
@@ -225,6 +261,8 @@ class PhaseRun:
                 continue
             self.reports[partition] = commit.result()
             self._committed.append(run.output)
+            if run.superseded is not None:
+                self.superseded[partition] = run.superseded
             self._committed_totals = WorkTotals.sum([self._committed_totals, WorkTotals.of(run)])
         if errors:
             raise errors[0]

@@ -5,7 +5,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -17,12 +17,16 @@ from stages.params import ExecutorParams, Params
 from stages.phase import Phase, PhaseReport
 from stages.pipeline import Executor, ItemResult, Pipeline, RunStats
 from stages.run.inputs import Inputs, InputTables
+from stages.run.once import Once
 from stages.run.phase_run import PhaseRun
 from stages.run.phases import build_phase, check_reachable
+from stages.run.precedence import Superseded, is_mixed, raise_for_superseded, with_tables_of
 from stages.run.preparing import prepare
 from stages.run.progress import Progress
 from stages.run.rounds import run_rounds
-from stages.storage import is_url
+from stages.run.status import STATUS_INTERVAL_S
+from stages.run_records import VACUUM_LEASE, RunRecord
+from stages.storage import Storage, is_url, wait_until_free
 from stages.table_names import name_of
 from stages.tasks import Task, VideoTask
 
@@ -30,6 +34,9 @@ logger = logging.getLogger(__name__)
 
 PROGRESS_INTERVAL_S = 0.001
 """Shortest time between two reports of progress, for each table in work: a report sums them up in a tenth of that."""
+
+MAX_READ_AGAIN = 5
+"""How often a phase makes tables again, since other runs committed what they are made from meanwhile."""
 
 
 class Session:
@@ -50,6 +57,7 @@ class Session:
         self.reports: list[dict[str, PhaseReport]] = []
         self._executor: Executor | None = None
         self._committed_versions: dict[tuple[str, str], int] = {}
+        self._records: dict[str, RunRecord] = {}
 
     def run_phase(self, params: Params, inputs: Inputs, outputs: list[ManifestRef]) -> dict[str, PhaseReport]:
         """Bring the tables of one phase up to date and return the reports by partition.
@@ -60,9 +68,9 @@ class Session:
 
         Raises:
             ManifestError: an input was never committed.
-            PhaseError: of several partitions one lacks an input, and the others are done; a stage cannot be set
-                up; or, after all is committed, more than `max_failed_fraction` of the rows failed. Its
-                `reports` hold what was committed.
+            PhaseError: of several partitions one lacks an input, and the others are done; a stage cannot be set up; or,
+                after all is committed, more than `max_failed_fraction` of the rows failed, or a version that another
+                run made with other parameters at the same time prevailed. Its `reports` hold what was committed.
             StorageError: the root did not answer in any try.
         """
         check_reachable(outputs[0].root, self.executor_params)
@@ -89,19 +97,64 @@ class Session:
             del self.reports[first:]
 
     def _run_phase(self, params: Params, inputs: Inputs, outputs: list[ManifestRef]) -> dict[str, PhaseReport]:
+        """Make the tables; again from newer inputs, where another run has made a table from some that are newer."""
+        run = self._run_once(params, inputs, outputs)
+        reports, superseded = run.reports, run.superseded
+        for _ in range(MAX_READ_AGAIN):
+            self._take_over(superseded)
+            again = [output for output in outputs if is_mixed(superseded.get(output.partition))]
+            if not again:
+                break
+            more = self._run_once(params, with_tables_of(superseded, inputs, again), again)
+            reports.update(self.reports.pop())
+            superseded = {**superseded, **{output.partition: None for output in again}, **more.superseded}
+        raise_for_superseded(params, reports, superseded)
+        _check_failed_fraction(params, reports)
+        return reports
+
+    def _take_over(self, superseded: Mapping[str, Superseded | None]) -> None:
+        """Read from now on what the versions were made from that prevailed, where that is newer than the run's own."""
+        for each in superseded.values():
+            for asset, numbers in each.inputs.items() if each else ():
+                for name, number in numbers.items():
+                    if self._committed_versions.get((asset, name), number) < number:
+                        self._committed_versions[asset, name] = number
+
+    def _begin_phase(self, outputs: list[ManifestRef]) -> RunRecord:
+        """Say on which partitions the run works, and wait for a vacuum that may not know it yet."""
+        root = outputs[0].root
+        if root not in self._records:
+            self._records[root] = RunRecord.begin(Storage(root), self.run_id)
+        self._records[root].work_on([output.partition for output in outputs])
+        wait_until_free(Storage(root), VACUUM_LEASE)
+        return self._records[root]
+
+    def _run_once(self, params: Params, inputs: Inputs, outputs: list[ManifestRef]) -> PhaseRun:
         phase = build_phase(params, outputs[0].root)
         tables = InputTables(phase, inputs, self._committed_versions)
-        run = PhaseRun(phase, tables, run_id=self.run_id, transient=self.executor_params.transient)
+        record = Once(partial(self._begin_phase, outputs))
+        transient = self.executor_params.transient
+        run = PhaseRun(phase, tables, run_id=self.run_id, begin=lambda: record.value.number, transient=transient)
 
-        told_at = 0.0
+        told_at = described_at = 0.0
 
         def on_result(result: ItemResult | None) -> None:
-            nonlocal told_at
+            nonlocal told_at, described_at
             run.add_result(result)
             is_due = result is None or time.monotonic() - told_at > PROGRESS_INTERVAL_S * run.num_in_work
             if self.on_progress is not None and is_due:
                 self.on_progress(run.progress())
                 told_at = time.monotonic()
+            if record.is_known and time.monotonic() - described_at > STATUS_INTERVAL_S:
+                described = run.describe()
+                record.value.show(described)
+                run.stats.status = {
+                    "run": record.value.number,
+                    "run_id": self.run_id,
+                    "root": phase.root,
+                    "progress": described,
+                }
+                described_at = time.monotonic()
 
         run.stats.stages.update(prepare(phase, outputs, self._results, self.on_progress))
         run.stats.on_running = partial(on_result, None)
@@ -116,6 +169,8 @@ class Session:
             error.reports = run.reports
             raise
         finally:
+            if record.is_known:
+                record.value.show({})
             results.close()  # stops an executor that was interrupted
             try:
                 run.close()
@@ -127,8 +182,7 @@ class Session:
                 )
         run.finish()
         run.raise_planning_error()
-        _check_failed_fraction(params, run.reports)
-        return run.reports
+        return run
 
     def _results(
         self, pipeline: Callable[[], Pipeline], tasks: Iterator[Task], stats: RunStats
@@ -150,9 +204,14 @@ class Session:
 
     def close(self) -> None:
         """Stop the workers, and Ray where this session started it."""
-        if self._executor is not None:
-            self._executor.close()
-            self._executor = None
+        try:
+            if self._executor is not None:
+                self._executor.close()
+                self._executor = None
+        finally:
+            for record in self._records.values():
+                record.end()
+            self._records = {}
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Runs one phase on one partition: finds the items that have rows, computes the others, and commits the table."""
 
-import importlib.metadata
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Executor
@@ -19,6 +18,7 @@ from stages.manifest import (
     StoredItems,
     commit_table,
     last_commit,
+    load_commit,
     read_items,
     read_unordered,
     reusable_items,
@@ -27,6 +27,8 @@ from stages.phase import Phase, PhaseReport, canonical
 from stages.pipeline import ItemResult
 from stages.run.changes import describe_changes
 from stages.run.inputs import InputTables
+from stages.run.lineage import lineage_of_table
+from stages.run.precedence import Precedence, Superseded
 from stages.run.work import ItemWork, Work
 from stages.schemas import STATUSES
 from stages.storage import Storage, digest
@@ -44,6 +46,7 @@ class TableRun:
 
     Attributes:
         output: the table.
+        superseded: set by the commit where the version of another run prevailed.
         computed: items computed so far.
         failed: computed items with a failed row.
         redecided: items decided again from stored scores.
@@ -63,6 +66,7 @@ class TableRun:
         run_id: str,
         transient: Collection[str],
         *,
+        run_number: int = 0,
         threads: Executor | None = None,
     ) -> None:
         self.output = output
@@ -78,8 +82,13 @@ class TableRun:
                 f"{output.asset} of partition {output.partition!r} has {len(self._items)} items but "
                 f"{len(self._index)} keys: two items are equal in all of {phase.key_columns}."
             )
-        self._lineage = _lineage(phase, run_id, tables.versions_of(output))
+        self._lineage = lineage_of_table(
+            phase, output, run_id=run_id, run_number=run_number, inputs=tables.versions_of(output)
+        )
+        self.superseded: Superseded | None = None
+        self._precedence = Precedence(phase, output, self._lineage)
         newest = last_commit(self._storage, output)
+        self._number_before = newest.number if newest else 0
         self._changes = describe_changes(phase.params, self._lineage["identity"], newest.lineage if newest else None)
         self._threads = threads
         self.writer = self._new_writer(self._decision_key)
@@ -173,7 +182,10 @@ class TableRun:
             chosen.setdefault(entry.path, (entry, []))[1].append(row_key)
         files = [_file_with_items(entry, keys) for entry, keys in chosen.values()]
         files.extend(self.writer.files)
-        commit = commit_table(self._storage, self.output, self._compared(files), self._lineage)
+        gives_way = self._precedence.gives_way
+        commit = commit_table(self._storage, self.output, self._compared(files), self._lineage, gives_way)
+        if (prevailing := self._precedence.superseded) and prevailing.number == commit.number:
+            self.superseded = prevailing
         return PhaseReport(
             phase=self._phase.params.phase,
             asset=self.output.asset,
@@ -186,10 +198,19 @@ class TableRun:
             rows=sum(commit.counts.values()),
             counts=commit.counts,
             reasons=commit.reasons,
-            missing=self._num_missing_rows(commit),
+            missing=0 if self.superseded else self._num_missing_rows(commit),
             commit=commit.number,
             data_version=commit.digest,
+            superseded=self.superseded.text if self.superseded else "",
+            supersedes=self._version_between(commit),
         )
+
+    def _version_between(self, commit: Commit) -> str:
+        """Which version another run committed since the table was planned, in the place of which this commit stands."""
+        is_own = commit.lineage.get("run_id") == self._lineage["run_id"]
+        if not is_own or commit.number - 1 <= self._number_before:
+            return ""
+        return self._precedence.describe(load_commit(self._storage, self.output, commit.number - 1))
 
     def _compared(self, files: list[CommittedFile]) -> list[CommittedFile]:
         """The files of the table, with those items in another one that are decided otherwise beside the others.
@@ -310,25 +331,3 @@ def _file_with_items(entry: CommittedFile, row_keys: list[str]) -> CommittedFile
     transient = [key for key in entry.transient if key in kept]
     failed = {key: reasons for key, reasons in entry.failed.items() if key in kept}
     return replace(entry, items=sorted(kept), transient=transient, failed=failed)
-
-
-def _lineage(phase: Phase[Any], run_id: str, inputs: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
-    return {
-        "run_id": run_id,
-        "inputs": inputs,
-        "phase": phase.params.phase,
-        "code_version": phase.params.code_version,
-        "params": phase.params.model_dump(mode="json"),
-        "identity": phase.identity(),
-        "packages": _package_versions(),
-    }
-
-
-def _package_versions() -> dict[str, str]:
-    versions: dict[str, str] = {}
-    for name in ("curator-dagster", "av", "torch", "ray", "numpy", "faiss-cpu", "pyarrow", "opencv-python-headless"):
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = "not installed"
-    return versions

@@ -107,6 +107,16 @@ class Register:
         """Entries with a higher number, in their order."""
         return self._entries[bisect_right(self._entries, number, key=lambda entry: entry.number) :]
 
+    def last_entries(self) -> dict[str, int]:
+        """By partition, the number of the last entry that registers, extends or affects it."""
+        return {
+            name: each.number for each in self._entries for name in (each.partition, *each.affected_partitions) if name
+        }
+
+    def has_entry(self, number: int) -> bool:
+        """True where the log has an entry of this number now."""
+        return self.storage.exists(entry_path(number))
+
     def unregistered(self, sources: Iterable[Source]) -> list[Source]:
         """The sources that registering would change: new ones, and older versions that are listed again."""
         return [

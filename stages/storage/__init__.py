@@ -4,8 +4,9 @@ In: paths below a root, URIs of sources. Out: bytes, listings, open files. A cal
 the current `stages.retry.Backoff`; lasting errors are raised.
 """
 
+from stages.storage.call_times import CallTime, record_call, take_call_times
 from stages.storage.hashing import digest
-from stages.storage.lease import Lease, exclusive
+from stages.storage.lease import Lease, exclusive, process_start, this_machine, wait_until_free
 from stages.storage.locations import (
     FileInfo,
     file_numbers,
@@ -24,6 +25,7 @@ from stages.storage.store import FileReplaced, Storage
 __all__ = [
     "MAX_CONCURRENT",
     "STORE_CLIENTS",
+    "CallTime",
     "FileInfo",
     "FileReplaced",
     "Lease",
@@ -40,6 +42,11 @@ __all__ = [
     "normalize_location",
     "open_filesystem",
     "open_source",
+    "process_start",
+    "record_call",
     "remote_file_info",
     "stat_source",
+    "take_call_times",
+    "this_machine",
+    "wait_until_free",
 ]

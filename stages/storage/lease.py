@@ -160,6 +160,23 @@ def _acquire(storage: Storage, folder: str) -> Lease:
         retry.sleep_with_heartbeats(_POLL_S)
 
 
+def wait_until_free(storage: Storage, folder: str) -> None:
+    """Return once no process holds the lease of a folder; one that takes it afterwards is not waited for.
+
+    Raises:
+        StorageError: the root does not answer.
+    """
+    seen: tuple[int, bytes] | None = None
+    seen_at = time.monotonic()
+    while newest := max(file_numbers(storage.list(folder)), default=0):
+        data = _read(storage, f"{folder}/{newest}.json")
+        if data is not None and (newest, data) != seen:
+            seen, seen_at = (newest, data), time.monotonic()
+        if data is not None and (_is_free(data) or time.monotonic() - seen_at > LEASE_S):
+            return
+        retry.sleep_with_heartbeats(_POLL_S)
+
+
 def _read(storage: Storage, path: str) -> bytes | None:
     """Content of a file; None where a later holder has removed it meanwhile."""
     try:

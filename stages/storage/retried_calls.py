@@ -17,6 +17,7 @@ from fsspec.config import conf
 
 from stages import retry
 from stages.errors import StorageError
+from stages.storage.call_times import record_call
 
 logger = logging.getLogger(__name__)
 
@@ -130,8 +131,11 @@ def call_with_retries(call: Callable[[], T], *, store: str, operation: str) -> T
     backoff, started = retry.current(), time.monotonic()
     waits = backoff.waits()
     while True:
+        tried_at = time.monotonic()
         try:
-            return call()
+            answer = call()
+            record_call(operation, "ok", time.monotonic() - tried_at)
+            return answer
         except Exception as error:  # each client has error classes of its own, which need not be installed
             if not is_transient(error):
                 if isinstance(error, OSError) or not _is_client_error(error):
@@ -139,6 +143,7 @@ def call_with_retries(call: Callable[[], T], *, store: str, operation: str) -> T
                 raise StorageError(
                     store, f"{store} must answer, got a refusal of {operation}: {_first_line(error)}"
                 ) from error
+            record_call(operation, "failed", time.monotonic() - tried_at)
             wait_s = next(waits, None)
             if wait_s is None:
                 tries, seconds = backoff.tries, time.monotonic() - started

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from stages.errors import PhaseError
 from stages.manifest import ManifestRef, read_manifest, row_writer
 from stages.params import ExecutorParams
 from stages.run import open_session
@@ -41,11 +42,17 @@ def wait_at_barrier(folder: Path, *, num_processes: int) -> None:
 
 
 def run(root: str, partition: str | None, params: dict[str, Any]) -> dict[str, Any]:
-    """Run the phase on one partition, or on all if it is None."""
+    """Run the phase on one partition, or on all if it is None; a run that another one supersedes ends too."""
     partitions = registered_partitions(Storage(root)) if partition is None else [partition]
     with open_session(ExecutorParams(mode="local", max_tries=1)) as session:
         outputs = [ManifestRef(root, "videos", each) for each in partitions]
-        reports = session.run_phase(ScaledParams(max_failed_fraction=1, **params), {}, outputs).values()
+        try:
+            found = session.run_phase(ScaledParams(max_failed_fraction=1, **params), {}, outputs)
+        except PhaseError as error:
+            found = error.reports
+            if not any(report.superseded for report in found.values()):
+                raise
+    reports = found.values()
     sums = {name: sum(getattr(each, name) for each in reports) for name in ("rows", "reused", "redecided", "computed")}
     return {**sums, "missing": sum(each.missing for each in reports), "commit": max(each.commit for each in reports)}
 

@@ -3,16 +3,22 @@
 import os
 import time
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from stages.errors import ManifestError
 from stages.maintenance import plan_vacuum, vacuum
 from stages.manifest import ManifestRef, find_version, last_commit, read_manifest, tag_version, version_numbers
+from stages.params import ExecutorParams, ReadParams
+from stages.run import open_session
+from stages.run_records import VACUUM_LEASE, RunRecord, read_runs
 from stages.signals import signals_path
-from stages.storage import Storage
+from stages.sources import Source, register_sources
+from stages.storage import Storage, exclusive
 from stages.tasks import Row
 from stages.write.publishing import publish, read_dataset_file
+from tests.faults.waiting import wait_until
 from tests.made_tables import commit_items
 
 PARTITION = "p"
@@ -60,7 +66,7 @@ def age(storage: Storage, seconds: float) -> None:
 
 
 def paths(storage: Storage) -> set[str]:
-    return {info.path for info in storage.list() if not info.path.startswith("leases/")}
+    return {info.path for info in storage.list() if not info.path.startswith(("leases/", "runs/"))}
 
 
 def test_plan_removes_nothing_and_names_what_a_vacuum_removes(storage: Storage) -> None:
@@ -153,3 +159,46 @@ def test_vacuum_keeps_the_versions_of_further_tables(storage: Storage) -> None:
         f"{ref.folder}/_commits/{n}.json" for n in (2, 3)
     ]
     assert len([name for name in names if name.endswith(".parquet")]) == 2
+
+
+def test_vacuum_leaves_what_a_run_at_work_may_name(storage: Storage) -> None:
+    age(storage, 48 * 3600)
+    record = RunRecord.begin(storage, "id")
+    record.work_on([PARTITION])
+    plan = vacuum(storage, versions_kept=1)
+    assert plan.at_work == [1]
+    assert {kind: count for kind, (count, _) in plan.counts().items() if count} == {"versions": 3}
+    record.end()
+    counts = {kind: count for kind, (count, _) in vacuum(storage, versions_kept=1).counts().items() if count}
+    assert counts == {"commits": 6, "row files": 6, "signals": 3, "clips": 12, "frame stores": 3}
+
+
+def test_vacuum_takes_no_notice_of_a_run_on_other_partitions(storage: Storage) -> None:
+    age(storage, 48 * 3600)
+    expected = plan_vacuum(storage, versions_kept=1).counts()
+    record = RunRecord.begin(storage, "id")
+    record.work_on(["another"])
+    assert vacuum(storage, versions_kept=1).counts() == expected
+    record.end()
+
+
+def test_run_begins_no_phase_while_files_are_removed(storage: Storage) -> None:
+    """What it says that it works on stands in the root before it waits."""
+    waits = Thread(target=begin_phase, args=(storage,))
+    with exclusive(storage, VACUUM_LEASE):
+        waits.start()
+        wait_until(lambda: bool(read_runs(storage)), describe=lambda: "no run has begun")
+        waits.join(0.5)
+        assert waits.is_alive()
+        assert plan_vacuum(storage).at_work == [1]
+    waits.join(60)
+    assert not waits.is_alive()
+
+
+def begin_phase(storage: Storage) -> None:
+    """A phase without sources."""
+    partitions = register_sources(storage, [Source("/videos/none.mp4", "1", 1)], ReadParams())
+    with open_session(ExecutorParams(mode="local")) as session:
+        session.run_phase(
+            ReadParams(max_failed_fraction=1), {}, [ManifestRef(storage.root, "videos", each) for each in partitions]
+        )
