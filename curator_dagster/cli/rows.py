@@ -1,4 +1,4 @@
-"""Commands that show what was made: show, report and search."""
+"""Commands that show what was made, or is being made: show, status, report and search."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -81,6 +81,30 @@ def show(
             print_lineage(root, asset, output_format.value, clip_id=str(lineage))
         else:
             print_rows(root, asset, output_format.value, status=status and status.value, limit=limit)
+
+
+@app.command(short_help="Show what the runs at work on a root, or on a Ray cluster, do right now.")
+def status(
+    root: Annotated[str | None, typer.Argument(help="Where `curator run` writes to.")] = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Of a Ray cluster, in place of ROOT; or 'auto'.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Show the phase in work: partitions, rows done, failed and left, rate, queues, workers by stage and node.
+
+    Of a root it is read from what runs write there every few seconds, so that a run that died is told too; of a cluster
+    it is asked from Ray.
+    """
+    from curator_dagster.commands.status import status_of_cluster, status_of_root
+
+    with errors_as_messages():
+        if (root is None) == (address is None):
+            raise ParamsError("`curator status` requires ROOT or --address, one of them.")
+        if root is not None:
+            status_of_root(root, as_json=as_json)
+        else:
+            status_of_cluster(str(address), as_json=as_json)
 
 
 @app.command(short_help="Write one HTML page about a root, for people without Dagster.")

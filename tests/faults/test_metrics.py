@@ -1,5 +1,6 @@
 """The figures of a run as Ray shows them to whoever watches the cluster."""
 
+import json
 import os
 import re
 import sys
@@ -7,18 +8,36 @@ from pathlib import Path
 
 import pytest
 
+from tests.deploy.test_dashboard import expressions
 from tests.faults.waiting import run_command
 
+NAMES = sorted({name for each in expressions() for name in re.findall(r"\bray_\w+", each)})
+
 PROGRAM = """
-import re, sys, urllib.request
+import json, re, subprocess, sys, urllib.request
 sys.path.insert(0, {project!r})
 import ray
 ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
-from tests.faults.faulty_stages import FaultyStage, Step, executor, make_tasks, run
+from stages.pipeline import RunStats
+from tests.faults.faulty_stages import FaultyStage, Step, executor, make_tasks, pipeline
 from tests.faults.waiting import wait_until
 
+from stages.storage import Storage
+Storage("memory://figures").write_bytes("a", b"b")  # like a bucket, the store is asked through fsspec
+command = "from curator_dagster.cli import main; main()"
+address = ray.get_runtime_context().gcs_address
+
+def status():
+    arguments = [sys.executable, "-c", command, "status", "--address", address, "--json"]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)["at_work"]
+
+told = []
 with executor(num_workers=1, max_tries=2, backoff_s=0.1, max_item_deaths=2) as pool:
-    done = run(pool, [Step("make", nbytes=1 << 20), FaultyStage("use")], make_tasks("offline-1", "exit-2", *"345"))
+    stats = RunStats(status={{"run": 7, "run_id": "5f1c", "root": "r", "progress": {{"phase": "embed"}}}})
+    stages = pipeline([Step("make", nbytes=1 << 20), FaultyStage("use")])
+    for result in pool.run(stages, make_tasks("offline-1", "exit-2", *"345"), stats):
+        told = told or (status() if stats.load.workers else [])
 url = "http://127.0.0.1:" + str(ray.nodes()[0]["MetricsExportPort"]) + "/metrics"
 
 def text():
@@ -32,6 +51,7 @@ def tasks():
 
 wait_until(lambda: any(re.search('stage="use".* 5', line) for line in tasks()), describe=tasks, interval_s=0.2)
 print(text())
+print("told", json.dumps([told, status()]))
 """
 
 
@@ -44,12 +64,24 @@ def test_ray_shows_the_figures_of_a_run() -> None:
         (name.removesuffix("_total"), stage): float(value)
         for name, stage, value in re.findall(r'ray_curator_(\w+){.*stage="(\w+)".*} (\S+)', driver.stdout)
     }
+    told, after = json.loads(driver.stdout.partition("told ")[2])
+    assert [(each["run"], each["progress"]) for each in told] == [(7, {"phase": "embed"})]
+    assert after == []
+    lines = driver.stdout.splitlines()
+    missing = [name for name in NAMES if not any(line.startswith(name) for line in lines)]
+    assert missing == ["ray_curator_left_out_node"]  # no node was
+    failed = {line for line in lines if line.startswith("ray_curator_failed_items_total")}
+    assert {(re.search('reason="(.*?)"', line)[1], line.split()[-1]) for line in failed} == {  # type: ignore[index]
+        ("storage", "1.0"),
+        ("worker_died", "1.0"),
+    }
     assert shown["tasks", "make"] == 5
     assert shown["tasks", "use"] == 4 + 1
     assert shown["retries", "use"] == 1
     assert shown["worker_deaths", "use"] == 2
     assert shown["peak_queue_bytes", "use"] >= 1 << 20
     assert shown["queue_bytes", "use"] == 0
+    assert shown["queue_tasks", "use"] == 0
     assert shown["peak_memory_bytes", "make"] > 10 << 20
     assert shown["idle_s", "make"] > 0
     assert shown["busy_s", "make"] > 0

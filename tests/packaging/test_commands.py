@@ -32,6 +32,7 @@ OWN_ROOT = block("README.md", "export DAGSTER_HOME")
 LAUNCH = block("docs/dagster.md", "export PATH")
 LIMIT = block("docs/dagster.md", "dagster instance concurrency")
 RETRY = block("docs/reliability.md", "curator show ROOT")
+STATUS = block("docs/deploy.md", "curator status ROOT")
 VERSIONS = block("docs/versions.md", "curator tag ROOT")
 FORGET = block("docs/versions.md", "curator forget")
 PROJECT = block("docs/component.md", "pip install create-dagster")
@@ -47,7 +48,7 @@ SEARCH_EXTRA = block("docs/search.md", "pip install 'curator-dagster[search]'")
 PACKAGE = block("docs/extending.md", "pip install --editable .")
 
 RUN = (DEMO, VIDEOS, OWN_ROOT, LAUNCH, LIMIT, RETRY, VERSIONS, FORGET, PROJECT, SERVE, POSTGRES, BUCKET, LOGS, KUBERAY)
-RUN += (UNITS, PACKAGE, SEARCH, CONDITIONS, SEARCH_EXTRA)
+RUN += (STATUS, UNITS, PACKAGE, SEARCH, CONDITIONS, SEARCH_EXTRA)
 """The blocks that are run below."""
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
@@ -126,6 +127,7 @@ def test_own_videos(reader: ReaderShell, clone: Path, bucket: dict[str, str], s3
     [clip, *_] = read_manifest(str(clone / "curated"), "dataset")["clip_id"].to_pylist()
     assert "three.mp4" in reader.type(VIDEOS.lines[-1].replace("CLIP_ID", clip))
     own = [line.replace("curator ", ".venv/bin/curator ", 1) for line in (*RETRY.lines, *VERSIONS.lines)]
+    assert "No run is at work on" in reader.type(f".venv/bin/{STATUS.script({'ROOT': './curated'})}")
     reader.type("\n".join(own).replace("ROOT", "./curated"))
     assert read_manifest(str(clone / "curated"), "dataset", version="paper").num_rows
     PIL.Image.new("RGB", (64, 48), "brown").save(clone / "dog.jpg")

@@ -31,6 +31,7 @@ NOT_RUN = {
         "needs a checkpoint; tests/stages/search/test_searching.py has a further embedder"
     ),
     block("docs/deploy.md", "ray start --head"): "needs a second machine; tests/deploy/test_ray_nodes.py has two nodes",
+    block("docs/deploy.md", "curator status --address"): "needs a cluster; tests/faults/test_metrics.py asks one",
 }
 """Commands that no test runs as they stand, and why."""
 
