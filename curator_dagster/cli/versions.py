@@ -33,7 +33,10 @@ def vacuum(
     ] = 24.0,
     delete: Annotated[bool, typer.Option("--delete", help="Remove it. Without this, it is only counted.")] = False,
 ) -> None:
-    """Count, or remove, what no kept version of a root names: versions, rows, clips, frames."""
+    """Count, or remove, what no kept version of a root names: versions, rows, clips, frames.
+
+    Small row files of what is kept are merged with --delete, so that reading a table takes fewer requests.
+    """
     from curator_dagster.commands.vacuum import vacuum_command
 
     with errors_as_messages():

@@ -3,6 +3,8 @@
 Kept are the newest versions, as many as are asked for, the tagged ones, and the newest commit of every table, which a
 run may have made and not published yet. A file that is younger than `min_age_s` is kept too: a run may be writing it.
 So is all that a run at work may name, which is that of the partitions it works on, and of tables that span all.
+Small row files of what is kept are merged, see `stages.manifest.compaction`; the small ones go with a vacuum once the
+merged one is old enough too, so that no reader misses them.
 What goes is removed from the top: first the versions, then the commits, then the files that only these named. Killed
 anywhere, no version that is left names a file that is gone.
 """
@@ -18,10 +20,15 @@ from stages.errors import ManifestError
 from stages.manifest import (
     ALL,
     Commit,
+    Compaction,
     ManifestRef,
     RootVersion,
+    compact,
+    is_merged,
     load_commit,
     load_version,
+    merged_from,
+    plan_compactions,
     read_commit,
     read_tags,
     uncurrent_files,
@@ -50,6 +57,7 @@ class VacuumPlan:
         commits: commits that only these versions name.
         files: by kind ("row files", "signals", "clips", "frame stores", "index of dedup"), the files that go.
         at_work: numbers of runs at work; what they may name stays.
+        compactions: small row files that are merged, each into one.
     """
 
     kept: list[int]
@@ -57,6 +65,7 @@ class VacuumPlan:
     commits: list[FileInfo] = field(default_factory=lambda: [])
     files: dict[str, list[FileInfo]] = field(default_factory=lambda: {})
     at_work: list[int] = field(default_factory=lambda: [])
+    compactions: list[Compaction] = field(default_factory=lambda: [])
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """Number and bytes of what goes, by kind."""
@@ -99,6 +108,8 @@ def plan_vacuum(storage: Storage, *, versions_kept: int = VERSIONS_KEPT, min_age
         for commit in map_concurrently(lambda number, ref=ref: load_commit(storage, ref, number), sorted(wanted))
     ]
     row_files = {entry.path for _, commit in loaded for entry in commit.files}
+    young = [info for info in manifests if is_merged(info.path) and not may_go.is_old(info)]
+    row_files |= merged_from(storage, young).keys()
     return VacuumPlan(
         kept,
         versions=[
@@ -122,11 +133,12 @@ def plan_vacuum(storage: Storage, *, versions_kept: int = VERSIONS_KEPT, min_age
             "index of dedup": _index_files(storage, loaded, may_go),
         },
         at_work=may_go.at_work,
+        compactions=_compactions(storage, loaded, may_go),
     )
 
 
 def vacuum(storage: Storage, *, versions_kept: int = VERSIONS_KEPT, min_age_s: float = MIN_AGE_S) -> VacuumPlan:
-    """Remove what `plan_vacuum` finds, while no run publishes or begins a phase; returns what was removed.
+    """Remove and merge what `plan_vacuum` finds, while no run publishes or begins a phase; returns what was done.
 
     Raises:
         ManifestError: as `plan_vacuum`.
@@ -142,6 +154,10 @@ def vacuum(storage: Storage, *, versions_kept: int = VERSIONS_KEPT, min_age_s: f
 
         for infos in plan.removals():
             map_concurrently(remove, infos)
+        for compaction in plan.compactions:
+            runs.check()
+            lease.check()
+            compact(storage, compaction)
     return plan
 
 
@@ -171,6 +187,15 @@ class _MayGo:
     def is_old(self, info: FileInfo) -> bool:
         """Whether the file is old enough; one whose store gives no time is not."""
         return info.modified_s is not None and info.modified_s <= self._newest_s
+
+
+def _compactions(storage: Storage, commits: Iterable[tuple[ManifestRef, Commit]], may_go: _MayGo) -> list[Compaction]:
+    """What may be merged of the row files of these commits, in tables that no run at work may name."""
+    by_table: dict[ManifestRef, list[Commit]] = {}
+    for ref, commit in commits:
+        if not may_go.is_in_work(ref.partition):
+            by_table.setdefault(ref, []).append(commit)
+    return [each for ref, found in by_table.items() for each in plan_compactions(storage, ref, found)]
 
 
 def _commits_by_table(storage: Storage, manifests: Iterable[FileInfo]) -> dict[ManifestRef, dict[int, FileInfo]]:

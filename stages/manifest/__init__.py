@@ -17,6 +17,7 @@ from stages.manifest.commits import (
     read_unordered,
     reusable_items,
 )
+from stages.manifest.compaction import Compaction, compact, is_merged, merged_from, plan_compactions
 from stages.manifest.item_rows import ItemRows, table_of_items
 from stages.manifest.root_versions import (
     RootVersion,
@@ -56,6 +57,7 @@ __all__ = [
     "DAMAGED_FILE_ERRORS",
     "Commit",
     "CommittedFile",
+    "Compaction",
     "ItemRows",
     "ManifestRef",
     "RootVersion",
@@ -65,17 +67,21 @@ __all__ = [
     "StoredItems",
     "commit_table",
     "committed_partitions",
+    "compact",
     "find_source_rows",
     "find_version",
     "further_tables",
+    "is_merged",
     "is_table",
     "last_commit",
     "layout_of",
     "lineage_of",
     "load_commit",
     "load_version",
+    "merged_from",
     "newest_tables",
     "newest_version",
+    "plan_compactions",
     "publish_version",
     "read_columns",
     "read_commit",

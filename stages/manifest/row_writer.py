@@ -157,13 +157,13 @@ class RowWriter:
             "failed": entry.failed,
             "lineage": self._lineage,
         }
-        data = _parquet(table, json.dumps(footer))
+        data = encode_rows(table, json.dumps(footer))
         self._storage.write_bytes(entry.path, data)
         sha256, footer_sha256 = hashlib.sha256(data).hexdigest(), footer_hash(data)
         return replace(entry, sha256=sha256, footer_sha256=footer_sha256, size_bytes=len(data))
 
 
-def _parquet(table: pa.Table, footer: str) -> bytes:
+def encode_rows(table: pa.Table, footer: str) -> bytes:
     """A Parquet file of the rows, whose footer holds a text."""
     buffer = io.BytesIO()
     has_dictionaries = len(table) > MAX_PLAIN_ROWS
