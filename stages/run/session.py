@@ -26,7 +26,7 @@ from stages.run.progress import Progress
 from stages.run.rounds import run_rounds
 from stages.run.status import STATUS_INTERVAL_S
 from stages.run_records import VACUUM_LEASE, RunRecord
-from stages.storage import Storage, is_url, wait_until_free
+from stages.storage import Storage, check_exclusive_creation, is_url, wait_until_free
 from stages.table_names import name_of
 from stages.tasks import Task, VideoTask
 
@@ -71,6 +71,7 @@ class Session:
             PhaseError: of several partitions one lacks an input, and the others are done; a stage cannot be set up; or,
                 after all is committed, more than `max_failed_fraction` of the rows failed, or a version that another
                 run made with other parameters at the same time prevailed. Its `reports` hold what was committed.
+            ParamsError: the root is on a store that creates a file for more than one writer.
             StorageError: the root did not answer in any try.
         """
         check_reachable(outputs[0].root, self.executor_params)
@@ -124,6 +125,7 @@ class Session:
         """Say on which partitions the run works, and wait for a vacuum that may not know it yet."""
         root = outputs[0].root
         if root not in self._records:
+            check_exclusive_creation(Storage(root))
             self._records[root] = RunRecord.begin(Storage(root), self.run_id)
         self._records[root].work_on([output.partition for output in outputs])
         wait_until_free(Storage(root), VACUUM_LEASE)

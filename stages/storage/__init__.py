@@ -5,6 +5,7 @@ the current `stages.retry.Backoff`; lasting errors are raised.
 """
 
 from stages.storage.call_times import CallTime, record_call, take_call_times
+from stages.storage.exclusive_creation import check_exclusive_creation
 from stages.storage.hashing import digest
 from stages.storage.lease import Lease, exclusive, process_start, this_machine, wait_until_free
 from stages.storage.locations import (
@@ -31,6 +32,7 @@ __all__ = [
     "Lease",
     "Storage",
     "call_with_retries",
+    "check_exclusive_creation",
     "digest",
     "exclusive",
     "file_numbers",
