@@ -89,7 +89,7 @@ $(VENV)/demo.installed: $(BIN)/python pyproject.toml constraints.txt
 	$(INSTALL)
 	@touch $@
 
-$(VENV)/dev.installed: EXTRAS = browser,demo,dev,filters,kuberay,metrics,postgres,s3,s3-logs,search,servers,transformers
+$(VENV)/dev.installed: EXTRAS = browser,demo,dev,filters,kuberay,metrics,postgres,s3,s3-logs,search,servers,speech,transformers
 $(VENV)/dev.installed: $(BIN)/python pyproject.toml constraints.txt
 	$(INSTALL)
 	@touch $@

@@ -23,6 +23,11 @@ _encode = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", "
 """Made once: `json.dumps` makes an encoder at each call, and each item of each run has a key."""
 
 
+LATER_COLUMNS = frozenset({"speech_share"})
+"""Columns that tables did not have at first, and of what is measured only where it is asked for. Where they are null,
+keys are what they were without them, so that rows stand."""
+
+
 @dataclass
 class PhaseReport:
     """The result of one phase on one partition.
@@ -238,7 +243,7 @@ class Phase(ABC, Generic[P]):
 
     def row_key(self, item: Row) -> str:
         """Hash of the code version, the work parameters, the identity and the item's key columns."""
-        return digest(self._row_key_base, canonical([item.get(name) for name in self.key_columns]))
+        return digest(self._row_key_base, canonical(key_values(item, self.key_columns)))
 
     def work_params(self) -> dict[str, Any]:
         """The parameters that enter every `row_key`."""
@@ -271,6 +276,11 @@ class Phase(ABC, Generic[P]):
     def storage(self) -> Storage:
         """The root's storage."""
         return Storage(self.root)
+
+
+def key_values(item: Row, names: Iterable[str]) -> list[Any]:
+    """What the item has in these columns, as it enters keys; a column of `LATER_COLUMNS` only where it is not null."""
+    return [item.get(name) for name in names if item.get(name) is not None or name not in LATER_COLUMNS]
 
 
 def canonical(value: Any) -> str:

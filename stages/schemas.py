@@ -109,6 +109,12 @@ _DAMAGE = [
     _column("damaged_share", _REAL, "Both, as a share of the frames that the clip should have."),
     _column("sound_damaged_share", _REAL, "Share of the sound that is damaged or missing; null without sound."),
 ]
+_SPEECH = _column(
+    "speech_share",
+    _REAL,
+    "Share of the clip's time in which somebody speaks, see split.speech_threshold; null without sound, and where "
+    "split.signals has no speech.",
+)
 _CUT = [
     _column("method", _TEXT, "The splitter that made the clip."),
     _column("starts_at_cut", _FLAG, "The clip begins at a transition, of any kind."),
@@ -402,6 +408,7 @@ ASSETS: dict[str, AssetSchema] = {
                 *_CAMERA,
                 *_DAMAGE,
                 *_COPY_FACTS,
+                _SPEECH,
                 *_DECODED,
             ],
             *_BY_SPAN,
@@ -417,6 +424,7 @@ ASSETS: dict[str, AssetSchema] = {
                     *_CAMERA,
                     *_DAMAGE,
                     *_COPY_FACTS,
+                    _SPEECH,
                     _VIDEO_FRAMES,
                     _SIGNALS_KEY,
                     *_TEXT_FOUND,

@@ -6,6 +6,7 @@ from typing import Any
 
 MEASURED_COLUMNS = (
     *("flow_mean", "motion_class", "camera_motion", "camera_speed", "camera_direction", "subject_motion", "text"),
+    "speech_share",
 )
 """Columns of `filtered_clips` that prompts are told, and answers are checked against."""
 
@@ -15,6 +16,9 @@ CERTAIN_SPEED = 0.02
 """Speed of the camera, in picture diagonals a second, from which on an answer that it stands is wrong."""
 LEAST_TEXT = 8
 """Letters and digits of burned-in text that an answer may not miss where it is asked for the text."""
+
+NO_SPEECH, MUCH_SPEECH = 0.02, 0.3
+"""Share of the time below which nobody speaks, and from which on an answer that nobody does is wrong."""
 
 _CAMERA_WORDS = {
     "static": "stands still",
@@ -47,6 +51,17 @@ _MOVES = re.compile(
 _NO_TEXT = re.compile(
     r"\b(?:no|without(?: any)?) (?:on-screen |visible |burned-in )?(?:text|words|captions?|subtitles)\b", re.I
 )
+_VOICE = re.compile(
+    r"\b(?:voice-?overs?|narrators?|narration|(?:is|are|can be) heard (?:speaking|talking)"
+    r"|voices? (?:is|are|can be) heard|voice (?:says|speaks|explains|describes|tells))\b",
+    re.IGNORECASE,
+)
+_NO_VOICE = re.compile(
+    r"\b(?:(?:no|without(?: any)?) (?:audible |spoken )?"
+    r"(?:speech|dialogue|dialog|talking|narration|narrator|voice-?over)"
+    r"|(?:nobody|no one|no-one) (?:is )?(?:heard )?(?:speaks|speaking|talks|talking))\b",
+    re.IGNORECASE,
+)
 _OPPOSITE = {"left": "right", "right": "left", "up": "down", "down": "up", "in": "out", "out": "in"}
 _KIND_OF_VERB = {"pan": "pan", "tilt": "tilt", "zoom": "zoom"}
 
@@ -65,7 +80,17 @@ def measured_text(columns: Mapping[str, Any]) -> str:
     if text is not None:
         shown = " ".join(text.split())[:MAX_TEXT]
         lines.append(f'- Text in the picture reads: "{shown}".' if shown else "- No text was found in the picture.")
+    speech = columns.get("speech_share")
+    if speech is not None:
+        lines.append(f"- {speech_words(speech)}.")
     return "\n".join(lines) or "- Nothing."
+
+
+def speech_words(share: float) -> str:
+    """How much is spoken in a clip, as a sentence; of the share of its time, 0 to 1."""
+    if share < NO_SPEECH:
+        return "Nobody is heard speaking"
+    return f"Somebody is heard speaking, about {max(5, 5 * round(20 * share))} % of the time"
 
 
 def camera_words(motion: str, speed: float | None, direction: str | None) -> str:
@@ -90,7 +115,11 @@ def contradiction(text: str, fields: Mapping[str, Any] | None, columns: Mapping[
     if fields is not None and isinstance(fields.get("camera_move"), str):
         move = fields["camera_move"]
         said = f"{text} The camera is static." if move == "static" else f"{text} The camera {_verb(move)}."
-    return _camera_contradiction(said, columns) or _text_contradiction(text, fields, columns)
+    return (
+        _camera_contradiction(said, columns)
+        or _text_contradiction(text, fields, columns)
+        or _speech_contradiction(text, columns)
+    )
 
 
 def _verb(move: str) -> str:
@@ -128,6 +157,17 @@ def _text_contradiction(text: str, fields: Mapping[str, Any] | None, columns: Ma
     if is_missed or _NO_TEXT.search(text):
         return f'The answer says that there is no text, and "{" ".join(read.split())[:60]}" was read in the picture.'
     return None
+
+
+def _speech_contradiction(text: str, columns: Mapping[str, Any]) -> str | None:
+    """Somebody may be seen to speak who is not heard; only what an answer says of voices is compared."""
+    share = columns.get("speech_share")
+    if share is None:
+        return None
+    denied = _NO_VOICE.search(text)
+    voice = _VOICE.search(_NO_VOICE.sub("", text))
+    told = denied if denied and share >= MUCH_SPEECH else voice if voice and share < NO_SPEECH else None
+    return f'The answer says "{told.group()}", and as measured: {speech_words(share)}.' if told is not None else None
 
 
 def _message(said: str, measured: str) -> str:

@@ -25,7 +25,7 @@ from stages.manifest import CommittedFile, ManifestRef
 from stages.media import CLIP_TASK_FIELDS, FRAME_COLUMNS, FRAME_KEY_COLUMNS, clip_length, clip_task, with_clip
 from stages.models import Captioner, ModelIdentity, construct
 from stages.params import CaptionParams
-from stages.phase import Phase, canonical
+from stages.phase import LATER_COLUMNS, Phase, canonical
 from stages.pipeline import Pipeline
 from stages.schemas import ASSETS
 from stages.storage import digest
@@ -257,7 +257,8 @@ def _as_json(table: pa.Table, columns: Sequence[str]) -> pa.Array:
     """Each row's values of some columns."""
     # A selection of no columns has no row count in Arrow.
     rows = table.select(columns).to_pylist() if columns else [{}] * len(table)
-    return pa.array([json.dumps(row, sort_keys=True, default=str) for row in rows], pa.string())
+    told = ({name: each for name, each in row.items() if each is not None or name not in LATER_COLUMNS} for row in rows)
+    return pa.array([json.dumps(row, sort_keys=True, default=str) for row in told], pa.string())
 
 
 def _rows(params: CaptionParams, task: Task) -> list[Row]:

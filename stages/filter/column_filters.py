@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from stages.filter.base import Filter, Limit, Scores
-from stages.params import CAMERA_MOTIONS
+from stages.params import CAMERA_MOTIONS, SPEECH
 from stages.tasks import Clip
 
 
@@ -23,6 +23,24 @@ class DamageFilter(Filter):
     def score(self, clip: Clip) -> dict[str, float | None]:
         """Two scores: ``damage``, and ``damage_sound``, which is None without sound."""
         return {"damage": clip.columns["damaged_share"], "damage_sound": clip.columns["sound_damaged_share"]}
+
+
+@dataclass(frozen=True)
+class SpeechFilter(Filter):
+    """Share of the clip's time in which somebody speaks."""
+
+    speech_min: float
+    speech_max: float
+
+    name = "speech"
+    columns = ("speech_share", "audio_codec")
+    limits = (Limit("speech", "speech_min", "min"), Limit("speech", "speech_max", "max"))
+    needs_signals = (SPEECH,)
+
+    def score(self, clip: Clip) -> float | None:
+        """``speech_share``; 0 where the source has no sound, None where its sound does not decode."""
+        share = clip.columns["speech_share"]
+        return 0.0 if share is None and clip.columns["audio_codec"] is None else share
 
 
 @dataclass(frozen=True)

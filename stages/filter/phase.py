@@ -18,7 +18,7 @@ from stages.filter.stored_scores import FilterScores, read_stored_scores, score_
 from stages.manifest import CommittedFile, ManifestRef
 from stages.media import CLIP_TASK_FIELDS, clip_length, clip_task, with_clip
 from stages.params import FilterParams
-from stages.phase import Phase, canonical
+from stages.phase import Phase, canonical, key_values
 from stages.pipeline import Pipeline
 from stages.schemas import ASSETS
 from stages.storage import digest
@@ -105,13 +105,13 @@ class FilterPhase(Phase[FilterParams]):
 
     def row_key(self, item: Row) -> str:
         """Hash of the filters' score keys, whatever their order, and of the columns that the row repeats."""
-        copied = canonical([item.get(name) for name in COPIED_COLUMNS])
+        copied = canonical(key_values(item, COPIED_COLUMNS))
         return digest(self.params.phase, self.params.code_version, canonical(self.score_keys(item)), copied)
 
     def score_keys(self, item: Row) -> dict[str, str]:
         """By filter, a hash of all that its scores of the item's clip depend on; thresholds do not belong to it."""
         return {
-            name: digest(base, canonical([item.get(column) for column in columns]))
+            name: digest(base, canonical(key_values(item, columns)))
             for name, (base, columns) in self._score_key_parts.items()
         }
 

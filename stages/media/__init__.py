@@ -48,9 +48,11 @@ __all__ = [
     "KeptPart",
     "LoadFramesStage",
     "Luma",
+    "MonoSound",
     "NearestSampler",
     "NotCopyable",
     "SoundLog",
+    "SoundPiece",
     "StoreDamaged",
     "StoreFiller",
     "StoreReplaced",
@@ -115,6 +117,7 @@ if TYPE_CHECKING:
     from stages.media.frame_times import MAX_PTS
     from stages.media.frames import StoreWriter
     from stages.media.interlace import Fields, FieldsMeter, to_deinterlace
+    from stages.media.mono_sound import MonoSound, SoundPiece
     from stages.media.preview import encode_preview, select_preview_pts
     from stages.media.probing import probe
     from stages.media.sound_damage import SoundLog
@@ -142,9 +145,10 @@ else:
         frame_times=("MAX_PTS",),
         frames=("StoreWriter",),
         interlace=("Fields", "FieldsMeter", "to_deinterlace"),
+        mono_sound=("MonoSound", "SoundPiece"),
         preview=("encode_preview", "select_preview_pts"),
-        sound_damage=("SoundLog",),
         probing=("probe",),
+        sound_damage=("SoundLog",),
         standing_marks=("find_standing_marks",),
         store_filler=("StoreFiller",),
         stream_choice=("best_audio_stream", "frame_rate"),

@@ -1,8 +1,10 @@
 """Which parts of the sound are damaged or missing, as its packets and its decoder tell."""
 
 from array import array
+from collections.abc import Callable
 
 import numpy as np
+from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.error import FFmpegError
 from av.packet import Packet
@@ -25,10 +27,12 @@ class SoundLog:
 
     Args:
         stream: of the container whose video is decoded.
+        listener: gets what decodes, frame by frame, with times as corrected.
     """
 
-    def __init__(self, stream: AudioStream) -> None:
+    def __init__(self, stream: AudioStream, listener: Callable[[AudioFrame], None] | None = None) -> None:
         self.stream = stream
+        self._listener = listener
         self._starts, self._lengths, self._damaged = array("d"), array("d"), array("b")
         self._seconds_per_pts = float(stream.time_base or 1)
         self._has_decoded = False
@@ -49,21 +53,30 @@ class SoundLog:
 
     def _decode(self, packet: Packet) -> None:
         is_damaged = packet.is_corrupt
+        frames: list[AudioFrame] = []
         try:
-            self._has_decoded = bool(self.stream.codec_context.decode(packet)) or self._has_decoded
+            frames = self.stream.codec_context.decode(packet)
+            self._has_decoded = bool(frames) or self._has_decoded
         except FFmpegError:
             is_damaged = is_damaged or self._has_decoded
+        if self._listener is not None:
+            for frame in frames:
+                self._listener(frame)
         self._starts.append((packet.pts or 0) * self._seconds_per_pts)
         self._lengths.append((packet.duration or 0) * self._seconds_per_pts)
         self._damaged.append(is_damaged)
+
+    def finish(self) -> None:
+        """Decode what waits. To be called after the last packet; more than once does no harm."""
+        self._waiting += self._times.flush()
+        self._decode_waiting()
 
     def lost_s(self, edges_s: Seconds) -> tuple[Seconds, Seconds]:
         """Damaged or missing sound, and all sound that there should be, between each time and the next, in seconds.
 
         Before its first packet and after its last, a stream has no sound.
         """
-        self._waiting += self._times.flush()
-        self._decode_waiting()
+        self.finish()
         if not self._starts:
             return np.zeros(len(edges_s) - 1), np.zeros(len(edges_s) - 1)
         order = np.argsort(np.array(self._starts), kind="stable")

@@ -11,6 +11,8 @@ from stages import lazy
 __all__ = [
     "PICTURES_ON_CPU",
     "PICTURES_ON_GPU",
+    "SPEECH_BLOCK_S",
+    "SPEECH_RATE_HZ",
     "TRUST_VARIABLE",
     "BatchedEmbedder",
     "Brisque",
@@ -23,6 +25,7 @@ __all__ = [
     "ModelNeed",
     "NsfwClassifier",
     "SentenceEncoder",
+    "SpeechDetector",
     "TextBox",
     "TextEncoder",
     "TextReader",
@@ -33,6 +36,7 @@ __all__ = [
     "encoding_key",
     "fetch_models",
     "file_hash",
+    "load_speech_network",
     "may_run_code_of",
     "mean_pool",
     "model_needs",
@@ -42,6 +46,8 @@ __all__ = [
     "put_question",
     "replace_surrogates",
     "sentence_model_folder",
+    "speech_identity",
+    "speech_weights",
     "text_tower",
     "trust_advice",
     "trusted_entries",
@@ -67,6 +73,8 @@ if TYPE_CHECKING:
     from stages.models.nsfw import NsfwClassifier
     from stages.models.plugins import construct
     from stages.models.sentence_encoder import SentenceEncoder, sentence_model_folder
+    from stages.models.silero import SPEECH_BLOCK_S, SPEECH_RATE_HZ, speech_identity, speech_weights
+    from stages.models.speech_detector import SpeechDetector, load_speech_network
     from stages.models.text_reader import TextBox, TextReader
     from stages.models.text_towers import TextEncoder, check_same_weights, text_tower
     from stages.models.transnetv2 import nemo_detector_factory, padded_detector_factory
@@ -94,6 +102,8 @@ else:
         nsfw=("NsfwClassifier",),
         plugins=("construct",),
         sentence_encoder=("SentenceEncoder", "sentence_model_folder"),
+        speech_detector=("SpeechDetector", "load_speech_network"),
+        silero=("SPEECH_BLOCK_S", "SPEECH_RATE_HZ", "speech_identity", "speech_weights"),
         text_reader=("TextBox", "TextReader"),
         text_towers=("TextEncoder", "check_same_weights", "text_tower"),
         transnetv2=("nemo_detector_factory", "padded_detector_factory"),

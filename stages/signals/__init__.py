@@ -7,7 +7,7 @@ nothing. `stored_signals` is light to import. Names that need av or cv2 are impo
 from typing import TYPE_CHECKING
 
 from stages import lazy
-from stages.signals.clip_values import motion_values, sharpness_values
+from stages.signals.clip_values import motion_values, sharpness_values, speech_share
 from stages.signals.samples import Samples
 from stages.signals.stored_signals import (
     SIGNALS_FOLDER,
@@ -30,6 +30,7 @@ __all__ = [
     "Recorder",
     "Samples",
     "Signals",
+    "SpeechRecorder",
     "acquit",
     "bounding_frames",
     "create_recorders",
@@ -41,6 +42,7 @@ __all__ = [
     "reduce_samples",
     "sharpness_values",
     "signals_path",
+    "speech_share",
     "write_signals",
 ]
 
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from stages.signals.recorder import Recorder
     from stages.signals.recorders import create_recorders, recorder_versions, reduce_samples
     from stages.signals.second_look import acquit
+    from stages.signals.speech import SpeechRecorder
     from stages.signals.stills import STILL_PX
 else:
     __getattr__ = lazy.module_getattr(
@@ -61,5 +64,6 @@ else:
         recorder=("Recorder",),
         recorders=("create_recorders", "recorder_versions", "reduce_samples"),
         second_look=("acquit",),
+        speech=("SpeechRecorder",),
         stills=("STILL_PX",),
     )

@@ -14,6 +14,7 @@ from stages.signals.picture_format import PictureFormatRecorder
 from stages.signals.recorder import Recorder
 from stages.signals.samples import Samples
 from stages.signals.sharpness import SharpnessRecorder
+from stages.signals.speech import SpeechRecorder
 from stages.signals.still_recorder import StillRecorder
 from stages.signals.vectors import VectorRecorder
 from stages.tasks import Row
@@ -28,7 +29,7 @@ _ALWAYS_TAKEN: tuple[type[Recorder], ...] = (
     FastRecorder,
     StillRecorder,
 )
-RECORDERS: tuple[type[Recorder], ...] = (FlowRecorder, VectorRecorder, *_ALWAYS_TAKEN)
+RECORDERS: tuple[type[Recorder], ...] = (FlowRecorder, VectorRecorder, SpeechRecorder, *_ALWAYS_TAKEN)
 ALWAYS_TAKEN = frozenset(each.name for each in _ALWAYS_TAKEN)
 """Measures that every decode takes, whatever ``split.signals`` names: later phases need them."""
 
@@ -40,6 +41,7 @@ def create_recorders(
     rate: Fraction | None,
     meter: FieldsMeter,
     damage: DamageRecorder | None = None,
+    speech: SpeechRecorder | None = None,
 ) -> list[Recorder]:
     """A recorder for each named measure, and for those that are always taken.
 
@@ -49,6 +51,7 @@ def create_recorders(
         rate: the stream's average frames per second; None where it is unknown.
         meter: of the stream's fields, which the frame store asks too.
         damage: that records the damage of the decode; None where nobody asks for it.
+        speech: that hears the sound of the decode; None where nobody asks for it, or there is no sound.
     """
     hashes = HashRecorder(time_base)
     recorders: list[Recorder] = [
@@ -59,7 +62,7 @@ def create_recorders(
         hashes,
         FastRecorder(hashes),
         StillRecorder(hashes),
-        *([damage] if damage is not None else []),
+        *(each for each in (damage, speech) if each is not None),
     ]
     if FlowRecorder.name in names:
         recorders.append(FlowRecorder(time_base))

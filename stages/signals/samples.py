@@ -13,7 +13,8 @@ class Samples:
     """Values of one measure, at every frame or at some.
 
     Attributes:
-        frame: int64 ``[N]``, the frames that have values, by index in presentation order from 0; rises.
+        frame: int64 ``[N]``, the frames that have values, by index in presentation order from 0; rises. A measure of
+            several values a frame, such as one of its sound, has the same frame again for each.
         values: by column, ``[N]`` or, for several values a sample, ``[N, K]``.
     """
 

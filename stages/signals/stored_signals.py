@@ -2,8 +2,9 @@
 
     {root}/manifests/signals/{partition}/{video_id}.{key}.parquet
 
-A column of a measure is null in the frames at which it was not taken. What holds for the whole stream stands in the
-footer. The file is written whole, before the rows of its clips, whose column ``signals_key`` names it.
+A column of a measure is null in the frames at which it was not taken, and a list where frames have several values.
+What holds for the whole stream stands in the footer. The file is written whole, before the rows of its clips, whose
+column ``signals_key`` names it.
 """
 
 import io
@@ -184,6 +185,9 @@ def _parse(data: bytes) -> Signals | None:
 
 def _to_column(frame: NDArray[np.int64], values: NDArray[Any], num_frames: int) -> pa.Array:
     """The values at their frames, null at all others."""
+    if values.ndim == 1 and np.any(frame[1:] == frame[:-1]):
+        ends = np.searchsorted(frame, np.arange(num_frames + 1))
+        return pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), pa.array(values))
     if values.ndim == 1:
         taken = pa.array(values)
     elif values.dtype == np.uint8:  # as a list, each byte would take Parquet several while it is written
@@ -205,6 +209,10 @@ def _from_columns(columns: Mapping[str, Any], num_frames: int) -> Samples:
         return Samples(np.zeros(0, np.int64), {})
     is_taken = next(iter(columns.values())).is_valid()
     frame = np.flatnonzero(is_taken.to_numpy(zero_copy_only=False)).astype(np.int64)
+    if pa.types.is_large_list(next(iter(columns.values())).type):
+        counts = next(iter(columns.values())).value_lengths().to_numpy(zero_copy_only=False)
+        flat = {name: column.flatten().to_numpy(zero_copy_only=False) for name, column in columns.items()}
+        return Samples(np.repeat(frame, counts), flat)
     values: dict[str, NDArray[Any]] = {}
     for name, column in columns.items():
         taken = column.filter(is_taken)

@@ -3,13 +3,13 @@
 import itertools
 from array import array
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from av.container import InputContainer
@@ -41,11 +41,23 @@ from stages.media import (
     video_stream,
 )
 from stages.params import SplitParams
-from stages.signals import DamageRecorder, FramePictures, FrameScaler, Samples, Signals, acquit, create_recorders
+from stages.signals import (
+    DamageRecorder,
+    FramePictures,
+    FrameScaler,
+    Samples,
+    Signals,
+    SpeechRecorder,
+    acquit,
+    create_recorders,
+)
 from stages.split import heap
 from stages.split.splitter import Splitter
 from stages.storage import Storage
 from stages.tasks import Rejected, Size, Video
+
+if TYPE_CHECKING:
+    from stages.models import SpeechDetector  # needs an extra
 
 MIN_SIDE_PX = 16
 """Lower limit of both sides: a smaller video has no visible content and is smaller than a codec's block."""
@@ -65,12 +77,20 @@ class DecodePass:
         params: of the phase.
         storage: of the root that holds the frame store.
         splitter: set up; it gets its pictures.
+        speech_detector: makes one for each video; None where `split.signals` has no speech.
     """
 
-    def __init__(self, params: SplitParams, storage: Storage, splitter: Splitter) -> None:
+    def __init__(
+        self,
+        params: SplitParams,
+        storage: Storage,
+        splitter: Splitter,
+        speech_detector: "Callable[[], SpeechDetector] | None" = None,
+    ) -> None:
         self._params = params
         self._storage = storage
         self._splitter = splitter
+        self._speech_detector = speech_detector
 
     def run(self, video: Video, container: InputContainer, choice: DecoderChoice) -> Signals | Rejected:
         """The signals of the video, or the reason why it has none. The frame store is written before this returns.
@@ -81,7 +101,9 @@ class DecodePass:
         """
         stream = video_stream(container)
         audio = best_audio_stream(container, stream)
-        log, sound = DecodeLog(), SoundLog(audio) if audio is not None else None
+        log = DecodeLog()
+        speech = self._speech_recorder(stream) if audio is not None else None
+        sound = SoundLog(audio, speech.hear if speech else None) if audio is not None else None
         vectors = "vectors" in self._params.signals
         frames = decode_frames(container, export_vectors=vectors, log=log, sound=sound, choice=choice)
         first = next(frames)
@@ -93,8 +115,10 @@ class DecodePass:
             _SplitterThread(self._splitter, frame_rate(stream)) as splitter_thread,
         ):
             damage = DamageRecorder(log, stream, sound=sound)
-            collector = _FrameCollector(self._params, stream, damage, writer, splitter_thread)
+            collector = _FrameCollector(self._params, stream, (damage, speech), writer, splitter_thread)
             error = collector.consume(itertools.chain([first], frames))
+            if sound is not None:
+                sound.finish()
             if error is not None and choice.name != "software":
                 raise HardwareDecoderFailed(f"{choice.name} met damage: {error}")
             writer.close()
@@ -103,6 +127,11 @@ class DecodePass:
         end_pts = min(MAX_PTS, end_with_lost(log, int(signals.pts[-1]), signals.end_pts))
         made_with = {"decoder": choice.name, "decoder_note": choice.note, "dtype": self._splitter.dtype}
         return replace(signals, end_pts=end_pts, made_with=made_with)
+
+    def _speech_recorder(self, stream: VideoStream) -> SpeechRecorder | None:
+        if self._speech_detector is None:
+            return None
+        return SpeechRecorder(self._speech_detector(), stream.time_base or Fraction(1))
 
     def _store_writer(self, video: Video) -> StoreWriter:
         params = self._params
@@ -126,7 +155,7 @@ class _FrameCollector:
         self,
         params: SplitParams,
         stream: VideoStream,
-        damage: DamageRecorder,
+        of_decode: tuple[DamageRecorder, SpeechRecorder | None],
         writer: StoreWriter,
         splitter_thread: "_SplitterThread",
     ) -> None:
@@ -137,7 +166,12 @@ class _FrameCollector:
         self._splitter_thread = splitter_thread
         self._frame_scaler = FrameScaler()
         self._recorders = create_recorders(
-            params.signals, time_base=self._time_base, rate=self._rate, meter=meter, damage=damage
+            params.signals,
+            time_base=self._time_base,
+            rate=self._rate,
+            meter=meter,
+            damage=of_decode[0],
+            speech=of_decode[1],
         )
         self._previous: DecodedFrame | None = None
         self._pts = array("q")

@@ -9,8 +9,8 @@ import pyarrow as pa
 from stages import registry
 from stages.errors import concerning
 from stages.manifest import ManifestRef
-from stages.models import construct
-from stages.params import SplitParams
+from stages.models import construct, speech_identity
+from stages.params import SPEECH, SplitParams
 from stages.phase import Phase
 from stages.pipeline import Pipeline
 from stages.split.rows import SOURCE_COLUMNS, collect_clips
@@ -60,4 +60,6 @@ class SplitPhase(Phase[SplitParams]):
         """The splitter's model and the hash of its weights; of a user's own splitter the version of its code too."""
         with concerning("split.method"):
             identity = construct("splitter", self.params.method, self.params).identity()
-            return {**identity, **registry.code_identity("splitter", self.params.method)}
+            identity = {**identity, **registry.code_identity("splitter", self.params.method)}
+        with concerning("split.signals"):
+            return {**identity, **(speech_identity() if SPEECH in self.params.signals else {})}

@@ -2,16 +2,19 @@
 
 import json
 from array import array
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from stages import heartbeat, registry
+from stages import heartbeat, models, registry
 from stages.errors import Reason
 from stages.media import DecoderChoice, HardwareDecoderFailed, choose_decoder, frames_key, open_video, software_instead
-from stages.models import construct
-from stages.params import SplitParams
+from stages.models import construct, speech_identity
+from stages.params import SPEECH, SplitParams
 from stages.signals import (
     DamageRecorder,
     PictureFormatRecorder,
@@ -22,6 +25,7 @@ from stages.signals import (
     recorder_versions,
     reduce_samples,
     signals_path,
+    speech_share,
     write_signals,
 )
 from stages.split import heap
@@ -34,6 +38,9 @@ from stages.split.timeline import Timeline
 from stages.stage import WorkerMetadata
 from stages.storage import Storage, digest, stat_source
 from stages.tasks import Clip, Rejected, Row, Video
+
+if TYPE_CHECKING:
+    from stages.models import SpeechDetector  # needs an extra
 
 
 class VideoCutter:
@@ -50,7 +57,7 @@ class VideoCutter:
         self._storage = Storage(root)
         self._splitter: Splitter = construct("splitter", params.method, params)
         self._splitter.setup(worker)
-        self._decode_pass = DecodePass(params, self._storage, self._splitter)
+        self._decode_pass = DecodePass(params, self._storage, self._splitter, _speech_detector(params, worker))
         self._choose_decoder = choose_decoder(params.decoder, worker.device)
         cv2.setNumThreads(worker.num_threads)
 
@@ -115,10 +122,27 @@ class VideoCutter:
             boundaries=self._splitter.boundaries(timeline),
         )
         shared = {**shared_columns(video, self._params, len(timeline)), "signals_key": key, **signals.made_with}
-        clips = [_clip(video, piece, timeline, signals, shared) for piece in self._limited(pieces)]
+        clips = [self._clip(video, piece, timeline, signals, shared) for piece in self._limited(pieces)]
         if not clips:
             return self._rejected_without_clips(timeline, shared, signals.error)
         return replace(video, clips=tuple(clips), error=signals.error)
+
+    def _clip(self, video: Video, piece: Piece, timeline: Timeline, signals: Signals, shared: Row) -> Clip:
+        clip = make_clip(video, piece, timeline)
+        speech = signals.samples.get(SPEECH)
+        share = (
+            speech_share(
+                speech,
+                piece.start,
+                piece.end,
+                duration_s=clip.span.duration_s,
+                threshold=self._params.speech_threshold,
+            )
+            if speech is not None
+            else None
+        )
+        reduced = reduce_samples(signals.samples, piece.start, piece.end)
+        return replace(clip, columns={**shared, **clip.columns, **reduced, "speech_share": share})
 
     def _limited(self, pieces: list[Piece]) -> list[Piece]:
         return pieces[: self._params.max_clips] if self._params.max_clips else pieces
@@ -145,12 +169,15 @@ def signals_key(video_id: str, params: SplitParams, splitter: Splitter) -> str:
         "splitter": splitter.measure_identity(),
         "code": registry.code_identity("splitter", params.method),
         "recorders": recorder_versions(params.signals),
+        **(speech_identity() if SPEECH in params.signals else {}),
         **{name: value for name, value in params.affecting("work").items() if name in ("dtype", "args")},
     }
     return digest(json.dumps(decoding, sort_keys=True), length=12)
 
 
-def _clip(video: Video, piece: Piece, timeline: Timeline, signals: Signals, shared: Row) -> Clip:
-    clip = make_clip(video, piece, timeline)
-    reduced = reduce_samples(signals.samples, piece.start, piece.end)
-    return replace(clip, columns={**shared, **clip.columns, **reduced})
+def _speech_detector(params: SplitParams, worker: WorkerMetadata) -> "Callable[[], SpeechDetector] | None":
+    """What makes the detector of a video; None where no speech is wanted."""
+    if SPEECH not in params.signals:
+        return None
+    network = models.load_speech_network(models.speech_weights(), worker.num_threads)
+    return partial(models.SpeechDetector, network)

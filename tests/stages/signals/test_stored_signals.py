@@ -25,6 +25,7 @@ def test_signals_are_read_as_they_were_written(tmp_path: Path) -> None:
     written = signals(
         each=Samples(every, {"probability": random.random(5000, np.float32), "changed": random.random(5000) > 0.5}),
         sampled=Samples(some, {"flow": random.random(len(some)), "patches": random.random((len(some), 6), np.float32)}),
+        several=Samples(np.repeat(some, some % 4), {"heard": random.random(int((some % 4).sum()), np.float32)}),
         none=Samples(np.zeros(0, np.int64), {"never": np.zeros(0)}),
         empty=Samples(every, {}),
     )
