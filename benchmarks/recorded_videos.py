@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.shots import BATCH, decoded_pictures
-from stages.models import package_file, padded_detector_factory
+from stages.models import package_file, shot_detector_factory
 from stages.params import SplitParams
 from stages.split import Timeline
 from stages.split.transnetv2_detector import PACKAGE, WEIGHTS, TransNetV2Detector, network_stride
@@ -40,10 +40,10 @@ class RecordedVideo:
     rate: Fraction | None
 
     @classmethod
-    def of(cls, path: Path, file: Path) -> Self:
-        """The video at `path`, read from `file` where that is there, else written to it."""
+    def of(cls, path: Path, file: Path, windows: Literal["whole", "published"] = "whole") -> Self:
+        """The video at `path`, read from `file`, which is made with these windows of the network if need be."""
         if not file.exists():
-            cls._record(path).write(file)
+            cls._record(path, windows).write(file)
         with np.load(file) as stored:
             times, base, rate = stored["times"].tolist(), Fraction(*stored["base"].tolist()), stored["rate"].tolist()
             outputs = stored["shot"], stored["transition"]
@@ -55,9 +55,9 @@ class RecordedVideo:
             )
 
     @classmethod
-    def _record(cls, path: Path) -> Self:
+    def _record(cls, path: Path, windows: Literal["whole", "published"]) -> Self:
         pictures, timeline, rate = decoded_pictures(path)
-        network = padded_detector_factory(package_file(PACKAGE, WEIGHTS), WORKER)()
+        network = shot_detector_factory(package_file(PACKAGE, WEIGHTS), WORKER, windows)()
         fed = pictures[:: network_stride(rate)]
         for start in range(0, len(fed), BATCH):
             network.push(fed[start : start + BATCH])

@@ -77,7 +77,9 @@ class Benchmark:
         return total
 
     def _measured(self, path: Path) -> tuple[Mapping[str, NDArray[Any]], Timeline]:
-        video = RecordedVideo.of(path, self._cache / f"{path.parent.name}-{path.name}.npz")
+        video = RecordedVideo.of(
+            path, self._cache / f"{path.parent.name}-{path.name}.npz", self._splitter.params.windows
+        )
         return video.measured(self._splitter.params), video.timeline
 
     def _add(self, total: Score, path: Path, label: Mapping[str, Any]) -> None:
@@ -190,7 +192,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of split")
     args = parser.parse_args()
     params = validate(SplitParams, "split", dict(setting.split("=", 1) for setting in args.set))
-    cache = args.work / "recorded"
+    cache = args.work / f"recorded_{params.windows}"
     cache.mkdir(parents=True, exist_ok=True)
     benchmark = Benchmark(params, cache)
     print("labelled, all:", benchmark.score(_labelled(args.media, "shots.json")).line(), flush=True)

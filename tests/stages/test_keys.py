@@ -116,7 +116,7 @@ def keys(phase: str, values: dict[str, Any]) -> tuple[str, str]:
 
 EXPECTED: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "read": (("d7ffeb6945fa030eaeba", "0adf4c1255dc1957e94d"), ("d7ffeb6945fa030eaeba", "0adf4c1255dc1957e94d")),
-    "split": (("8273b13c704295f244cc", "4b4dc4f7d736427ca550"), ("9b6351d324af092be2c6", "4b4dc4f7d736427ca550")),
+    "split": (("91191914adcd1bbaa70a", "c91c6bbe991f2dab4ad9"), ("65c9a2a586903480bec5", "c91c6bbe991f2dab4ad9")),
     "filter": (("22c4134a7ca56d2de6eb", "e6073dd8d4177e3327a8"), ("0449ede104f9d98de837", "5686603a5cc09d026331")),
     "embed": (("66ae868a2b7c49933706", "f812d6a9a232f0633d4b"), ("a28c6250d2d3e22bb031", "f812d6a9a232f0633d4b")),
     "caption": (("6c78c6c16e28bad8e345", "3b0baefa9cdd10e4aa9c"), ("5d42d1f60762c22cf510", "3b0baefa9cdd10e4aa9c")),

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from stages.models.transnetv2 import (
     SlidingWindows,
     no_end_padding,
-    padded_detector_factory,
     published_end_padding,
+    shot_detector_factory,
 )
 from stages.models.transnetv2_network import load_transnetv2
 from stages.models.weights import package_file
@@ -77,20 +77,52 @@ def published() -> ModuleType:
     return module
 
 
+WORKER = WorkerMetadata("test", NodeInfo("test", 1, 0))
+
+
+def noisy_shots(number: int, length: int) -> NDArray[np.uint8]:
+    """Shots of noise around a picture, ``[number * length, 27, 48, 3]``."""
+    shots = np.random.default_rng(0).integers(0, 255, (number, 27, 48, 3)).repeat(length, axis=0)
+    noise = np.random.default_rng(1).integers(-20, 20, shots.shape)
+    return np.clip(shots + noise, 0, 255).astype(np.uint8)
+
+
+def detected(windows: Any, pictures: NDArray[np.uint8], step: int = 33) -> NDArray[np.float32]:
+    """Both probabilities of each frame, ``[2, N]``."""
+    detector = shot_detector_factory(WEIGHTS, WORKER, windows)()
+    for start in range(0, len(pictures), step):
+        detector.push(pictures[start : start + step])
+    return np.stack(detector.finish())
+
+
 def test_network_answers_as_the_published_one(published: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     # Its constructor reseeds all generators and makes torch deterministic; only its network is wanted.
     monkeypatch.setattr(published.TransNetV2, "_setup_deterministic_behavior", lambda self: None)
-    shots = np.random.default_rng(0).integers(0, 255, (3, 27, 48, 3)).repeat(16, axis=0)
-    noise = np.random.default_rng(1).integers(-20, 20, shots.shape)
-    pictures = np.clip(shots + noise, 0, 255).astype(np.uint8)
-    detector = padded_detector_factory(WEIGHTS, WorkerMetadata("test", NodeInfo("test", 1, 0)))()
-    for start in range(0, 48, 33):
-        detector.push(pictures[start : start + 33])
+    network = published.TransNetV2(device="cpu")
+    pictures = noisy_shots(3, 16)
     with torch.inference_mode():
-        theirs = published.TransNetV2(device="cpu").predict_frames(torch.from_numpy(pictures), quiet=True)
-    for ours, their in zip(detector.finish(), theirs, strict=True):
-        assert ours.max() > 0.3
-        np.testing.assert_allclose(ours, their.numpy(), atol=1e-5)
+        theirs = torch.stack(network.predict_frames(torch.from_numpy(pictures), quiet=True))
+    ours = detected("published", pictures)
+    assert ours.max(1).min() > 0.3
+    np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5)
+
+
+def test_stream_answers_as_the_published_network_with_one_long_window(
+    published: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(published.TransNetV2, "_setup_deterministic_behavior", lambda self: None)
+    network = published.TransNetV2(device="cpu")
+    for length in (1, 60):
+        pictures = noisy_shots(5, 13)[:length]
+        padded = np.concatenate([pictures[:1].repeat(25, axis=0), pictures, pictures[-1:].repeat(25, axis=0)])
+        with torch.inference_mode():
+            theirs = torch.cat(network.predict_raw(torch.from_numpy(padded)[None]))[:, 25:-25, 0]
+        np.testing.assert_allclose(detected("whole", pictures), theirs.numpy(), atol=1e-5)
+
+
+def test_stream_does_not_depend_on_how_pictures_are_pushed() -> None:
+    pictures = noisy_shots(3, 13)
+    np.testing.assert_array_equal(detected("whole", pictures, 7), detected("whole", pictures, 64))
 
 
 def draw() -> tuple[float, float, float]:
@@ -111,6 +143,6 @@ def test_loading_leaves_generators_and_modes_alone() -> None:
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-def test_detector_without_frames_answers_nothing() -> None:
-    detector = padded_detector_factory(WEIGHTS, WorkerMetadata("test", NodeInfo("test", 1, 0)))()
-    assert [values.shape for values in detector.finish()] == [(0,), (0,)]
+@pytest.mark.parametrize("windows", ["whole", "published", "nemo"])
+def test_detector_without_frames_answers_nothing(windows: Any) -> None:
+    assert detected(windows, np.empty((0, 27, 48, 3), np.uint8)).shape == (2, 0)
