@@ -5,7 +5,7 @@
 MEDIA holds the shared videos; WORK takes the videos that are made, and roots. Films of 21 shots of 3 s, ten of them
 title cards, and of three more with a title over footage, are split and filtered as `curator run` does it, without
 filter `text` and with it. Logos stand in clips of 6 s, in corners, of several shapes, sizes and opacities; of each clip
-one is left without.
+one is left without. They also stand over films of three to eight shots of 3 s, of which some are left without.
 """
 
 import argparse
@@ -67,6 +67,9 @@ AS_FILMED: dict[Half, tuple[Taken, ...]] = {
         *(("nasa_jwst_13s.mp4", 0.3, 2), ("bottles_static_40s.mp4", 5, 1), ("webcam_sheet_vfr.mov", 0.8, 1)),
     ),
 }
+LASTING_SHOTS = (3, 5, 8)
+LASTING_FILMS = 2
+"""Of each shape, of none, and of each number of shots."""
 LARGER = Size(960, 540)
 LOGO_FRAMES = 6 * RATE
 MARKED_SHARE = 0.5
@@ -165,10 +168,12 @@ class MarkReader:
         self._filter.setup(WORKER)
         self._loader = FrameLoader(str(work / "frames"))
 
-    def of(self, video: Path, logo: Logo | None, *, is_panned: bool) -> Marked:
-        """Those of a clip that is the whole video."""
-        task = clip_task(row_of(video, 0, LOGO_FRAMES), "clip").data
-        found = self._filter.score(replace(task.clip, frames=self._loader.load(task)))
+    def of(self, video: Path, logo: Logo | None, *, is_panned: bool, frames: range = range(LOGO_FRAMES)) -> Marked:
+        """Those of a clip of these frames of the video."""
+        task = clip_task(row_of(video, frames.start, frames.stop), "clip").data
+        clip = replace(task.clip, frames=self._loader.load(task))
+        marks = tuple(map(tuple, self._loader.lasting_marks(replace(task, clips=(clip,)))))
+        found = self._filter.score(replace(clip, lasting_marks=marks))
         assert isinstance(found, Measured)
         boxes = [each for each in found.columns["text_boxes"] if each["stands"]]
         place = [Box(each["left"], each["top"], each["right"], each["bottom"]) for each in boxes]
@@ -222,6 +227,41 @@ def measure_logos(media: Path, work: Path, half: Half) -> None:
             )
 
 
+def lasting_films(media: Path, folder: Path, half: Half) -> Iterator[tuple[Path, Logo | None, int]]:
+    """Films, the logo that stands over all of each, and the number of their shots."""
+    folder.mkdir(parents=True, exist_ok=True)
+    footage = [read_shot(media / name, second, SHOT_FRAMES, slowed=2) for name, second in FOOTAGE[half]]
+    for count in LASTING_SHOTS:
+        for version, shape in enumerate([None, *SHAPES[half]] * LASTING_FILMS):
+            random = np.random.default_rng([17, HALVES.index(half), count, version])
+            logo = None if shape is None else random_logo(shape, random)
+            path = folder / f"{count}_{version}_{shape}.mp4"
+            shown = random.permutation(len(footage))[:count]
+            if not path.exists():
+                pictures = [picture for place in shown for picture in footage[place]]
+                write(path, pictures if logo is None else with_logo(pictures, logo), crf=int(random.integers(18, 29)))
+            yield path, logo, count
+
+
+def measure_lasting(media: Path, work: Path, half: Half) -> None:
+    reader = MarkReader(work)
+    found: dict[int, list[Marked]] = {count: [] for count in LASTING_SHOTS}
+    for path, logo, count in lasting_films(media, work / "lasting" / half, half):
+        for start in range(0, count * SHOT_FRAMES, SHOT_FRAMES):
+            shot = range(start, start + SHOT_FRAMES)
+            found[count].append(reader.of(path, logo, is_panned=False, frames=shot))
+    for count, clips in found.items():
+        name = f"{half} | films of {count} shots"
+        tell(name, clips, lambda _: True)
+        marks = [(each.logo, box) for each in clips for box in each.marks]
+        right = sum(logo is not None and overlap(box, logo.share()) >= MARKED_SHARE for logo, box in marks)
+        plain = [bool(each.marks) for each in clips if each.logo is None]
+        print(f"{name} | {len(marks)} marks, {right} on a logo | {len(plain)} clips without, {sum(plain)} with a mark")
+    for opacity in OPACITIES:
+        everything = [each for clips in found.values() for each in clips]
+        tell(f"{half} | opacity {opacity}", everything, lambda logo, at=opacity: logo.opacity == at)
+
+
 def tell(name: str, group: list[Marked], wanted: Callable[[Logo], bool]) -> None:
     """Print how many of the logos that are wanted are found."""
     marked = [each for each in group if each.logo is not None and wanted(each.logo)]
@@ -246,15 +286,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("media", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--only", choices=["cards", "logos"])
+    parser.add_argument("--only", choices=["cards", "logos", "lasting"])
     parser.add_argument("--half", choices=HALVES, help="both by default")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     for half in [arguments.half] if arguments.half else HALVES:
-        if arguments.only != "logos":
-            measure_cards(arguments.media, arguments.work, half)
-        if arguments.only != "cards":
-            measure_logos(arguments.media, arguments.work, half)
+        for name, measure in (("cards", measure_cards), ("logos", measure_logos), ("lasting", measure_lasting)):
+            if arguments.only in (None, name):
+                measure(arguments.media, arguments.work, half)
 
 
 if __name__ == "__main__":

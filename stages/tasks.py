@@ -133,6 +133,8 @@ class Clip:
         end_frame: one past the last frame.
         columns: the other columns of its row in the manifest, by name.
         frames: sampled frames, once a stage has loaded them.
+        lasting_marks: left, top, right and bottom, in shares of the picture, of what stands in all scenes of its video
+            and in the clip too, once a stage has looked.
         scores: by name; None where it could not be measured.
         picture_scores: by name, one value a picture; a score is made of them when the clip is judged.
         scored_by: names of the filters whose scores it has.
@@ -146,6 +148,7 @@ class Clip:
     end_frame: int
     columns: Mapping[str, Any] = field(default_factory=lambda: {})
     frames: Frames | None = None
+    lasting_marks: tuple[tuple[float, float, float, float], ...] = ()
     scores: Mapping[str, float | None] = field(default_factory=lambda: {})
     picture_scores: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: {})
     scored_by: frozenset[str] = frozenset()

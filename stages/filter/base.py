@@ -76,6 +76,7 @@ class Filter(ABC):
             version are made again. Where it is None, a hash of the source takes its place.
         limits: bounds on its scores; empty for a filter that only scores.
         needs_frames: `score` reads ``clip.frames``.
+        needs_marks: `score` reads ``clip.lasting_marks``; beside `needs_frames`.
         columns: columns of ``clip.columns`` that `score` reads; a clip is scored again where one of them differs. None,
             the default, for all.
         reductions: by score with one value a picture, how one number is made of them; ``"mean"`` where none is given.
@@ -88,6 +89,7 @@ class Filter(ABC):
     version: ClassVar[str | int | None] = None
     limits: tuple[Limit, ...] = ()
     needs_frames: ClassVar[bool] = False
+    needs_marks: ClassVar[bool] = False
     columns: ClassVar[tuple[str, ...] | None] = None
     reductions: ClassVar[Mapping[str, str]] = {}
     judges_by: ClassVar[tuple[str, ...]] = ()

@@ -34,9 +34,14 @@ class FilterStage(CompositeStage):
         """`LoadFramesStage` where a filter needs frames, `ScoreStage`, and `AskStage` where there are questions."""
         loading: list[Any] = []
         if any(each.needs_frames for each in self.filters):
-            wanted_by = _FramesWanted(frozenset(each.name for each in self.filters if each.needs_frames))
             loading.append(
-                LoadFramesStage(self.root, max_frames=MAX_FRAMES, batch_size=BATCH_CLIPS, wanted_by=wanted_by)
+                LoadFramesStage(
+                    self.root,
+                    max_frames=MAX_FRAMES,
+                    batch_size=BATCH_CLIPS,
+                    wanted_by=_WantedBy(frozenset(each.name for each in self.filters if each.needs_frames)),
+                    marks_wanted_by=_WantedBy(frozenset(each.name for each in self.filters if each.needs_marks)),
+                )
             )
         questions = [each for each in self.filters if isinstance(each, QuestionFilter)]
         others = [each for each in self.filters if not isinstance(each, QuestionFilter)]
@@ -51,7 +56,7 @@ class FilterStage(CompositeStage):
 
 
 @dataclass(frozen=True)
-class _FramesWanted:
+class _WantedBy:
     """True for clips that one of these filters has not scored yet."""
 
     filters: frozenset[str]

@@ -14,13 +14,17 @@ from stages.filter.text_in_clip import (
     clean_area_of,
     counted,
     detail_in_boxes,
+    joined_marks,
     joined_text,
     with_marks,
 )
-from stages.media import FRAME_KEY_COLUMNS, covered_share, evenly_spaced_indices
+from stages.media import FRAME_KEY_COLUMNS, Box, covered_share, evenly_spaced_indices
 from stages.models import TextReader
 from stages.stage import WorkerMetadata
 from stages.tasks import Clip
+
+MARKS_VERSION = 2
+"""To be raised whenever the same pictures have other marks."""
 
 
 @dataclass
@@ -38,6 +42,7 @@ class TextFilter(Filter):
 
     name = "text"
     needs_frames = True
+    needs_marks = True
     columns = FRAME_KEY_COLUMNS
     limits = (Limit("text_card", "text_card_max", "max"), Limit("text", "text_max", "max"))
     judges_by = ("text_clean_min",)
@@ -47,8 +52,9 @@ class TextFilter(Filter):
         self._reader: TextReader | None = None
 
     def identity(self) -> dict[str, Any]:
-        """The models, and the number of pictures."""
-        return {"model": "PP-OCR", "weights_hash": TextReader.weights_hash(), "pictures": self.text_pictures}
+        """The models, the number of pictures, and the version of what stands."""
+        weights = TextReader.weights_hash()
+        return {"model": "PP-OCR", "weights_hash": weights, "pictures": self.text_pictures, "marks": MARKS_VERSION}
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
         """Load the models, on the worker's device."""
@@ -71,7 +77,8 @@ class TextFilter(Filter):
         _, height, width = luma.shape
         looked_at = evenly_spaced_indices(len(luma), self.text_pictures)
         found = [counted(self._reader.read(clip.frames.images[index]), width, height) for index in looked_at]
-        boxes = with_marks(boxes_of_clip(found), media.find_standing_marks(luma), len(looked_at))
+        marks = joined_marks([Box(*each) for each in clip.lasting_marks], media.find_standing_marks(luma))
+        boxes = with_marks(boxes_of_clip(found), marks, len(looked_at))
         clean = clean_area_of(luma, boxes)
         scores = {
             "text": np.array([covered_share([box for box, _ in picture]) for picture in found], np.float32),

@@ -106,6 +106,18 @@ def _overlap(first: Box, second: Box) -> float:
     return inside / (first.area + second.area - inside) if inside else 0.0
 
 
+def joined_marks(lasting: Sequence[Box], standing: Iterable[Box]) -> list[Box]:
+    """The marks of all scenes of a video, and those of the clip alone that are none of them."""
+    return [
+        *lasting,
+        *(
+            mark
+            for mark in standing
+            if all(mark.within(each).area < SAME_OVERLAP * min(mark.area, each.area) for each in lasting)
+        ),
+    ]
+
+
 def with_marks(boxes: Sequence[ClipBox], marks: Iterable[Box], num_pictures: int) -> list[ClipBox]:
     """The boxes, and those marks that are no text among them, from the top down."""
     logos = [

@@ -5,17 +5,25 @@ from typing import TypeVar
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from stages import heartbeat
 from stages.errors import Reason, SourceChanged, StageError, StorageError
+from stages.media.clean_area import Box
 from stages.media.clip_tasks import evenly_spaced_indices, shot_of
 from stages.media.frame_store import FrameStore, StoreDamaged, StoreReplaced, Times, frames_key, open_store
 from stages.media.frames import rebuild_store
+from stages.media.lasting_marks import CLIP_PICTURES, LastingMarks, find_lasting_marks
 from stages.storage import Storage, stat_source
 from stages.tasks import Clip, Frames, Video
 
 T = TypeVar("T")
 
+OVERVIEW_STRETCHES = 12
+"""Places of a video, spread evenly, that are looked at for what stands in all of it: a store is read by stretches."""
+STRETCH_PICTURES = 16
+"""In a row at each place, of which `STRETCH_TAKEN` are decoded."""
+STRETCH_TAKEN = 4
 MAX_OPENS = 3
 """Attempts to read a store that other runs keep replacing."""
 
@@ -27,6 +35,7 @@ class FrameLoader:
         self._storage = Storage(root)
         self._max_frames = max_frames
         self._store: FrameStore | None = None
+        self._marks: tuple[str, LastingMarks] | None = None
 
     def load(self, video: Video, chosen: Sequence[int] | None = None) -> Frames:
         """Pictures of the video's one clip, in presentation order.
@@ -41,6 +50,20 @@ class FrameLoader:
             StageError: the store has no picture of the clip's shot, or does not match the clip's ``frames_key``.
         """
         return self._read(video, lambda store: self._decode(video, store, chosen))
+
+    def lasting_marks(self, video: Video) -> list[Box]:
+        """What stands in all scenes of the video, and in the pictures of its one clip, which must be loaded.
+
+        Raises:
+            SourceError, StageError: as `load`.
+        """
+        key = video.clip.columns["frames_key"]
+        if self._marks is None or self._marks[0] != key:
+            self._marks = (key, self._read(video, _marks_of))
+        frames = video.clip.frames
+        if frames is None or not self._marks[1].edges:
+            return []
+        return self._marks[1].within(_luma(frames.images[evenly_spaced_indices(len(frames), CLIP_PICTURES)]))
 
     def times(self, video: Video) -> list[int]:
         """PTS of the pictures that `load` would return without a limit on their number. Decodes no picture.
@@ -162,6 +185,26 @@ def _none_if_damaged(read: Callable[[FrameStore], T | None], store: FrameStore) 
         return read(store)
     except StoreDamaged:
         return None
+
+
+def _marks_of(store: FrameStore) -> LastingMarks | None:
+    images = _decode_jpegs(store.jpegs(_overview(len(store))))
+    if images is None:
+        return None
+    return find_lasting_marks(_luma(images))
+
+
+def _luma(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.stack([cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images])
+
+
+def _overview(count: int) -> list[int]:
+    """Positions of pictures spread over a store: all places of a short one, stretches of a long one."""
+    if count <= OVERVIEW_STRETCHES * STRETCH_PICTURES:
+        return evenly_spaced_indices(count, OVERVIEW_STRETCHES * STRETCH_TAKEN)
+    starts = evenly_spaced_indices(count - STRETCH_PICTURES, OVERVIEW_STRETCHES)
+    inside = evenly_spaced_indices(STRETCH_PICTURES, STRETCH_TAKEN)
+    return [start + each for start in starts for each in inside]
 
 
 def _clip_positions(clip: Clip, store: FrameStore) -> list[int]:

@@ -1,12 +1,13 @@
 """The stage that loads a clip's frames from the frame store. Light to import: `stages.media.frame_loader` decodes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from stages import lazy
 from stages.errors import SourceError
 from stages.failures import failure_of
-from stages.media.clip_tasks import with_frames
+from stages.media.clip_tasks import with_clip, with_frames
 from stages.stage import Fields, ProcessingStage, WorkerMetadata
 from stages.tasks import Clip, Failed, Rejected, VideoTask
 
@@ -24,6 +25,8 @@ class LoadFramesStage(ProcessingStage[VideoTask, VideoTask]):
         max_frames: upper limit of frames per clip, evenly spaced over the clip; None for no limit.
         batch_size: largest number of clips in a batch; all are of one video.
         wanted_by: tells of a clip whether a later stage reads its frames; others pass without. None for all.
+        marks_wanted_by: tells of a clip whether a later stage reads what stands in all scenes of its video, for which
+            pictures of the whole video are looked at, once for the clips that follow each other; None for none.
     """
 
     name = "load_frames"
@@ -35,11 +38,13 @@ class LoadFramesStage(ProcessingStage[VideoTask, VideoTask]):
         max_frames: int | None = None,
         batch_size: int = 16,
         wanted_by: Callable[[Clip], bool] | None = None,
+        marks_wanted_by: Callable[[Clip], bool] | None = None,
     ) -> None:
         self.root = root
         self.max_frames = max_frames
         self.batch_size = batch_size
         self.wanted_by = wanted_by
+        self.marks_wanted_by = marks_wanted_by
         self._loader: Any = None
 
     def inputs(self) -> Fields:
@@ -63,7 +68,11 @@ class LoadFramesStage(ProcessingStage[VideoTask, VideoTask]):
         """
         if self.wanted_by is not None and not self.wanted_by(task.data.clip):
             return task
-        return with_frames(task, self._loader.load(task.data))
+        loaded = with_frames(task, self._loader.load(task.data))
+        if self.marks_wanted_by is None or not self.marks_wanted_by(task.data.clip):
+            return loaded
+        marks = tuple(map(tuple, self._loader.lasting_marks(loaded.data)))
+        return with_clip(loaded, replace(loaded.data.clip, lasting_marks=marks))
 
     def process_batch(self, tasks: list[VideoTask]) -> list[Outcome]:
         """Process tasks of one video. A source error fails all tasks, so that the source is not decoded for each."""

@@ -45,14 +45,7 @@ def find_standing_marks(luma: Luma) -> list[Box]:
         return []
     if (_changes(pictures) >= CHANGED).mean() < LEAST_CHANGED:
         return []
-    standing = _standing_edges(pictures)
-    inside = np.zeros_like(standing)
-    inside[BORDER_PX:-BORDER_PX, BORDER_PX:-BORDER_PX] = True
-    standing &= inside
-    near = cv2.getStructuringElement(cv2.MORPH_RECT, (NEAR_PX, NEAR_PX))
-    joined = cv2.dilate(standing.astype(np.uint8), near)
-    number, labels = cv2.connectedComponents(joined, connectivity=8)
-    found = [_box_of(standing & (labels == label)) for label in range(1, number)]
+    found = marks_among(_standing_edges(pictures), LEAST_EDGE_PX, MOST_AREA * height * width)
     return [
         Box(
             (area.left + box.left) / width,
@@ -60,9 +53,41 @@ def find_standing_marks(luma: Luma) -> list[Box]:
             (area.left + box.right) / width,
             (area.top + box.bottom) / height,
         )
-        for box in found
-        if box is not None and box.area <= MOST_AREA * height * width
+        for box in map(bounds_of, found)
     ]
+
+
+def marks_among(standing: NDArray[np.bool_], least_edge_px: int, most_area: float) -> list[NDArray[np.bool_]]:
+    """The edges of each mark, of all edges that stand, ``[H, W]``: those near one another, off the border.
+
+    Args:
+        standing: where an edge stands.
+        least_edge_px: pixels of edges of a mark.
+        most_area: of the rectangle around it, in pixels.
+    """
+    inside = np.zeros_like(standing)
+    inside[BORDER_PX:-BORDER_PX, BORDER_PX:-BORDER_PX] = True
+    standing = standing & inside
+    near = cv2.getStructuringElement(cv2.MORPH_RECT, (NEAR_PX, NEAR_PX))
+    number, labels = cv2.connectedComponents(cv2.dilate(standing.astype(np.uint8), near), connectivity=8)
+    found = (standing & (labels == label) for label in range(1, number))
+    return [
+        mark
+        for mark in found
+        if np.count_nonzero(mark) >= least_edge_px
+        and min(_sides(bounds_of(mark))) >= LEAST_SIDE_PX
+        and bounds_of(mark).area <= most_area
+    ]
+
+
+def bounds_of(mark: NDArray[np.bool_]) -> Box:
+    """The rectangle around a mark, in pixels."""
+    rows, columns = np.nonzero(mark)
+    return Box(int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
+
+
+def _sides(box: Box) -> tuple[float, float]:
+    return box.right - box.left, box.bottom - box.top
 
 
 def _changes(pictures: Luma) -> NDArray[np.float32]:
@@ -79,12 +104,3 @@ def _standing_edges(pictures: Luma) -> NDArray[np.bool_]:
     strength = np.hypot(across, down).mean(axis=0)
     mean = np.hypot(across.mean(axis=0), down.mean(axis=0))
     return (strength >= EDGE_LEVELS) & (mean >= COHERENCE * strength)
-
-
-def _box_of(mark: NDArray[np.bool_]) -> Box | None:
-    """The rectangle around a mark in pixels; None where it is too small to be one."""
-    rows, columns = np.nonzero(mark)
-    if len(rows) < LEAST_EDGE_PX:
-        return None
-    box = Box(int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
-    return box if min(box.right - box.left, box.bottom - box.top) >= LEAST_SIDE_PX else None
