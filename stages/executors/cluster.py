@@ -71,6 +71,10 @@ def start_activity(address: str) -> str:
 class Cluster:
     """A connection to Ray. Ends the Ray that it started and no other.
 
+    Args:
+        address: as `executor.address`.
+        with_api_server: a private Ray has the server of its dashboard, which answers questions about its actors.
+
     Attributes:
         was_connected: true if the process was connected to Ray before.
         is_private: true if this process started the Ray for itself.
@@ -80,7 +84,7 @@ class Cluster:
         worker_environment: runtime environment in which workers can import the modules that the driver can import.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, with_api_server: bool = False) -> None:
         self._environment_before = {name: os.environ.get(name) for name in ("RAY_AUTH_MODE",)}
         self.was_connected = ray.is_initialized()
         if address == CONNECTED and not self.was_connected:
@@ -95,7 +99,7 @@ class Cluster:
         self._cleanup_process = _start_cleanup_process(self.folder, scratch)
         try:
             if self.is_private:
-                start_private_ray(self.folder, scratch)
+                start_private_ray(self.folder, scratch, with_api_server=with_api_server)
             elif not self.was_connected:
                 connect(address)
             self.node_id = _driver_node_id()

@@ -46,7 +46,7 @@ class RayExecutor:
         if not cluster.is_private:
             check_shared(cluster, pipeline.folders, pipeline.files)
         pool = self._pool = self._pool or WorkerPool(cluster, self.params)
-        scheduler = Scheduler(pipeline, pool, self.params, _shapes(pipeline, cluster, self.params.gpu_rounding))
+        scheduler = Scheduler(pipeline, pool, self.params, worker_shapes(pipeline, cluster, self.params.gpu_rounding))
         try:
             yield from scheduler.results(tasks, stats)
         finally:
@@ -63,8 +63,12 @@ class RayExecutor:
             self._cluster = None
 
 
-def _shapes(pipeline: Pipeline, cluster: Cluster, rounding: GpuRounding) -> list[Shape]:
-    """The CPUs and GPUs that a worker of each stage holds."""
+def worker_shapes(pipeline: Pipeline, cluster: Cluster, rounding: GpuRounding) -> list[Shape]:
+    """The CPUs and GPUs that a worker of each stage holds.
+
+    Raises:
+        PoolError: this machine has fewer GPUs than a stage requires.
+    """
     shapes = [cluster.shape_of(stage.resources, rounding) for stage in pipeline.stages]
     total = cluster.total_resources
     for stage, shape in zip(pipeline.stages, shapes, strict=True):

@@ -92,7 +92,7 @@ class Worker:
         self._fault_file = fault_file(self._folder, worker_id).open("w")
         faulthandler.enable(self._fault_file, all_threads=False)
         device = "cuda:0" if ray.get_gpu_ids() else "cpu"
-        self._metadata = WorkerMetadata(worker_id, _node_info(node_id), device, num_threads)
+        self._metadata = WorkerMetadata(worker_id, node_info(node_id), device, num_threads)
         self._run_id = ""
         self._assignments: dict[int, StageAssignment] = {}
         self._store_metrics = StoreMetrics()
@@ -166,7 +166,8 @@ class Worker:
                 marker.touch()
 
 
-def _node_info(node_id: str) -> NodeInfo:
+def node_info(node_id: str) -> NodeInfo:
+    """A node with what it has in all, as Ray knows it."""
     for node in ray.nodes():
         if node["NodeID"] == node_id:
             return NodeInfo(node_id, node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))

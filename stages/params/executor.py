@@ -21,10 +21,11 @@ class ExecutorParams(BaseModel):
         "'local' starts a private Ray for the run; 'auto', host:port or ray://host:port joins a cluster and leaves it "
         "running; 'connected' takes the Ray that this process has joined already.",
     )
-    mode: Literal["streaming", "batch", "local"] = parameter(
+    mode: Literal["streaming", "batch", "local", "xenna", "xenna_batch"] = parameter(
         "streaming",
         "none",
-        "All stages at once, one after another, or in this process without Ray (for debugging).",
+        "All stages at once, one after another, or in this process without Ray (for debugging); with 'xenna' and "
+        "'xenna_batch', the first two by Cosmos-Xenna (extra xenna).",
     )
     num_workers: int = parameter(0, "none", "Most workers at once; 0 for one a CPU.", ge=0)
     stall_timeout_s: float = parameter(120.0, "none", "A worker that makes no progress for so long is ended.", gt=0)

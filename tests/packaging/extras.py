@@ -34,6 +34,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "search": ("tests/stages/search/test_caption_search.py", "tests/stages/models/test_text_networks.py"),
     "speech": ("tests/stages/models/test_speech_detector.py", "tests/stages/split/test_speech.py"),
+    "xenna": ("tests/stages/executors/test_xenna.py",),
     "gpu": ("tests/gpu", "tests/stages/models/test_device_batches.py"),
 }
 """By extra. A test that needs another package than the extra brings would be skipped, which fails here."""

@@ -30,7 +30,7 @@ def test_every_parameter_has_a_description_and_an_effect() -> None:
 
 def test_every_phase_and_executor_mode_has_its_class() -> None:
     assert list(PHASE_CLASSES) == list(PHASES)
-    assert list(EXECUTORS) == ["local", "streaming", "batch"]
+    assert list(EXECUTORS) == ["local", "streaming", "batch", "xenna", "xenna_batch"]
 
 
 @pytest.mark.parametrize(
