@@ -1,18 +1,21 @@
 """Measure how well damage is found: files damaged at random, split, and compared with the originals frame by frame.
 
-    python benchmarks/damage.py MEDIA WORK [--part report] [--first-seed 0] [--seeds 1] [--every 1] [--clip-length 2]
+    python benchmarks/damage.py MEDIA WORK [--part report] [--first-seed 0] [--seeds 1] [--every 1]
 
 MEDIA holds the test videos that pieces are taken of; WORK keeps the encoded originals. A frame is visibly different if
 its mean difference from the original's is above 4 grey levels at 96x54. A clip is damaged if at least 1 % of the frames
-that it should have are visibly different or missing, and whole if none is missing or different by half a level.
+that it should have are visibly different or missing, and whole if none is missing or different by half a level. Of
+whole clips, those that differ nowhere are counted again as equal, and those of at least ``split.min_length_s`` as long:
+shorter ones are made of damage alone.
 """
 
 import argparse
+import itertools
 import os
 import tempfile
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -36,6 +39,7 @@ VISIBLE_LEVELS = 4
 EQUAL_LEVELS = 0.5
 DAMAGED_SHARE = 0.01
 SIZE = Size(96, 54)
+Table = dict[tuple[str, str], Counter[str]]
 WORKER = WorkerMetadata("benchmark", NodeInfo("local", 1.0, 0.0), num_threads=1)
 
 
@@ -97,44 +101,84 @@ def _difference(original: Shown, time: float, picture: NDArray[np.uint8]) -> flo
     return float(np.abs(original.pictures[index].astype(np.int16) - picture).mean())
 
 
-def split(path: Path, root: str, clip_length_s: float) -> tuple[Clip, ...]:
-    """The clips of a file, at a fixed stride."""
-    params = SplitParams(method="fixed_stride", clip_length_s=clip_length_s, min_length_s=1.0, signals=[])
+@dataclass(frozen=True)
+class Lengths:
+    """Lengths of clips in seconds, see ``split.clip_length_s`` and ``split.min_length_s``."""
+
+    clip: float
+    shortest: float
+
+
+USUAL = Lengths(SplitParams().clip_length_s, SplitParams().min_length_s)
+SHORT = Lengths(2.0, 1.0)
+"""The sources last six seconds: these give several clips of each, so that few frames more or less tell."""
+
+
+def split(path: Path, root: str, lengths: Lengths) -> tuple[Clip, ...]:
+    """The clips of a file, at a fixed stride. Other lengths in the same root take no further decode."""
+    params = SplitParams(method="fixed_stride", clip_length_s=lengths.clip, min_length_s=lengths.shortest, signals=[])
     video = Video(path.name, str(path), "p", columns={"etag": stat_source(str(path)).etag})
     result = VideoCutter(params, root, WORKER).run(video)
     return result.clips if isinstance(result, Video) else ()
 
 
-def measure(path: Path, original: Shown, *, clip_length_s: float) -> Counter[str]:
+@dataclass(frozen=True)
+class Compared:
+    """A file compared with its original: times of frames, and mean differences of those that the product shows."""
+
+    original_times: NDArray[np.float64]
+    shown_times: NDArray[np.float64]
+    differences: NDArray[np.float64]
+    whole_times: NDArray[np.float64]
+
+
+def measure(path: Path, original: Shown, lengths: Lengths = SHORT) -> Counter[str]:
     """Counts for one file."""
-    counts: Counter[str] = Counter(files=1)
+    return measure_all(path, original, [lengths])[0]
+
+
+def measure_all(path: Path, original: Shown, lengths: Sequence[Lengths]) -> list[Counter[str]]:
+    """Counts for one file, for each of several lengths of clips."""
     with tempfile.TemporaryDirectory() as root:
         try:
-            clips = split(path, root, clip_length_s)
+            clips = [split(path, root, each) for each in lengths]
         except SourceError:
-            counts["unreadable"] += 1
-            return counts
+            return [Counter(files=1, unreadable=1) for _ in lengths]
     shown = shown_by_product(path)
     frames = zip(shown.times, shown.pictures, strict=True)
     differences = np.array([_difference(original, *frame) for frame in frames])
-    whole_times = times_of_whole_frames(path, original)
-    covered = kept = np.zeros(len(whole_times), bool)
+    compared = Compared(original.times, shown.times, differences, times_of_whole_frames(path, original))
+    return [_count(each, compared, shortest_s=used.shortest) for each, used in zip(clips, lengths, strict=True)]
+
+
+def _count(clips: Iterable[Clip], compared: Compared, *, shortest_s: float) -> Counter[str]:
+    """Counts of the clips of a file. Whole ones that are equal to the original, or long enough, are counted again."""
+    counts: Counter[str] = Counter(files=1)
+    covered = kept = np.zeros(len(compared.whole_times), bool)
     for clip in clips:
-        start_s, end_s = clip.span.start_s, clip.span.end_s
         is_rejected = clip.columns["damaged_share"] > FilterParams().damaged_max
-        inside = (shown.times >= start_s - 1e-6) & (shown.times < end_s - 1e-6)
-        expected = int(((original.times >= start_s - 1e-6) & (original.times < end_s - 1e-6)).sum())
-        missing = max(0, expected - int(inside.sum()))
-        wrong = int((differences[inside] > VISIBLE_LEVELS).sum()) + missing
-        is_whole = not missing and (differences[inside] <= EQUAL_LEVELS).all()
+        expected = int(_within(clip, compared.original_times).sum())
+        differences = compared.differences[_within(clip, compared.shown_times)]
+        missing = max(0, expected - len(differences))
+        wrong = int((differences > VISIBLE_LEVELS).sum()) + missing
+        is_whole = not missing and (differences <= EQUAL_LEVELS).all()
         kind = "whole" if is_whole else "damaged" if wrong >= DAMAGED_SHARE * max(expected, 1) else "slight"
-        counts[kind] += 1
-        counts[f"{kind}_rejected"] += is_rejected
-        within = (whole_times >= start_s - 1e-6) & (whole_times < end_s - 1e-6)
+        is_long = clip.span.duration_s >= shortest_s - 1e-6
+        names = [
+            kind,
+            *(["equal"] if is_whole and not differences.any() else []),
+            *(["long"] if is_whole and is_long else []),
+        ]
+        counts.update(dict.fromkeys(names, 1) | {f"{name}_rejected": int(is_rejected) for name in names})
+        within = _within(clip, compared.whole_times)
         covered = covered | within
         kept = kept | (within & (not is_rejected))
-    counts.update(whole_frames=len(whole_times), in_clips=int(covered.sum()), in_kept_clips=int(kept.sum()))
+    counts.update(whole_frames=len(covered), in_clips=int(covered.sum()), in_kept_clips=int(kept.sum()))
     return counts
+
+
+def _within(clip: Clip, times: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return (times >= clip.span.start_s - 1e-6) & (times < clip.span.end_s - 1e-6)
 
 
 def originals(media: Path | None, work: Path, part: str, *, every: int = 1) -> Iterator[tuple[str, Path]]:
@@ -161,26 +205,40 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--every", type=int, default=1, help="take the first of so many originals")
-    parser.add_argument("--clip-length", type=float, default=2.0)
     args = parser.parse_args()
-    table: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    tables: dict[Lengths, Table] = {lengths: defaultdict(Counter) for lengths in (SHORT, USUAL)}
     for codec, path in originals(args.media, args.work, args.part, every=args.every):
         original = shown_by_product(path)
-        table[codec, "undamaged"] += measure(path, original, clip_length_s=args.clip_length)
-        for kind in KINDS:
-            for seed in range(args.first_seed, args.first_seed + args.seeds):
-                damaged = args.work / f"damaged{path.suffix}"
-                damage(path, damaged, kind, zlib.crc32(f"{path.name} {seed}".encode()))
-                table[codec, kind] += measure(damaged, original, clip_length_s=args.clip_length)
+        for kind, each in _with_damaged_copies(path, range(args.first_seed, args.first_seed + args.seeds)):
+            for table, counts in zip(tables.values(), measure_all(each, original, list(tables)), strict=True):
+                table[codec, kind] += counts
+    for lengths, table in tables.items():
+        print(f"\nClips of {lengths.clip:g} seconds, {lengths.shortest:g} at least:\n")
+        _print(table)
+
+
+def _with_damaged_copies(path: Path, seeds: Iterable[int]) -> Iterator[tuple[str, Path]]:
+    """The original, and copies of it with damage of each kind, one after another in the same place."""
+    yield "undamaged", path
+    for kind, seed in itertools.product(KINDS, seeds):
+        yield (
+            kind,
+            damage(path, path.with_name(f"damaged{path.suffix}"), kind, zlib.crc32(f"{path.name} {seed}".encode())),
+        )
+
+
+def _print(table: Table) -> None:
     print(
-        "| codec | damage | files | damaged clips rejected | whole clips rejected | whole frames in clips | in kept |"
+        "| codec | damage | files | damaged clips rejected | slightly different ones | whole ones | equal | long "
+        "| whole frames in clips | in kept |"
     )
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for (codec, kind), counts in sorted(table.items()):
         frames = max(1, counts["whole_frames"])
         print(
             f"| {codec} | {kind} | {counts['files']} | {counts['damaged_rejected']} of {counts['damaged']} "
             f"| {counts['slight_rejected']} of {counts['slight']} | {counts['whole_rejected']} of {counts['whole']} "
+            f"| {counts['equal_rejected']} of {counts['equal']} | {counts['long_rejected']} of {counts['long']} "
             f"| {counts['in_clips'] / frames:.1%} "
             f"| {counts['in_kept_clips'] / frames:.1%} |"
         )

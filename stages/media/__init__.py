@@ -29,6 +29,7 @@ __all__ = [
     "FRAME_KEY_COLUMNS",
     "MAX_PTS",
     "SILENT_CODECS",
+    "TRIED_CODECS",
     "USUAL_PEAK_NITS",
     "WHOLE",
     "ActiveArea",
@@ -86,6 +87,7 @@ __all__ = [
     "open_video_file",
     "peak_of",
     "probe",
+    "promised_frames",
     "read_clip_facts",
     "read_clip_file",
     "reduced_frame",
@@ -107,17 +109,19 @@ if TYPE_CHECKING:
     from stages.media.colour import Colour
     from stages.media.container import open_video, open_video_file, video_stream
     from stages.media.cut import ClipFile, CutJob, NotCopyable, cut_clip, read_clip_file
-    from stages.media.damage import SILENT_CODECS, DecodeLog, StreamDamage, end_with_lost, stream_damage
+    from stages.media.damage import SILENT_CODECS, StreamDamage, end_with_lost, stream_damage
     from stages.media.decode import DecodedFrame, decode_frames
+    from stages.media.decode_log import DecodeLog
     from stages.media.decoders import DecoderChoice, HardwareDecoderFailed, choose_decoder, software_instead
     from stages.media.encode import Encoding, check_encoder
     from stages.media.encoder_pictures import KeptPart
     from stages.media.frame_loader import FrameLoader
     from stages.media.frame_reducing import reduced_frame
-    from stages.media.frame_times import MAX_PTS
+    from stages.media.frame_times import MAX_PTS, promised_frames
     from stages.media.frames import StoreWriter
     from stages.media.interlace import Fields, FieldsMeter, to_deinterlace
     from stages.media.mono_sound import MonoSound, SoundPiece
+    from stages.media.packet_trials import TRIED_CODECS
     from stages.media.preview import encode_preview, select_preview_pts
     from stages.media.probing import probe
     from stages.media.sound_damage import SoundLog
@@ -135,17 +139,19 @@ else:
         colour=("Colour",),
         container=("open_video", "open_video_file", "video_stream"),
         cut=("ClipFile", "CutJob", "NotCopyable", "cut_clip", "read_clip_file"),
-        damage=("SILENT_CODECS", "DecodeLog", "StreamDamage", "end_with_lost", "stream_damage"),
+        damage=("SILENT_CODECS", "StreamDamage", "end_with_lost", "stream_damage"),
         decode=("DecodedFrame", "decode_frames"),
+        decode_log=("DecodeLog",),
         decoders=("DecoderChoice", "HardwareDecoderFailed", "choose_decoder", "software_instead"),
         encode=("Encoding", "check_encoder"),
         encoder_pictures=("KeptPart",),
         frame_loader=("FrameLoader",),
         frame_reducing=("reduced_frame",),
-        frame_times=("MAX_PTS",),
+        frame_times=("MAX_PTS", "promised_frames"),
         frames=("StoreWriter",),
         interlace=("Fields", "FieldsMeter", "to_deinterlace"),
         mono_sound=("MonoSound", "SoundPiece"),
+        packet_trials=("TRIED_CODECS",),
         preview=("encode_preview", "select_preview_pts"),
         probing=("probe",),
         sound_damage=("SoundLog",),

@@ -18,7 +18,7 @@ from av.container import InputContainer
 from stages.media.av1_headers import NUM_SLOTS
 from stages.media.av1_slots import SlotWalk, shows_each_once
 from stages.media.av1_units import Unit, UnitReader
-from stages.media.damage import DecodeLog
+from stages.media.decode_log import DecodeLog
 from stages.media.gaps import Ints
 
 MIN_UNITS = 8

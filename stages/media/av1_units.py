@@ -25,7 +25,7 @@ from stages.media.av1_headers import (
     read_sequence,
 )
 from stages.media.container import video_stream
-from stages.media.damage import REFUSED, DecodeLog
+from stages.media.decode_log import REFUSED, DecodeLog
 from stages.media.decoders import copy_settings
 from stages.media.gaps import NO_PTS, gaps
 from stages.media.packet_decoder import STRICT_OPTIONS

@@ -7,20 +7,17 @@ that are decoded after it, up to the next keyframe:
     damaged                  P6   B4 B5   P9 B7 B8
 """
 
-from array import array
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.media.decode_log import ASTRAY, FLAGGED, REFUSED, DecodeLog
 from stages.media.gaps import NO_PTS, Ints, gaps
 
 MIN_MATCHED_SHARE = 0.9
 """Frames belong to packets by PTS where at least so many frames have the PTS of a packet; else by order."""
 
-FLAGGED, REFUSED = 1, 2
-"""Faults of a packet: the demuxer calls it corrupt; the decoder refuses it."""
 JOINT_PACKETS = 2
 """A flag at the joint of two recordings stands so many packets before the keyframe of the second."""
 SILENT_CODECS = frozenset({"hevc", "vp8"})
@@ -33,67 +30,6 @@ MAX_LATE_FRAMES = 32
 """A frame that is shown later than so many others that belong behind it is none of them: time begins again."""
 
 Flags = NDArray[np.bool_]
-
-
-class DecodeLog:
-    """What demuxer and decoder told of each packet, in file order, and of each frame, in presentation order.
-
-    Attributes:
-        num_refused: packets that the decoder refused.
-        first_refused_pts: PTS of the first of them.
-        first_fault: what the decoder said of it; None where it refused none.
-        is_prompt: the decoder refuses a damaged packet at once, and shows no damaged frame before.
-    """
-
-    def __init__(self) -> None:
-        self._packets, self._frames = array("q"), array("q")
-        self.num_refused = 0
-        self.first_refused_pts: int | None = None
-        self.first_fault: str | None = None
-        self.is_prompt = False
-
-    def add_packet(
-        self,
-        pts: int | None,
-        dts: int | None,
-        *,
-        is_key: bool,
-        is_flagged: bool = False,
-        is_optional: bool = False,
-        refused: str | None = None,
-    ) -> None:
-        """Add a packet.
-
-        Args:
-            pts: in the stream's time base.
-            dts: in the stream's time base.
-            is_key: a keyframe.
-            is_flagged: the demuxer calls it corrupt.
-            is_optional: it may rightly give no frame.
-            refused: why the decoder refuses it.
-        """
-        fault = FLAGGED if is_flagged else REFUSED if refused is not None else 0
-        self._packets.extend((_known(pts), _known(dts), is_key, fault, is_optional))
-        if refused is not None:
-            self.num_refused += 1
-            if self.first_fault is None:
-                self.first_refused_pts, self.first_fault = pts, refused
-
-    def add_frame(self, pts: int | None, *, is_flagged: bool = False) -> None:
-        """Add a frame that the last packet released; `is_flagged` says that the decoder calls it damaged."""
-        self._frames.extend((_known(pts), is_flagged, max(0, len(self._packets) // 5 - 1)))
-
-    def packets(self) -> Iterable[Ints]:
-        """Columns PTS, DTS, is_key, fault (0, `FLAGGED`, `REFUSED`), is_optional."""
-        return np.array(self._packets, np.int64).reshape(-1, 5).T
-
-    def frames(self) -> Iterable[Ints]:
-        """Columns PTS, is_flagged, index of the packet that released the frame."""
-        return np.array(self._frames, np.int64).reshape(-1, 3).T
-
-
-def _known(time: int | None) -> int:
-    return NO_PTS if time is None else time
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +47,9 @@ class StreamDamage:
     late: Flags
 
 
-def stream_damage(log: DecodeLog, *, codec: str, is_dts_exact: bool, num_listed: int | None = None) -> StreamDamage:
+def stream_damage(
+    log: DecodeLog, *, codec: str, is_dts_exact: bool, num_listed: int | None = None, num_promised: int | None = None
+) -> StreamDamage:
     """The damage that a log tells of.
 
     Args:
@@ -120,6 +58,7 @@ def stream_damage(log: DecodeLog, *, codec: str, is_dts_exact: bool, num_listed:
         is_dts_exact: the container stores DTS; false where FFmpeg guesses them from PTS (Matroska).
         num_listed: packets in the sample table of an MP4 file. Where there are more, the file is fragmented, and the
             first frame may have been moved to time 0, since fragments have no edit list to say that sound begins first.
+        num_promised: frames by rate and length in the header; None where it does not tell both.
     """
     frame_pts, flagged, released_by = log.frames()
     pts, dts, is_key, fault, is_optional = log.packets()
@@ -129,15 +68,15 @@ def stream_damage(log: DecodeLog, *, codec: str, is_dts_exact: bool, num_listed:
     lost = _lost(frame_pts, pts, owners, is_optional > 0) | ((fault == REFUSED) & (pts > frame_pts.max()))
     shown = np.sort(pts[pts != NO_PTS])
     is_fragmented = num_listed is not None and len(pts) > num_listed
-    absent = np.where(shown < frame_pts.max(), gaps(shown, is_first_moved=is_fragmented), 0)
-    missing_before = gaps(dts, is_first_moved=is_fragmented)
+    absent = np.where(shown < frame_pts.max(), gaps(shown, is_first_moved=is_fragmented, num_promised=num_promised), 0)
+    missing_before = gaps(dts, is_first_moved=is_fragmented, num_promised=num_promised)
     after_anchor, after_b = _after_gap((pts, dts, missing_before), is_key > 0, shown, absent)
     if not is_dts_exact:
         after_anchor, after_b = (
             after_anchor | after_b | _shown_after_gap(pts, is_key > 0, shown, absent),
             after_b & False,
         )
-    told = fault == REFUSED
+    told = (fault == REFUSED) | (fault == ASTRAY)
     told[owners[flagged > 0]] = True
     flags = (fault == FLAGGED, told, is_key > 0, missing_before > 0)
     bad = told | lost | _around_flags(*flags, is_silent=codec in SILENT_CODECS)

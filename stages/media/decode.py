@@ -17,7 +17,7 @@ from stages import heartbeat
 from stages.errors import CorruptStream
 from stages.media.container import MAX_PIXELS, video_stream
 from stages.media.container_crop import Crop, cropped
-from stages.media.damage import DecodeLog
+from stages.media.decode_log import DecodeLog
 from stages.media.decoders import DecoderChoice
 from stages.media.frame_times import FrameTimes, TimedFrame
 from stages.media.packet_decoder import PacketDecoder
@@ -106,6 +106,7 @@ def decode_frames(
         log.add_frame(item.pts, is_flagged=item.is_corrupt)
         yield from numbering.number(ready)
     yield from numbering.number(times.flush())
+    decoder.settle_doubts()
     fault = fault or times.missing_tail(numbering.end_pts) or _truncated_packet(container)
     if message := _damage_message(fault, times.last, log):
         raise CorruptStream(container.name, message, times.last)

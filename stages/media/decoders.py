@@ -206,9 +206,14 @@ def why_not_same(found: list[av.VideoFrame], expected: list[av.VideoFrame]) -> s
             return f"frame {number} says {told} of itself in the place of {due}"
         if one.key_frame != other.key_frame or one.duration != other.duration:
             return f"frame {number} is another kind of frame"
-        if not all(np.array_equal(*planes) for planes in zip(_planes(one), _planes(other), strict=True)):
+        if not same_picture(one, other):
             return f"the picture of frame {number} differs"
     return None
+
+
+def same_picture(one: av.VideoFrame, other: av.VideoFrame) -> bool:
+    """True where two frames of one format are the same in every pixel."""
+    return all(np.array_equal(*planes) for planes in zip(_planes(one), _planes(other), strict=True))
 
 
 def _planes(frame: av.VideoFrame) -> list[NDArray[np.uint8]]:

@@ -8,6 +8,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from stages.media.packet_times import PacketTimes, default_step, has_decoding_times_only
+from stages.media.stream_choice import is_rate_told
 
 MAX_STEP_BACK_S = 1
 """A PTS that repeats or steps back by less is replaced by one between its neighbours; at a larger one, time begins
@@ -147,6 +148,14 @@ def declared_duration(stream: VideoStream) -> int | None:
     listed = spanned * len(presented) // (len(presented) - 1)
     whole_file = Fraction(container.duration or 0, av.time_base) / (stream.time_base or 1)
     return duration if spanned <= duration <= max(whole_file, 2 * listed) else listed
+
+
+def promised_frames(stream: VideoStream) -> int | None:
+    """How many frames a Matroska file has by the rate and length of the stream; None where it does not tell both."""
+    end, time_base = _declared_end(stream), stream.time_base
+    if end is None or time_base is None or not is_rate_told(stream) or "matroska" not in stream.container.format.name:
+        return None
+    return round((end - (stream.start_time or 0)) * time_base * Fraction(stream.average_rate or 0))
 
 
 def _declared_end(stream: VideoStream) -> int | None:

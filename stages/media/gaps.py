@@ -20,16 +20,21 @@ ROOM_TOLERANCE = 0.25
 that came late."""
 NEAR_STEPS = 16
 """A gap is made up for by a time that stands twice, so many steps from it: times are wrong, and no frame is missing."""
+MAX_PROMISED_GAPS = 6
+PROMISE_TOLERANCE = 0.02
+"""Of a short stream, a few gaps are more than a tenth of the steps. They count where the header promises as many frames
+as there are and would fill them, within this share or one. At a variable rate it promises no more than there are."""
 
 Ints = NDArray[np.int64]
 
 
-def gaps(times: Ints, *, is_first_moved: bool = False) -> Ints:
+def gaps(times: Ints, *, is_first_moved: bool = False, num_promised: int | None = None) -> Ints:
     """How many times of a constant rate are missing after each; zeros where the rate varies.
 
     Args:
         times: int64 ``[N]``, rising or repeated, in any unit.
         is_first_moved: the first one may be earlier than it was.
+        num_promised: how many there are by the header; None where it does not say.
     """
     missing = np.zeros(len(times), np.int64)
     steps = np.diff(times)
@@ -37,12 +42,22 @@ def gaps(times: Ints, *, is_first_moved: bool = False) -> Ints:
         return missing
     step = float(np.median(steps))
     steady = np.abs(steps - step) <= max(1.0, STEADY_TOLERANCE * step)
-    if step > 0 and steady.mean() >= STEADY_SHARE:
-        room = np.floor(steps / steps[steady].mean() + ROOM_TOLERANCE).astype(np.int64) - 1
-        missing[:-1] = np.where(steady, 0, np.maximum(room, 0))
+    if step <= 0 or not steady.any():
+        return missing
+    room = np.floor(steps / steps[steady].mean() + ROOM_TOLERANCE).astype(np.int64) - 1
+    room = np.where(steady, 0, np.maximum(room, 0))
+    if steady.mean() >= STEADY_SHARE or _is_promised(room, num_promised, num_gaps=int((~steady).sum())):
+        missing[:-1] = room
         missing[0] *= not is_first_moved
         _make_up(missing, np.flatnonzero(steps < step / 2))
     return missing
+
+
+def _is_promised(room: Ints, num_promised: int | None, *, num_gaps: int) -> bool:
+    """True where a few gaps are no longer than what the times lack of the promised number."""
+    if num_promised is None or num_gaps > MAX_PROMISED_GAPS:
+        return False
+    return len(room) + 1 + int(room.sum()) <= num_promised + max(1, PROMISE_TOLERANCE * num_promised)
 
 
 def _make_up(missing: Ints, doubled: Ints) -> None:

@@ -17,7 +17,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from stages import heartbeat
-from stages.media.damage import DecodeLog
+from stages.media.decode_log import DecodeLog
 from stages.media.decoders import (
     DecoderChoice,
     HardwareDecoderFailed,
@@ -27,6 +27,7 @@ from stages.media.decoders import (
     why_not_same,
 )
 from stages.media.packet_times import is_ogg_header
+from stages.media.packet_trials import TRIED_CODECS, PacketTrials
 
 MAX_SKIPPED_VOP_BYTES = 16
 """An MPEG-4 packet of so few bytes may say that the last frame is shown again; it gives no frame."""
@@ -65,6 +66,7 @@ class PacketDecoder:
         self._options = dict(self._own.options)  # once it is open, it keeps those alone that it does not know
         options = STRICT_OPTIONS.get(self._codec)
         self._probe = self._strict_context(self._own.codec.name, options) if options else None
+        self._trials = PacketTrials(self._own, log) if self._codec in TRIED_CODECS else None
         self._counts_packets = stream.container.format.name == "avi"
         self._last_dts: int | None = None
         self.has_started = False
@@ -81,6 +83,7 @@ class PacketDecoder:
         Raises:
             HardwareDecoderFailed: a decoder of hardware finds damage, which it shows otherwise than software does.
         """
+        self.settle_doubts()
         if self._counts_packets:
             self._log_empty_packets_before(packet)
         if is_ogg_header(packet, self._codec):
@@ -107,8 +110,15 @@ class PacketDecoder:
             # A recording may begin in the middle of a GOP: what cannot be decoded before the first frame is no damage.
             refused=refused if self.has_started else None,
         )
+        if self._trials is not None and self._decoder.name == "software":
+            self._trials.add(packet)
         self.has_started = self.has_started or bool(frames)
         return frames
+
+    def settle_doubts(self) -> None:
+        """Try the packets of frames that the log has doubts about."""
+        if self._trials is not None:
+            self._trials.settle()
 
     def _log_empty_packets_before(self, packet: Packet) -> None:
         """Note the packets without data that FFmpeg passes over: AVI repeats a frame that way.

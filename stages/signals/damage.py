@@ -14,16 +14,19 @@ from numpy.typing import NDArray
 
 from stages.media import (
     SILENT_CODECS,
+    TRIED_CODECS,
     Colour,
     DecodeLog,
     SoundLog,
     StreamDamage,
     fit,
     frames_without_losses,
+    promised_frames,
     stream_damage,
 )
 from stages.signals.frame_pictures import FramePictures
 from stages.signals.picture_damage import LONG_SIDE_PX, Pictures, SnapBackDetector
+from stages.signals.picture_onset import OnsetDetector
 from stages.signals.picture_proof import Suspects
 from stages.signals.recorder import Recorder
 from stages.signals.samples import Samples
@@ -40,7 +43,7 @@ class DamageRecorder(Recorder):
     """
 
     name = "damage"
-    version = "6"
+    version = "7"
     clip_columns = ("damaged_frames", "missing_frames", "damaged_share", "sound_damaged_share")
 
     def __init__(self, log: DecodeLog, stream: VideoStream, *, sound: SoundLog | None) -> None:
@@ -51,9 +54,11 @@ class DamageRecorder(Recorder):
         self._is_dts_exact = "matroska" not in stream.container.format.name
         # Fragments have no sample table: only the packets before the first one are listed.
         self._num_listed = stream.frames if stream.container.format.name.startswith("mov") else None
+        self._num_promised = promised_frames(stream)
         self._codec = codec = stream.codec_context.codec.canonical_name
         self._edges_s = array("d")
         self._detector = SnapBackDetector() if codec in SILENT_CODECS else None
+        self._onsets = OnsetDetector() if codec in TRIED_CODECS else None
         self._reformatter = VideoReformatter()
         self._size: Size | None = None
 
@@ -63,7 +68,10 @@ class DamageRecorder(Recorder):
             self._edges_s.append(pictures.decoded.pts * self._seconds_per_pts)
         if self._detector is not None:
             decoded = pictures.decoded
-            self._detector.push(self._small(decoded.frame), is_keyframe=decoded.is_keyframe)
+            small = self._small(decoded.frame)
+            self._detector.push(small, is_keyframe=decoded.is_keyframe)
+            if self._onsets is not None and self._onsets.push(small):
+                self._log.doubt(decoded.pts)
 
     def samples(self) -> Samples:
         """``is_damaged``, ``missing_after``, ``picture_damage``, ``sound_lost_s``, ``sound_s``, at every frame."""
@@ -114,7 +122,13 @@ class DamageRecorder(Recorder):
 
     @cached_property
     def _damage(self) -> StreamDamage:
-        return stream_damage(self._log, codec=self._codec, is_dts_exact=self._is_dts_exact, num_listed=self._num_listed)
+        return stream_damage(
+            self._log,
+            codec=self._codec,
+            is_dts_exact=self._is_dts_exact,
+            num_listed=self._num_listed,
+            num_promised=self._num_promised,
+        )
 
     def _scores(self, num_frames: int) -> NDArray[np.float32]:
         return self._detector.scores() if self._detector is not None else np.zeros(num_frames, np.float32)

@@ -27,8 +27,8 @@ from stages.media.av1_references import frames_without_losses
 from stages.media.av1_slots import SlotWalk, shows_each_once
 from stages.media.av1_units import Unit
 from stages.media.container import open_video
-from stages.media.damage import DecodeLog
 from stages.media.decode import decode_frames
+from stages.media.decode_log import DecodeLog
 
 NUM_FRAMES = 70
 

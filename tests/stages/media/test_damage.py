@@ -1,12 +1,18 @@
 """What packets and frames tell of damage: which frames are damaged, which are missing."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from stages.media.damage import DecodeLog, StreamDamage, end_with_lost, stream_damage
+from stages.media.container import open_video, video_stream
+from stages.media.damage import StreamDamage, end_with_lost, stream_damage
+from stages.media.decode_log import DecodeLog
+from stages.media.frame_times import promised_frames
+from stages.media.gaps import gaps
+from tests.toned_media import toned_video
 
 # Decoding order of GOPs as x264 makes them: each group is an anchor and the B-frames that are shown before it.
 #         K0 P4 B2 B1 B3 P8 B6 B5 B7 K9 P13 ...
@@ -208,3 +214,24 @@ def test_a_stream_ends_with_its_lost_frames(far: int, end: int) -> None:
             log.add_frame(STEP * frame)
     assert end_with_lost(log, 19 * STEP, 20 * STEP) == end, "not where a damaged time points to"
     assert stream_damage(log, codec="vp9", is_dts_exact=True).missing[19] >= 3
+
+
+def test_few_gaps_of_a_short_stream_count_where_its_header_promises_more_frames() -> None:
+    left = np.array([0, 1, 2, 3, 20, 21, 22, 23, 40, 41, 42, 50, 51, 52, 53])
+    assert gaps(left * STEP).sum() == 0, "a variable rate, for all that times tell"
+    assert gaps(left * STEP, num_promised=len(left)).sum() == 0, "the header promises no more"
+    found = gaps(left * STEP, num_promised=60)
+    assert found[[3, 7, 10]].tolist() == [16, 16, 7]
+    assert found.sum() == 39
+
+
+def test_many_gaps_are_a_variable_rate_whatever_the_header_promises() -> None:
+    times = np.cumsum(np.where(np.arange(40) % 4, 1, 3))
+    assert gaps(times * STEP, num_promised=1000).sum() == 0
+
+
+def test_matroska_promises_as_many_frames_as_it_was_written_with(tmp_path: Path) -> None:
+    for suffix, num_promised in ((".mkv", 60), (".mp4", None)):
+        path = toned_video(tmp_path / f"a{suffix}", 60, size=(64, 48))
+        with open_video(str(path)) as container:
+            assert promised_frames(video_stream(container)) == num_promised

@@ -9,8 +9,8 @@ import pytest
 
 from stages.media.container import open_video, video_stream
 from stages.media.cut import cut_clip
-from stages.media.damage import DecodeLog
 from stages.media.decode import decode_frames
+from stages.media.decode_log import DecodeLog
 from stages.media.probing import probe
 from stages.media.sound_damage import SoundLog
 from stages.media.stream_choice import best_audio_stream

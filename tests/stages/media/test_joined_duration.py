@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from stages.media.container import open_video, video_stream
-from stages.media.damage import DecodeLog, stream_damage
+from stages.media.damage import stream_damage
 from stages.media.decode import decode_frames
+from stages.media.decode_log import DecodeLog
 from stages.media.joined_duration import ReadLimits, joined_duration_s
 from stages.media.probing import probe
 from tests.toned_media import joined, number_of, remuxed, toned_video

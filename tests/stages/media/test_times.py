@@ -11,8 +11,9 @@ import pytest
 
 from stages.media.container import open_video, video_stream
 from stages.media.cut import ClipFile, CutJob, cut_clip
-from stages.media.damage import DecodeLog, stream_damage
+from stages.media.damage import stream_damage
 from stages.media.decode import DecodedFrame, decode_frames
+from stages.media.decode_log import DecodeLog
 from stages.media.encode import Encoding
 from stages.media.probing import probe
 from stages.tasks import Span

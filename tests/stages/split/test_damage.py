@@ -13,8 +13,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.error import FFmpegError
 
-from benchmarks.damage import measure, shown_by_product
+from benchmarks.damage import Lengths, measure, shown_by_product
 from benchmarks.damage import split as split_at_stride
 from benchmarks.damaged_videos import CODECS, Source, damage, encode, synthetic
 from stages.errors import CorruptStream
@@ -34,6 +35,7 @@ from stages.params import FilterParams
 from tests.conftest import SHARED
 
 SECONDS, RATE = 4, 25
+LENGTHS = Lengths(10, 1)
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +67,12 @@ def test_damaged_clips_are_rejected_and_whole_frames_are_in_clips(
     shown = shown_by_product(whole)
     assert len(shown.times) == SECONDS * RATE
     counts: Counter[str] = Counter()
-    undamaged = measure(whole, shown, clip_length_s=2)
+    undamaged = measure(whole, shown)
     assert (undamaged["whole"], undamaged["whole_rejected"]) == (2, 0)
     for kind in kinds:
         counts += measure(
             damage(whole, tmp_path / f"{kind}{suffix}", kind, zlib.crc32(f"{codec} {kind}".encode())),
             shown,
-            clip_length_s=2,
         )
     # x264 writes other bits in another process, so that other bytes are harmed: one barely damaged clip may be missed.
     assert counts["damaged"] > 1
@@ -87,7 +88,7 @@ def test_frames_that_their_pictures_prove_whole_are_kept(
     still = [np.clip(pictures[0] + noise.normal(0, 2, pictures[0].shape), 0, 255).astype(np.uint8) for _ in pictures]
     whole = original(tmp_path, still, codec, suffix)
     damaged = damage(whole, tmp_path / f"damaged{suffix}", "dropped", 4)
-    counts = measure(damaged, shown_by_product(whole), clip_length_s=2)
+    counts = measure(damaged, shown_by_product(whole))
     assert counts["damaged"] == counts["damaged_rejected"] > 0
     assert counts["whole"] > 0
     assert counts["whole_rejected"] == 0
@@ -156,6 +157,32 @@ def test_hevc_that_tells_the_md5_of_its_pictures_is_refused_where_it_is_damaged(
         assert np.flatnonzero(fault)[0] == number
 
 
+def with_noise(video: Path, path: Path, number: int) -> Path:
+    """The video with 12 other bytes in the middle of one packet."""
+    with av.open(str(video)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][number]
+    data, first = bytearray(video.read_bytes()), (packet.pos or 0) + packet.size // 2
+    data[first : first + 12] = np.random.default_rng(number).integers(4, 256, 12).astype(np.uint8).tobytes()
+    path.write_bytes(data)
+    return path
+
+
+def test_damage_that_hevcs_decoder_shows_without_a_word_is_seen(tmp_path: Path, pictures: list[np.ndarray]) -> None:
+    whole = original(tmp_path, pictures[:75], "hevc", ".mp4")
+    shown, counts = shown_by_product(whole), Counter[str]()
+    for number in (25, 30, 34, 50):
+        path = with_noise(whole, tmp_path / f"{number}.mp4", number)
+        with av.open(str(path)) as container:
+            container.streams.video[0].codec_context.options = {"err_detect": "explode+crccheck"}
+            with suppress(FFmpegError):
+                counts["silent"] += len(list(container.decode(video=0))) == 75
+        counts += measure(path, shown)
+    assert counts["silent"] >= 3
+    assert counts["damaged"] >= 3
+    assert counts["damaged_rejected"] >= 0.6 * counts["damaged"]
+    assert counts["whole_rejected"] == 0
+
+
 def test_av1_that_is_padded_otherwise_is_whole(tmp_path: Path, av1_video: Path) -> None:
     log, found = damage_told(with_other_byte(av1_video, tmp_path / "padded.mp4", 0, 1.0))
     assert not log.is_prompt
@@ -166,7 +193,7 @@ def test_av1_that_is_padded_otherwise_is_whole(tmp_path: Path, av1_video: Path) 
 def test_kept_clips_of_a_damaged_file_decode_without_an_error(tmp_path: Path, pictures: list[np.ndarray]) -> None:
     whole = original(tmp_path, pictures, "h264", ".mp4", with_sound=True)
     path = damage(whole, tmp_path / "b.mp4", "zeroed", 5)
-    clips = split_at_stride(path, str(tmp_path / "root"), 10)
+    clips = split_at_stride(path, str(tmp_path / "root"), LENGTHS)
     kept = [clip for clip in clips if clip.columns["damaged_share"] == 0]
     assert kept
     assert len(kept) < len(clips)
@@ -198,7 +225,7 @@ def test_kept_clips_of_a_damaged_file_decode_without_an_error(tmp_path: Path, pi
 def test_damage_of_real_reports_bounds_clips(
     tmp_path: Path, case: str, wrong_s: tuple[float, float], expected: list[tuple[int, int, bool]]
 ) -> None:
-    clips = split_at_stride(SHARED / "cases" / case, str(tmp_path), 10)
+    clips = split_at_stride(SHARED / "cases" / case, str(tmp_path), LENGTHS)
     params = FilterParams()
     judge = DamageFilter(params.damaged_max, params.sound_damaged_max)
     rejected = [judge.violation(judge.score(clip)) is not None for clip in clips]
