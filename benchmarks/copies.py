@@ -30,9 +30,10 @@ from benchmarks.copied_slides import (
 )
 from benchmarks.copied_sources import BLIND, FRESH, KEPT, TUNED, UNSEEN
 from benchmarks.copied_videos import Video, make_cards, make_videos
-from stages.dedup.copies import ClipHashes, confirmed, landmarks_of
+from stages.dedup.copies import confirmed
 from stages.dedup.copy_candidates import candidates
-from stages.dedup.copy_views import STORED_WINDOWS, WINDOWS
+from stages.dedup.copy_hashes import ClipHashes, landmarks_of, looked_for
+from stages.dedup.copy_views import STORED_WINDOWS
 from stages.dedup.quality import QUALITY_COLUMNS
 from stages.media import decode_frames, open_video, video_stream
 from stages.signals import FrameScaler
@@ -141,7 +142,7 @@ def main() -> None:
     recorded = [record(video, cache) for video in videos]
     started = time.process_time()
     clips = hashes_of(videos, recorded)
-    likely = candidates(landmarks_of(clips, WINDOWS), landmarks_of(clips, STORED_WINDOWS))
+    likely = candidates(looked_for(clips), landmarks_of(clips, STORED_WINDOWS))
     among = {
         (a, b)
         for a, b in itertools.combinations(range(len(videos)), 2)

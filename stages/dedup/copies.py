@@ -1,7 +1,6 @@
 """Finds copies among clips: the same pictures in the same order, however they were changed."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -10,10 +9,10 @@ from numpy.typing import NDArray
 from stages import heartbeat
 from stages.dedup.copy_alignment import Alignment, align
 from stages.dedup.copy_banners import has_banner, match_but_banner
-from stages.dedup.copy_candidates import Landmarks, candidates, landmark_indices
-from stages.dedup.copy_pictures import ClipPictures, TimedPictures
+from stages.dedup.copy_candidates import candidates
+from stages.dedup.copy_hashes import ClipHashes, landmarks_of, looked_for
 from stages.dedup.copy_stills import StillMatch, match_stills
-from stages.dedup.copy_views import HASH_BYTES, STORED_WINDOWS, WINDOWS, View, view_hashes, window_hashes
+from stages.dedup.copy_views import STORED_WINDOWS, window_hashes
 from stages.dedup.copy_windows import WHOLE, Placement
 
 
@@ -43,8 +42,6 @@ likeness, most bits in which hashes differ, which tell tables of one layout with
 copies that were made small: their blocks lose detail, and their hashes stay."""
 STILL_BLOCKS_MIN = 8
 """With fewer blocks there is too little to compare, and what follows decides."""
-STILL_LEVELS = 3.0
-"""Mean difference of larger pictures from their mean up to which they are one picture."""
 STILL_LIKENESS_MIN = 0.75
 STILL_BITS_MAX = 40
 STILL_PEAK_MAX = 0.8
@@ -52,59 +49,6 @@ STILL_SAME_BITS = 16
 """Of pictures that stand still, hashes differ in no more bits. If most of the difference is in few pixels, other words
 may stand on the same plate: then in no more than these."""
 PICTURES_MIN = 5
-
-
-@dataclass(frozen=True)
-class ClipHashes:
-    """What was recorded of one clip's pictures, and where it lies in its video.
-
-    Attributes:
-        seconds: float64 ``[N]``, times from the start of the clip; rises.
-        thumbnails: uint8 ``[N, S * S]``.
-        quality: uint8 ``[N]``, of each picture's hash.
-        still_seconds: float64 ``[M]``, times of the larger pictures of what stands still; rises.
-        stills: uint8 ``[M, L * L]``.
-        video: number of its video.
-        shot: number of its shot among all shots of all videos.
-        start_s, end_s: its span in the video.
-        fast_seconds: float64 ``[K]``, times of pictures between those that are hashed, where motion is fast; rises.
-        fast_thumbnails: uint8 ``[K, S * S]``.
-    """
-
-    seconds: NDArray[np.float64]
-    thumbnails: NDArray[np.uint8]
-    quality: NDArray[np.uint8]
-    still_seconds: NDArray[np.float64]
-    stills: NDArray[np.uint8]
-    video: int
-    shot: int
-    start_s: float
-    end_s: float
-    fast_seconds: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
-    fast_thumbnails: NDArray[np.uint8] = field(default_factory=lambda: np.empty((0, 0), np.uint8))
-
-    def pictures(self) -> ClipPictures:
-        """The small pictures."""
-        side = int(np.sqrt(self.thumbnails.shape[1]))
-        luma = self.thumbnails.reshape(-1, side, side).astype(np.float32)
-        if not len(self.fast_seconds):
-            return ClipPictures(self.seconds, luma)
-        fast = self.fast_thumbnails.reshape(-1, side, side).astype(np.float32)
-        return ClipPictures(self.seconds, luma, TimedPictures(self.fast_seconds, fast))
-
-    def still(self, start_s: float, end_s: float) -> NDArray[np.float32] | None:
-        """The mean of the larger pictures from start to end, float32 ``[L, L]``; None where there is none.
-
-        Of all of the clip's, where they are one picture: fewer have more noise.
-        """
-        first, last = np.searchsorted(self.still_seconds, [start_s - 0.01, end_s + 0.01])
-        if first == last:
-            return None
-        side = int(np.sqrt(self.stills.shape[1]))
-        mean = self.stills.mean(axis=0, dtype=np.float32)
-        if float(np.abs(self.stills - mean).mean(axis=1).max()) > STILL_LEVELS:
-            mean = self.stills[first:last].mean(axis=0, dtype=np.float32)
-        return mean.reshape(side, side)
 
 
 class CopyPair(NamedTuple):
@@ -124,17 +68,6 @@ class CopyPair(NamedTuple):
     offset_s: float
 
 
-def landmarks_of(clips: Mapping[int, ClipHashes], views: tuple[View, ...]) -> Landmarks:
-    """Hashes of clips by number in these views."""
-    numbers, hashes = [np.empty(0, np.int64)], [np.empty((0, len(views), HASH_BYTES), np.uint8)]
-    for number, clip in clips.items():
-        chosen = landmark_indices(clip.seconds, clip.quality)
-        if len(chosen):
-            numbers.append(np.full(len(chosen), number, np.int64))
-            hashes.append(view_hashes(clip.pictures().luma[chosen], views))
-    return Landmarks(np.concatenate(numbers), np.concatenate(hashes))
-
-
 def find_copies(
     new: Mapping[int, ClipHashes], known: Mapping[int, ClipHashes], *, overlap_min: float = 0.5
 ) -> list[CopyPair]:
@@ -146,7 +79,7 @@ def find_copies(
         overlap_min: least share of the shorter clip that two must have in common.
     """
     clips = {**known, **new}
-    found = candidates(landmarks_of(new, WINDOWS), landmarks_of(clips, STORED_WINDOWS))
+    found = candidates(looked_for(new), landmarks_of(clips, STORED_WINDOWS))
     return list(confirmed(found, clips, overlap_min))
 
 

@@ -45,6 +45,29 @@ class Landmarks:
     hashes: NDArray[np.uint8]
 
 
+@dataclass(frozen=True)
+class LookedFor:
+    """Hashes of pictures that are looked for.
+
+    Attributes:
+        whole: of all pictures, in the first of `WINDOWS`.
+        viewed: of some pictures of each clip, see `viewed_indices`, in those that follow; maybe in none.
+    """
+
+    whole: Landmarks
+    viewed: Landmarks
+
+    @property
+    def num_views(self) -> int:
+        """Of `WINDOWS`, the first so many are looked for."""
+        return 1 + self.viewed.hashes.shape[1]
+
+    def of(self, view: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """Clips and hashes ``[N, 32]`` of the pictures that are looked for in a view."""
+        landmarks, column = (self.viewed, view - 1) if view else (self.whole, 0)
+        return landmarks.clip, landmarks.hashes[:, column]
+
+
 def landmark_indices(seconds: NDArray[np.float64], quality: NDArray[np.uint8]) -> NDArray[np.int64]:
     """The pictures of a clip that are looked for."""
     usable = np.flatnonzero(quality >= QUALITY_MIN)
@@ -55,6 +78,15 @@ def landmark_indices(seconds: NDArray[np.float64], quality: NDArray[np.uint8]) -
     if len(chosen) > LANDMARKS_MAX:
         chosen = [chosen[place] for place in np.linspace(0, len(chosen) - 1, LANDMARKS_MAX).astype(int)]
     return np.array(chosen, np.int64)
+
+
+def viewed_indices(count: int) -> NDArray[np.int64]:
+    """Of so many pictures of a clip, those that are looked for other than whole: one of `VIEWED_OF`.
+
+    A part that is found in one picture of a clip is found in the next ones too.
+    """
+    wanted = min(max(-(-count // VIEWED_OF), VIEWED_MIN), count)
+    return np.arange(wanted) * count // max(1, wanted)
 
 
 class StoredLandmarks:
@@ -80,49 +112,35 @@ class StoredLandmarks:
         return self._indexes[among, is_large]
 
 
-def candidates(new: Landmarks, stored: Landmarks) -> dict[tuple[int, int], list[Placement]]:
+def candidates(new: LookedFor, stored: Landmarks) -> dict[tuple[int, int], list[Placement]]:
     """Pairs of clips that may be copies, the lower number first, and the placements under which they are most alike.
 
     Args:
-        new: of `WINDOWS`, or the first of them.
+        new: what is looked for.
         stored: of `STORED_WINDOWS`; may hold the new clips too.
     """
-    among = StoredLandmarks(stored)
-    is_large = are_many(len(new.hashes), new.hashes.shape[1], len(stored.hashes))
-    found = find_candidates(new, among, is_large=is_large)
-    return candidate_pairs(likely_candidates(found, np.unique(new.clip)))
+    is_large = are_many(len(new.whole.hashes), new.num_views, len(stored.hashes))
+    found = find_candidates(new, StoredLandmarks(stored), is_large=is_large)
+    return candidate_pairs(likely_candidates(found, np.unique(new.whole.clip)))
 
 
-def find_candidates(new: Landmarks, stored: StoredLandmarks, *, is_large: bool) -> pa.Table:
+def find_candidates(new: LookedFor, stored: StoredLandmarks, *, is_large: bool) -> pa.Table:
     """Pairs of clips that may be copies, ``left`` with the lower number, once or a few times, see `best_candidates`.
 
     Args:
-        new: of `WINDOWS`, or the first of them.
+        new: what is looked for.
         stored: of `STORED_WINDOWS`; may hold the new clips too.
         is_large: not all hashes are compared.
     """
     votes = Votes()
-    every, some = np.arange(len(new.clip)), _some_of_each(new.clip)
     for among in range(stored.landmarks.hashes.shape[1]):
         index = stored.index(among, is_large=is_large)
-        for view in _looked_for(among, new.hashes.shape[1]):
-            looked_for = every if view == 0 else some
-            for places, columns, bits in _hits(index, new.hashes[looked_for, view]):
+        for view in _looked_for(among, new.num_views):
+            clips, hashes = new.of(view)
+            for places, columns, bits in _hits(index, hashes):
                 weight = np.asarray((HASH_BITS_MAX + 1.0 - bits) ** 2, np.float64)
-                votes.add(new.clip[looked_for[places]], stored.landmarks.clip[columns], weight, view, among)
+                votes.add(clips[places], stored.landmarks.clip[columns], weight, view, among)
     return best_candidates([votes.table()])
-
-
-def _some_of_each(clip: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The pictures that are looked for other than whole: one of `VIEWED_OF` of each clip's.
-
-    A part that is found in one picture of a clip is found in the next ones too.
-    """
-    starts = np.flatnonzero(np.diff(clip, prepend=-1))
-    counts = np.diff(np.append(starts, len(clip)))
-    wanted = np.minimum(np.maximum(-(-counts // VIEWED_OF), VIEWED_MIN), counts)
-    place = np.arange(int(wanted.sum())) - np.repeat(np.cumsum(wanted) - wanted, wanted)
-    return np.repeat(starts, wanted) + place * np.repeat(counts, wanted) // np.repeat(wanted, wanted)
 
 
 def are_many(new: int, num_views: int, stored: int) -> bool:

@@ -7,19 +7,19 @@ They say nothing that signals do not say: where a file is lost, signals are read
 
 import hashlib
 import io
+import itertools
 from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from stages import heartbeat
 from stages.dedup.arrays import Positions
 from stages.dedup.arrow import pc
-from stages.dedup.copies import landmarks_of
 from stages.dedup.copy_candidates import Landmarks
 from stages.dedup.copy_columns import COPIES_FOLDER
+from stages.dedup.copy_hashes import ClipHashes, landmarks_of
 from stages.dedup.copy_store import CopyStore
 from stages.dedup.copy_views import HASH_BYTES, STORED_WINDOWS
 from stages.storage import Storage
@@ -28,6 +28,8 @@ VERSION = "3"
 """Of the hashes; raised where windows or landmarks change."""
 FILES_MAX = 24
 """Files of the index from which on they are joined into one."""
+CLIPS_AT_ONCE = 64
+"""Clips that are hashed together."""
 _SCHEMA = pa.schema([("key", pa.string()), ("hashes", pa.binary())], metadata={"version": VERSION})
 _PICTURE_BYTES = HASH_BYTES * len(STORED_WINDOWS)
 
@@ -109,15 +111,22 @@ def keys_of(rows: pa.Table) -> pa.Array:
 
 def landmark_rows(store: CopyStore) -> pa.Table:
     """Rows of the index for the clips of a store; without a hash where nothing was recorded."""
-    hashes: list[bytes] = []
-    for row in range(len(store.rows)):
-        clip = store.clip(row)
-        heartbeat.count("dedup_clips_without_hashes", clip is None)
-        hashes.append(_hashes_of(landmarks_of({0: clip}, STORED_WINDOWS)) if clip is not None else b"")
-        heartbeat.beat()
+    count = len(store.rows)
+    found = [
+        _hashes_of(store, range(start, min(start + CLIPS_AT_ONCE, count))) for start in range(0, count, CLIPS_AT_ONCE)
+    ]
+    hashes = [each for part in found for each in part]
     return pa.table({"key": keys_of(store.rows), "hashes": pa.array(hashes, pa.binary())}).cast(_SCHEMA)
 
 
-def _hashes_of(landmarks: Landmarks) -> bytes:
-    hashes: NDArray[np.uint8] = landmarks.hashes
-    return hashes.tobytes()
+def _hashes_of(store: CopyStore, rows: range) -> list[bytes]:
+    clips: dict[int, ClipHashes] = {}
+    for row in rows:
+        clip = store.clip(row)
+        heartbeat.count("dedup_clips_without_hashes", clip is None)
+        if clip is not None:
+            clips[row] = clip
+        heartbeat.beat()
+    landmarks = landmarks_of(clips, STORED_WINDOWS)
+    bounds = np.searchsorted(landmarks.clip, [*rows, rows.stop]).tolist()
+    return [landmarks.hashes[begin:end].tobytes() for begin, end in itertools.pairwise(bounds)]

@@ -18,9 +18,10 @@ import pyarrow as pa
 
 from stages import heartbeat
 from stages.dedup.arrays import Positions
-from stages.dedup.copies import compare_clips, landmarks_of
-from stages.dedup.copy_candidates import Landmarks, StoredLandmarks, are_many, find_candidates
+from stages.dedup.copies import compare_clips
+from stages.dedup.copy_candidates import LookedFor, StoredLandmarks, are_many, find_candidates
 from stages.dedup.copy_columns import COPY_COLUMNS
+from stages.dedup.copy_hashes import looked_for
 from stages.dedup.copy_index import landmark_rows
 from stages.dedup.copy_parts import PictureSource, save_landmarks
 from stages.dedup.copy_store import CopyStore
@@ -35,10 +36,10 @@ CLIPS_AT_ONCE = 500
 """Clips whose hashes through all windows are in memory together."""
 _SECOND = 4e10
 """Numbers that are multiplied in about a second of a core, in which the cost of other searches is told."""
-_HASHED_S, _HASHED_WINDOW_S = 4e-3, 1e-4
+_HASHED_S, _HASHED_WINDOW_S = 1e-3, 1e-5
 """Seconds that a clip takes to be read, and for a window."""
 _COMPARED_HASHES = 6e8
-_LOOKED_FOR_S = 2e-5
+_LOOKED_FOR_S = 1e-5
 """Hashes compared in a second; seconds that a hash takes where not all are."""
 _COMPARED_S = 0.03
 """Seconds that a pair of clips takes."""
@@ -111,7 +112,7 @@ class CandidateSearch:
         """See `Search.cost`."""
         looked_for = _LOOKED_FOR_S if self.is_large else self.num_stored / _COMPARED_HASHES
         num_windows = len(self._windows)
-        of_clip = _HASHED_S + num_windows * (_HASHED_WINDOW_S + _PICTURES * looked_for)
+        of_clip = _HASHED_S + num_windows * (_HASHED_WINDOW_S + _LOOKUPS * looked_for)
         return _SECOND * len(self.rows) * of_clip
 
     def parts(self, count: int) -> Sequence["CandidateSearch"]:
@@ -145,13 +146,13 @@ class CandidateSearch:
         """Not all hashes are compared."""
         return are_many(self.num_new * _PICTURES, len(self._windows), self.num_stored // len(STORED_WINDOWS))
 
-    def _looked_for(self, store: CopyStore, part: slice) -> Landmarks:
+    def _looked_for(self, store: CopyStore, part: slice) -> LookedFor:
         clips = ((int(self.positions[row]), store.clip(row)) for row in range(part.start, part.stop))
-        return landmarks_of({position: clip for position, clip in _beating(clips) if clip is not None}, self._windows)
+        return looked_for({position: clip for position, clip in _beating(clips) if clip is not None}, self._windows)
 
 
-_PICTURES = 10
-"""Of a clip that are looked for, about."""
+_PICTURES, _LOOKUPS = 10, 8
+"""Of a clip that are looked for, about; times that one is in each view: four pictures among two windows."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stages.dedup.copies import ClipHashes
 from stages.dedup.copy_columns import COPY_COLUMNS
+from stages.dedup.copy_hashes import ClipHashes
 from stages.signals import RecordedPictures, read_pictures, signals_path
 from stages.storage import Storage
 

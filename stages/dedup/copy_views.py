@@ -21,10 +21,13 @@ from numpy.typing import NDArray
 
 from stages.dedup.copy_turns import TURNS, UPRIGHT, Turn, turned
 from stages.dedup.copy_windows import PARTS, WHOLE, Window
+from stages.signals import hash_bits
 
 HASH_BYTES = 32
 SIDE = 64
 """Side of the picture whose transform is the hash, see `stages.signals.pdq`."""
+PICTURES_AT_ONCE = 16
+"""Hashed together: what is computed of more would leave the cache."""
 
 
 def _windows() -> tuple[Window, ...]:
@@ -77,20 +80,22 @@ def view_hashes(luma: NDArray[np.float32], views: tuple[View, ...]) -> NDArray[n
     hashes = np.empty((len(luma), len(views), HASH_BYTES), np.uint8)
     for turn in dict.fromkeys(view.turn for view in views):
         chosen = [number for number, view in enumerate(views) if view.turn == turn]
-        hashes[:, chosen] = window_hashes(turned(luma, turn), tuple(views[number].window for number in chosen))
+        seen, windows = turned(luma, turn), tuple(views[number].window for number in chosen)
+        for start in range(0, len(luma), PICTURES_AT_ONCE):
+            part = slice(start, start + PICTURES_AT_ONCE)
+            hashes[part, chosen] = window_hashes(seen[part], windows)
     return hashes
 
 
 def window_hashes(luma: NDArray[np.float32], windows: tuple[Window, ...]) -> NDArray[np.uint8]:
     """PDQ of small pictures ``[N, S, S]`` through each window, uint8 ``[N, W, 32]``."""
-    down, across = _operators(luma.shape[-1], windows)
-    bits = np.empty((len(luma), len(windows), HASH_BYTES), np.uint8)
-    for number in range(len(windows)):
-        flat = (down[number] @ luma @ across[number].T).reshape(len(luma), -1)
-        middle = flat.shape[1] // 2 - 1
-        median = np.partition(flat, middle, axis=1)[:, middle : middle + 1]
-        bits[:, number] = np.packbits((flat > median)[:, ::-1], axis=1)
-    return bits
+    count, size = len(luma), luma.shape[-1]
+    down, across = _operators(size, windows)
+    side_by_side = luma.transpose(1, 0, 2).reshape(size, count * size)
+    lines = (down.reshape(-1, size) @ side_by_side).reshape(len(windows), -1, size)
+    values = np.asarray(lines @ across.transpose(0, 2, 1), np.float32).reshape(len(windows), 16, count, 16)
+    hashes = hash_bits(values.transpose(2, 0, 1, 3).reshape(-1, 16, 16))
+    return hashes.reshape(count, len(windows), HASH_BYTES)
 
 
 @lru_cache(maxsize=4)

@@ -39,8 +39,7 @@ class Votes:
         is_swapped = left > right
         codes = (is_swapped * len(WINDOWS) + view) * len(STORED_WINDOWS) + among
         columns = [np.minimum(left, right), np.maximum(left, right), codes, weight]
-        votes = pa.table([column[left != right] for column in columns], schema=VOTES_SCHEMA)
-        self._tables.append(pa.table([*_summed(votes)], schema=VOTES_SCHEMA))
+        self._tables.append(pa.table([column[left != right] for column in columns], schema=VOTES_SCHEMA))
         self._num_rows += len(self._tables[-1])
         if self._num_rows > VOTES_AT_ONCE:
             self._tables = [self.table()]

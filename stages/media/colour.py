@@ -1,7 +1,8 @@
 """What the numbers of a decoded picture mean: matrix, range, transfer and primaries, assumed where nothing tells."""
 
 from dataclasses import dataclass
-from typing import Self, TypeVar, cast
+from functools import lru_cache
+from typing import NamedTuple, TypeVar, cast
 
 import av
 import cv2
@@ -62,10 +63,10 @@ class Colour:
     is_ycgco: bool = False
 
     @classmethod
-    def of(cls, frame: av.VideoFrame) -> Self:
+    def of(cls, frame: av.VideoFrame) -> "Colour":
         """What the frame's tags say, and where they say nothing, what players assume."""
-        is_ycgco = frame.colorspace == _YCGCO and not frame.format.is_rgb
-        return cls(_matrix(frame), _range(frame), int(frame.color_trc), int(frame.color_primaries), is_ycgco)
+        tags = (frame.colorspace, frame.color_range, frame.color_trc, frame.color_primaries)
+        return _colour_of(_Tags(*tags, frame.format.name, frame.width, frame.height))
 
     @property
     def is_hdr(self) -> bool:
@@ -106,21 +107,44 @@ def _to_rgb_matrix(red: float, blue: float) -> NDArray[np.float64]:
     )
 
 
-def _matrix(frame: av.VideoFrame) -> int | None:
-    if frame.format.is_rgb or frame.colorspace == _RGB:
+class _Tags(NamedTuple):
+    colorspace: int
+    color_range: int
+    transfer: int
+    primaries: int
+    format_name: str
+    width: int
+    height: int
+
+
+@lru_cache(maxsize=256)
+def _colour_of(tags: _Tags) -> Colour:
+    # Asked for by each measure of each frame, and hardly ever another than before.
+    is_rgb = av.VideoFormat(tags.format_name).is_rgb
+    return Colour(
+        None if is_rgb else _matrix(tags),
+        _range(tags, is_rgb=is_rgb),
+        int(tags.transfer),
+        int(tags.primaries),
+        tags.colorspace == _YCGCO and not is_rgb,
+    )
+
+
+def _matrix(tags: _Tags) -> int | None:
+    if tags.colorspace == _RGB:
         return None
-    if frame.colorspace == _YCGCO:
+    if tags.colorspace == _YCGCO:
         return int(Colorspace.ITU709)
-    if frame.colorspace in SCALER_MATRICES:
-        return SCALER_MATRICES[frame.colorspace]
-    if frame.color_trc in HDR_TRANSFERS or frame.color_primaries == ColorPrimaries.BT2020:
+    if tags.colorspace in SCALER_MATRICES:
+        return SCALER_MATRICES[tags.colorspace]
+    if tags.transfer in HDR_TRANSFERS or tags.primaries == ColorPrimaries.BT2020:
         return int(Colorspace.BT2020)
-    is_hd = frame.width >= HD_WIDTH_PX or frame.height > SD_HEIGHT_PX
+    is_hd = tags.width >= HD_WIDTH_PX or tags.height > SD_HEIGHT_PX
     return int(Colorspace.ITU709 if is_hd else Colorspace.ITU601)
 
 
-def _range(frame: av.VideoFrame) -> ColorRange:
-    if frame.color_range in (ColorRange.MPEG, ColorRange.JPEG):
-        return ColorRange(frame.color_range)
-    name = frame.format.name
-    return ColorRange.JPEG if frame.format.is_rgb or name.startswith(("yuvj", "gray", "pal")) else ColorRange.MPEG
+def _range(tags: _Tags, *, is_rgb: bool) -> ColorRange:
+    if tags.color_range in (ColorRange.MPEG, ColorRange.JPEG):
+        return ColorRange(tags.color_range)
+    is_full = is_rgb or tags.format_name.startswith(("yuvj", "gray", "pal"))
+    return ColorRange.JPEG if is_full else ColorRange.MPEG

@@ -15,7 +15,7 @@ class DedupParams(GpuParams):
 
     phase: ClassVar[str] = "dedup"
     asset: ClassVar[str] = "unique_clips"
-    code_version: ClassVar[str] = "6"
+    code_version: ClassVar[str] = "7"
 
     copies: bool = parameter(
         True,

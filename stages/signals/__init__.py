@@ -35,6 +35,7 @@ __all__ = [
     "bounding_frames",
     "create_recorders",
     "format_changes",
+    "hash_bits",
     "motion_values",
     "read_pictures",
     "read_signals",
@@ -49,6 +50,7 @@ __all__ = [
 if TYPE_CHECKING:
     from stages.signals.damage import DamageRecorder, bounding_frames
     from stages.signals.frame_pictures import FramePictures, FrameScaler
+    from stages.signals.pdq import hash_bits
     from stages.signals.picture_format import PictureFormatRecorder, format_changes
     from stages.signals.recorder import Recorder
     from stages.signals.recorders import create_recorders, recorder_versions, reduce_samples
@@ -60,6 +62,7 @@ else:
         __name__,
         damage=("DamageRecorder", "bounding_frames"),
         frame_pictures=("FramePictures", "FrameScaler"),
+        pdq=("hash_bits",),
         picture_format=("PictureFormatRecorder", "format_changes"),
         recorder=("Recorder",),
         recorders=("create_recorders", "recorder_versions", "reduce_samples"),

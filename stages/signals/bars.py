@@ -3,6 +3,7 @@
 The margin of a slide is flat too, but flat lines of the same paper stand between its lines of text: it is no bar.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -36,11 +37,21 @@ class Area(NamedTuple):
         return luma[self.top : self.bottom, self.left : self.right]
 
 
+class Lines(NamedTuple):
+    """Of one picture's rows, and of its columns: what tells bars.
+
+    Attributes:
+        low, high: smallest and largest value, uint8 ``[H]`` and ``[W]``.
+        step: how much of the line differs from the one `EDGE_LINES` on, in percent, uint8.
+    """
+
+    low: tuple[Luma, Luma]
+    high: tuple[Luma, Luma]
+    step: tuple[Luma, Luma]
+
+
 class BarsWindow:
     """The lines of the newest pictures, of one size.
-
-    Of each row and column it holds the smallest and the largest value, and how much of it differs from the line
-    `EDGE_LINES` on, in percent.
 
     Args:
         shape: height and width of the pictures.
@@ -56,33 +67,46 @@ class BarsWindow:
         self._step = [np.zeros((length, count - EDGE_LINES), np.uint8) for count in shape]
         self._count = 0
 
-    def push(self, luma: Luma) -> None:
-        """Add a picture ``[H, W]``; the oldest goes."""
+    def push(self, lines: Lines) -> None:
+        """Add a picture's; those of the oldest go."""
         place = self._count % self._length
         self._count += 1
-        lines = [_columns(cv2.transpose(luma).astype(np.uint8, copy=False)), _columns(luma)]
-        is_flat = int(lines[0][1].max()) - int(lines[0][0].min()) <= 2 * FLAT_LEVELS
-        for axis, (low, high, step) in enumerate(lines):
-            self._low[axis][place], self._high[axis][place], self._step[axis][place] = (
-                (255, 0, 0) if is_flat else (low, high, step)
-            )
+        is_flat = int(lines.high[0].max()) - int(lines.low[0].min()) <= 2 * FLAT_LEVELS
+        for axis in (0, 1):
+            self._low[axis][place] = 255 if is_flat else lines.low[axis]
+            self._high[axis][place] = 0 if is_flat else lines.high[axis]
+            self._step[axis][place] = 0 if is_flat else lines.step[axis]
 
     def area(self) -> Area:
         """The area inside the bars that all pictures share."""
-        (top, bottom), (left, right) = (
-            _inside(self._low[axis].min(axis=0), self._high[axis].max(axis=0), self._step[axis].max(axis=0))
-            for axis in (0, 1)
-        )
+        (top, bottom), (left, right) = (self._inside(axis) for axis in (0, 1))
         return Area(top, bottom, left, right)
 
+    def _inside(self, axis: int) -> tuple[int, int]:
+        low, high = self._low[axis].min(axis=0), self._high[axis].max(axis=0)
+        if min(int(high[end]) - int(low[end]) for end in (0, -1)) > FLAT_LEVELS:
+            return 0, len(low)  # neither end is flat: most pictures have no bars
+        return _inside(low, high, self._step[axis].max(axis=0))
 
-def _columns(luma: Luma) -> tuple[Luma, Luma, Luma]:
-    """Smallest value, largest value and percentage of steps of each column."""
-    _, steps = cv2.threshold(
-        cv2.absdiff(luma[:, EDGE_LINES:], luma[:, :-EDGE_LINES]), EDGE_LEVELS, 1, cv2.THRESH_BINARY
-    )
-    shares = cv2.reduce(steps, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32F).ravel() / np.float32(len(luma))
-    return luma.min(axis=0), luma.max(axis=0), (100 * shares).astype(np.uint8)
+
+def lines_of(pictures: Sequence[Luma]) -> list[Lines]:
+    """The lines of pictures of one size ``[H, W]``, of at most 255 pixels a side."""
+    count = len(pictures)
+    of_rows = _columns(cv2.transpose(np.concatenate(pictures)).astype(np.uint8, copy=False), count)
+    of_columns = _columns(np.concatenate(pictures, axis=1), count)
+    both = [list(zip(*each, strict=True)) for each in zip(of_rows, of_columns, strict=True)]
+    return [Lines(*each) for each in zip(*both, strict=True)]
+
+
+def _columns(side_by_side: Luma, count: int) -> tuple[Luma, Luma, Luma]:
+    """Smallest value, largest value and percentage of steps of each column of so many pictures, ``[N, W]``."""
+    differs = cv2.absdiff(side_by_side[:, EDGE_LINES:], side_by_side[:, :-EDGE_LINES])
+    is_step = cv2.threshold(differs, EDGE_LEVELS, 1, cv2.THRESH_BINARY)[1]
+    sums = np.pad(np.asarray(is_step).sum(axis=0, dtype=np.uint8), (0, EDGE_LINES)).reshape(count, -1)
+    within = sums[:, :-EDGE_LINES]  # and not from one picture to the next
+    shares = within.astype(np.float32) / np.float32(len(side_by_side))
+    lows, highs = (each.reshape(count, -1) for each in (side_by_side.min(axis=0), side_by_side.max(axis=0)))
+    return lows, highs, (100 * shares).astype(np.uint8)
 
 
 def _inside(low: Luma, high: Luma, step: Luma) -> tuple[int, int]:

@@ -33,10 +33,9 @@ class FastMotion:
         self._due_pts = 0
         self._is_fast = False
 
-    def add(self, pts: int, luma: NDArray[np.uint8]) -> None:
-        """Add the next hashed picture."""
-        small = cv2.resize(luma, (COMPARED_PX, COMPARED_PX), interpolation=cv2.INTER_AREA).astype(np.int16)
-        self._last.append(small)
+    def add(self, pts: int, small: NDArray[np.uint8]) -> None:
+        """Add the next hashed picture, made small: ``[24, 24]``."""
+        self._last.append(small.astype(np.int16))
         self._is_fast = len(self._last) == 3 and _is_fast(*self._last)
         self._count(pts)
 
@@ -71,5 +70,4 @@ class FastPictures:
 
 def _is_fast(first: NDArray[np.int16], middle: NDArray[np.int16], last: NDArray[np.int16]) -> bool:
     beyond = float(cv2.norm(2 * middle - first - last, cv2.NORM_L2)) / 2
-    change = float(cv2.norm(last, first, cv2.NORM_L2))
-    return beyond >= FAST_LEVELS * COMPARED_PX and beyond >= FAST_SHARE * change
+    return beyond >= FAST_LEVELS * COMPARED_PX and beyond >= FAST_SHARE * float(cv2.norm(last, first, cv2.NORM_L2))

@@ -48,7 +48,8 @@ def hash_bits(coefficients: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Hashes, uint8 ``[N, 32]``, of coefficients ``[N, 16, 16]``."""
     flat = coefficients.reshape(len(coefficients), -1)
     median = np.partition(flat, MEDIAN_RANK, axis=1)[:, MEDIAN_RANK : MEDIAN_RANK + 1]
-    return np.packbits((flat > median)[:, ::-1], axis=1)
+    # In the order of the hexadecimal form, the last coefficient comes first.
+    return np.ascontiguousarray(np.packbits(flat > median, axis=1, bitorder="little")[:, ::-1])
 
 
 def quality_of(picture: Luma) -> int:
@@ -61,6 +62,17 @@ def quality_of(picture: Luma) -> int:
         else:
             total += int((steps * np.float32(100 / 255)).astype(np.int32).sum())
     return min(total // 90, 100)
+
+
+def qualities_of(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """`quality_of` each of pictures ``[N, 64, 64]``, uint8 ``[N]``."""
+    count = len(pictures)
+    down, across = pictures.reshape(count, -1), pictures.reshape(-1, SIDE_PX)
+    total = np.zeros(count, np.int64)
+    for ahead, behind in ((down[:, SIDE_PX:], down[:, :-SIDE_PX]), (across[:, 1:], across[:, :-1])):
+        steps = np.asarray(cv2.LUT(cv2.absdiff(ahead, behind), _HUNDREDTHS)).reshape(count, -1)
+        total += cv2.reduce(steps, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel()
+    return np.minimum(total // 90, 100).astype(np.uint8)
 
 
 def reduced(luma: Luma) -> NDArray[np.float32]:

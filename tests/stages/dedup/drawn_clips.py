@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.dedup.copies import ClipHashes
+from stages.dedup.copy_hashes import ClipHashes
 
 SIZE = 192
 """Sides of the pictures that are drawn."""

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from stages.dedup.copies import ClipHashes
+from stages.dedup.copy_hashes import ClipHashes
 from stages.signals.hashes import THUMBNAIL_PX
 from stages.signals.stills import STILL_PX
 from tests.stages.dedup.drawn_clips import Change, Picture, clip

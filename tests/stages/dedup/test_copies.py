@@ -6,8 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from stages.dedup.copies import ClipHashes, compare_clips, find_copies
-from stages.dedup.copy_views import window_hashes
+from stages.dedup.copies import compare_clips, find_copies
+from stages.dedup.copy_candidates import viewed_indices
+from stages.dedup.copy_hashes import ClipHashes
+from stages.dedup.copy_views import WINDOWS, view_hashes, window_hashes
 from stages.dedup.copy_windows import WHOLE, Placement
 from stages.signals.pdq import pdq_hash
 from tests.stages.dedup.drawn_clips import SIDE, Change, clip, crop, mark, noise, place, water, written
@@ -112,3 +114,17 @@ def test_hashes_through_windows_are_those_of_the_parts() -> None:
     enlarged = np.asarray(cv2.resize(small, (64, 64), interpolation=cv2.INTER_LINEAR), np.float32)
     bits = np.unpackbits(window_hashes(small[None], (WHOLE,))[0, 0] ^ pdq_hash(enlarged)[0]).sum()
     assert bits <= 4
+
+
+def test_pictures_are_hashed_alike_one_by_one_and_together() -> None:
+    """What is found must not depend on which clips a worker has."""
+    luma = clip().pictures().luma
+    together = view_hashes(luma, WINDOWS)
+    assert together.shape == (len(luma), len(WINDOWS), 32)
+    for number in range(0, len(luma), 5):
+        assert np.array_equal(view_hashes(luma[number : number + 1], WINDOWS)[0], together[number])
+
+
+@pytest.mark.parametrize(("count", "expected"), [(0, []), (1, [0]), (3, [0, 1, 2]), (5, [0, 1, 3]), (12, [0, 3, 6, 9])])
+def test_one_picture_of_three_is_looked_for_in_all_views(count: int, expected: list[int]) -> None:
+    assert viewed_indices(count).tolist() == expected

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from stages.dedup import copy_candidates, copy_hash_index, copy_votes
-from stages.dedup.copy_candidates import Landmarks, StoredLandmarks, find_candidates
+from stages.dedup.copy_candidates import Landmarks, LookedFor, StoredLandmarks, find_candidates
 from stages.dedup.copy_hash_index import HashIndex
 from stages.dedup.copy_pairs import CopyPairs, copy_pairs
 from stages.dedup.copy_parts import FOLDER, PictureSource, remove_landmarks, save_landmarks
@@ -69,6 +69,7 @@ def brute_force(stored: np.ndarray, queries: np.ndarray, radius: int) -> list[li
 
 def test_index_that_looks_into_all_lists_finds_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copy_hash_index, "ADDED_AT_ONCE", 77)
+    monkeypatch.setattr(copy_hash_index, "LISTS_LOOKED_AT", 64)
     stored = random_hashes(200)
     queries = np.concatenate([with_changed_bits(stored[:150], share) for share in (0.0, 0.1, 0.2, 0.3)])
     index = HashIndex(stored)
@@ -80,12 +81,12 @@ def test_index_that_looks_into_all_lists_finds_all(monkeypatch: pytest.MonkeyPat
 
 def test_index_finds_nearly_all_that_is_near_in_any_order() -> None:
     stored = random_hashes(8000)
-    queries = np.concatenate([with_changed_bits(stored[:300], share) for share in (0.05, 0.1, 0.15)])
+    queries = np.concatenate([with_changed_bits(stored[:300], share) for share in (0.02, 0.05, 0.08)])
     wanted = {(row, row % 300) for row in range(len(queries))}
     index = HashIndex(stored)
     assert index.num_centres > 5 * copy_hash_index.LISTS_LOOKED_AT
     found = {(row, column) for row, column, _ in found_pairs(index, queries, 85)}
-    assert len(wanted & found) >= 0.95 * len(wanted)
+    assert len(wanted & found) >= 0.9 * len(wanted)
     order = RANDOM.permutation(len(stored))
     again = found_pairs(HashIndex(stored[order]), queries, 85)
     assert {(row, int(order[column])) for row, column, _ in again} == found
@@ -102,20 +103,26 @@ def landmarks(count: int, num_windows: int, stored: np.ndarray) -> Landmarks:
     return Landmarks(clips, near.reshape(len(clips), num_windows, 32))
 
 
+def looked_for(new: Landmarks) -> LookedFor:
+    """Of the five pictures of each clip, three are looked for other than whole."""
+    some = np.isin(np.arange(len(new.clip)) % 5, (0, 1, 3))
+    return LookedFor(Landmarks(new.clip, new.hashes[:, :1]), Landmarks(new.clip[some], new.hashes[some, 1:]))
+
+
 @pytest.mark.parametrize("is_large", [False, True])
 def test_candidates_do_not_depend_on_who_looks_for_which_clip(is_large: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copy_candidates, "QUERY_BATCH", 33)
     pictures = random_hashes(20)
     stored = StoredLandmarks(landmarks(12, len(STORED_WINDOWS), pictures))
     new = landmarks(12, len(WINDOWS), pictures)
-    whole = find_candidates(new, stored, is_large=is_large)
+    whole = find_candidates(looked_for(new), stored, is_large=is_large)
     assert len(whole) == PLACEMENTS_MAX * 12 * 11 / 2
     for bounds in ([0, 12], [0, 1, 5, 6, 12]):
         parts = []
         for begin, end in itertools.pairwise(bounds):
             mine = (new.clip >= begin) & (new.clip < end)
             part = Landmarks(new.clip[mine], new.hashes[mine])
-            parts.append(find_candidates(part, stored, is_large=is_large))
+            parts.append(find_candidates(looked_for(part), stored, is_large=is_large))
         assert best_candidates(parts[::-1]).equals(whole)
 
 
@@ -138,7 +145,7 @@ def test_windows_with_most_weight_of_all_pictures_are_the_best() -> None:
             entry = sums.setdefault((min(left, right), max(left, right)), {})
             key = (left > right, window, among)
             entry[key] = entry.get(key, 0) + (85 - bits) ** 2
-    found = find_candidates(new, StoredLandmarks(stored), is_large=False)
+    found = find_candidates(looked_for(new), StoredLandmarks(stored), is_large=False)
     weights: dict[tuple[int, int], list[float]] = {}
     for row in found.to_pylist():
         weights.setdefault((row["left"], row["right"]), []).append(row["weight"])

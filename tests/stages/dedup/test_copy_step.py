@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.dedup.copies import ClipHashes
+from stages.dedup.copy_hashes import ClipHashes
 from stages.signals import Samples, Signals, signals_path, write_signals
 from stages.storage import Storage
 from stages.tasks import Row

@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from stages.media import DecodedFrame, decode_frames, open_video, video_stream
-from stages.signals import FrameScaler, Samples
+from stages.signals import FrameScaler, Samples, hashes
+from stages.signals.bars import lines_of
 from stages.signals.hashes import HashRecorder
 from stages.signals.pdq import pdq_hash
 from stages.signals.still_recorder import StillRecorder
@@ -83,6 +84,52 @@ def test_noise_is_what_changes_where_the_picture_stands_still() -> None:
     grain = [np.clip(still + random.normal(0, 20, still.shape), 0, 255).astype(np.uint8) for _ in range(8)]
     assert noise_of([still] * 8) == noise_of([np.ascontiguousarray(each) for each in moving]) == 0
     assert noise_of(grain) > 0.3
+
+
+def test_noise_is_the_mean_of_the_stillest_pixels() -> None:
+    """Of all pixels, put in order."""
+    random = np.random.default_rng(5)
+    rough = cv2.resize(random.integers(40, 216, (9, 16)).astype(np.uint8), (128, 72), interpolation=cv2.INTER_CUBIC)
+    pictures = [np.clip(rough + random.normal(0, 3, rough.shape), 0, 255).astype(np.uint8) for _ in range(40)]
+    found = recorded(pictures, [4 * number for number in range(40)])["noise"]
+    values = np.stack(pictures).astype(np.float64)
+    even = np.rint((values[:-2] + values[2:]) / 2)  # halves to the even level
+    change = np.sort(np.abs(even - values[1:-1]).reshape(38, -1))
+    count = int(0.3 * rough.size) + 1
+    assert np.isnan(found[:2]).all()
+    assert found[2:].tolist() == change[:, :count].mean(axis=1).astype(np.float32).tolist()
+
+
+def test_pictures_are_measured_alike_one_by_one_and_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among them flat ones, bars that come and go, and another size."""
+    border = (40, 40, 0, 0, cv2.BORDER_CONSTANT)
+    pictures = [scene(number) for number in range(30)]
+    pictures += [np.asarray(cv2.copyMakeBorder(scene(number), *border, value=(16,)), np.uint8) for number in range(45)]
+    pictures += [np.full((440, 640), 90, np.uint8)] * 3 + [scene(number, 320, 440) for number in range(21)]
+    times = [4 * number for number in range(len(pictures))]
+    together = recorded(pictures, times)
+    monkeypatch.setattr(hashes, "BATCH_PICTURES", 1)
+    alone = recorded(pictures, times)
+    assert len(np.unique(together["picture_share"])) > 1
+    assert together.frame.tolist() == alone.frame.tolist()
+    for name, values in together.values.items():
+        np.testing.assert_array_equal(values, alone[name])
+
+
+def test_lines_of_pictures_are_those_of_each() -> None:
+    """Line by line."""
+    pictures = [scene(number, 61, 37) // (1 + number % 2) for number in range(5)]
+    for picture, lines in zip(pictures, lines_of(pictures), strict=True):
+        for axis, each in enumerate((picture, picture.T)):  # lines of `each` are rows
+            assert lines.low[axis].tolist() == [min(line) for line in each.tolist()]
+            assert lines.high[axis].tolist() == [max(line) for line in each.tolist()]
+            steps = [
+                (np.abs(one - next_one) > 8).sum()
+                for one, next_one in zip(each[:-2].astype(int), each[2:].astype(int), strict=True)
+            ]
+            assert lines.step[axis].tolist() == [
+                int(100 * (np.float32(count) / np.float32(each.shape[1]))) for count in steps
+            ]
 
 
 def test_a_second_of_what_stands_still_has_one_larger_picture() -> None:

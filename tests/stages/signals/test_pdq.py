@@ -9,7 +9,7 @@ import pdqhash
 import pytest
 from numpy.typing import NDArray
 
-from stages.signals.pdq import pdq_hash
+from stages.signals.pdq import pdq_hash, qualities_of, quality_of
 
 DIFFERENT_BITS_MAX = 2
 """Coefficients that equal the median but for rounding may fall on either side of it."""
@@ -46,6 +46,14 @@ def test_hashes_of_a_real_video_are_those_of_the_reference(shared_media: Path) -
     assert len(differences) == 10
     assert max(differences) <= DIFFERENT_BITS_MAX
     assert max(qualities) <= 1
+
+
+def test_qualities_of_pictures_are_those_of_each() -> None:
+    rough = np.random.default_rng(3).integers(0, 256, (8, 64, 64)).astype(np.uint8)
+    pictures = np.stack([cv2.GaussianBlur(each, (0, 0), 0.3 + number) for number, each in enumerate(rough)])
+    found = qualities_of(pictures).tolist()
+    assert found == [quality_of(each) for each in pictures]
+    assert len(set(found)) > 4
 
 
 def test_a_flat_picture_has_no_quality() -> None:
