@@ -13,7 +13,7 @@ from stages.manifest import CommittedFile, ManifestRef
 from stages.params import Params
 from stages.pipeline import ItemResult, Pipeline, StageStats
 from stages.schemas import ASSETS
-from stages.storage import Storage, digest
+from stages.storage import Storage, digest, digests
 from stages.table_names import name_of
 from stages.tasks import Failed, Rejected, Row, Task, VideoLength
 
@@ -21,6 +21,8 @@ P = TypeVar("P", bound=Params)
 
 _encode = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str).encode
 """Made once: `json.dumps` makes an encoder at each call, and each item of each run has a key."""
+_encode_lines = json.JSONEncoder(ensure_ascii=True, separators=("\n", ":"), default=str).encode
+"""A list of plain values, one a line: JSON has no line feed inside of a value."""
 
 
 LATER_COLUMNS = frozenset({"speech_share"})
@@ -245,6 +247,10 @@ class Phase(ABC, Generic[P]):
         """Hash of the code version, the work parameters, the identity and the item's key columns."""
         return digest(self._row_key_base, canonical(key_values(item, self.key_columns)))
 
+    def row_keys(self, items: pa.Table) -> list[str]:
+        """`row_key` of each item, in their order. Made column by column, in a fifth of the time."""
+        return digests([self._row_key_base], canonical_rows(items, self.key_columns))
+
     def work_params(self) -> dict[str, Any]:
         """The parameters that enter every `row_key`."""
         return self.params.affecting("work")
@@ -286,3 +292,36 @@ def key_values(item: Row, names: Iterable[str]) -> list[Any]:
 def canonical(value: Any) -> str:
     """JSON that is equal for equal values, whatever the order of keys; floats in their shortest form."""
     return _encode(value)
+
+
+def canonical_rows(table: pa.Table, names: Iterable[str]) -> list[str]:
+    """`canonical` of `key_values` of each row, made column by column; a map counts as a dict."""
+    columns = [_key_texts(table, name) for name in names]
+    if not columns:
+        return ["[]"] * len(table)
+    if any(None in texts for texts in columns):
+        rows = ([text for text in texts if text is not None] for texts in zip(*columns, strict=True))
+    else:
+        rows = zip(*columns, strict=True)
+    return [f"[{','.join(texts)}]" for texts in rows]
+
+
+def _key_texts(table: pa.Table, name: str) -> Sequence[str | None]:
+    """A column as text, as its values enter keys; None where they enter none."""
+    if name not in table.column_names:
+        return [None if name in LATER_COLUMNS else "null"] * len(table)
+    texts = _canonical_values(table[name])
+    if name not in LATER_COLUMNS:
+        return texts
+    return [
+        text if is_there else None for text, is_there in zip(texts, table[name].is_valid().to_pylist(), strict=True)
+    ]
+
+
+def _canonical_values(column: pa.ChunkedArray) -> list[str]:
+    values = column.to_pylist()
+    if pa.types.is_map(column.type):
+        return [_encode(dict(value or [])) for value in values]
+    if pa.types.is_nested(column.type):
+        return [_encode(value) for value in values]
+    return _encode_lines(values)[1:-1].split("\n") if values else []

@@ -95,6 +95,10 @@ class DedupPhase(Phase[DedupParams]):
         """Hash of code, parameters and clips, and the earlier version; see the class."""
         return f"{digest(self._row_key_base, item['clips_digest'])}-{item['earlier']}"
 
+    def row_keys(self, items: pa.Table) -> list[str]:
+        """`row_key` of the one item, or none."""
+        return [self.row_key(item) for item in items.to_pylist()]
+
     def min_rows(self, item: Row) -> int:
         """One row per clip."""
         return item["num_clips"]

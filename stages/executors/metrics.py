@@ -74,9 +74,11 @@ class PipelineMetrics:
             self._gauges["queue_tasks"].set(queue.waiting, tags)
         for reason, failed in stats.failures.items():
             self._increase(self._failures, ("failures", reason), failed, {"pipeline": self._pipeline, "reason": reason})
-        workers = {("workers", *place): number for place, number in stats.load.workers.items()}
+        workers: dict[tuple[str, ...], int] = {
+            ("workers", *place): number for place, number in stats.load.workers.items()
+        }
         self._set_all(self._workers, "workers", workers, ("node", "state", "stage"))
-        left_out = {("left out", node): 1 for node in stats.load.left_out_nodes}
+        left_out: dict[tuple[str, ...], int] = {("left out", node): 1 for node in stats.load.left_out_nodes}
         self._set_all(self._left_out, "left out", left_out, ("node",))
         self._store.publish()
 

@@ -14,8 +14,8 @@ from collections.abc import Generator, Iterable, Iterator
 from fractions import Fraction
 from typing import Any
 
-import cosmos_xenna.pipelines.v1 as xenna  # pyright: ignore[reportMissingImports]  # of the extra `xenna`
-import loguru  # pyright: ignore[reportMissingImports]  # comes with it
+import cosmos_xenna.pipelines.v1 as xenna  # pyrefly: ignore[missing-import]  # of the extra `xenna`
+import loguru  # pyrefly: ignore[missing-import]  # comes with it
 import ray
 from ray.exceptions import RayError
 

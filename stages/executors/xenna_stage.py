@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Self
 
-import cosmos_xenna.pipelines.v1 as xenna  # pyright: ignore[reportMissingImports]  # of the extra `xenna`
+import cosmos_xenna.pipelines.v1 as xenna  # pyrefly: ignore[missing-import]  # of the extra `xenna`
 import ray
 
 from stages import retry

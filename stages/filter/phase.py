@@ -18,10 +18,10 @@ from stages.filter.stored_scores import FilterScores, read_stored_scores, score_
 from stages.manifest import CommittedFile, ManifestRef
 from stages.media import CLIP_TASK_FIELDS, clip_length, clip_task, with_clip
 from stages.params import FilterParams
-from stages.phase import Phase, canonical, key_values
+from stages.phase import Phase, canonical, canonical_rows, key_values
 from stages.pipeline import Pipeline
 from stages.schemas import ASSETS
-from stages.storage import digest
+from stages.storage import digest, digests
 from stages.tasks import Row, Task, VideoLength, VideoTask
 
 ASK = "ask"
@@ -107,6 +107,17 @@ class FilterPhase(Phase[FilterParams]):
         """Hash of the filters' score keys, whatever their order, and of the columns that the row repeats."""
         copied = canonical(key_values(item, COPIED_COLUMNS))
         return digest(self.params.phase, self.params.code_version, canonical(self.score_keys(item)), copied)
+
+    def row_keys(self, items: pa.Table) -> list[str]:
+        """`row_key` of each item, in their order."""
+        texts = {columns: canonical_rows(items, columns) for _, columns in self._score_key_parts.values()}
+        by_filter = {name: digests([base], texts[columns]) for name, (base, columns) in self._score_key_parts.items()}
+        score_keys = (
+            canonical(dict(zip(by_filter, keys, strict=True))) for keys in zip(*by_filter.values(), strict=True)
+        )
+        copied = canonical_rows(items, COPIED_COLUMNS)
+        first = [self.params.phase, self.params.code_version]
+        return [digest(*first, *each) for each in zip(score_keys, copied, strict=True)]
 
     def score_keys(self, item: Row) -> dict[str, str]:
         """By filter, a hash of all that its scores of the item's clip depend on; thresholds do not belong to it."""

@@ -18,7 +18,7 @@ from stages.manifest.commits import (
     reusable_items,
 )
 from stages.manifest.compaction import Compaction, compact, is_merged, merged_from, plan_compactions
-from stages.manifest.item_rows import ItemRows, table_of_items
+from stages.manifest.item_rows import ItemRows, iter_rows, table_of_items
 from stages.manifest.root_versions import (
     RootVersion,
     find_version,
@@ -73,6 +73,7 @@ __all__ = [
     "further_tables",
     "is_merged",
     "is_table",
+    "iter_rows",
     "last_commit",
     "layout_of",
     "lineage_of",

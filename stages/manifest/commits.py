@@ -11,7 +11,7 @@ reuses those whose keys match.
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -215,11 +215,17 @@ def commit_table(
         if not commit.number:
             commit = _with_facts_of_rows(storage, ref, commit)
         commit = replace(commit, number=newest.number + 1 if newest else 1)
-        data = json.dumps(asdict(commit), indent=1, ensure_ascii=False).encode()
+        data = _encoded(commit)
         if storage.create_bytes(f"{ref.folder}/_commits/{commit.number}.json", data):
             return commit
         newest = last_commit(storage, ref)
     return newest
+
+
+def _encoded(commit: Commit) -> bytes:
+    """The commit as JSON; of very many items, copies by `asdict` and indents would take most of the time."""
+    fields = {**vars(commit), "files": [vars(entry) for entry in commit.files]}
+    return json.dumps(fields, ensure_ascii=False).encode()
 
 
 def _with_facts_of_rows(storage: Storage, ref: ManifestRef, commit: Commit) -> Commit:
@@ -239,12 +245,17 @@ def _has_all_files(storage: Storage, ref: ManifestRef, commit: Commit) -> bool:
 
 def table_digest(files: Iterable[CommittedFile]) -> str:
     """Hash of the items of a table, their failure reasons and which are transient; not of the files that hold them."""
-    lines = sorted(
-        f"{row_key} {entry.decision_key} {row_key in entry.transient} {','.join(entry.failed.get(row_key, []))}"
-        for entry in files
-        for row_key in entry.items
-    )
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    lines: list[str] = []
+    for entry in files:
+        transient = set(entry.transient)
+        if not transient and not entry.failed:
+            lines.extend([f"{row_key} {entry.decision_key} False " for row_key in entry.items])
+            continue
+        lines.extend(
+            f"{row_key} {entry.decision_key} {row_key in transient} {','.join(entry.failed.get(row_key, []))}"
+            for row_key in entry.items
+        )
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
 def count_rows(table: pa.Table) -> tuple[dict[str, int], dict[str, int]]:

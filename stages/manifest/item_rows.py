@@ -43,6 +43,16 @@ def table_of_items(
     return pa.concat_tables(tables), unfit
 
 
+def iter_rows(table: pa.Table) -> Iterator[Row]:
+    """Iterate over the rows of a table without a list of all as dicts. Map columns become dicts."""
+    maps = [field.name for field in table.schema if pa.types.is_map(field.type)]
+    for batch in table.to_batches(max_chunksize=1024):
+        for row in batch.to_pylist():
+            for name in maps:
+                row[name] = dict(row[name] or [])
+            yield row
+
+
 def failure_reasons(rows: ItemRows) -> list[str]:
     """For each row, in order, the reason of its failure; empty where it did not fail."""
     if isinstance(rows, list):

@@ -166,7 +166,7 @@ def read_footer(storage: Storage, path: str) -> dict[str, Any]:
 
 
 def _read_file(storage: Storage, path: str) -> bytes:
-    """Read the whole file: it holds at most 64 items, and a second request takes longer than reading the rest."""
+    """Read the whole file: most hold few items, and a second request takes longer than reading the rest."""
     try:
         return storage.read_bytes(path)
     except FileNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Writing row files, each complete or absent, after `FLUSH_ITEMS` items or `FLUSH_S` seconds at the latest."""
+"""Writing row files, each complete or absent, after some items or `FLUSH_S` seconds at the latest."""
 
 import hashlib
 import io
@@ -24,8 +24,15 @@ from stages.manifest.tables import layout_of
 from stages.storage import Storage
 
 FLUSH_ITEMS = 64
+FLUSH_SHARE = 1 / 8
+MAX_FLUSH_ITEMS = 1024
+MIN_FLUSH_S = 0.1
 FLUSH_S = 5.0
-"""A row file is written after so many items or seconds; a killed run loses no more than that, and what is written."""
+"""When a row file is written: after so many items or a share of those written before, not at once; after 5 s at last.
+
+A killed run loses no more than that, and what is being written. Large tables, and those whose items come fast, have few
+files so: each takes time when it is written, and whenever the table is read.
+"""
 MAX_WRITING = 4
 """Row files of one table that are written at the same time, where threads write them."""
 MIN_GROUP_ROWS = 4096
@@ -82,7 +89,7 @@ class RowWriter:
         self._oldest_row_at = 0.0
         self._threads = threads
         self._writing: deque[Future[CommittedFile]] = deque()
-        self._num_files = 0
+        self._num_files = self._num_written = 0
         self.files: list[CommittedFile] = []
 
     def append(self, row_key: str, rows: ItemRows, *, is_transient: bool = False) -> None:
@@ -102,8 +109,12 @@ class RowWriter:
         self.flush_if_due()
 
     def flush_if_due(self) -> None:
-        """Write the buffered rows if there are `FLUSH_ITEMS` items or the oldest row is `FLUSH_S` old."""
-        if self._rows and (len(self._rows) >= FLUSH_ITEMS or time.monotonic() - self._oldest_row_at >= FLUSH_S):
+        """Write the buffered rows if there are enough, or the oldest is `FLUSH_S` old."""
+        if not self._rows:
+            return
+        age_s, count = time.monotonic() - self._oldest_row_at, len(self._rows)
+        enough = max(FLUSH_ITEMS, min(MAX_FLUSH_ITEMS, int(self._num_written * FLUSH_SHARE)))
+        if age_s >= FLUSH_S or count >= MAX_FLUSH_ITEMS or (count >= enough and age_s >= MIN_FLUSH_S):
             self.flush()
 
     def flush(self) -> None:
@@ -127,6 +138,7 @@ class RowWriter:
         write = partial(self._write, entry, self._rows)
         self._rows, self._transient, self._failed = {}, [], {}
         self._num_files += 1
+        self._num_written += entry.num_items
         if self._threads is None:
             self.files.append(write())
             return

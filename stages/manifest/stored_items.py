@@ -23,15 +23,18 @@ class StoredItems:
     by_item_key: dict[str, dict[str, CommittedFile]] = field(default_factory=lambda: {})
     by_row_key: dict[str, CommittedFile] = field(default_factory=lambda: {})
 
-    def preferred_file(self, row_key: str, decision_key: str) -> CommittedFile | None:
-        """The file whose rows of an item are used.
+    def preferred_files(self, decision_key: str) -> dict[str, CommittedFile]:
+        """By row key, the file whose rows of an item are used.
 
         That is one with this decision key, unless the item failed there and did not fail in another file.
         """
-        decided, computed = self.decided_file(row_key, decision_key), self.by_row_key.get(row_key)
-        if decided is None or (row_key in decided.failed and computed is not None and row_key not in computed.failed):
-            return computed
-        return decided
+        decided = self.by_item_key.get(decision_key, {})
+        found = self.by_row_key | decided
+        for entry in {entry.path: entry for entry in decided.values() if entry.failed}.values():
+            for row_key in entry.failed:
+                if decided.get(row_key) is entry and row_key not in self.by_row_key[row_key].failed:
+                    found[row_key] = self.by_row_key[row_key]
+        return found
 
     def decided_file(self, row_key: str, decision_key: str) -> CommittedFile | None:
         """The file whose rows of an item were decided so; None where there is none."""
@@ -42,16 +45,18 @@ class StoredItems:
         left_out = set(entry.transient)
         left_out.update(key for key in entry.failed if not entry.failure_reasons(key).isdisjoint(retry_reasons))
         decided = self.by_item_key.setdefault(entry.decision_key, {})
-        for row_key in entry.items:
-            if row_key not in left_out:
-                for known in (decided, self.by_row_key):
-                    if _is_preferred(entry, known.get(row_key), row_key):
-                        known[row_key] = entry
+        added = dict.fromkeys(entry.items, entry)
+        for row_key in left_out:
+            added.pop(row_key, None)
+        for known in (decided, self.by_row_key):
+            twice = ((row_key, known[row_key]) for row_key in known.keys() & added.keys())
+            kept = {row_key: there for row_key, there in twice if not _is_preferred(entry, there, row_key)}
+            known.update(added | kept)
 
 
-def _is_preferred(entry: CommittedFile, known: CommittedFile | None, row_key: str) -> bool:
-    """True where no file holds the item yet, or the known one holds a failure of it and this one does not."""
-    return known is None or (row_key in known.failed and row_key not in entry.failed)
+def _is_preferred(entry: CommittedFile, known: CommittedFile, row_key: str) -> bool:
+    """True where the known file holds a failure of the item and this one does not."""
+    return row_key in known.failed and row_key not in entry.failed
 
 
 def find_stored_items(

@@ -35,7 +35,7 @@ CLIP_TASK_FIELDS = ("data.clips",)
 
 def clip_task(item: Row, task_id: str) -> VideoTask:
     """A task whose video has exactly one clip; ``clip.columns`` is the whole row, the group is the video."""
-    span = Span(item["start_pts"], item["end_pts"], Fraction(item["time_base"]))
+    span = Span(item["start_pts"], item["end_pts"], _fraction(item["time_base"]))
     clip = Clip(
         item["clip_id"],
         span,
@@ -52,6 +52,11 @@ def clip_length(item: Row) -> VideoLength:
     """Length of the clip of a row that `clip_task` takes."""
     seconds = (item["end_pts"] - item["start_pts"]) * _seconds_per_pts(item["time_base"])
     return VideoLength(seconds, item["end_frame"] - item["start_frame"])
+
+
+@cache
+def _fraction(time_base: str) -> Fraction:
+    return Fraction(time_base)
 
 
 @cache

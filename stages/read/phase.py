@@ -95,6 +95,10 @@ class ReadPhase(Phase[ReadParams]):
         names = self.key_columns if item.get("copy_of") else self.key_columns[:-1]
         return digest(self._row_key_base, canonical([item.get(name) for name in names]))
 
+    def row_keys(self, items: pa.Table) -> list[str]:
+        """`row_key` of each item; there are few."""
+        return [self.row_key(item) for item in items.select(self.key_columns).to_pylist()]
+
     def task(self, item: Row, task_id: str) -> VideoTask:
         """A video without clips."""
         return VideoTask(task_id, data=Video(item["video_id"], item["uri"], item["partition"], columns=item))

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from queue import SimpleQueue
 from typing import Any
 
 from stages.errors import CurationError, PhaseError, StorageError
@@ -67,6 +68,7 @@ class PhaseRun:
         self._commit_threads = ThreadPoolExecutor(NUM_THREADS, "commits")
         self._running: dict[str, TableRun] = {}
         self._committing: dict[str, tuple[TableRun, Future[PhaseReport]]] = {}
+        self._ended: SimpleQueue[str] = SimpleQueue()
         self._flushed_at = 0.0
         self._committed_totals = WorkTotals()
         self._planning_errors: dict[str, CurationError] = {}
@@ -199,8 +201,8 @@ class PhaseRun:
             for run in self._running.values():
                 run.writer.finish()
         finally:
+            self._commit_threads.shutdown()  # first: a commit hands its last rows to the others
             self._row_threads.shutdown()
-            self._commit_threads.shutdown()
             self._take_commits()
 
     def complete_reports(self) -> None:
@@ -246,7 +248,9 @@ class PhaseRun:
         partition = run.output.partition
         if not run.is_done or partition not in self._running:
             return
-        self._committing[partition] = self._running.pop(partition), self._commit_threads.submit(run.commit)
+        commit = self._commit_threads.submit(run.commit)
+        self._committing[partition] = self._running.pop(partition), commit
+        commit.add_done_callback(lambda _: self._ended.put(partition))
         while len(self._committing) > MAX_COMMITTING:
             wait([commit for _, commit in self._committing.values()], return_when=FIRST_COMPLETED)
             self._take_commits()
@@ -254,7 +258,8 @@ class PhaseRun:
     def _take_commits(self) -> None:
         """Take the reports of tables that have been committed, then raise the error of one that could not be."""
         errors: list[BaseException] = []
-        for partition in [partition for partition, (_, commit) in self._committing.items() if commit.done()]:
+        while not self._ended.empty():
+            partition = self._ended.get()
             run, commit = self._committing.pop(partition)
             if (error := commit.exception()) is not None:
                 errors.append(error)

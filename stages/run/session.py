@@ -32,8 +32,12 @@ from stages.tasks import Task, VideoTask
 
 logger = logging.getLogger(__name__)
 
-PROGRESS_INTERVAL_S = 0.001
-"""Shortest time between two reports of progress, for each table in work: a report sums them up in a tenth of that."""
+PROGRESS_INTERVAL_S = 0.01
+MAX_PROGRESS_INTERVAL_S = 0.5
+"""Shortest time between two reports of progress, for each table in work, and for all together.
+
+A report sums the tables up, in a hundredth of that.
+"""
 
 MAX_READ_AGAIN = 5
 """How often a phase makes tables again, since other runs committed what they are made from meanwhile."""
@@ -143,7 +147,8 @@ class Session:
         def on_result(result: ItemResult | None) -> None:
             nonlocal told_at, described_at
             run.add_result(result)
-            is_due = result is None or time.monotonic() - told_at > PROGRESS_INTERVAL_S * run.num_in_work
+            interval_s = min(MAX_PROGRESS_INTERVAL_S, PROGRESS_INTERVAL_S * run.num_in_work)
+            is_due = result is None or time.monotonic() - told_at > interval_s
             if self.on_progress is not None and is_due:
                 self.on_progress(run.progress())
                 told_at = time.monotonic()

@@ -1,7 +1,7 @@
 """Runs one phase on one partition: finds the items that have rows, computes the others, and commits the table."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -17,6 +17,7 @@ from stages.manifest import (
     RowWriter,
     StoredItems,
     commit_table,
+    iter_rows,
     last_commit,
     load_commit,
     read_items,
@@ -27,14 +28,14 @@ from stages.phase import Phase, PhaseReport, canonical
 from stages.pipeline import ItemResult
 from stages.run.changes import describe_changes
 from stages.run.inputs import InputTables
+from stages.run.item_files import checked_rows, file_with_items
 from stages.run.lineage import lineage_of_table
 from stages.run.precedence import Precedence, Superseded
 from stages.run.work import ItemWork, Work
-from stages.schemas import STATUSES
 from stages.storage import Storage, digest
 from stages.tasks import Failed, Rejected, Row, Task
 
-TASKS_AT_ONCE = 256
+ITEMS_AT_ONCE = 256
 """Items that are taken out of the table together: one by one, each would take ten times as long."""
 
 
@@ -75,8 +76,7 @@ class TableRun:
         self._storage = Storage(output.root)
         self._decision_key = phase.decision_key()
         self._items = phase.items(tables.tables_for(output), output)
-        keyed = self._items.select(phase.key_columns)
-        self._index = {phase.row_key(item): index for index, item in enumerate(_iter_rows(keyed))}
+        self._index = {row_key: index for index, row_key in enumerate(phase.row_keys(self._items))}
         if len(self._index) != len(self._items):
             raise ManifestError(
                 f"{output.asset} of partition {output.partition!r} has {len(self._items)} items but "
@@ -93,7 +93,7 @@ class TableRun:
         self._threads = threads
         self.writer = self._new_writer(self._decision_key)
         stored = reusable_items(self._storage, output, {*transient, *phase.params.retry_reasons}, newest)
-        files = {key: file for key in stored.by_row_key if (file := stored.preferred_file(key, self._decision_key))}
+        files = stored.preferred_files(self._decision_key)
         self._stored = stored
         self._reused: dict[str, CommittedFile] = {}
         redecide: dict[str, CommittedFile] = {}
@@ -103,10 +103,10 @@ class TableRun:
         self._redecide(redecide)
         pending = [key for key in self._index if key not in self._reused and key not in redecide]
         followed = self._rows_without_work(pending, stored)
-        self._pending = [key for key in pending if key not in followed]
-        self.to_compute = len(self._pending)
-        indexes = [self._index[key] for key in self._pending]
-        self.work = ItemWork(phase, _iter_rows(self._items) if indexes else (), indexes)
+        pending = [key for key in pending if key not in followed]
+        self._pending = {row_key: place for place, row_key in enumerate(pending)}
+        self.to_compute = len(pending)
+        self.work = ItemWork(phase, self._items_of(pending))
 
     def _new_writer(self, decision_key: str) -> RowWriter:
         return self.writer_class(
@@ -130,18 +130,15 @@ class TableRun:
 
     def tasks(self) -> Iterator[Task]:
         """Build the tasks of the items to compute one by one."""
-        order = self._pending
+        order = list(self._pending)
         if self._phase.longest_first:
-            order = sorted(order, key=lambda row_key: self.work.of(self._index[row_key]).cost, reverse=True)
-        for start in range(0, len(order), TASKS_AT_ONCE):
-            row_keys = order[start : start + TASKS_AT_ONCE]
-            items = self._items.take([self._index[row_key] for row_key in row_keys])
-            for row_key, item in zip(row_keys, _iter_rows(items), strict=True):
-                yield self._phase.task(item, f"{self.output.partition}/{row_key}")
+            order.sort(key=lambda row_key: self.work.of(self._pending[row_key]).cost, reverse=True)
+        for row_key, item in zip(order, self._items_of(order), strict=True):
+            yield self._phase.task(item, f"{self.output.partition}/{row_key}")
 
     def unfinished_work(self, row_key: str, counters: Mapping[str, float]) -> tuple[Work, float]:
         """The work that is done of an item in work, and its share of the item, by what its stage has counted."""
-        index = self._index[row_key]
+        index = self._pending[row_key]
         share = self.work.share_done(index, counters)
         return self.work.of(index).times(share), share
 
@@ -149,7 +146,7 @@ class TableRun:
         """Turn the outcomes of one task into all rows of its item."""
         row_key = result.task_id.split("/", 1)[1]
         self.computed += 1
-        self.work.finish(self._index[row_key])
+        self.work.finish(self._pending[row_key])
         rows = self._item_rows(row_key, result)
         is_transient = any(isinstance(outcome, Rejected) and outcome.is_transient for outcome in result.outcomes)
         statuses = [row["status"] for row in rows] if isinstance(rows, list) else rows["status"].to_pylist()
@@ -165,7 +162,7 @@ class TableRun:
         try:
             if tables:
                 return self._with_keys(pa.concat_tables(tables), row_key)
-            return _checked([self._decide(row, row_key) for row in [*successful, *unsuccessful]])
+            return checked_rows([self._decide(row, row_key) for row in [*successful, *unsuccessful]])
         except Exception as error:  # noqa: BLE001 - a user's stage and a user's decision may raise anything
             return self._failed_rows(row_key, error)
 
@@ -180,7 +177,7 @@ class TableRun:
         chosen: dict[str, tuple[CommittedFile, list[str]]] = {}
         for row_key, entry in self._reused.items():
             chosen.setdefault(entry.path, (entry, []))[1].append(row_key)
-        files = [_file_with_items(entry, keys) for entry, keys in chosen.values()]
+        files = [file_with_items(entry, keys) for entry, keys in chosen.values()]
         files.extend(self.writer.files)
         gives_way = self._precedence.gives_way
         commit = commit_table(self._storage, self.output, self._compared(files), self._lineage, gives_way)
@@ -236,8 +233,8 @@ class TableRun:
                     new[row_key] = found[row_key]
             self._write_compared(writer, entry, new)
         writer.finish()
-        others = [_file_with_items(entry, [each for each in entry.items if each not in found]) for entry in files]
-        return [*others, *(_file_with_items(entry, keys) for entry, keys in known.values()), *writer.files]
+        others = [file_with_items(entry, [each for each in entry.items if each not in found]) for entry in files]
+        return [*others, *(file_with_items(entry, keys) for entry, keys in known.values()), *writer.files]
 
     def _write_compared(self, writer: RowWriter, entry: CommittedFile, found: Mapping[str, list[Row]]) -> None:
         """Write the rows of items of a file, decided with what was found of them."""
@@ -257,15 +254,30 @@ class TableRun:
 
     def _num_missing_rows(self, commit: Commit) -> int:
         """The number of rows that items lack in the committed table."""
+        if type(self._phase).min_rows is Phase.min_rows:
+            return self._num_items_without_rows(commit)
         keys = read_unordered(self._storage, self.output, commit, ["row_key"])["row_key"]
-        if type(self._phase).min_rows is Phase.min_rows:  # one each
-            return len(self._index.keys() - set(keys.unique().to_pylist()))
         present = Counter({entry["values"]: entry["counts"] for entry in keys.value_counts().to_pylist()})
-        items = zip(self._index, _iter_rows(self._items), strict=True)
+        items = zip(self._index, iter_rows(self._items), strict=True)
         return sum(max(0, self._phase.min_rows(item) - present[row_key]) for row_key, item in items)
 
+    def _num_items_without_rows(self, commit: Commit) -> int:
+        """Items in files of this run have rows, or the writer had refused them; files of others are looked into."""
+        own = {entry.path for entry in self.writer.files}
+        missing = self._index.keys() - {key for entry in commit.files if entry.path in own for key in entry.items}
+        others = replace(commit, files=[entry for entry in commit.files if entry.path not in own])
+        return len(
+            missing - set(read_unordered(self._storage, self.output, others, ["row_key"])["row_key"].to_pylist())
+        )
+
     def _item(self, row_key: str) -> Row:
-        return _iter_rows(self._items.slice(self._index[row_key], 1)).__next__()
+        return next(self._items_of([row_key]))
+
+    def _items_of(self, row_keys: Sequence[str]) -> Iterator[Row]:
+        """The items of these row keys, in their order."""
+        for start in range(0, len(row_keys), ITEMS_AT_ONCE):
+            indexes = [self._index[row_key] for row_key in row_keys[start : start + ITEMS_AT_ONCE]]
+            yield from iter_rows(self._items.take(indexes))
 
     def _redecide(self, redecide: dict[str, CommittedFile]) -> None:
         by_file: dict[str, list[str]] = {}
@@ -279,13 +291,13 @@ class TableRun:
                 self.writer.append(row_key, [self._decide(row, row_key) for row in stored])
         self.redecided += len(redecide)
 
-    def _rows_without_work(self, pending: Collection[str], stored: StoredItems) -> Collection[str]:
+    def _rows_without_work(self, pending: Sequence[str], stored: StoredItems) -> Collection[str]:
         """Append the rows that follow from stored rows of other keys; returns the row keys of their items."""
         files = list({file.path: file for file in stored.by_row_key.values()}.values()) if pending else []
-        items = ((row_key, self._item(row_key)) for row_key in pending)
+        items = zip(pending, self._items_of(pending), strict=True)
         followed = self._phase.rows_without_work(self.output, files, items)
         for row_key, rows in followed.items():
-            self.writer.append(row_key, _checked([self._decide(row, row_key) for row in rows]))
+            self.writer.append(row_key, checked_rows([self._decide(row, row_key) for row in rows]))
         self.redecided += len(followed)
         return followed.keys()
 
@@ -299,35 +311,3 @@ class TableRun:
             index = table.schema.get_field_index(name)
             table = table.append_column(name, column) if index < 0 else table.set_column(index, name, column)
         return table
-
-
-def _checked(rows: list[Row]) -> list[Row]:
-    """The rows.
-
-    Raises:
-        ManifestError: there is none, or one has no valid status.
-    """
-    if not rows:
-        raise ManifestError("A stage must make at least one row of a task, or reject it; got none.")
-    invalid = [row["status"] for row in rows if row["status"] not in STATUSES]
-    if invalid:
-        raise ManifestError(f"The status of a row must be kept, rejected or failed, got {invalid[0]!r}.")
-    return rows
-
-
-def _iter_rows(table: pa.Table) -> Iterator[Row]:
-    """Iterate over the rows of a table without a list of all as dicts. Map columns become dicts."""
-    maps = [field.name for field in table.schema if pa.types.is_map(field.type)]
-    for batch in table.to_batches(max_chunksize=1024):
-        for row in batch.to_pylist():
-            for name in maps:
-                row[name] = dict(row[name] or [])
-            yield row
-
-
-def _file_with_items(entry: CommittedFile, row_keys: list[str]) -> CommittedFile:
-    """The entry of a file, restricted to these items."""
-    kept = set(row_keys)
-    transient = [key for key in entry.transient if key in kept]
-    failed = {key: reasons for key, reasons in entry.failed.items() if key in kept}
-    return replace(entry, items=sorted(kept), transient=transient, failed=failed)

@@ -2,7 +2,7 @@
 
 import math
 from array import array
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Self
 
 from stages.phase import Phase
@@ -36,26 +36,32 @@ class Work(NamedTuple):
 
 
 class ItemWork:
-    """The work of the items of one table. Holds three numbers an item.
+    """The work of the items to compute of one table. Holds three numbers an item.
 
     Args:
         phase: which knows what an item costs.
-        items: all items of the table, in order.
-        pending: indexes of those to compute.
+        items: those to compute, in order; they are counted from 0.
 
     Attributes:
-        total: of the items to compute.
-        done: of the items computed so far.
+        total: of all of them.
     """
 
-    def __init__(self, phase: Phase[Any], items: Iterable[Row], pending: Collection[int]) -> None:
+    def __init__(self, phase: Phase[Any], items: Iterable[Row]) -> None:
         self._frame_counter = phase.frame_counter
         self._columns = (array("d"), array("d"), array("d"))
+        costs, seconds, frames = self._columns
         for item in items:
-            for column, value in zip(self._columns, (phase.cost(item), *phase.video_length(item)), strict=True):
-                column.append(value)
-        self.total = Work(*(sum(column[index] for index in pending) for column in self._columns))
-        self.done = Work()
+            costs.append(phase.cost(item))
+            length = phase.video_length(item)
+            seconds.append(length.seconds)
+            frames.append(length.frames)
+        self.total = Work(*map(sum, self._columns))
+        self._done = [0.0, 0.0, 0.0]
+
+    @property
+    def done(self) -> Work:
+        """Of the items computed so far."""
+        return Work(*self._done)
 
     def of(self, index: int) -> Work:
         """The work of one item."""
@@ -63,7 +69,8 @@ class ItemWork:
 
     def finish(self, index: int) -> None:
         """Count an item as done."""
-        self.done = Work.sum([self.done, self.of(index)])
+        for place, column in enumerate(self._columns):
+            self._done[place] += column[index]
 
     def share_done(self, index: int, counters: Mapping[str, float]) -> float:
         """The share of an unfinished item that is done, by the frames that its stage has counted."""

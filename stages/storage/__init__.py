@@ -6,7 +6,7 @@ the current `stages.retry.Backoff`; lasting errors are raised.
 
 from stages.storage.call_times import CallTime, record_call, take_call_times
 from stages.storage.exclusive_creation import check_exclusive_creation
-from stages.storage.hashing import digest
+from stages.storage.hashing import digest, digests
 from stages.storage.lease import Lease, exclusive, process_start, this_machine, wait_until_free
 from stages.storage.locations import (
     FileInfo,
@@ -34,6 +34,7 @@ __all__ = [
     "call_with_retries",
     "check_exclusive_creation",
     "digest",
+    "digests",
     "exclusive",
     "file_numbers",
     "is_in_memory",

@@ -10,10 +10,10 @@ from stages.errors import ManifestError, Reason
 from stages.manifest import CommittedFile, ManifestRef
 from stages.media import CLIP_TASK_FIELDS, clip_length, clip_task
 from stages.params import WriteParams
-from stages.phase import LATER_COLUMNS, Phase, canonical, key_values
+from stages.phase import LATER_COLUMNS, Phase, canonical, canonical_rows, key_values
 from stages.pipeline import Pipeline
 from stages.schemas import ASSETS
-from stages.storage import digest
+from stages.storage import digest, digests
 from stages.tasks import Failed, Rejected, Row, Task, VideoLength, VideoTask
 from stages.write.captions import CAPTION_COLUMNS, WINDOW_TYPE, first_of_windows, windows_by_clip
 from stages.write.dataset_files import read_known_media, stored_rows_with_files
@@ -62,8 +62,15 @@ class WritePhase(Phase[WriteParams]):
 
     def row_key(self, item: Row) -> str:
         """As of every phase; what filter text found is part of it only where clips are cropped by that."""
-        names = self.key_columns if self._crops_clean else self.key_columns[: -len(CROP_COLUMNS)]
-        return digest(self._row_key_base, canonical(key_values(item, names)))
+        return digest(self._row_key_base, canonical(key_values(item, self._keyed_columns)))
+
+    def row_keys(self, items: pa.Table) -> list[str]:
+        """`row_key` of each item, in their order."""
+        return digests([self._row_key_base], canonical_rows(items, self._keyed_columns))
+
+    @property
+    def _keyed_columns(self) -> tuple[str, ...]:
+        return self.key_columns if self._crops_clean else self.key_columns[: -len(CROP_COLUMNS)]
 
     @property
     def _crops_clean(self) -> bool:

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -23,7 +22,7 @@ class ProxyHandler(BaseHTTPRequestHandler):
     """Forwards one request after another of a connection."""
 
     protocol_version = "HTTP/1.1"
-    server: "HttpProxy"  # pyright: ignore[reportIncompatibleVariableOverride]
+    server: "HttpProxy"  # pyrefly: ignore[bad-override-mutable-attribute] - the one that serves
 
     def _serve(self) -> None:
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -125,9 +124,7 @@ class HttpProxy(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, daemon=True).start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *args: object) -> None:
         self.shutdown()
         self.server_close()
 

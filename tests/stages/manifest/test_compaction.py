@@ -159,7 +159,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A table that a run wrote with a row file for each item."""
     monkeypatch.setitem(PHASE_CLASSES, "read", ToyPhase)
     monkeypatch.setattr(ToyPhase, "log", str(tmp_path / "worked.txt"))
-    monkeypatch.setattr(row_writer, "FLUSH_ITEMS", 1)
+    monkeypatch.setattr(row_writer, "MAX_FLUSH_ITEMS", 1)
     register_names(tmp_path / "root", NAMES)
     assert run(tmp_path / "root") == len(NAMES)
     return tmp_path / "root"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from stages.errors import ManifestError
-from stages.manifest import ManifestRef, RowWriter, committed_partitions, read_manifest
-from stages.manifest.row_writer import FLUSH_ITEMS, MAX_WRITING
+from stages.manifest import ManifestRef, RowWriter, committed_partitions, read_manifest, row_writer
+from stages.manifest.row_writer import FLUSH_ITEMS, MAX_FLUSH_ITEMS, MAX_WRITING
 from stages.params import ExecutorParams
 from stages.phase import PhaseReport
 from stages.run import open_session
@@ -135,7 +135,10 @@ def video(number: int) -> list[Row]:
     return [{**empty, "partition": "p", "video_id": f"{number:04}", "status": "kept"}]
 
 
-def test_row_files_that_threads_write_are_in_order_and_hold_every_item(tmp_path: Path) -> None:
+def test_row_files_that_threads_write_are_in_order_and_hold_every_item(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_writer, "MIN_FLUSH_S", 0.0)
     ref = ManifestRef(str(tmp_path), "videos", "p")
     num_items = FLUSH_ITEMS * (2 * MAX_WRITING + 1) + 1
     with ThreadPoolExecutor(8) as threads:
@@ -147,6 +150,27 @@ def test_row_files_that_threads_write_are_in_order_and_hold_every_item(tmp_path:
     assert [file.path[-13:-8] for file in writer.files] == [f"{number:05}" for number in range(len(writer.files))]
     assert [key for file in writer.files for key in file.items] == [f"k{number}" for number in range(num_items)]
     assert all((tmp_path / file.path).stat().st_size == file.size_bytes for file in writer.files)
+
+
+def num_items_of_files(folder: Path, num_items: int) -> list[int]:
+    """Items of each file, of so many appended one after another."""
+    writer = RowWriter(Storage(folder), REFS[0], decision_key="d", lineage={})
+    for number in range(num_items):
+        writer.append(f"k{number}", video(number))
+    writer.finish()
+    return [len(file.items) for file in writer.files]
+
+
+def test_files_of_a_large_table_grow_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_writer, "MIN_FLUSH_S", 0.0)
+    sizes = num_items_of_files(tmp_path, 3000)
+    assert sizes[:8] == [FLUSH_ITEMS] * 8
+    assert all(size == max(FLUSH_ITEMS, sum(sizes[:place]) // 8) for place, size in enumerate(sizes[:-1]))
+
+
+def test_items_that_come_fast_are_written_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_writer, "MIN_FLUSH_S", 60.0)
+    assert num_items_of_files(tmp_path, 2 * MAX_FLUSH_ITEMS + 1) == [MAX_FLUSH_ITEMS, MAX_FLUSH_ITEMS, 1]
 
 
 def test_error_of_a_thread_that_writes_is_raised_when_the_writer_finishes(store: type[DelayedFileSystem]) -> None:

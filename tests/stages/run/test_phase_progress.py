@@ -122,7 +122,7 @@ class CostOfRow(Phase[ReadParams]):
 
 def test_item_work_counts_what_is_pending_and_never_a_whole_unfinished_item() -> None:
     items: list[Row] = [{"cost": 10.0, "frames": 0}, {"cost": 30.0, "frames": 60}, {"cost": 5.0, "frames": 9}]
-    work = ItemWork(CostOfRow(ReadParams(), "/nowhere"), items, [0, 1])
+    work = ItemWork(CostOfRow(ReadParams(), "/nowhere"), items[:2])
     assert work.total == Work(40, 4, 60)
     work.finish(0)
     assert work.done == Work(10, 1, 0)

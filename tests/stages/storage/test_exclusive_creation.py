@@ -68,7 +68,7 @@ class LooksFirst(AbstractFileSystem):
         time.sleep(0.01)
         return open(path, mode)
 
-    def rm_file(self, path: str) -> None:
+    def rm_file(self, path: str) -> None:  # pyrefly: ignore[bad-override] - its result is not used
         os.unlink(path)
 
 
