@@ -3,6 +3,7 @@
     PYTHONPATH=. python benchmarks/driver.py items [--partitions 64] [--size 256] [--delay-ms 40] [--dims 1280]
     PYTHONPATH=. python benchmarks/driver.py resume [--items 100000]
     PYTHONPATH=. python benchmarks/driver.py loaders [--workers 12] [--batches 60]
+    PYTHONPATH=. python benchmarks/driver.py ray [--calls 2000] [--dims 1280]
 
 `items` embeds clips that are in a store in this process's memory, each of whose requests takes `--delay-ms`: from the
 tables of the phase before to commits, on a private Ray, with vectors of `--dims` numbers that the stage makes of
@@ -12,6 +13,9 @@ nothing. Told are items a second, and the CPU time of the driver.
 
 `loaders` lets workers make batches of 141 MB, one a second, as loading frames for filters does, and counts how many of
 them are at work.
+
+`ray` tells what the driver spends inside Ray, whatever it does beside: of calls of actors with batches and rows as in
+`items`, and of nothing else. It bounds the others.
 """
 
 import argparse
@@ -29,6 +33,7 @@ import numpy as np
 import pyarrow as pa
 import ray
 
+from benchmarks.ray_costs import measure_ray
 from stages.embed.phase import EmbedPhase
 from stages.executors.ray import RayExecutor
 from stages.manifest import CommittedFile, ManifestRef, RowWriter, commit_table
@@ -39,7 +44,7 @@ from stages.phase import PhaseReport
 from stages.pipeline import ItemResult, Pipeline, RunStats
 from stages.run.inputs import InputTables
 from stages.run.phase_run import PhaseRun
-from stages.run.session import PROGRESS_INTERVAL_S
+from stages.run.session import MAX_PROGRESS_INTERVAL_S, PROGRESS_INTERVAL_S
 from stages.schemas import ASSETS
 from stages.stage import ProcessingStage
 from stages.storage import Storage, digest
@@ -127,7 +132,7 @@ def run(root: str, inputs: list[ManifestRef], executor: RayExecutor) -> Mapping[
         if first is not None:
             for result in executor.run(phase.pipeline().build(), _chain(first, tasks), done.stats):
                 done.add_result(result)
-                if time.monotonic() - told_at > PROGRESS_INTERVAL_S * done.num_in_work:
+                if time.monotonic() - told_at > min(MAX_PROGRESS_INTERVAL_S, PROGRESS_INTERVAL_S * done.num_in_work):
                     done.progress()
                     told_at = time.monotonic()
         for _ in done.commits():
@@ -234,8 +239,13 @@ def main() -> None:
     loaders = commands.add_parser("loaders")
     loaders.add_argument("--workers", type=int, default=12)
     loaders.add_argument("--batches", type=int, default=60)
+    bare = commands.add_parser("ray")
+    bare.add_argument("--calls", type=int, default=2000)
+    bare.add_argument("--dims", type=int, default=1280)
     args = parser.parse_args()
-    if args.command == "items":
+    if args.command == "ray":
+        measure_ray(args.calls, BATCH_SIZE, args.dims)
+    elif args.command == "items":
         measure_items(args.partitions, args.size, args.delay_ms, args.dims)
     elif args.command == "resume":
         measure_resume(args.items)

@@ -7,13 +7,13 @@ are lost at random moments and come back.
 import heapq
 import itertools
 import random
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ray.exceptions import NodeDiedError, RayError
 
+from benchmarks.simulated_clock import Answer, Clock, RayCosts
 from stages.executors.cluster import Node, Shape
 from stages.executors.scratch_folder import ScratchFolder
 from stages.executors.worker import BatchReport, StageAssignment, WorkerInfo
@@ -23,40 +23,9 @@ START_S = 8.0
 SET_UP_S = 20.0
 """Until models are loaded."""
 POLL_S = 0.01
+_PROCESSING = ("process", "process_waiting", "finish", "finish_waiting")
 NODE_BACK_S = 300.0
 """Until another node is there in place of a lost one."""
-
-
-class Clock:
-    """The time of the simulation, in seconds."""
-
-    def __init__(self) -> None:
-        self.simulated_s = 0.0
-        self._counted_cpu_s = time.process_time()
-        self.driver_cpu_s = 0.0
-
-    def monotonic(self) -> float:
-        """Now, without the CPU time since the last `tick`."""
-        return self.simulated_s
-
-    def tick(self) -> None:
-        """Let the time pass that the scheduler has computed since `resume`."""
-        used_s = time.process_time() - self._counted_cpu_s
-        self.driver_cpu_s += used_s
-        self.simulated_s += used_s
-
-    def resume(self) -> None:
-        """Count CPU time as that of the scheduler from now on: what the simulation took is left out."""
-        self._counted_cpu_s = time.process_time()
-
-
-@dataclass(eq=False, slots=True)
-class Answer:
-    """The answer to a call, which comes at a time. In place of an object reference."""
-
-    at_s: float
-    value: Any = None
-    is_there: bool = False
 
 
 @dataclass(eq=False, slots=True)
@@ -65,7 +34,6 @@ class _Machine:
 
     node_id: str
     free_cpus: float
-    is_alive: bool = True
     actors: set["Actor"] = field(default_factory=lambda: set())
 
 
@@ -94,7 +62,7 @@ class Actor:
         self.free_at = 0.0
         self.pending: set[Answer] = set()
         self.stages: dict[int, StageAssignment] = {}
-        for name in ("info", "set_up", "process", "process_waiting", "poll", "tear_down"):
+        for name in ("info", "set_up", *_PROCESSING, "poll", "tear_down"):
             setattr(self, name, Method(self, name))
 
 
@@ -107,6 +75,7 @@ class SimulatedCluster:
         clock: of the simulation.
         batch_s: mean time of a batch, by stage.
         losses_an_hour: share of the nodes that is lost in an hour.
+        costs: CPU time of the driver inside Ray.
     """
 
     is_private = False
@@ -115,11 +84,19 @@ class SimulatedCluster:
     scratch = ScratchFolder("/nowhere", "driver")
 
     def __init__(
-        self, num_nodes: int, cpus: int, clock: Clock, *, batch_s: Sequence[float], losses_an_hour: float, seed: int = 0
+        self,
+        num_nodes: int,
+        cpus: int,
+        clock: Clock,
+        *,
+        batch_s: Sequence[float],
+        losses_an_hour: float,
+        costs: RayCosts,
     ) -> None:
         self.clock = clock
-        self.random = random.Random(seed)
-        self.num_lost = 0
+        self.random = random.Random(0)
+        self._costs = costs
+        self.num_lost = self.num_polls = self.num_batch_calls = 0
         self._cpus = cpus
         self._batch_s = batch_s
         self._losses_an_hour = losses_an_hour
@@ -167,7 +144,8 @@ class SimulatedCluster:
         return lambda cls: _ActorClass(self, 0.0)
 
     def kill(self, actor: Actor) -> None:
-        self._leave(actor, RayError("killed"))
+        with self.clock.standing():
+            self._leave(actor, RayError("killed"))
 
     def get(self, answer: Any, timeout: float | None = None) -> Any:
         if not answer.is_there:
@@ -181,6 +159,7 @@ class SimulatedCluster:
     ) -> tuple[list[Any], list[Any]]:
         """Let time pass until so many of the answers are there, at most until the timeout."""
         self.clock.tick()
+        self.clock.spend(len(answers) * self._costs.wait)
         end_s = self.clock.simulated_s + timeout
         wanted = set(answers) if timeout else set()
         self._advance(self.clock.simulated_s)
@@ -202,6 +181,12 @@ class SimulatedCluster:
 
     # What happens in it.
 
+    def start(self, actor: Actor) -> None:
+        """Start an actor, as a driver asks for it."""
+        self.clock.spend(self._costs.start)
+        with self.clock.standing():
+            self.place(actor)
+
     def place(self, actor: Actor) -> None:
         """Start an actor on the first node with room for it, or let it wait for one."""
         machine = next((each for each in self._machines.values() if each.free_cpus >= actor.cpus), None)
@@ -216,6 +201,11 @@ class SimulatedCluster:
 
     def call(self, actor: Actor, name: str, args: tuple[Any, ...]) -> Any:
         """Begin a call of an actor."""
+        self.clock.spend(self._costs.call)
+        with self.clock.standing():
+            return self._call(actor, name, args)
+
+    def _call(self, actor: Actor, name: str, args: tuple[Any, ...]) -> Any:
         answer = Answer(0.0)
         actor.pending.add(answer)
         now = self.clock.simulated_s
@@ -223,6 +213,7 @@ class SimulatedCluster:
             if actor.machine is not None:
                 self._answer(answer, actor.starts_at, WorkerInfo(0, actor.machine.node_id))
         elif name == "poll":
+            self.num_polls += 1
             self._answer(answer, now + POLL_S, (int(now * 1000), 0, {}))
         elif name == "set_up":
             (assignment,) = (each.value for each in args)
@@ -230,13 +221,15 @@ class SimulatedCluster:
             self._answer(answer, now + SET_UP_S, None)
         elif name == "tear_down":
             self._answer(answer, now, None)
-        else:
+        elif name in _PROCESSING:
             stage, indexes = args[0], args[1]
-            seconds = self.random.lognormvariate(0.0, 0.5) * self._batch_s[stage]
+            self.num_batch_calls += 1
+            seconds = sum(self.random.lognormvariate(0.0, 0.5) * self._batch_s[stage] for _ in indexes)
             actor.free_at = max(now, actor.free_at) + seconds
-            rows = [[[{"id": index}]] for index in range(len(indexes))]
+            rows = [[[{"id": index}]] for batch in indexes for index in batch]
             self._answer(answer, actor.free_at, BatchReport(rows, seconds, {}, 0))
-            return answer, Answer(0.0, [], is_there=True)
+            if name.startswith("process"):
+                return answer, Answer(0.0, [], is_there=True)
         return answer
 
     def _answer(self, answer: Answer, at_s: float, value: Any) -> None:
@@ -302,5 +295,5 @@ class _ActorClass:
 
     def remote(self, *_: Any) -> Actor:
         actor = Actor(self._cluster, self._cpus)
-        self._cluster.place(actor)
+        self._cluster.start(actor)
         return actor

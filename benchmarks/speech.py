@@ -138,7 +138,7 @@ def utterance(voice: tuple[str, ...], sentence: str) -> Wave:
 
 
 def share(sound: Wave, network: object) -> float:
-    detector = SpeechDetector(network)  # pyright: ignore[reportArgumentType] - what load_speech_network gave
+    detector = SpeechDetector(network)  # pyrefly: ignore[bad-argument-type] - what load_speech_network gave
     probabilities = np.concatenate([detector.push(sound), detector.finish()])
     return float((probabilities >= THRESHOLD).mean())
 
@@ -149,7 +149,7 @@ def of_video(path: Path, network: object) -> str:
     if not pieces:
         return f"| {path.name} | no sound | | | |"
     sound = np.concatenate(pieces)
-    detector = SpeechDetector(network)  # pyright: ignore[reportArgumentType] - what load_speech_network gave
+    detector = SpeechDetector(network)  # pyrefly: ignore[bad-argument-type] - what load_speech_network gave
     began = time.process_time()
     probabilities = np.concatenate([detector.push(sound), detector.finish()])
     cost_ms = 1000 * (time.process_time() - began) / (len(sound) / SPEECH_RATE_HZ)

@@ -27,10 +27,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import fsspec
-import obstore  # pyright: ignore[reportMissingImports]
+import obstore  # pyrefly: ignore[missing-import]
 from fsspec.config import conf
-from obstore.exceptions import AlreadyExistsError  # pyright: ignore[reportMissingImports]
-from obstore.store import LocalStore, S3Store  # pyright: ignore[reportMissingImports]
+from obstore.exceptions import AlreadyExistsError  # pyrefly: ignore[missing-import]
+from obstore.store import LocalStore, S3Store  # pyrefly: ignore[missing-import]
 
 from stages import retry
 from stages.retry import Backoff

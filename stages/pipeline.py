@@ -58,11 +58,11 @@ class StageStats:
     peak_queue_bytes: int = 0
     counters: dict[str, float] = field(default_factory=lambda: {})
 
-    def add_batch(self, tasks: int, seconds: float, counters: dict[str, float]) -> None:
-        """Add the figures of one finished batch."""
+    def add_batch(self, tasks: int, seconds: float, counters: dict[str, float], *, longest_s: float = 0.0) -> None:
+        """Add the figures of one finished batch, or of several, of which the longest took `longest_s`."""
         self.tasks += tasks
         self.busy_s += seconds
-        self.longest_s = max(self.longest_s, seconds)
+        self.longest_s = max(self.longest_s, longest_s or seconds)
         for name, amount in counters.items():
             self.counters[name] = self.counters.get(name, 0.0) + amount
 

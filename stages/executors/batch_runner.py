@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from stages import heartbeat
@@ -51,7 +51,9 @@ class RetryPolicy:
         """The policy that the parameters describe."""
         return cls(frozenset(params.transient), params.backoff)
 
-    def should_retry(self, outcome: object, num_failures: int, *, elsewhere: bool = False) -> bool:
+    def should_retry(
+        self, outcome: object, num_failures: int, *, elsewhere: Callable[[], bool] = lambda: False
+    ) -> bool:
         """True if a task with this outcome is retried after `num_failures` earlier failures.
 
         Args:
@@ -59,7 +61,7 @@ class RetryPolicy:
             num_failures: before this one.
             elsewhere: whether there are other nodes, of which a disk that is full here says nothing.
         """
-        if not isinstance(outcome, Failed) or (outcome.is_lasting and not (elsewhere and is_disk_full(outcome))):
+        if not isinstance(outcome, Failed) or (outcome.is_lasting and not (is_disk_full(outcome) and elsewhere())):
             return False
         return outcome.reason in self.transient and num_failures + 1 < self.backoff.tries
 

@@ -37,6 +37,11 @@ class Candidates:
     def _entry(self, worker: WorkerHandle) -> tuple[int, float, int, WorkerHandle]:
         return len(worker.calls), -worker.idle_since, next(self._numbers), worker
 
+    @property
+    def num_ready(self) -> int:
+        """Number of workers that have the stage set up."""
+        return len(self._ready)
+
     def pop_ready(self) -> WorkerHandle | None:
         """Take the first worker that has the stage set up; None where none has."""
         return heapq.heappop(self._ready)[-1] if self._ready else None

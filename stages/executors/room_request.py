@@ -3,10 +3,10 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
 
+from stages.executors.call_index import CallIndex
 from stages.executors.cluster import Cluster, Shape
-from stages.executors.worker_handle import CallKind, WorkerHandle
+from stages.executors.worker_handle import CallKind
 
 MAX_REQUESTED = 10_000
 """Most workers that the autoscaler is asked for where `executor.num_workers` sets no limit."""
@@ -28,17 +28,13 @@ class RoomRequest:
         self._requested: Counter[Shape] = Counter()
         self._requested_at = -math.inf
 
-    def update(self, workers: Sequence[WorkerHandle], waiting: Counter[Shape]) -> None:
+    def update(self, calls: CallIndex, waiting: Counter[Shape]) -> None:
         """Ask for room for the workers and, by shape, for batches that wait; not at every call."""
-        wanted = Counter(worker.shape for worker in workers)
-        free = Counter(
-            worker.shape
-            for worker in workers
-            if not worker.is_in(CallKind.BATCH) and not worker.is_in(CallKind.SHUT_DOWN)
-        )
+        wanted = calls.by_shape()
         room = self._most - wanted.total()
         for shape, batches in waiting.items():
-            added = min(max(0, batches - free[shape]), room)
+            free = calls.num_of_shape(shape) - calls.num_having(CallKind.BATCH, shape)
+            added = min(max(0, batches - free), room)
             wanted[shape] += added
             room -= added
         wanted = +wanted

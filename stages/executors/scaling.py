@@ -4,7 +4,7 @@ import logging
 import time
 from collections import Counter
 
-from stages.executors.cluster import Shape
+from stages.executors.cluster import Node, Shape
 from stages.executors.worker_handle import CallKind
 from stages.executors.worker_pool import WorkerPool
 
@@ -12,6 +12,10 @@ logger = logging.getLogger(__name__)
 
 SCALE_UP_AFTER_S = 2.0
 """A worker is added once more batches than the workers could take have waited for this long."""
+LOOK_COST_S = 5e-6
+"""CPU time, for each worker that there is, of a look for the place of another one."""
+LOOK_SHARE = 0.01
+"""Share of the driver's time that looks in vain may take."""
 IDLE_LIMIT_S = 10.0
 """Idle time after which a worker may be replaced by one of another shape; also the longest wait for a first worker."""
 
@@ -32,6 +36,7 @@ class WorkerScaler:
         self._backlog_since: dict[Shape, float] = {}
         self._starved_since: dict[Shape, float] = {}
         self._held_back_until: dict[Shape, float] = {}
+        self._looked: dict[Shape, tuple[float, int, list[Node]]] = {}
 
     def scale(self, batches: list[int]) -> None:
         """Start or shut down a few workers; `batches` counts those that could be dispatched now, by stage."""
@@ -41,9 +46,9 @@ class WorkerScaler:
             waiting[shape] += count
             if count or shape not in last_stage:
                 last_stage[shape] = stage
-        self._pool.request.update(self._pool.workers, waiting)
+        self._pool.request.update(self._pool.calls, waiting)
         for shape in sorted(last_stage, key=lambda shape: -last_stage[shape]):
-            has_idle = any(worker.shape == shape for worker in self._pool.idle())
+            has_idle = any(worker.shape == shape for worker in self._pool.calls.idle())
             if has_idle or not waiting[shape] or self._is_held_back(shape):
                 self._backlog_since.pop(shape, None)
                 self._starved_since.pop(shape, None)
@@ -56,23 +61,41 @@ class WorkerScaler:
         self._held_back_until[shape] = time.monotonic() + seconds
 
     def _is_held_back(self, shape: Shape) -> bool:
-        return self._held_back_until.get(shape, 0.0) > time.monotonic() and bool(self._pool.of_shape(shape))
+        return self._held_back_until.get(shape, 0.0) > time.monotonic() and bool(self._num(shape))
+
+    def _num(self, shape: Shape) -> int:
+        """Workers of a shape that are not shutting down."""
+        return self._pool.calls.num_of_shape(shape)
 
     def _scale_up(self, shape: Shape, batches: int) -> None:
-        current = len(self._pool.of_shape(shape))
-        wanted = current + max(0, batches - len(self._pool.starting(shape)))
+        current = self._num(shape)
+        wanted = current + max(0, batches - self._pool.num_starting(shape))
         target = self._targets.get(shape, wanted)
         if current >= target and self._has_backlog(shape):
             target = max(current + 1, 2 * current)
         places = None
-        while current < min(wanted, target):
+        while current < min(wanted, target) and (places is not None or self._may_look(shape)):
             if places is None or current == 1:  # against the first worker no room is kept for other shapes
                 places = self._pool.places(shape, set(self._shapes))
             if not places.take():
+                self._note_no_place(shape)
                 break
             self._pool.start_worker(shape)
             current += 1
         self._targets[shape] = max(1, min(target, current) if shape not in self._targets else target)
+
+    def _may_look(self, shape: Shape) -> bool:
+        """Whether it is worth to look for a place: not soon after there was none, while nothing has changed.
+
+        A look goes through all workers, which takes long where they are very many.
+        """
+        until, num_workers, nodes = self._looked.get(shape, (0.0, 0, []))
+        is_unchanged = num_workers == len(self._pool.workers) and nodes == self._pool.nodes
+        return not is_unchanged or time.monotonic() >= until
+
+    def _note_no_place(self, shape: Shape) -> None:
+        num_workers = len(self._pool.workers)
+        self._looked[shape] = time.monotonic() + num_workers * LOOK_COST_S / LOOK_SHARE, num_workers, self._pool.nodes
 
     def _has_backlog(self, shape: Shape) -> bool:
         """Whether batches of this shape have waited for `SCALE_UP_AFTER_S`; restarts the count when they have."""
@@ -84,17 +107,18 @@ class WorkerScaler:
 
     def _make_room(self, shape: Shape, waiting: Counter[Shape], stage: int) -> None:
         """Shut down one worker of another shape, where this shape needs its room more."""
-        workers = self._pool.of_shape(shape)
-        is_up = any(not worker.is_in(CallKind.START) for worker in workers)
+        num_workers = self._num(shape)
+        is_up = num_workers > self._pool.calls.num_having(CallKind.START, shape)
         spare = [worker for worker in self._pool.idle() if worker.shape != shape and not waiting[worker.shape]]
         now = time.monotonic()
         if is_up:
             self._starved_since.pop(shape, None)
             spare = [worker for worker in spare if now - worker.idle_since > IDLE_LIMIT_S]
-        is_shutting_down = any(worker.is_in(CallKind.SHUT_DOWN) for worker in self._pool.workers)
-        if is_shutting_down or self._pool.places(shape, set()).take():
+            if not spare:
+                return
+        if self._pool.calls.having(CallKind.SHUT_DOWN) or self._pool.places(shape, set()).take():
             return
-        if spare and (is_up or not workers):
+        if spare and (is_up or not num_workers):
             self._pool.shut_down(spare[-1])
         elif not is_up and now - self._starved_since.setdefault(shape, now) > IDLE_LIMIT_S:
             self._starved_since[shape] = now
@@ -102,7 +126,7 @@ class WorkerScaler:
 
     def _preempt_upstream(self, shape: Shape, stage: int) -> None:
         """Drain workers of upstream stages, and ask for a worker of this shape in their place."""
-        if self._pool.of_shape(shape):
+        if self._num(shape):
             why = "Ray has not started it yet, or has no room for it"
         else:
             why = "other workers hold what Ray has"
@@ -115,5 +139,5 @@ class WorkerScaler:
         num_drained = max(1, round(shape.cpus / max(upstream[0].shape.cpus, 1))) if upstream else 0
         for worker in upstream[:num_drained]:
             worker.is_draining = True
-        if not self._pool.of_shape(shape) and len(self._pool.workers) < self._pool.max_workers:
+        if not self._num(shape) and len(self._pool.workers) < self._pool.max_workers:
             self._pool.start_worker(shape)  # waits in Ray until there is room, which also makes a cluster grow

@@ -30,6 +30,10 @@ from stages.tasks import Failed, Task
 TURN_S = 0.2
 MAX_SILENCE_S = 0.4
 """Longest wait for a result before the caller is given None."""
+MAX_TOLD_EACH_TURN = 500
+"""Workers up to which progress inside of batches is brought up to date in each turn; of more, when it is published."""
+MAX_BATCHES_AHEAD = 1024
+"""Most batches that are read beyond those that workers have room for."""
 MAX_WAITING_RETRIES = 1000
 """No new tasks are read while so many are in the retry queue: all tasks end there while a store does not answer."""
 
@@ -69,7 +73,7 @@ class Scheduler:
                 return
             self._pool.check_health()
             self._dispatcher.dispatch(None if self._is_source_exhausted else self._last_group)
-            if self._pool.busy():
+            if self._pool.calls.having(CallKind.BATCH):
                 stats.begin_work()
             self._maintain_pool()
             for worker, call in self._pool.wait_for_calls(TURN_S):
@@ -77,7 +81,8 @@ class Scheduler:
                     self._on_call_ended(worker, call)
             self._pool.shut_down_drained()
             finished = self._ledger.pop_finished()
-            stats.running = self._pool.running_batches()
+            if len(self._pool.workers) <= MAX_TOLD_EACH_TURN:
+                stats.running = self._pool.running_batches()
             for item in finished:
                 result = item.result()
                 stats.failures.update(str(each.reason) for each in result.outcomes if isinstance(each, Failed))
@@ -113,11 +118,15 @@ class Scheduler:
         stats.load = Load(queues, self._pool.count_workers(self._run_id, names), self._pool.health.left_out())
         self._metrics.publish(stats)
         self._status.tell(stats.status)
+        stats.running = self._pool.running_batches()
 
     def _read_tasks(self, source: Iterator[Task]) -> None:
         """Keep enough tasks queued for the first stage that no worker waits for the source."""
         queue = self._queues[0]
-        wanted = (self._pool.max_workers * self._pipeline.stages[0].batches_in_flight + 1) * queue.batch_size
+        most = self._pool.max_workers * self._pipeline.stages[0].batches_in_flight
+        free = most - self._pool.calls.num_calls(CallKind.BATCH, self._run_id, 0)
+        calls = min(most, max(0, free) + MAX_BATCHES_AHEAD) + 1
+        wanted = calls * self._dispatcher.batches_a_call(0) * queue.batch_size
         until = time.monotonic() + TURN_S
         while (
             not self._is_source_exhausted
@@ -165,7 +174,7 @@ class Scheduler:
             worker.mark_ready(call.run_id, call.stage)
         elif call.run_id == self._run_id:
             self._failures.on_batch_done(worker, result)
-            self._ledger.on_batch_done(call, result, elsewhere=len(self._pool.node_ids(worker.shape)) > 1)
+            self._ledger.on_batch_done(call, result, elsewhere=lambda: len(self._pool.node_ids(worker.shape)) > 1)
 
     def _on_call_error(self, worker: WorkerHandle, call: RemoteCall, error: RayError) -> None:
         exit_reason = exit_reason_of(error, self._pool.crash_text(worker))
@@ -183,8 +192,7 @@ class Scheduler:
 
     def _on_worker_death(self, worker: WorkerHandle, exit_reason: ExitReason) -> None:
         """Remove a worker, and decide what its death means for its calls."""
-        calls, worker.calls = worker.calls, []
-        self._pool.kill(worker)
+        calls = self._pool.kill(worker)
         batches = [call for call in calls if call.kind is CallKind.BATCH and call.run_id == self._run_id]
         for call in batches:
             _read_children_error(call)

@@ -1,7 +1,7 @@
 """The task ledger: queues, retries, outcomes and statistics of all tasks of one run."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ray.exceptions import RayError
 
@@ -78,7 +78,7 @@ class TaskLedger:
         for stage, task in self._retry_queue.pop_due():
             self.queues[stage].requeue(task)
 
-    def on_batch_done(self, call: RemoteCall, report: BatchReport, *, elsewhere: bool) -> None:
+    def on_batch_done(self, call: RemoteCall, report: BatchReport, *, elsewhere: Callable[[], bool]) -> None:
         """Record the results of a batch, and queue its children for the next stage.
 
         Args:
@@ -87,7 +87,7 @@ class TaskLedger:
             elsewhere: see `RetryPolicy.should_retry`.
         """
         stats = self.stage_stats(call.stage)
-        stats.add_batch(len(call.tasks), report.seconds, report.counters)
+        stats.add_batch(len(call.tasks), report.seconds, report.counters, longest_s=report.longest_s)
         stats.peak_memory_bytes = max(stats.peak_memory_bytes, call.peak_bytes, report.memory_bytes)
         block = self._add_child_block(call, report)
         block_index = 0

@@ -2,6 +2,7 @@
 
 import faulthandler
 import fcntl
+import itertools
 import logging
 import os
 import tempfile
@@ -47,19 +48,21 @@ class ChildInfo:
 
 @dataclass(frozen=True, slots=True)
 class BatchReport:
-    """The results of a batch, small enough to pass through the driver.
+    """The results of the batches of a call, small enough to pass through the driver.
 
     Attributes:
         results: per task, in order: an entry for each child that goes on, or each outcome.
         seconds: time inside the stage.
         counters: amounts that the stage counted.
         memory_bytes: private memory of the worker afterwards.
+        longest_s: the part of `seconds` that the longest batch took.
     """
 
     results: list[list[ChildInfo | Outcome]]
     seconds: float
     counters: dict[str, float]
     memory_bytes: int
+    longest_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,23 +122,43 @@ class Worker:
         self._assignments[assignment.index] = assignment
 
     @ray.method(num_returns=2)
-    def process(self, stage: int, indexes: TaskIndexes, *blocks: list[Task]) -> tuple[BatchReport, list[Task]]:
-        """Run the stage of this index on a batch; the second value holds the children, in the order of the results."""
+    def process(self, stage: int, indexes: list[TaskIndexes], *blocks: list[Task]) -> tuple[BatchReport, list[Task]]:
+        """Run the stage of this index on batches, one after another.
+
+        Args:
+            stage: the stage's index.
+            indexes: of the tasks, batch by batch.
+            blocks: of tasks.
+
+        Returns:
+            The results of all batches, and the children in the order of the results.
+        """
         return self._process(stage, indexes, blocks)
 
     @ray.method(concurrency_group="waiting", num_returns=2)
-    def process_waiting(self, stage: int, indexes: TaskIndexes, *blocks: list[Task]) -> tuple[BatchReport, list[Task]]:
+    def process_waiting(
+        self, stage: int, indexes: list[TaskIndexes], *blocks: list[Task]
+    ) -> tuple[BatchReport, list[Task]]:
         """`process`, in a thread beside the call of another stage, of a stage that waits for others."""
         return self._process(stage, indexes, blocks)
 
+    def finish(self, stage: int, indexes: list[TaskIndexes], *blocks: list[Task]) -> BatchReport:
+        """`process` of the last stage, which has no children: each value of a call takes time in the driver."""
+        return self._process(stage, indexes, blocks)[0]
+
+    @ray.method(concurrency_group="waiting")
+    def finish_waiting(self, stage: int, indexes: list[TaskIndexes], *blocks: list[Task]) -> BatchReport:
+        """`process_waiting` of the last stage."""
+        return self._process(stage, indexes, blocks)[0]
+
     def _process(
-        self, stage: int, indexes: TaskIndexes, blocks: tuple[list[Task], ...]
+        self, stage: int, indexes: list[TaskIndexes], blocks: tuple[list[Task], ...]
     ) -> tuple[BatchReport, list[Task]]:
         assignment = self._assignments[stage]
-        done = run_batch(assignment.stage, [blocks[block][index] for block, index in indexes])
+        batches = [run_batch(assignment.stage, [blocks[block][index] for block, index in batch]) for batch in indexes]
         children: list[Task] = []
         results: list[list[ChildInfo | Outcome]] = []
-        for result in done.results:
+        for result in itertools.chain.from_iterable(batch.results for batch in batches):
             if not isinstance(result, list):
                 results.append([result])
             elif assignment.collect is not None:
@@ -144,7 +167,11 @@ class Worker:
                 children.extend(result)
                 results.append([ChildInfo(task.nbytes, task.group) for task in result])
         self._store_metrics.publish()
-        return BatchReport(results, done.seconds, done.counters, private_bytes() or 0), children
+        counters: dict[str, float] = {}
+        for name, amount in itertools.chain.from_iterable(batch.counters.items() for batch in batches):
+            counters[name] = counters.get(name, 0.0) + amount
+        seconds = [batch.seconds for batch in batches]
+        return BatchReport(results, sum(seconds), counters, private_bytes() or 0, max(seconds)), children
 
     def tear_down(self) -> None:
         """Tear all stages down."""

@@ -32,7 +32,7 @@ class RemoteCall:
         stage: index in the pipeline.
         tasks: the batch.
         waits: whether it is processed beside a call that computes, see `ProcessingStage.waits_for_others`.
-        children_ref: the second value of `Worker.process`.
+        children_ref: the second value of `Worker.process`; None for a call of the last stage.
         peak_bytes: largest private memory seen during the call.
         counters: what the stage had counted of the batch at the last poll.
     """

@@ -16,6 +16,8 @@ from stages.resources import GIB
 POLL_INTERVAL_S = 1.0
 POLL_COST_S = 0.0002
 """CPU time of the driver that a poll takes."""
+MAX_CHECKED = 500
+"""Most workers on other machines that are looked at in one go; of more, those whose turn it is."""
 POLL_SHARE = 0.01
 """Share of the driver's time that polls may take; of very many workers each is asked less often."""
 SETUP_STALL_FACTOR = 5
@@ -32,6 +34,7 @@ class WorkerLimits:
         self._params = params
         self._checked_at = time.monotonic()
         self._poll_interval_s = POLL_INTERVAL_S
+        self._next = 0
 
     def exceeded(self, workers: Sequence[WorkerHandle]) -> Iterator[tuple[WorkerHandle, ExitReason]]:
         """Yield workers that exceed a limit. To be called a few times a second; polls each about once a second."""
@@ -42,10 +45,18 @@ class WorkerLimits:
                 worker.extend_deadlines(now - self._checked_at, now)
         self._checked_at = now
         self._poll_interval_s = max(POLL_INTERVAL_S, len(workers) * POLL_COST_S / POLL_SHARE)
-        for worker in workers:
+        for worker in self.in_turn(workers):
             exit_reason = self._exceeded_limit(worker, worker.calls[0], now) if worker.calls else None
             if exit_reason is not None:
                 yield worker, exit_reason
+
+    def in_turn(self, workers: Sequence[WorkerHandle]) -> Sequence[WorkerHandle]:
+        """The workers of this machine, whose memory the system tells, and some of the others, one after another."""
+        if len(workers) <= MAX_CHECKED:
+            return workers
+        begin, end = self._next, self._next + MAX_CHECKED
+        self._next = end if end < len(workers) else 0
+        return [worker for number, worker in enumerate(workers) if worker.pid or begin <= number < end]
 
     def _exceeded_limit(self, worker: WorkerHandle, call: RemoteCall, now: float) -> ExitReason | None:
         if call.kind is CallKind.START:

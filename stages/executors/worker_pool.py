@@ -9,7 +9,8 @@ from typing import Any
 
 import ray
 
-from stages.executors.cluster import Cluster, Shape
+from stages.executors.call_index import CallIndex
+from stages.executors.cluster import Cluster, Node, Shape
 from stages.executors.node_health import NodeHealth
 from stages.executors.placement import Places, Room
 from stages.executors.process_memory import private_bytes
@@ -35,12 +36,14 @@ class WorkerPool:
         max_workers: most workers at once.
         health: which nodes are left out.
         limits: which workers exceed a limit.
+        calls: which workers hold which calls.
         request: what the autoscaler is asked for.
         idle_s: by run and stage, time that workers waited in all after a batch of it.
     """
 
     def __init__(self, cluster: Cluster, params: ExecutorParams) -> None:
         self.workers: list[WorkerHandle] = []
+        self.calls = CallIndex()
         self.max_workers = params.num_workers or max(1, int(cluster.total_resources.cpus))
         self.health = NodeHealth()
         self.limits = WorkerLimits(params)
@@ -71,11 +74,11 @@ class WorkerPool:
 
     def idle(self) -> list[WorkerHandle]:
         """Workers without a call, the one that worked last first."""
-        return sorted((worker for worker in self.workers if not worker.calls), key=lambda worker: -worker.idle_since)
+        return sorted(self.calls.idle(), key=lambda worker: -worker.idle_since)
 
     def busy(self) -> list[WorkerHandle]:
         """Workers that hold a batch."""
-        return [worker for worker in self.workers if worker.is_in(CallKind.BATCH)]
+        return self.calls.having(CallKind.BATCH)
 
     def count_workers(self, run_id: str, stage_names: Sequence[str]) -> dict[tuple[str, str, str], int]:
         """Number of workers by node, state and stage, see `Load.workers`; a batch of another run has no stage."""
@@ -96,16 +99,19 @@ class WorkerPool:
             for call in calls
         ]
 
-    def starting(self, shape: Shape) -> list[WorkerHandle]:
-        """Workers of a shape that start or set a stage up, and take batches next."""
-        return [
-            worker for worker in self.of_shape(shape) if worker.is_in(CallKind.START) or worker.is_in(CallKind.SET_UP)
-        ]
+    def num_starting(self, shape: Shape) -> int:
+        """Number of workers of a shape that start or set a stage up, and take batches next."""
+        return sum(self.calls.num_having(kind, shape) for kind in (CallKind.START, CallKind.SET_UP))
 
     def node_ids(self, shape: Shape | None = None) -> set[str]:
         """The nodes that are alive; with a shape, those of them that could hold a worker of it if they were empty."""
         nodes = self._cluster.nodes
         return {node.node_id for node in nodes if shape is None or Room([node]).fits([shape])}
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The nodes that are alive."""
+        return self._cluster.nodes
 
     @property
     def object_store_bytes(self) -> float:
@@ -122,10 +128,12 @@ class WorkerPool:
         self.max_workers = self._params.num_workers or max(1, int(total.cpus))
         left_out = self.health.left_out()
         nodes = [node for node in self._cluster.nodes if node.node_id not in left_out]
-        missing = [other for other in others if other != shape and not self.of_shape(other)]
-        if not self.of_shape(shape) or not Room(nodes).fits([shape, *others]):
+        missing = [other for other in others if other != shape and not self.calls.num_of_shape(other)]
+        if not self.calls.num_of_shape(shape) or not Room(nodes).fits([shape, *others]):
             missing = []
         most = self.max_workers - len(self.workers)
+        if most <= 0:
+            return Places(Room(()), shape, Shape(0.0, 0.0), (), 0)
         room = Room(nodes)
         for worker in sorted(self.workers, key=lambda worker: not worker.node_id):
             # One that starts holds room that nobody has seen yet, or waits in Ray for room that is not there.
@@ -150,7 +158,9 @@ class WorkerPool:
         selector = {"ray.io/node-id": f"!in({','.join(left_out)})"} if left_out else None
         actor_class = self._actor_class.options(num_cpus=shape.cpus, num_gpus=shape.gpus, label_selector=selector)
         actor = actor_class.remote(worker_id, max(1, int(shape.cpus)), self._cluster.scratch, self._params.backoff)
-        self.workers.append(WorkerHandle(worker_id, shape, actor, [RemoteCall(CallKind.START, actor.info.remote())]))
+        worker = WorkerHandle(worker_id, shape, actor, [RemoteCall(CallKind.START, actor.info.remote())])
+        self.workers.append(worker)
+        self.calls.add_worker(worker)
 
     def on_worker_started(self, worker: WorkerHandle, info: WorkerInfo) -> None:
         """Note the process of a worker, if it runs on this machine and can be watched."""
@@ -165,10 +175,12 @@ class WorkerPool:
         if not worker.calls:
             worker.progress_at = call.started_at
         worker.calls.append(call)
+        self.calls.add(worker, call)
 
     def end_call(self, worker: WorkerHandle, call: RemoteCall) -> None:
         """Note that a call of a worker ended; without another one the worker is idle again."""
         worker.calls.remove(call)
+        self.calls.remove(worker, call)
         worker.progress_at = time.monotonic()
         if worker.calls:
             return
@@ -188,20 +200,23 @@ class WorkerPool:
 
     def shut_down_drained(self) -> None:
         """Shut down the draining workers that have finished their batch."""
-        for worker in self.idle():
+        for worker in self.calls.idle():
             if worker.is_draining:
                 self.shut_down(worker)
 
-    def kill(self, worker: WorkerHandle) -> None:
-        """End a worker at once."""
+    def kill(self, worker: WorkerHandle) -> list[RemoteCall]:
+        """End a worker at once; returns the calls that it held."""
         self.count_idle_time(worker)
         ray.kill(worker.actor)
         self.workers.remove(worker)
+        self.calls.remove_worker(worker)
+        calls, worker.calls = worker.calls, []
+        return calls
 
     def leave_nodes(self) -> None:
         """Let the workers of nodes that are left out finish their batches, and leave."""
         left_out = self.health.left_out()
-        for worker in self.workers:
+        for worker in self.workers if left_out else ():
             worker.is_draining |= worker.node_id in left_out
 
     def remove_dead_idle(self) -> None:
@@ -226,12 +241,12 @@ class WorkerPool:
 
     def wait_for_calls(self, timeout_s: float) -> list[tuple[WorkerHandle, RemoteCall]]:
         """Wait for the first call to end, of very many for a hundredth; returns all that have, with their workers."""
-        in_flight = {call.result_ref: (worker, call) for worker in self.workers for call in worker.calls}
+        in_flight = self.calls.in_flight
         if not in_flight:
             time.sleep(timeout_s)
             return []
         results = list(in_flight)
-        # Each turn looks at all workers, so that one for each call would take longer the more there are.
+        # Ray looks at all of them in each turn, so that one for each call would take longer the more there are.
         ray.wait(results, num_returns=max(1, len(results) // 100), timeout=timeout_s)
         self._cluster.check_health()  # if Ray itself died, the deaths of its workers must not count against their tasks
         done, _ = ray.wait(results, num_returns=len(results), timeout=0)

@@ -124,7 +124,7 @@ class HttpProxy(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, daemon=True).start()
         return self
 
-    def __exit__(self, *args: object) -> None:
+    def __exit__(self, *args: object) -> None:  # pyrefly: ignore[bad-override]
         self.shutdown()
         self.server_close()
 

@@ -2,6 +2,7 @@
 
 1. Nine of ten workers that fit are at work soon after the first could be.
 2. No item fails or is lost where nodes are lost.
+3. Calls are few where batches are short, and hold one batch where these are long.
 """
 
 import re
@@ -26,6 +27,19 @@ def test_workers_are_at_work_soon_after_there_is_room() -> None:
     told = measure(nodes=20, cpus=8, items=20_000, losses=0)
     (seconds,) = re.findall(r"nine of ten workers at work after (\d+) s", told)
     assert int(seconds) < START_S + SET_UP_S + 10
+
+
+def test_a_call_holds_several_batches_where_calls_would_take_the_driver() -> None:
+    """16 workers with batches of 5 ms would make 3,200 calls a second."""
+    told = measure(nodes=4, cpus=4, items=50_000, losses=0, batch_s=0.005)
+    (calls,) = re.findall(r"(\d+) calls with batches", told)
+    assert int(calls) < 50_000 / 16 / 4
+
+
+def test_a_call_of_long_batches_holds_one() -> None:
+    told = measure(nodes=4, cpus=4, items=5_000, losses=0, batch_s=10)
+    (calls,) = re.findall(r"(\d+) calls with batches", told)
+    assert int(calls) >= 5_000 / 16
 
 
 def test_no_item_is_lost_with_nodes() -> None:

@@ -39,7 +39,8 @@ def test_shape_that_is_held_back_gets_no_second_worker_for_a_while(pool: WorkerP
     (worker,) = pool.workers
     (start,) = worker.calls
     pool.on_worker_started(worker, ray.get(start.result_ref))
-    worker.calls = [RemoteCall(CallKind.BATCH, start.result_ref)]
+    pool.end_call(worker, start)
+    pool.begin_call(worker, RemoteCall(CallKind.BATCH, start.result_ref))
     scaler.scale([9])
     time.sleep(2.1)  # batches that have waited for so long are worth another worker
     scaler.scale([9])

@@ -8,7 +8,7 @@ import pytest
 from stages.executors import worker_limits
 from stages.executors.cluster import Cluster, Shape
 from stages.executors.worker_handle import CallKind, RemoteCall, WorkerHandle
-from stages.executors.worker_limits import POLL_INTERVAL_S
+from stages.executors.worker_limits import MAX_CHECKED, POLL_INTERVAL_S, WorkerLimits
 from stages.executors.worker_pool import WorkerPool
 from stages.params import ExecutorParams
 from tests.faults.waiting import wait_until
@@ -47,6 +47,18 @@ def test_worker_has_its_whole_time_again_after_a_gap_in_checks(pool: WorkerPool,
     wait_until(is_late, describe=lambda: late)
     assert late == [worker]
     assert time.monotonic() - started > 0.9
+
+
+def test_many_workers_are_looked_at_in_turn_and_those_of_this_machine_always() -> None:
+    limits = WorkerLimits(ExecutorParams())
+    num_workers = 3 * MAX_CHECKED + 7
+    workers = [WorkerHandle(str(number), Shape(1, 0), None, []) for number in range(num_workers)]
+    here = workers[MAX_CHECKED + 1]
+    here.pid = 1
+    looked_at = [limits.in_turn(workers) for _ in range(4)]
+    assert all(len(each) <= MAX_CHECKED + 1 and each.count(here) == 1 for each in looked_at)
+    assert {id(worker) for each in looked_at for worker in each} == set(map(id, workers))
+    assert limits.in_turn(workers[:MAX_CHECKED]) == workers[:MAX_CHECKED]
 
 
 def test_extended_deadlines_do_not_start_in_the_future() -> None:
