@@ -67,6 +67,7 @@ def curate(videos: str, mode: str, watch: Watch) -> tuple[dict[str, tuple[float,
                 cpu, started = watch.seconds(), time.perf_counter()
                 session.run_phase(params, {name: [refs[name]] for name in inputs}, [refs[asset]])
                 told[asset] = watch.seconds() - cpu, time.perf_counter() - started
+                print(f"{mode:12} {asset:16} CPU {told[asset][0]:6.1f} s, {told[asset][1]:6.1f} s", flush=True)
         told["all, with start and end"] = watch.seconds() - first_cpu, time.perf_counter() - first_time
         return told, {asset: read_manifest(root, asset) for asset, _, _ in PHASES}
 
