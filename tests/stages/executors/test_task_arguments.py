@@ -16,7 +16,7 @@ def test_tasks_from_the_driver_are_one_argument_and_all_are_found_again() -> Non
     first: Any
     second: Any
     first, second = object(), object()  # references to objects in the store, which Ray resolves
-    stored = {first: [Task("d"), Task("e")], second: [Task("f")]}
+    stored: dict[Any, list[Task]] = {first: [Task("d"), Task("e")], second: [Task("f")]}
     blocks = [TaskBlock(ref, 0, 2) for ref in stored]
     tasks = [
         pending(blocks[0], 1),
