@@ -27,6 +27,8 @@ _GAUGES = {
 }
 
 Tags = dict[str, str]
+Place = tuple[str, ...]
+"""What a figure is of: its kind, and the values of its labels."""
 
 
 class PipelineMetrics:
@@ -48,7 +50,7 @@ class PipelineMetrics:
         )
         self._left_out = Gauge("curator_left_out_node", "1 while a node gets no work.", ("pipeline", "node"))
         self._store = StoreMetrics()
-        self._published: dict[tuple[str, ...], float] = {}
+        self._published: dict[Place, float] = {}
         self._due_at = 0.0
 
     def is_due(self) -> bool:
@@ -74,22 +76,20 @@ class PipelineMetrics:
             self._gauges["queue_tasks"].set(queue.waiting, tags)
         for reason, failed in stats.failures.items():
             self._increase(self._failures, ("failures", reason), failed, {"pipeline": self._pipeline, "reason": reason})
-        workers: dict[tuple[str, ...], int] = {
-            ("workers", *place): number for place, number in stats.load.workers.items()
-        }
+        workers: dict[Place, int] = {("workers", *place): number for place, number in stats.load.workers.items()}
         self._set_all(self._workers, "workers", workers, ("node", "state", "stage"))
-        left_out: dict[tuple[str, ...], int] = {("left out", node): 1 for node in stats.load.left_out_nodes}
+        left_out: dict[Place, int] = {("left out", node): 1 for node in stats.load.left_out_nodes}
         self._set_all(self._left_out, "left out", left_out, ("node",))
         self._store.publish()
 
-    def _set_all(self, gauge: Gauge, kind: str, values: dict[tuple[str, ...], int], names: tuple[str, ...]) -> None:
+    def _set_all(self, gauge: Gauge, kind: str, values: dict[Place, int], names: tuple[str, ...]) -> None:
         """Set these values, and 0 for those that were set before and are gone."""
         gone = [key for key, value in self._published.items() if key[0] == kind and value and key not in values]
         for key, value in {**dict.fromkeys(gone, 0), **values}.items():
             gauge.set(value, {"pipeline": self._pipeline, **dict(zip(names, key[1:], strict=True))})
             self._published[key] = value
 
-    def _increase(self, counter: Counter, key: tuple[str, ...], total: float, tags: Tags) -> None:
+    def _increase(self, counter: Counter, key: Place, total: float, tags: Tags) -> None:
         """Ray's counters take the increase since the last call, which must be above 0."""
         increase = total - self._published.get(key, 0.0)
         if increase > 0:
