@@ -83,7 +83,7 @@ def show(
             print_rows(root, asset, output_format.value, status=status and status.value, limit=limit)
 
 
-@app.command(short_help="Show what the runs at work on a root, or on a Ray cluster, do right now.")
+@app.command(short_help="Show what the runs at work do right now.")
 def status(
     root: Annotated[str | None, typer.Argument(help="Where `curator run` writes to.")] = None,
     address: Annotated[

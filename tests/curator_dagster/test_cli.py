@@ -235,7 +235,7 @@ def test_help_is_one_screen(runner: CliRunner, command: list[str]) -> None:
 
 def test_help_says_what_each_command_does_in_whole_sentences(runner: CliRunner) -> None:
     _, _, commands = runner.invoke(app, ["--help"], env={"COLUMNS": "80"}).stdout.partition("Commands:\n")
-    assert len(commands.splitlines()) == 10
+    assert len(commands.splitlines()) == 11
     assert all(line.endswith(".") and not line.endswith("..") for line in commands.splitlines())
 
 

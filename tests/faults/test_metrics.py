@@ -35,29 +35,30 @@ def status():
     done = subprocess.run(arguments, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)["at_work"]
 
+url = "http://127.0.0.1:" + str(ray.nodes()[0]["MetricsExportPort"]) + "/metrics"
+pages = []  # gauges stand on a page only where they were set since the page before
+
+def scrape():
+    try:
+        pages.append(urllib.request.urlopen(url, timeout=5).read().decode())
+    except OSError as error:
+        pages.append(str(error))
+
 told = []
 with executor(num_workers=1, max_tries=2, backoff_s=0.1, max_item_deaths=2) as pool:
     stats = RunStats(status={{"run": 7, "run_id": "5f1c", "root": "r", "progress": {{"phase": "embed"}}}})
     stages = pipeline([Step("make", nbytes=1 << 20), FaultyStage("use")])
     for result in pool.run(stages, make_tasks("offline-1", "exit-2", *"345"), stats):
         told = told or (status() if stats.load.workers else [])
-url = "http://127.0.0.1:" + str(ray.nodes()[0]["MetricsExportPort"]) + "/metrics"
-
-def text():
-    try:
-        return urllib.request.urlopen(url, timeout=5).read().decode()
-    except OSError as error:
-        return str(error)
-
-pages = [""]  # a page may lack gauges, which each process tells anew twice a second
+        scrape()
 
 def is_complete():
-    pages.append(text())
+    scrape()
     has_tasks = re.search('curator_tasks_total.*stage="use".* 5', pages[-1])
-    return has_tasks and all("\\n" + name in pages[-1] for name in {names})
+    return has_tasks and all(any("\\n" + name in page for page in pages) for name in {names})
 
 wait_until(is_complete, describe=lambda: re.findall("curator_.*", pages[-1]), interval_s=0.2)
-print(pages[-1])
+print(*pages, sep="\\n")
 print("told", json.dumps([told, status()]))
 """
 
