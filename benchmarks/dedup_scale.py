@@ -36,7 +36,6 @@ from stages.storage import Storage, digest
 SIZE = 256
 SHARE = 0.05
 EPS = 0.07
-FILE_CLIPS = 512
 PARAMS = DedupParams(eps=EPS, copies=False, keep="farthest")
 """The semantic step alone: there are no pictures."""
 
@@ -207,18 +206,16 @@ def add_partition(storage: Storage, name: str, vectors: np.ndarray) -> None:
 
 
 def commit(storage: Storage, asset: str, partition: str, columns: Mapping[str, list[str] | pa.ListArray]) -> None:
-    """Row files of `FILE_CLIPS` items each."""
+    """A table, each of whose clips is an item."""
     schema, count = ASSETS[asset].schema, len(columns["clip_id"])
     keys = [digest(asset, str(clip_id)) for clip_id in columns["clip_id"]]
     columns = {**columns, "row_key": keys, "decision_key": ["d"] * count}
     table = pa.table([columns.get(name, pa.nulls(count, schema.field(name).type)) for name in schema.names], schema)
     ref = ManifestRef(storage.root, asset, partition)
     writer = RowWriter(storage, ref, decision_key="d", lineage={})
-    for start in range(0, count, FILE_CLIPS):
-        for row in range(start, min(start + FILE_CLIPS, count)):
-            writer._items.append(keys[row])  # as `append` does for an item of one row, for all of them at once
-        writer._tables.append(table.slice(start, FILE_CLIPS))
-        writer.flush()
+    for row, key in enumerate(keys):
+        writer.append(key, table.slice(row, 1))
+    writer.finish()
     commit_table(storage, ref, writer.files, {})
 
 
