@@ -87,7 +87,8 @@ def mixed(speech: Wave, background: str, random: np.random.Generator) -> Wave:
         return speech
     made = {"white noise": white, "pink noise": pink, "tones": tones, "music": music}[kind](len(speech), random)
     level_db = float(level.removesuffix(" dB"))
-    return speech + made / float(np.sqrt(np.mean(np.square(made)))) * np.float32(0.1 * 10 ** (-level_db / 20))
+    scale = 0.1 * 10 ** (-level_db / 20) / float(np.sqrt(np.mean(np.square(made))))
+    return (speech + scale * made).astype(np.float32)
 
 
 def white(length: int, random: np.random.Generator) -> Wave:

@@ -146,7 +146,7 @@ class SplitParams(ModelParams):
 
     def unused_fields(self) -> set[str]:
         """Fields of the other method; ``compat=nemo`` does not search for still pictures either."""
-        unheard = set() if SPEECH in self.signals else {"speech_threshold"}
+        unheard: set[str] = set() if SPEECH in self.signals else {"speech_threshold"}
         lengths = {"max_length_s", "max_length_mode", "crop_s"}
         shots_only = {"detector", "detector_model", "threshold", "windows", "compat", *lengths}
         if self.method == "fixed_stride":

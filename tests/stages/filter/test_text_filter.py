@@ -145,6 +145,26 @@ def test_what_was_read_stays_in_the_row_whatever_is_judged_or_added(tmp_path: Pa
     assert (last["text"], last["text_boxes"], last["clean_area"]) == (None, None, None)
 
 
+def test_logo_over_all_shots_of_a_video_stands_in_each_clip(tmp_path: Path) -> None:
+    """No shot moves, and of one shot alone nothing could be told."""
+    waves = scenes(1)[0].astype(np.int16)
+    shots = [np.clip(np.roll(waves, 40 * at, axis=1) + 35 * at - 30, 0, 255).astype(np.uint8) for at in range(4)]
+    for picture in shots:
+        cv2.rectangle(picture, (380, 20), (419, 59), (250, 250, 250), 3)
+        cv2.line(picture, (380, 20), (419, 59), (250, 250, 250), 3)
+    video = write_video(tmp_path / "a.mp4", [picture for picture in shots for _ in range(20)], rate=10)
+    key = frames_key(clip_row(video, 0, 20)["video_id"], 4.0, WIDTH)
+    rows = [clip_row(video, 20 * at, 20 * at + 20, frames_max_px=WIDTH, frames_key=key) for at in (1, 2)]
+    run(tmp_path / "root", rows, filters=["text"])
+    filtered = read_manifest(str(tmp_path / "root"), "filtered_clips").to_pylist()
+    boxes = [each["text_boxes"] for each in filtered]
+    assert [[(box["text"], box["stands"]) for box in each] for each in boxes] == [[(None, True)]] * 2
+    for (box,) in boxes:
+        assert box["left"] * WIDTH == pytest.approx(379, abs=4)
+        assert box["bottom"] * HEIGHT == pytest.approx(61, abs=4)
+    assert all(each["clean_area"][2] <= 380 / WIDTH or each["clean_area"][1] >= 59 / HEIGHT for each in filtered)
+
+
 def test_number_of_pictures_scores_again_and_thresholds_do_not() -> None:
     def identity(**params: Any) -> dict[str, Any]:
         fields = ("text_max", "text_card_max", "text_clean_min", "text_pictures")
