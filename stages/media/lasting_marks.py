@@ -114,8 +114,7 @@ def _mean_gradient(luma: Luma) -> _Gradients:
     for picture in luma:
         total[0] += cv2.Sobel(picture, cv2.CV_32F, 1, 0, scale=0.25)
         total[1] += cv2.Sobel(picture, cv2.CV_32F, 0, 1, scale=0.25)
-    total /= len(luma)
-    return total
+    return (total / len(luma)).astype(np.float32, copy=False)
 
 
 def _agrees(gradient: _Gradients, median: _Gradients) -> NDArray[np.bool_]:
