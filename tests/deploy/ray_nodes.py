@@ -29,7 +29,11 @@ def running_node(
             command, env={**os.environ, **(env or {})}, stdout=output, stderr=output, start_new_session=True
         )
     try:
-        wait_for(node, lambda: STARTED in log.read_text(errors="replace"))
+        try:
+            wait_for(node, lambda: STARTED in log.read_text(errors="replace"))
+        except AssertionError as error:
+            error.add_note(log.read_text(errors="replace")[-4000:])
+            raise
         yield node
     finally:
         terminate(node)  # drains the node, and ends its processes

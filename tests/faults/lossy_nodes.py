@@ -16,8 +16,13 @@ from tests.object_store import free_port
 
 ENVIRONMENT = {"RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(PROJECT)}
 """Alike for nodes and drivers: who starts Ray on this machine alone turns authentication on for all that follows."""
-NODE_LOSS_SETTINGS = {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "5"}
-"""Of the head: a node that answers no more is lost after five seconds instead of fifteen."""
+NODE_LOSS_SETTINGS = {
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_failure_threshold": "5",
+    "RAY_NUM_REDIS_GET_RETRIES": "120",
+}
+"""Of the head: a node that answers no more is lost after five seconds instead of fifteen; on a busy machine its control
+store has two minutes to start instead of 20 s, after which the head would end."""
 
 
 @dataclass
