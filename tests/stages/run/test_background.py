@@ -18,13 +18,16 @@ from stages.run import open_session
 from stages.run.phases import PHASE_CLASSES
 from stages.run.planning import MAX_ITEMS_AHEAD, MAX_TABLES_AHEAD, plan_ahead
 from stages.schemas import ASSETS
-from stages.storage import Storage
+from stages.storage import MAX_CONCURRENT, Storage
+from stages.storage.exclusive_creation import NUM_RACES
 from stages.tasks import Row
 from tests.delayed_store import DelayedFileSystem, delayed_store
 from tests.faults.waiting import wait_until
 from tests.phases import ScaledParams, ScaledPhase, register_names
 
 ROOT = "delayed://root"
+CHECK_WRITES = NUM_RACES * MAX_CONCURRENT
+"""By which a session finds out whether creations are exclusive in the store."""
 REFS = [ManifestRef(ROOT, "videos", f"p{number:03}") for number in range(100)]
 
 
@@ -61,7 +64,7 @@ def test_thread_that_hands_out_work_makes_no_request(store: type[DelayedFileSyst
 def test_full_store_stops_the_phase_with_what_is_committed_reported(store: type[DelayedFileSystem]) -> None:
     store.delay_s = 0.0
     partitions = register_names(ROOT, [f"{number}.mp4" for number in range(60)], partition_size=10)
-    store.full_after = 5  # two tables take a row file and a commit each, or five row files stand alone
+    store.full_after = CHECK_WRITES + 5  # two tables take a row file and a commit each, or five row files stand alone
     with open_session(ExecutorParams(mode="local", max_tries=1)) as session:
         with pytest.raises(OSError, match="No space left"):
             session.run_phase(ScaledParams(), {}, [ManifestRef(ROOT, "videos", each) for each in partitions])
