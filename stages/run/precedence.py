@@ -10,7 +10,7 @@ files, where a run with the same parameters finds it.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any
@@ -113,7 +113,9 @@ class Precedence:
         if own_sources != other_sources:
             is_older = own_sources < other_sources and self._phase.knows_sources(other_sources)
             return _Age.OLDER if is_older else _Age.NEWER
-        return self._age_of_inputs(_flat(self._lineage["inputs"]), _flat(theirs["inputs"]))
+        own, others = self._lineage["inputs"], theirs["inputs"]
+        common = own.keys() & others.keys()  # by other parameters a phase may read other tables
+        return self._age_of_inputs(_flat(own, common), _flat(others, common))
 
     def _age_of_inputs(self, own: dict[tuple[str, str], int], theirs: dict[tuple[str, str], int]) -> _Age:
         newer_there = [table for table, number in theirs.items() if number > own.get(table, 0)]
@@ -176,5 +178,5 @@ def raise_for_superseded(
         )
 
 
-def _flat(versions: Versions) -> dict[tuple[str, str], int]:
-    return {(asset, name): number for asset, numbers in versions.items() for name, number in numbers.items()}
+def _flat(versions: Versions, assets: Collection[str]) -> dict[tuple[str, str], int]:
+    return {(asset, name): number for asset in assets for name, number in versions[asset].items()}

@@ -90,7 +90,7 @@ class DamageRun:
         }
         written = self._phase(WriteParams(quality=40, max_failed_fraction=1), inputs, partition)
         self._count(uris, videos, clips, written)
-        shutil.rmtree(self._folder)
+        shutil.rmtree(self._folder, ignore_errors=True)  # the record of the run may be written meanwhile
 
     def _phase(self, params: Params, inputs: Inputs, partition: str) -> list[Row]:
         output = ManifestRef(self._root, params.asset, partition)

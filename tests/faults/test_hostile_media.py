@@ -185,7 +185,8 @@ def test_names_stay_text(tmp_path: Path, plain: bytes) -> None:
     names = [HostileFile("name", plain, name).make(sources).name for name in NAMES]
     counts = count_outcomes([HostileFile(name, plain, name) for name in names], tmp_path)
     assert counts.outcomes == {(name, "kept"): 1 for name in names}
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["sources"]
+    left = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
+    assert sorted(str(path.parent) for path in left) == ["batch/root/runs", *["sources"] * len(names)]
     assert sorted(path.name for path in sources.iterdir()) == sorted(names)
 
 
