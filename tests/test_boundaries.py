@@ -52,7 +52,10 @@ def test_no_module_of_stages_imports_dagster() -> None:
     code = (
         "import importlib, pkgutil, sys, stages\n"
         "for module in pkgutil.walk_packages(stages.__path__, 'stages.'):\n"
-        "    importlib.import_module(module.name)\n"
+        "    try:\n"
+        "        importlib.import_module(module.name)\n"
+        "    except ModuleNotFoundError as error:\n"
+        "        assert error.name == 'cosmos_xenna', module.name\n"  # of an extra with an environment of its own
         "    assert 'dagster' not in sys.modules, module.name\n"
     )
     assert "dagster" not in modules_after(code)

@@ -72,7 +72,7 @@ def test_ray_shows_the_figures_of_a_run() -> None:
         (name.removesuffix("_total"), stage): float(value)
         for name, stage, value in re.findall(r'ray_curator_(\w+){.*stage="(\w+)".*} (\S+)', driver.stdout)
     }
-    told, after = json.loads(driver.stdout.partition("told ")[2])
+    told, after = json.loads(driver.stdout.partition("told ")[2].splitlines()[0])
     assert [(each["run"], each["progress"]) for each in told] == [(7, {"phase": "embed"})]
     assert after == []
     failed = {line for line in driver.stdout.splitlines() if line.startswith("ray_curator_failed_items_total")}
