@@ -64,7 +64,7 @@ tests: $(VENV)/dev.installed
 	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-system: $(VENV)/dev.installed  ## Whole curations under kills, damage and concurrency, their memory, benchmarks in small
-	$(PYTEST) -m 'system and not long' -n $(WORKERS) --dist loadfile
+	$(PYTEST) -m 'system and not long' -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-packaging: $(VENV)/dev.installed  ## Wheel, source distribution, recipes of CONTRIBUTING.md
 	$(PYTEST) -m 'packaging and not long' -n 2 --dist worksteal
