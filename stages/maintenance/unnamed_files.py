@@ -107,9 +107,6 @@ def plan_vacuum(storage: Storage, *, versions_kept: int = VERSIONS_KEPT, min_age
         for ref, wanted in kept_commits.items()
         for commit in map_concurrently(lambda number, ref=ref: load_commit(storage, ref, number), sorted(wanted))
     ]
-    row_files = {entry.path for _, commit in loaded for entry in commit.files}
-    young = [info for info in manifests if is_merged(info.path) and not may_go.is_old(info)]
-    row_files |= merged_from(storage, young).keys()
     return VacuumPlan(
         kept,
         versions=[
@@ -119,14 +116,7 @@ def plan_vacuum(storage: Storage, *, versions_kept: int = VERSIONS_KEPT, min_age
             info for ref, found in commits.items() for number, info in found.items() if number not in kept_commits[ref]
         ],
         files={
-            "row files": [
-                info
-                for info in manifests
-                if info.path.endswith(".parquet")
-                and not info.path.startswith(f"{SIGNALS_FOLDER}/")
-                and info.path not in row_files
-                and may_go(info)
-            ],
+            "row files": _row_files(storage, loaded, manifests, may_go),
             "signals": _signals(storage, loaded, manifests, may_go),
             "clips": _former_files(storage, loaded, may_go),
             "frame stores": _frame_stores(storage, loaded, may_go),
@@ -242,6 +232,17 @@ def _frame_stores(
         for video_id in rows["video_id"].unique().to_pylist()
     }
     return [info for info in storage.list("frames") if info.path not in used and may_go(info)]
+
+
+def _row_files(
+    storage: Storage, commits: Iterable[tuple[ManifestRef, Commit]], manifests: Iterable[FileInfo], may_go: _MayGo
+) -> list[FileInfo]:
+    """Row files that these commits do not name; small ones stay while a reader may have begun before their merging."""
+    used = {entry.path for _, commit in commits for entry in commit.files}
+    young = [info for info in manifests if is_merged(info.path) and not may_go.is_old(info)]
+    used |= merged_from(storage, young).keys()
+    found = [info for info in manifests if info.path.endswith(".parquet") and info.path not in used]
+    return [info for info in found if not info.path.startswith(f"{SIGNALS_FOLDER}/") and may_go(info)]
 
 
 def _signals(

@@ -153,14 +153,7 @@ class Session:
                 self.on_progress(run.progress())
                 told_at = time.monotonic()
             if record.is_known and time.monotonic() - described_at > STATUS_INTERVAL_S:
-                described = run.describe()
-                record.value.show(described)
-                run.stats.status = {
-                    "run": record.value.number,
-                    "run_id": self.run_id,
-                    "root": phase.root,
-                    "progress": described,
-                }
+                self._tell_status(run, record.value, phase.root)
                 described_at = time.monotonic()
 
         run.stats.stages.update(prepare(phase, outputs, self._results, self.on_progress))
@@ -190,6 +183,12 @@ class Session:
         run.finish()
         run.raise_planning_error()
         return run
+
+    def _tell_status(self, run: PhaseRun, record: RunRecord, root: str) -> None:
+        """Tell what the run does: in its record, for who asks the root, and in its statistics, for who asks Ray."""
+        progress = run.describe()
+        record.show(progress)
+        run.stats.status = {"run": record.number, "run_id": self.run_id, "root": root, "progress": progress}
 
     def _results(
         self, pipeline: Callable[[], Pipeline], tasks: Iterator[Task], stats: RunStats
