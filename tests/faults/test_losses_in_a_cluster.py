@@ -78,14 +78,15 @@ class Losses:
         for share in sorted(self.random.uniform(0, 0.8) for _ in range(count)):
             with run.held_in(phase, max(1, int(share * items))):
                 if is_held := self.random.random() < 0.5:
-                    self._lose_soon(phase)
+                    self._lose_soon(phase, is_held=True)
             if not is_held:
                 self._lose_soon(phase)
 
-    def _lose_soon(self, phase: str) -> None:
+    def _lose_soon(self, phase: str, *, is_held: bool = False) -> None:
         time.sleep(self.random.uniform(0, 0.3))
         self.inside += not self._is_committed(phase)
-        if self.random.random() < 0.5:
+        # A driver that is held starts no worker, so there may be none until it goes on.
+        if self.random.random() < 0.5 or (is_held and not self.nodes.worker_pids()):
             self.nodes.lose_node(self.random.choice(list(self.nodes.running)))
             self.done["node"] += 1
         else:
