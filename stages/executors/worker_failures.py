@@ -1,10 +1,12 @@
 """Failures of workers that no task is to blame for, and whether the run can go on without them."""
 
-from collections import Counter
+import time
+from collections import Counter, defaultdict
 
 from stages.errors import PhaseError, PoolError, Reason
 from stages.executors.batch_runner import is_disk_full
 from stages.executors.cluster import Shape
+from stages.executors.consecutive_deaths import MAX_CONSECUTIVE_DEATHS, ConsecutiveDeaths
 from stages.executors.exit_reasons import ExitReason
 from stages.executors.scaling import WorkerScaler
 from stages.executors.worker import BatchReport
@@ -13,8 +15,6 @@ from stages.executors.worker_pool import WorkerPool
 from stages.retry import Backoff
 from stages.tasks import Failed
 
-MAX_CONSECUTIVE_DEATHS = 3
-"""Workers that may die in a row while they start, or while they set up one stage."""
 MAX_FAILED_NODES = 2
 """Nodes on which the first set-up of a stage may fail; then the stage is to blame, not a node."""
 SETUP_BACKOFF = Backoff(first_s=5.0, ceiling_s=300.0)
@@ -36,14 +36,14 @@ class WorkerFailures:
         self._run_id = run_id
         self._shapes = shapes
         self._stage_names = stage_names
-        self._starts: list[str] = []
-        self._setups: dict[int, list[tuple[str, str]]] = {}
+        self._starts = ConsecutiveDeaths()
+        self._setups: defaultdict[int, ConsecutiveDeaths] = defaultdict(ConsecutiveDeaths)
         self._were_set_up: set[int] = set()
         self._failed_setups: Counter[int] = Counter()
 
     def on_started(self) -> None:
         """Note that a worker has started."""
-        self._starts.clear()
+        self._starts = ConsecutiveDeaths()
 
     def on_start_failed(self, worker: WorkerHandle, exit_reason: ExitReason) -> None:
         """Note that a worker ended while it started, and was removed.
@@ -52,17 +52,16 @@ class WorkerFailures:
         one that is late while others work.
 
         Raises:
-            PoolError: several in a row.
+            PoolError: several in a row, and no lost machine explains them.
         """
         is_up = any(not each.is_in(CallKind.START) for each in self._pool.of_shape(worker.shape))
         is_late = exit_reason.row_reason is Reason.STALLED and bool(self._pool.busy())
         if is_up or is_late or exit_reason.is_machine_lost:
             return
-        self._starts.append(exit_reason.text)
-        if len(self._starts) >= MAX_CONSECUTIVE_DEATHS:
-            raise PoolError(
-                f"Workers must start, but {MAX_CONSECUTIVE_DEATHS} in a row did not: {_joined(self._starts)}."
-            )
+        self._starts.add(worker.node_id, exit_reason.text, time.monotonic())
+        if self._starts.are_too_many(self._pool.node_ids(), time.monotonic()):
+            number = len(self._starts.deaths)
+            raise PoolError(f"Workers must start, but {number} in a row did not: {self._starts.texts}.")
 
     def on_set_up(self, stage: int) -> None:
         """Note that a worker has set a stage up."""
@@ -82,8 +81,8 @@ class WorkerFailures:
         Raises:
             PhaseError: no healthy place is left for the stage, or its set-up fails wherever it was tried.
         """
-        failures = self._setups.setdefault(stage, [])
-        failures.append((worker.node_id, text))
+        failures = self._setups[stage]
+        failures.add(worker.node_id, text, time.monotonic())
         name = self._stage_names[stage]
         times = 1 if error is None else MAX_CONSECUTIVE_DEATHS
         self._pool.health.on_failure(
@@ -93,17 +92,17 @@ class WorkerFailures:
             self._failed_setups[stage] += 1
             self._scaler.hold_back(worker.shape, SETUP_BACKOFF.wait_s(self._failed_setups[stage]))
             return
-        nodes = {node_id for node_id, _ in failures}
+        are_too_many = failures.are_too_many(self._pool.node_ids(), time.monotonic())
+        nodes = {node_id for node_id, _, _ in failures.deaths}
         healthy = self._pool.node_ids(self._shapes[stage]) - nodes - self._pool.health.left_out()
         most = len(self._pool.node_ids()) if stage in self._were_set_up else MAX_FAILED_NODES
         if healthy and len(nodes) < most:
             return
         if error is not None:
-            raise PhaseError(f"Stage {name} cannot be set up: {_joined([text for _, text in failures])}") from error
-        if len(failures) >= MAX_CONSECUTIVE_DEATHS:
+            raise PhaseError(f"Stage {name} cannot be set up: {failures.texts}") from error
+        if are_too_many:
             raise PhaseError(
-                f"Stage {name} cannot be set up, it ended {len(failures)} workers in a row: "
-                f"{_joined([text for _, text in failures])}."
+                f"Stage {name} cannot be set up, it ended {len(failures.deaths)} workers in a row: {failures.texts}."
             )
 
     def on_batch_done(self, worker: WorkerHandle, report: BatchReport) -> None:
@@ -119,7 +118,3 @@ class WorkerFailures:
         """Note that a worker died with a batch; only a device that is lost speaks against its node, at the second."""
         if exit_reason.is_device_lost:
             self._pool.health.on_failure(worker.node_id, exit_reason.text, self._pool.node_ids(), times=2)
-
-
-def _joined(texts: list[str]) -> str:
-    return "; ".join(dict.fromkeys(texts))

@@ -72,24 +72,28 @@ class Losses:
             before = test_kills.PHASE_ORDER[test_kills.PHASE_ORDER.index(phase) - 1]
             run.wait_for(lambda: self._is_committed(before))
             for _ in range(count):
-                self._lose_soon(phase)
+                self._lose_soon(run, phase)
             return
         items = NUM_VIDEOS if phase in ("read", "split") else NUM_VIDEOS * CLIPS_OF_A_VIDEO
         for share in sorted(self.random.uniform(0, 0.8) for _ in range(count)):
             with run.held_in(phase, max(1, int(share * items))):
-                if is_held := self.random.random() < 0.5:
-                    self._lose_soon(phase, is_held=True)
+                # Of the last phase each one, since the run would be over before the loss.
+                if is_held := phase == test_kills.PHASE_ORDER[-1] or self.random.random() < 0.7:
+                    self._lose_soon(run, phase, is_held=True)
             if not is_held:
-                self._lose_soon(phase)
+                self._lose_soon(run, phase)
 
-    def _lose_soon(self, phase: str, *, is_held: bool = False) -> None:
-        time.sleep(self.random.uniform(0, 0.3))
+    def _lose_soon(self, run: CuratorProcess, phase: str, *, is_held: bool = False) -> None:
+        if is_held:  # the workers go on
+            time.sleep(self.random.uniform(0, 0.3))
+        assert run.process.poll() is None, "the run ended before all losses"
         self.inside += not self._is_committed(phase)
         # A driver that is held starts no worker, so there may be none until it goes on.
         if self.random.random() < 0.5 or (is_held and not self.nodes.worker_pids()):
             self.nodes.lose_node(self.random.choice(list(self.nodes.running)))
             self.done["node"] += 1
         else:
+            run.wait_for(lambda: bool(self.nodes.worker_pids()))
             self.nodes.lose_worker(self.random.randrange(2 * NUM_NODES))
             self.done["worker"] += 1
 
@@ -123,6 +127,6 @@ def test_losses_of_nodes_and_workers_cost_no_row(
     assert [row for rows in made.values() for row in rows if row["status"] == "failed"] == []
     assert losses.done.total() == sum(LOSSES.values()) == 20
     assert min(losses.done["node"], losses.done["worker"]) >= 6
-    assert losses.inside >= losses.done.total() - LOSSES["dedup"], "a loss may come when dedup is just over"
+    assert losses.inside > losses.done.total() / 2, "others came while the next phase began"
     assert left == []
     record("losses in a cluster", **losses.done, inside=losses.inside, rows=sum(map(len, made.values())), s=seconds)
