@@ -12,7 +12,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stages import heartbeat
-from stages.dedup.copy_hash_index import HashIndex
+from stages.dedup.copy_hash_index import Centres, HashIndex, centres_of
+from stages.dedup.copy_landmarks import Landmarks
+from stages.dedup.copy_lists import HashLists
 from stages.dedup.copy_views import HASH_BYTES, MORE_WINDOWS, STORED_WINDOWS, WINDOWS, View
 from stages.dedup.copy_votes import Votes, best_candidates, candidate_pairs, likely_candidates
 from stages.dedup.copy_windows import PARTS, WHOLE, Placement
@@ -30,19 +32,6 @@ EXACT_COMPARISONS = 5e9
 """Comparisons of hashes up to which every one is compared with every other."""
 QUERY_BATCH = 2048
 """Hashes of one search."""
-
-
-@dataclass(frozen=True)
-class Landmarks:
-    """Hashes of some pictures of many clips.
-
-    Attributes:
-        clip: int64 ``[N]``, the clip of each picture, by number.
-        hashes: uint8 ``[N, V, 32]``, of each of V views.
-    """
-
-    clip: NDArray[np.int64]
-    hashes: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -94,22 +83,26 @@ class StoredLandmarks:
 
     Args:
         landmarks: of `STORED_WINDOWS`.
+        lists: of their hashes, where these are known; else they are found where not all hashes are compared.
     """
 
-    def __init__(self, landmarks: Landmarks) -> None:
+    def __init__(self, landmarks: Landmarks, lists: HashLists | None = None) -> None:
         self.landmarks = landmarks
+        self.lists = lists
         self._indexes: dict[tuple[int, bool], faiss.IndexBinary | HashIndex] = {}
-
-    @property
-    def num_hashes(self) -> int:
-        """Of all pictures, through all windows."""
-        return self.landmarks.hashes.shape[0] * self.landmarks.hashes.shape[1]
 
     def index(self, among: int, *, is_large: bool) -> "faiss.IndexBinary | HashIndex":
         """The index of one of the windows; all hashes are compared where it is not large."""
         if (among, is_large) not in self._indexes:
-            self._indexes[among, is_large] = _index(self.landmarks.hashes[:, among], is_large=is_large)
+            hashes = self.landmarks.hashes[:, among]
+            self._indexes[among, is_large] = self._lists_of(hashes, among) if is_large else _flat(hashes)
         return self._indexes[among, is_large]
+
+    def _lists_of(self, hashes: NDArray[np.uint8], among: int) -> HashIndex:
+        if self.lists is not None:
+            return HashIndex(hashes, self.lists.centres[among], self.lists.numbers[:, among])
+        centres = Centres(centres_of(hashes))
+        return HashIndex(hashes, centres, centres.nearest(hashes))
 
 
 def candidates(new: LookedFor, stored: Landmarks) -> dict[tuple[int, int], list[Placement]]:
@@ -167,10 +160,7 @@ def _are_compared(view: View, stored: View) -> bool:
     return stored.window == WHOLE or view.window not in MORE_WINDOWS
 
 
-def _index(hashes: NDArray[np.uint8], *, is_large: bool) -> "faiss.IndexBinary | HashIndex":
-    """All are compared; of very many, those that have a part in common, see `stages.dedup.copy_hash_index`."""
-    if is_large:
-        return HashIndex(np.ascontiguousarray(hashes))
+def _flat(hashes: NDArray[np.uint8]) -> faiss.IndexBinary:
     index: faiss.IndexBinary = faiss.IndexBinaryFlat(HASH_BYTES * 8)
     index.add(np.ascontiguousarray(hashes))
     return index

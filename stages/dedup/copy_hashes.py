@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.dedup.copy_candidates import Landmarks, LookedFor, landmark_indices, viewed_indices
+from stages.dedup.copy_candidates import LookedFor, landmark_indices, viewed_indices
+from stages.dedup.copy_landmarks import Landmarks
 from stages.dedup.copy_pictures import ClipPictures, TimedPictures
 from stages.dedup.copy_views import HASH_BYTES, WINDOWS, View, view_hashes
 

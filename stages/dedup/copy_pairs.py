@@ -1,5 +1,6 @@
 """The copies among the clips of a root: what is searched, one search after another."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from stages.dedup.arrays import Positions
 from stages.dedup.copy_candidates import StoredLandmarks
 from stages.dedup.copy_columns import COPY_COLUMNS
 from stages.dedup.copy_index import CopyIndex
+from stages.dedup.copy_lists import lists_of
 from stages.dedup.copy_parts import remove_landmarks
 from stages.dedup.copy_search import CandidateSearch, LandmarkSearch, comparison_search, rows_by_video
 from stages.dedup.copy_votes import LEAST_WEIGHT, likely_candidates
@@ -46,11 +48,14 @@ def copy_pairs(
     if len(index.missing):
         found = yield LandmarkSearch(rows_by_video(rows, numbers[index.missing])[0])
         index.add(found)
-    stored = StoredLandmarks(index.landmarks(numbers))
+    landmarks = index.landmarks(numbers)
     looked_for, positions = rows_by_video(rows, new)
-    search = CandidateSearch(storage.root, looked_for, positions, stored.num_hashes, len(new), stored)
-    found = yield search
-    remove_landmarks(storage, stored.landmarks)
+    search = CandidateSearch(storage.root, looked_for, positions, landmarks.hashes[..., 0].size, len(new))
+    lists = lists_of(storage, index.keys, numbers, landmarks) if search.is_large else None
+    del index  # it holds the hashes too
+    stored = StoredLandmarks(landmarks, lists)
+    found = yield replace(search, stored=stored)
+    remove_landmarks(storage, stored)
     found = likely_candidates(found, new, least=LEAST_WEIGHT if search.is_large else 0.0)
     pairs = yield comparison_search(found, rows, overlap_min)
     pairs_of_clips = len(found.select(["left", "right"]).group_by(["left", "right"]).aggregate([]))

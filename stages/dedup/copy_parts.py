@@ -1,6 +1,6 @@
 """What parts of a search for copies read, in whatever worker: signals, and a file of the hashes that all look among.
 
-    {root}/index/copy_parts/{hash of the clips}.landmarks    numbers of clips, hashes, and a checksum of both
+    {root}/index/copy_parts/{hash of the clips}.landmarks    numbers of clips, hashes, their lists, a checksum of all
 
 The file serves one run, and is removed at its end. One that a killed run left is the same for the next, and `curator
 vacuum` removes it.
@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.dedup.copy_candidates import Landmarks, StoredLandmarks
+from stages.dedup.copy_candidates import StoredLandmarks
+from stages.dedup.copy_landmarks import Landmarks
+from stages.dedup.copy_lists import HashLists, read_centres
 from stages.dedup.copy_views import HASH_BYTES, STORED_WINDOWS
 from stages.errors import StageError
 from stages.storage import Storage
@@ -19,6 +21,7 @@ from stages.storage import Storage
 FOLDER = "index/copy_parts"
 _CHECKSUM_BYTES = 32
 _PICTURE_BYTES = 8 + HASH_BYTES * len(STORED_WINDOWS)
+_LISTS_BYTES = 4 * len(STORED_WINDOWS)
 
 
 class PictureSource:
@@ -33,50 +36,65 @@ class PictureSource:
         self._path = ""
         self._landmarks: StoredLandmarks | None = None
 
-    def landmarks(self, path: str) -> StoredLandmarks:
+    def landmarks(self, path: str, centres: str = "") -> StoredLandmarks:
         """The hashes of a file, with their index; those of the last file stay in memory.
 
+        Args:
+            path: of the file, below the root.
+            centres: path of the centres of its lists; empty where it has none.
+
         Raises:
-            StageError: the file is gone or damaged.
+            StageError: a file is gone or damaged.
         """
         if self._landmarks is None or self._path != path:
-            self._landmarks = StoredLandmarks(_read(self.storage, path))
+            self._landmarks = _read(self.storage, path, centres)
             self._path = path
         return self._landmarks
 
 
-def remove_landmarks(storage: Storage, landmarks: Landmarks) -> None:
+def remove_landmarks(storage: Storage, stored: StoredLandmarks) -> None:
     """Remove what `save_landmarks` wrote, where it wrote."""
     if storage.list(FOLDER):
-        storage.delete(landmarks_path(landmarks))
+        storage.delete(landmarks_path(stored))
 
 
-def landmarks_path(landmarks: Landmarks) -> str:
+def landmarks_path(stored: StoredLandmarks) -> str:
     """Path of the file of these hashes, below the root."""
-    hasher = hashlib.sha256(np.ascontiguousarray(landmarks.clip).data)
-    hasher.update(np.ascontiguousarray(landmarks.hashes).data)
+    hasher = hashlib.sha256()
+    for part in _content(stored):
+        hasher.update(part.data)
     return f"{FOLDER}/{hasher.hexdigest()[:32]}.landmarks"
 
 
-def save_landmarks(storage: Storage, landmarks: Landmarks) -> str:
+def save_landmarks(storage: Storage, stored: StoredLandmarks) -> str:
     """Write down hashes for other workers; returns the path, below the root."""
-    path = landmarks_path(landmarks)
-    data = landmarks.clip.astype("<i8").tobytes() + np.ascontiguousarray(landmarks.hashes).tobytes()
+    path = landmarks_path(stored)
+    data = b"".join(part.tobytes() for part in _content(stored))
     storage.write_bytes(path, data + hashlib.sha256(data).digest())
     return path
 
 
-def _read(storage: Storage, path: str) -> Landmarks:
+def _content(stored: StoredLandmarks) -> list[np.ndarray]:
+    parts = [stored.landmarks.clip.astype("<i8"), np.ascontiguousarray(stored.landmarks.hashes)]
+    return parts if stored.lists is None else [*parts, np.ascontiguousarray(stored.lists.numbers, "<i4")]
+
+
+def _read(storage: Storage, path: str, centres: str) -> StoredLandmarks:
     try:
         data = _bytes_of(storage, path)
     except FileNotFoundError:
         data = np.empty(0, np.uint8)
     content, checksum = data[:-_CHECKSUM_BYTES], data[-_CHECKSUM_BYTES:]
-    if hashlib.sha256(content.data).digest() != checksum.tobytes() or len(content) % _PICTURE_BYTES:
+    picture_bytes = _PICTURE_BYTES + (_LISTS_BYTES if centres else 0)
+    if hashlib.sha256(content.data).digest() != checksum.tobytes() or len(content) % picture_bytes:
         raise StageError(f"The hashes of copies in {storage.location(path)} are gone or damaged. Run dedup again.")
-    count = len(content) // _PICTURE_BYTES
-    hashes = content[8 * count :].reshape(count, len(STORED_WINDOWS), HASH_BYTES)
-    return Landmarks(content[: 8 * count].view("<i8").astype(np.int64), hashes)
+    count = len(content) // picture_bytes
+    clips, hashes, numbers = np.split(content, [8 * count, _PICTURE_BYTES * count])
+    landmarks = Landmarks(clips.view("<i8").astype(np.int64), hashes.reshape(count, len(STORED_WINDOWS), HASH_BYTES))
+    if not centres:
+        return StoredLandmarks(landmarks)
+    lists = numbers.view("<i4").astype(np.int32).reshape(count, len(STORED_WINDOWS))
+    return StoredLandmarks(landmarks, HashLists(centres, read_centres(storage, centres), lists))
 
 
 def _bytes_of(storage: Storage, path: str) -> np.ndarray:

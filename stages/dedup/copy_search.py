@@ -96,6 +96,7 @@ class CandidateSearch:
         num_new: number of new clips of the whole search, where this is a part; it decides how is searched.
         stored: to look among; None in a part.
         path: of the file that holds them, for a part.
+        centres: path of the centres of their lists, for a part; empty where there are none.
     """
 
     searched_in: ClassVar[SearchedIn] = PICTURES
@@ -107,6 +108,7 @@ class CandidateSearch:
     num_new: int
     stored: StoredLandmarks | None = field(default=None, repr=False)
     path: str = ""
+    centres: str = ""
 
     def cost(self, source: PictureSource) -> float:
         """See `Search.cost`."""
@@ -117,15 +119,15 @@ class CandidateSearch:
 
     def parts(self, count: int) -> Sequence["CandidateSearch"]:
         """The search, for some of the new clips each; what they look among is written down for them."""
-        path = save_landmarks(Storage(self.root), self.stored.landmarks) if self.stored is not None else self.path
+        whole = self if self.stored is None else self._written_down(self.stored)
         return [
-            replace(self, rows=_slice(self.rows, part), positions=self.positions[part], stored=None, path=path)
+            replace(whole, rows=_slice(self.rows, part), positions=self.positions[part])
             for part in _split(len(self.rows), count)
         ]
 
     def run(self, source: PictureSource) -> pa.Table:
         """Pairs of clips and of windows."""
-        stored = self.stored if self.stored is not None else source.landmarks(self.path)
+        stored = self.stored if self.stored is not None else source.landmarks(self.path, self.centres)
         store = CopyStore(source.storage, self.rows)
         found = [
             find_candidates(self._looked_for(store, part), stored, is_large=self.is_large)
@@ -136,6 +138,10 @@ class CandidateSearch:
     def combine(self, found: Sequence[pa.Table]) -> pa.Table:
         """The most alike windows of all."""
         return best_candidates(found)
+
+    def _written_down(self, stored: StoredLandmarks) -> "CandidateSearch":
+        centres = stored.lists.path if stored.lists is not None else ""
+        return replace(self, stored=None, path=save_landmarks(Storage(self.root), stored), centres=centres)
 
     @property
     def _windows(self) -> tuple[View, ...]:

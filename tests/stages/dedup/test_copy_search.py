@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from stages.dedup import copy_candidates, copy_hash_index, copy_votes
-from stages.dedup.copy_candidates import Landmarks, LookedFor, StoredLandmarks, find_candidates
-from stages.dedup.copy_hash_index import HashIndex
+from stages.dedup import copy_candidates, copy_votes
+from stages.dedup.copy_candidates import LookedFor, StoredLandmarks, find_candidates
+from stages.dedup.copy_landmarks import Landmarks
 from stages.dedup.copy_pairs import CopyPairs, copy_pairs
 from stages.dedup.copy_parts import FOLDER, PictureSource, remove_landmarks, save_landmarks
 from stages.dedup.copy_views import MORE_WINDOWS, STORED_WINDOWS, WINDOWS
@@ -32,10 +32,9 @@ from stages.run.rounds import run_rounds
 from stages.run.table_run import TableRun
 from stages.storage import Storage
 from tests.stages.dedup.drawn_clips import clip, crop, mark
+from tests.stages.dedup.random_hashes import RANDOM, landmarks, random_hashes
 from tests.stages.dedup.tables import Library
 from tests.stages.dedup.test_copy_step import add
-
-RANDOM = np.random.default_rng(12)
 
 
 @pytest.fixture(scope="module")
@@ -46,61 +45,6 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
     add(made, "p2", {"b": clip(seed=3, action=4), "d": clip(0.5, 3.0, speed=1.5, change=mark)})
     add(made, "p3", {"e": clip(change=crop(0.85, 0.2, 0.2))})
     return made
-
-
-def random_hashes(count: int) -> np.ndarray:
-    return RANDOM.integers(0, 256, (count, 32), np.uint8)
-
-
-def with_changed_bits(hashes: np.ndarray, share: float) -> np.ndarray:
-    changed: np.ndarray = np.packbits(RANDOM.random((len(hashes), 256)) < share, axis=1)
-    return np.bitwise_xor(hashes, changed)
-
-
-def found_pairs(index: HashIndex, queries: np.ndarray, radius: int) -> list[list[int]]:
-    bounds, bits, columns = index.range_search(queries, radius)
-    return np.stack([np.repeat(np.arange(len(queries)), np.diff(bounds)), columns, bits], axis=1).tolist()
-
-
-def brute_force(stored: np.ndarray, queries: np.ndarray, radius: int) -> list[list[int]]:
-    bits = np.unpackbits(np.bitwise_xor(queries[:, None], stored[None]), axis=2).sum(axis=2)
-    return [[row, column, bits[row, column]] for row, column in np.argwhere(bits < radius)]
-
-
-def test_index_that_looks_into_all_lists_finds_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copy_hash_index, "ADDED_AT_ONCE", 77)
-    monkeypatch.setattr(copy_hash_index, "LISTS_LOOKED_AT", 64)
-    stored = random_hashes(200)
-    queries = np.concatenate([with_changed_bits(stored[:150], share) for share in (0.0, 0.1, 0.2, 0.3)])
-    index = HashIndex(stored)
-    assert index.num_centres <= copy_hash_index.LISTS_LOOKED_AT
-    expected = brute_force(stored, queries, 85)
-    assert len(expected) > 500
-    assert sorted(found_pairs(index, queries, 85)) == expected
-
-
-def test_index_finds_nearly_all_that_is_near_in_any_order() -> None:
-    stored = random_hashes(8000)
-    queries = np.concatenate([with_changed_bits(stored[:300], share) for share in (0.02, 0.05, 0.08)])
-    wanted = {(row, row % 300) for row in range(len(queries))}
-    index = HashIndex(stored)
-    assert index.num_centres > 5 * copy_hash_index.LISTS_LOOKED_AT
-    found = {(row, column) for row, column, _ in found_pairs(index, queries, 85)}
-    assert len(wanted & found) >= 0.9 * len(wanted)
-    order = RANDOM.permutation(len(stored))
-    again = found_pairs(HashIndex(stored[order]), queries, 85)
-    assert {(row, int(order[column])) for row, column, _ in again} == found
-
-
-def test_centres_grow_with_the_root_of_the_number_of_hashes() -> None:
-    assert [HashIndex(random_hashes(count)).num_centres for count in (1, 100, 400, 1600)] == [1, 40, 80, 160]
-    assert HashIndex(np.zeros((100, 32), np.uint8)).num_centres == 1
-
-
-def landmarks(count: int, num_windows: int, stored: np.ndarray) -> Landmarks:
-    clips = np.repeat(np.arange(count), 5)
-    near = with_changed_bits(stored[RANDOM.integers(0, len(stored), len(clips) * num_windows)], 0.2)
-    return Landmarks(clips, near.reshape(len(clips), num_windows, 32))
 
 
 def looked_for(new: Landmarks) -> LookedFor:
@@ -222,14 +166,15 @@ def copy_rows(library: Library) -> pa.Table:
 
 def test_landmarks_for_parts_that_are_damaged_or_gone_are_told(tmp_path: Path) -> None:
     storage, made = Storage(tmp_path), landmarks(3, len(STORED_WINDOWS), random_hashes(3))
-    path = save_landmarks(storage, made)
+    stored = StoredLandmarks(made)
+    path = save_landmarks(storage, stored)
     read = PictureSource(storage).landmarks(path).landmarks
     assert (read.clip.tolist(), read.hashes.tolist()) == (made.clip.tolist(), made.hashes.tolist())
     whole = storage.read_bytes(path)
     storage.write_bytes(path, whole[:50] + bytes([whole[50] ^ 1]) + whole[51:])
     with pytest.raises(StageError, match=r"gone or damaged\. Run dedup again"):
         PictureSource(storage).landmarks(path)
-    remove_landmarks(storage, made)
+    remove_landmarks(storage, stored)
     with pytest.raises(StageError, match="gone or damaged"):
         PictureSource(storage).landmarks(path)
 
