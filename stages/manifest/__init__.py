@@ -8,7 +8,6 @@ from stages.manifest.collected_rows import COLLECTED_FOLDER, COMMIT_COLUMN, read
 from stages.manifest.commits import (
     Commit,
     commit_table,
-    committed_partitions,
     last_commit,
     lineage_of,
     load_commit,
@@ -17,6 +16,7 @@ from stages.manifest.commits import (
     read_unordered,
     reusable_items,
 )
+from stages.manifest.committed_names import committed_partitions
 from stages.manifest.compaction import Compaction, compact, is_merged, merged_from, plan_compactions
 from stages.manifest.item_rows import ItemRows, iter_rows, table_of_items
 from stages.manifest.root_versions import (

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.errors import ManifestError, did_you_mean
+from stages.manifest.committed_names import committed_partitions, note_first_commit
 from stages.manifest.held_rows import HELD_ROWS, encode_kept_rows, held_columns
 from stages.manifest.projected_reading import footer_hash
 from stages.manifest.root_versions import find_version
@@ -104,17 +105,6 @@ def read_manifest(
             + (did_you_mean(asset, further_tables(storage)) if asset not in ASSETS else "")
         )
     return pa.concat_tables(tables)
-
-
-def committed_partitions(storage: Storage, asset: str) -> list[str]:
-    """Partitions of an asset that have a commit, sorted by name."""
-    start = f"manifests/{asset}/"
-    names = {
-        info.path.removeprefix(start).split("/")[0]
-        for info in storage.list(start.rstrip("/"))
-        if "/_commits/" in info.path
-    }
-    return sorted(names)
 
 
 def last_commit(storage: Storage, ref: ManifestRef) -> Commit | None:
@@ -217,6 +207,8 @@ def commit_table(
         commit = replace(commit, number=newest.number + 1 if newest else 1)
         data = _encoded(commit)
         if storage.create_bytes(f"{ref.folder}/_commits/{commit.number}.json", data):
+            if commit.number == 1:
+                note_first_commit(storage, ref)
             return commit
         newest = last_commit(storage, ref)
     return newest
