@@ -19,7 +19,7 @@ them are at work.
 """
 
 import argparse
-import logging
+import os
 import tempfile
 import threading
 import time
@@ -33,7 +33,7 @@ import numpy as np
 import pyarrow as pa
 import ray
 
-from benchmarks.ray_costs import measure_ray
+from benchmarks.ray_costs import measure_ray, start_ray
 from stages.embed.phase import EmbedPhase
 from stages.executors.ray import RayExecutor
 from stages.manifest import CommittedFile, ManifestRef, RowWriter, commit_table
@@ -50,6 +50,7 @@ from stages.stage import ProcessingStage
 from stages.storage import Storage, digest
 from stages.tasks import Row, Task, VideoTask
 from tests.delayed_store import delayed_store
+from tests.faults.cpu_time import CpuTime
 from tests.faults.faulty_stages import PayloadTask, Step, pipeline
 
 MODEL = ModelIdentity("nothing", "0")
@@ -157,9 +158,10 @@ def measure_items(num_partitions: int, size: int, delay_ms: float, dims: int) ->
             run(storage.root, [make_clips(storage, "warm", BATCH_SIZE)], executor)  # Ray and its workers start
             store.delay_s = delay_ms / 1000
             store.requests.clear()
-            wall, cpu = time.perf_counter(), time.process_time()
+            tree = CpuTime(os.getpid())
+            all_cpu, wall, cpu = tree.seconds(), time.perf_counter(), time.process_time()
             reports = run(storage.root, inputs, executor)
-            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+            wall, cpu, all_cpu = time.perf_counter() - wall, time.process_time() - cpu, tree.seconds() - all_cpu
             requests, own = len(store.requests), store.requests.count(threading.get_ident())
         finally:
             executor.close()
@@ -168,6 +170,8 @@ def measure_items(num_partitions: int, size: int, delay_ms: float, dims: int) ->
     print(f"{items} items of {dims} numbers in {num_partitions} partitions, {delay_ms:g} ms a request:")
     print(f"  {requests} requests, {own} of them by the thread that hands out the work")
     print(f"  {wall:.1f} s, {items / wall:.0f} items/s; driver {cpu:.1f} s of CPU, {cpu / items * 1e3:.3f} ms an item")
+    print(f"  all of its processes {all_cpu:.1f} s, {all_cpu / items * 1e3:.3f} ms an item: ", end="")
+    print(f"{2 * items / all_cpu:.0f} items/s of two cores that do nothing else")
 
 
 def measure_resume(items: int) -> None:
@@ -205,7 +209,7 @@ class Score(Step):
 
 
 def measure_loaders(num_workers: int, num_batches: int) -> None:
-    ray.init(num_cpus=num_workers, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    start_ray(num_workers)
     executor, stats = RayExecutor(ExecutorParams(address="connected")), RunStats()
     names = [(f"{number}", f"video-{number // BATCH_SIZE}") for number in range(num_batches * BATCH_SIZE)]
     tasks = [PayloadTask(name, group) for name, group in names]

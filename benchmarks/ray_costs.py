@@ -1,6 +1,8 @@
 """What a driver spends inside Ray, whatever it does beside: the bound of `benchmarks/driver.py items`."""
 
 import logging
+import os
+import pickle
 import time
 from collections import deque
 from collections.abc import Callable
@@ -9,10 +11,12 @@ from typing import Any
 import numpy as np
 import ray
 
+from stages.executors.ray_connection import without_unused_processes
 from stages.executors.worker import BatchReport
 from stages.media import clip_task
 from stages.schemas import ASSETS
 from stages.tasks import Task
+from tests.faults.cpu_time import CpuTime
 
 NUM_WAITING = 4000
 NUM_STARTS = 8
@@ -32,9 +36,21 @@ class Answering:
         time.sleep(600)
 
 
+def start_ray(num_cpus: int) -> None:
+    """Start a Ray with so many CPUs in name, without processes that nothing here needs."""
+    with without_unused_processes():
+        ray.init(
+            address="local",
+            num_cpus=num_cpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+
+
 def measure_ray(num_calls: int, batch_size: int, dims: int) -> None:
     """Print the driver's CPU time of calls of actors: of empty ones, and of ones with a batch and its rows."""
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    start_ray(2)
     actor_class: Any = ray.remote(num_cpus=0, max_restarts=0)(Answering)
     tasks = [_task(number) for number in range(batch_size)]
     rows: list[list[Any]] = [[[_row(task, dims)]] for task in tasks]
@@ -43,10 +59,11 @@ def measure_ray(num_calls: int, batch_size: int, dims: int) -> None:
     try:
         start_s, actors = _cpu_s(lambda: [actor_class.remote(None) for _ in range(NUM_STARTS)])
         ray.get([actor.answer.remote() for actor in actors])
-        call_s = _cost_of_calls(actors[:2], num_calls, ())
+        call_s, _ = _cost_of_calls(actors[:2], num_calls, ())
         batches = [actor_class.remote(report) for _ in range(2)]
         ray.get([actor.answer.remote() for actor in batches])
-        batch_s = _cost_of_calls(batches, num_calls, (0, indexes, tasks))
+        # As `stages.executors.dispatcher.task_arguments` hands them over.
+        batch_s, all_s = _cost_of_calls(batches, num_calls, (0, indexes, pickle.dumps(tasks, pickle.HIGHEST_PROTOCOL)))
         waiting = [actors[0].keep_waiting.remote() for _ in range(NUM_WAITING)]
         wait_s, _ = _cpu_s(lambda: [ray.wait(waiting, num_returns=NUM_WAITING, timeout=0) for _ in range(5)])
     finally:
@@ -55,11 +72,13 @@ def measure_ray(num_calls: int, batch_size: int, dims: int) -> None:
     print(f"a call of an actor and its answer: {call_s * 1e6:.0f} us, {1 / call_s:.0f} calls/s of one core")
     print(f"  with {batch_size} clips and their rows of {dims} numbers: {batch_s * 1e6:.0f} us", end="")
     print(f", {batch_s / batch_size * 1e6:.0f} us an item, {batch_size / batch_s:.0f} items/s of one core")
+    print(f"  all of its processes: {all_s / batch_size * 1e6:.0f} us an item, ", end="")
+    print(f"{2 * batch_size / all_s:.0f} items/s of two cores that do nothing else")
     print(f"waiting for {NUM_WAITING} calls: {wait_s / 5 / NUM_WAITING * 1e6:.2f} us each")
 
 
-def _cost_of_calls(actors: list[Any], count: int, args: tuple[Any, ...]) -> float:
-    """CPU seconds of a call with its answer, some of which are in flight in each actor."""
+def _cost_of_calls(actors: list[Any], count: int, args: tuple[Any, ...]) -> tuple[float, float]:
+    """CPU seconds of a call with its answer, some of which are in flight in each actor: of the driver, and of all."""
 
     def call_all() -> None:
         waiting = deque(actor.answer.remote(*args) for actor in actors for _ in range(IN_FLIGHT))
@@ -68,8 +87,11 @@ def _cost_of_calls(actors: list[Any], count: int, args: tuple[Any, ...]) -> floa
             waiting.append(actors[number % len(actors)].answer.remote(*args))
         ray.get(list(waiting))
 
+    tree = CpuTime(os.getpid())
+    before = tree.seconds()
     seconds, _ = _cpu_s(call_all)
-    return seconds / (count + len(actors) * IN_FLIGHT)
+    num_calls = count + len(actors) * IN_FLIGHT
+    return seconds / num_calls, (tree.seconds() - before) / num_calls
 
 
 def _cpu_s(work: Callable[[], Any]) -> tuple[float, Any]:

@@ -26,6 +26,8 @@ class CallIndex:
         self._num_having: Counter[tuple[CallKind, Shape]] = Counter()
         self._by_load: defaultdict[int, dict[WorkerHandle, None]] = defaultdict(dict)
         self._loads: dict[WorkerHandle, int] = {}
+        self._num_held: dict[WorkerHandle, int] = {}
+        self._idle: defaultdict[Shape, dict[WorkerHandle, None]] = defaultdict(dict)
         self._quarantines: Counter[WorkerHandle] = Counter()
         self._num_of_shape: Counter[Shape] = Counter()
         self._num_calls: Counter[tuple[CallKind, str, int]] = Counter()
@@ -34,6 +36,8 @@ class CallIndex:
         """Note a worker, and the calls that it holds."""
         self._num_of_shape[worker.shape] += 1
         self._set_load(worker, 0)
+        self._num_held[worker] = 0
+        self._idle[worker.shape][worker] = None
         for call in worker.calls:
             self.add(worker, call)
 
@@ -43,6 +47,7 @@ class CallIndex:
             self.remove(worker, call)
         self._num_of_shape[worker.shape] -= 1
         del self._by_load[self._loads.pop(worker)][worker]
+        del self._num_held[worker], self._idle[worker.shape][worker]
 
     def add(self, worker: WorkerHandle, call: RemoteCall) -> None:
         """Note a call of a worker."""
@@ -64,6 +69,11 @@ class CallIndex:
             _add(self._quarantines, worker, change)
         if not call.waits:
             self._set_load(worker, self._loads[worker] + change)
+        held = self._num_held[worker] = self._num_held[worker] + change
+        if not held:
+            self._idle[worker.shape][worker] = None
+        elif held == change:  # its first call
+            del self._idle[worker.shape][worker]
 
     def _set_load(self, worker: WorkerHandle, load: int) -> None:
         if worker in self._loads:
@@ -91,9 +101,17 @@ class CallIndex:
         """Workers with a call of a kind."""
         return list(self._by_kind[kind])
 
+    def has(self, kind: CallKind) -> bool:
+        """Whether any worker has a call of a kind."""
+        return bool(self._by_kind[kind])
+
     def idle(self) -> list[WorkerHandle]:
         """Workers without a call."""
-        return [worker for worker in self._by_load[0] if not worker.calls]
+        return [worker for of_shape in self._idle.values() for worker in of_shape]
+
+    def has_idle(self, shape: Shape) -> bool:
+        """Whether a worker of a shape has no call."""
+        return bool(self._idle[shape])
 
     def loaded_below(self, num_calls: int) -> Iterator[WorkerHandle]:
         """Workers that hold fewer calls than this, not counting those that wait for others."""

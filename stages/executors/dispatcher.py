@@ -20,6 +20,7 @@ from stages.executors.worker_pool import WorkerPool
 from stages.params import ExecutorParams
 from stages.pipeline import Pipeline
 from stages.resources import GIB
+from stages.tasks import VideoTask
 
 MIN_CALL_S = 0.05
 CALL_COST_S = 0.0005
@@ -222,7 +223,11 @@ class Dispatcher:
 
 
 def task_arguments(batches: list[list[PendingTask]]) -> list[Any]:
-    """The indexes of tasks in blocks, batch by batch, and the blocks: tasks from the driver in one, pickled at once."""
+    """The indexes of tasks in blocks, batch by batch, and the blocks: tasks from the driver in one, pickled at once.
+
+    Tasks about videos are pickled here. Ray's own pickler, which takes what a user's `__main__` defines too, asks
+    Python about each object: twice the time.
+    """
     tasks = [task for batch in batches for task in batch]
     given = [task.block.tasks[task.index] for task in tasks if isinstance(task.block.tasks, list)]
     stored = {task.block: None for task in tasks if not isinstance(task.block.tasks, list)}
@@ -232,7 +237,8 @@ def task_arguments(batches: list[list[PendingTask]]) -> list[Any]:
         [(places[task.block], task.index) if task.block in places else (0, next(next_given)) for task in batch]
         for batch in batches
     ]
-    return [indexes, *([given] if given else []), *(block.tasks for block in stored)]
+    packed = pickle.dumps(given, pickle.HIGHEST_PROTOCOL) if {type(task) for task in given} == {VideoTask} else given
+    return [indexes, *([packed] if given else []), *(block.tasks for block in stored)]
 
 
 def _put_assignments(run_id: str, pipeline: Pipeline) -> "list[ray.ObjectRef[StageAssignment]]":

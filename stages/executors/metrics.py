@@ -12,6 +12,10 @@ from stages.executors.store_metrics import StoreMetrics
 from stages.pipeline import RunStats
 
 PUBLISH_INTERVAL_S = 1.0
+COUNT_COST_S = 5e-6
+"""CPU time, for each worker, of counting what workers do and telling it."""
+COUNT_SHARE = 0.01
+"""Share of the driver's time that this may take."""
 
 _COUNTERS = {
     "tasks": "Tasks worked on.",
@@ -53,11 +57,11 @@ class PipelineMetrics:
         self._published: dict[Place, float] = {}
         self._due_at = 0.0
 
-    def is_due(self) -> bool:
-        """True at most once a second."""
+    def is_due(self, num_workers: int) -> bool:
+        """True at most once a second, and of more than 2,000 workers less often."""
         if time.monotonic() < self._due_at:
             return False
-        self._due_at = time.monotonic() + PUBLISH_INTERVAL_S
+        self._due_at = time.monotonic() + max(PUBLISH_INTERVAL_S, num_workers * COUNT_COST_S / COUNT_SHARE)
         return True
 
     def publish(self, stats: RunStats) -> None:

@@ -102,6 +102,7 @@ class StageQueue:
         self.single_tasks: deque[PendingTask] = deque()
         self.quarantine: deque[PendingTask] = deque()
         self._groups: dict[str, deque[PendingTask]] = {}
+        self._num_batches = 0
         self._num_pending: Counter[str] = Counter()
 
     def add_block(self, block: TaskBlock) -> None:
@@ -111,7 +112,9 @@ class StageQueue:
 
     def push(self, task: PendingTask) -> None:
         """Queue a new task."""
-        self._groups.setdefault(self._batch_group(task), deque()).append(task)
+        group = self._groups.setdefault(self._batch_group(task), deque())
+        self._num_batches += len(group) % self.batch_size == 0
+        group.append(task)
         self._num_pending[task.group] += 1
         self.num_waiting += 1
 
@@ -152,6 +155,8 @@ class StageQueue:
             tasks.extend(kept)
             if tasks is not self.quarantine:
                 self.num_waiting -= len(found)
+            if name is not None:
+                self._num_batches -= self._batches_of(len(kept) + len(found)) - self._batches_of(len(kept))
             if name is not None and not tasks:
                 del self._groups[name]
             removed += found
@@ -169,7 +174,10 @@ class StageQueue:
     @property
     def num_batches(self) -> int:
         """Number of batches that the queued tasks form."""
-        return sum(-(-len(tasks) // self.batch_size) for tasks in self._groups.values()) + len(self.single_tasks)
+        return self._num_batches + len(self.single_tasks)
+
+    def _batches_of(self, num_tasks: int) -> int:
+        return -(-num_tasks // self.batch_size)
 
     def select(self, may_grow: Callable[[str], bool]) -> deque[PendingTask] | None:
         """Select the tasks of the next batch: single tasks first, then a group that fills one or will not grow."""
@@ -184,8 +192,10 @@ class StageQueue:
         """Remove the next batch from the deque that `select` returned."""
         size = 1 if tasks is self.single_tasks else min(self.batch_size, len(tasks))
         batch = [tasks.popleft() for _ in range(size)]
-        if not tasks and tasks is not self.single_tasks:
-            del self._groups[self._batch_group(batch[0])]
+        if tasks is not self.single_tasks:
+            self._num_batches -= 1  # a batch is full, or the last of its group
+            if not tasks:
+                del self._groups[self._batch_group(batch[0])]
         self.num_waiting -= size
         return batch
 

@@ -48,8 +48,7 @@ class WorkerScaler:
                 last_stage[shape] = stage
         self._pool.request.update(self._pool.calls, waiting)
         for shape in sorted(last_stage, key=lambda shape: -last_stage[shape]):
-            has_idle = any(worker.shape == shape for worker in self._pool.calls.idle())
-            if has_idle or not waiting[shape] or self._is_held_back(shape):
+            if self._pool.calls.has_idle(shape) or not waiting[shape] or self._is_held_back(shape):
                 self._backlog_since.pop(shape, None)
                 self._starved_since.pop(shape, None)
             else:
@@ -116,7 +115,7 @@ class WorkerScaler:
             spare = [worker for worker in spare if now - worker.idle_since > IDLE_LIMIT_S]
             if not spare:
                 return
-        if self._pool.calls.having(CallKind.SHUT_DOWN) or self._pool.places(shape, set()).take():
+        if self._pool.calls.has(CallKind.SHUT_DOWN) or self._pool.places(shape, set()).take():
             return
         if spare and (is_up or not num_workers):
             self._pool.shut_down(spare[-1])
@@ -138,6 +137,6 @@ class WorkerScaler:
         ]
         num_drained = max(1, round(shape.cpus / max(upstream[0].shape.cpus, 1))) if upstream else 0
         for worker in upstream[:num_drained]:
-            worker.is_draining = True
+            self._pool.drain(worker)
         if not self._num(shape) and len(self._pool.workers) < self._pool.max_workers:
             self._pool.start_worker(shape)  # waits in Ray until there is room, which also makes a cluster grow

@@ -73,7 +73,7 @@ class Scheduler:
                 return
             self._pool.check_health()
             self._dispatcher.dispatch(None if self._is_source_exhausted else self._last_group)
-            if self._pool.calls.having(CallKind.BATCH):
+            if self._pool.calls.has(CallKind.BATCH):
                 stats.begin_work()
             self._maintain_pool()
             for worker, call in self._pool.wait_for_calls(TURN_S):
@@ -146,12 +146,12 @@ class Scheduler:
         if time.monotonic() - self._maintained_at < TURN_S:
             return
         self._maintained_at = time.monotonic()
-        for worker, exit_reason in list(self._pool.limits.exceeded(list(self._pool.workers))):
+        for worker, exit_reason in self._pool.exceeding_limits():
             self._on_worker_death(worker, exit_reason)
         self._pool.remove_dead_idle()
         self._pool.leave_nodes()
         self._ledger.stats.left_out_nodes = dict(self._pool.health.told)
-        if self._metrics.is_due():
+        if self._metrics.is_due(len(self._pool.workers)):
             self._publish_metrics()
         self._ledger.requeue_due()
         self._scaler.scale(self._dispatcher.count_ready_batches())

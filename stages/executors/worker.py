@@ -5,6 +5,7 @@ import fcntl
 import itertools
 import logging
 import os
+import pickle
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ MAX_WAITING_BATCHES = 16
 Outcome = Rows | Rejected | Failed
 TaskIndexes = list[tuple[int, int]]
 """For each task of a batch, the index of its block and its index in the block."""
+PackedTasks = list[Task] | bytes
+"""Tasks, or a pickle of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +125,13 @@ class Worker:
         self._assignments[assignment.index] = assignment
 
     @ray.method(num_returns=2)
-    def process(self, stage: int, indexes: list[TaskIndexes], *blocks: list[Task]) -> tuple[BatchReport, list[Task]]:
+    def process(self, stage: int, indexes: list[TaskIndexes], *blocks: PackedTasks) -> tuple[BatchReport, list[Task]]:
         """Run the stage of this index on batches, one after another.
 
         Args:
             stage: the stage's index.
             indexes: of the tasks, batch by batch.
-            blocks: of tasks.
+            blocks: of tasks, see `PackedTasks`.
 
         Returns:
             The results of all batches, and the children in the order of the results.
@@ -137,25 +140,26 @@ class Worker:
 
     @ray.method(concurrency_group="waiting", num_returns=2)
     def process_waiting(
-        self, stage: int, indexes: list[TaskIndexes], *blocks: list[Task]
+        self, stage: int, indexes: list[TaskIndexes], *blocks: PackedTasks
     ) -> tuple[BatchReport, list[Task]]:
         """`process`, in a thread beside the call of another stage, of a stage that waits for others."""
         return self._process(stage, indexes, blocks)
 
-    def finish(self, stage: int, indexes: list[TaskIndexes], *blocks: list[Task]) -> BatchReport:
+    def finish(self, stage: int, indexes: list[TaskIndexes], *blocks: PackedTasks) -> BatchReport:
         """`process` of the last stage, which has no children: each value of a call takes time in the driver."""
         return self._process(stage, indexes, blocks)[0]
 
     @ray.method(concurrency_group="waiting")
-    def finish_waiting(self, stage: int, indexes: list[TaskIndexes], *blocks: list[Task]) -> BatchReport:
+    def finish_waiting(self, stage: int, indexes: list[TaskIndexes], *blocks: PackedTasks) -> BatchReport:
         """`process_waiting` of the last stage."""
         return self._process(stage, indexes, blocks)[0]
 
     def _process(
-        self, stage: int, indexes: list[TaskIndexes], blocks: tuple[list[Task], ...]
+        self, stage: int, indexes: list[TaskIndexes], blocks: tuple[PackedTasks, ...]
     ) -> tuple[BatchReport, list[Task]]:
         assignment = self._assignments[stage]
-        batches = [run_batch(assignment.stage, [blocks[block][index] for block, index in batch]) for batch in indexes]
+        given = [pickle.loads(block) if isinstance(block, bytes) else block for block in blocks]
+        batches = [run_batch(assignment.stage, [given[block][index] for block, index in batch]) for batch in indexes]
         children: list[Task] = []
         results: list[list[ChildInfo | Outcome]] = []
         for result in itertools.chain.from_iterable(batch.results for batch in batches):

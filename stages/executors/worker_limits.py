@@ -1,7 +1,7 @@
 """Worker limits: which workers exceed a limit of time or memory."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import ray
 from ray.exceptions import RayError
@@ -36,8 +36,15 @@ class WorkerLimits:
         self._poll_interval_s = POLL_INTERVAL_S
         self._next = 0
 
-    def exceeded(self, workers: Sequence[WorkerHandle]) -> Iterator[tuple[WorkerHandle, ExitReason]]:
-        """Yield workers that exceed a limit. To be called a few times a second; polls each about once a second."""
+    def exceeded(
+        self, workers: Sequence[WorkerHandle], visible: Iterable[WorkerHandle] = ()
+    ) -> Iterator[tuple[WorkerHandle, ExitReason]]:
+        """Yield workers that exceed a limit. To be called a few times a second; polls each about once a second.
+
+        Args:
+            workers: all of them.
+            visible: those of this machine, whose memory the system tells; they are looked at each time.
+        """
         now = time.monotonic()
         if now - self._checked_at > 2 * POLL_INTERVAL_S:
             # No poll was made meanwhile (the caller was committing, for example), so a stall cannot be inferred.
@@ -45,18 +52,20 @@ class WorkerLimits:
                 worker.extend_deadlines(now - self._checked_at, now)
         self._checked_at = now
         self._poll_interval_s = max(POLL_INTERVAL_S, len(workers) * POLL_COST_S / POLL_SHARE)
-        for worker in self.in_turn(workers):
+        for worker in self.in_turn(workers, visible):
             exit_reason = self._exceeded_limit(worker, worker.calls[0], now) if worker.calls else None
             if exit_reason is not None:
                 yield worker, exit_reason
 
-    def in_turn(self, workers: Sequence[WorkerHandle]) -> Sequence[WorkerHandle]:
-        """The workers of this machine, whose memory the system tells, and some of the others, one after another."""
+    def in_turn(
+        self, workers: Sequence[WorkerHandle], visible: Iterable[WorkerHandle] = ()
+    ) -> Collection[WorkerHandle]:
+        """The visible workers, and some of all, one after another."""
         if len(workers) <= MAX_CHECKED:
             return workers
         begin, end = self._next, self._next + MAX_CHECKED
         self._next = end if end < len(workers) else 0
-        return [worker for number, worker in enumerate(workers) if worker.pid or begin <= number < end]
+        return dict.fromkeys([*workers[begin:end], *visible])
 
     def _exceeded_limit(self, worker: WorkerHandle, call: RemoteCall, now: float) -> ExitReason | None:
         if call.kind is CallKind.START:

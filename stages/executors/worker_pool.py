@@ -11,6 +11,7 @@ import ray
 
 from stages.executors.call_index import CallIndex
 from stages.executors.cluster import Cluster, Node, Shape
+from stages.executors.exit_reasons import ExitReason
 from stages.executors.node_health import NodeHealth
 from stages.executors.placement import Places, Room
 from stages.executors.process_memory import private_bytes
@@ -58,7 +59,9 @@ class WorkerPool:
         }
         self._actor_class: Any = ray.remote(**options)(Worker)
         self.idle_s: defaultdict[tuple[str, int], float] = defaultdict(float)
-        self._used_nodes: set[str] = set()
+        self._by_node: defaultdict[str, dict[WorkerHandle, None]] = defaultdict(dict)
+        self._visible: dict[WorkerHandle, None] = {}
+        self._draining: dict[WorkerHandle, None] = {}
 
     def check_health(self) -> None:
         """Raise if Ray itself is lost; call this before any call to Ray.
@@ -165,9 +168,10 @@ class WorkerPool:
     def on_worker_started(self, worker: WorkerHandle, info: WorkerInfo) -> None:
         """Note the process of a worker, if it runs on this machine and can be watched."""
         worker.node_id = info.node_id
-        self._used_nodes.add(info.node_id)
-        is_visible = info.node_id == self._cluster.node_id and private_bytes() is not None
-        worker.pid = info.pid if is_visible else None
+        self._by_node[info.node_id][worker] = None
+        if info.node_id == self._cluster.node_id and private_bytes() is not None:
+            worker.pid = info.pid
+            self._visible[worker] = None
 
     def begin_call(self, worker: WorkerHandle, call: RemoteCall) -> None:
         """Note a call of a worker; an idle one must show progress from now on."""
@@ -198,11 +202,20 @@ class WorkerPool:
         """Let an idle worker tear its stages down; it is killed when that is done, or takes too long."""
         self.begin_call(worker, RemoteCall(CallKind.SHUT_DOWN, worker.actor.tear_down.remote()))
 
+    def drain(self, worker: WorkerHandle) -> None:
+        """Hand a worker no further batch, and let it leave once it has none."""
+        worker.is_draining = True
+        self._draining[worker] = None
+
     def shut_down_drained(self) -> None:
         """Shut down the draining workers that have finished their batch."""
-        for worker in self.calls.idle():
-            if worker.is_draining:
+        for worker in self._draining:
+            if not worker.calls:
                 self.shut_down(worker)
+
+    def exceeding_limits(self) -> list[tuple[WorkerHandle, ExitReason]]:
+        """The workers that exceed a limit, of those whose turn it is to be looked at."""
+        return list(self.limits.exceeded(self.workers, self._visible))
 
     def kill(self, worker: WorkerHandle) -> list[RemoteCall]:
         """End a worker at once; returns the calls that it held."""
@@ -210,24 +223,26 @@ class WorkerPool:
         ray.kill(worker.actor)
         self.workers.remove(worker)
         self.calls.remove_worker(worker)
+        for known in (self._by_node[worker.node_id], self._visible, self._draining):
+            known.pop(worker, None)
         calls, worker.calls = worker.calls, []
         return calls
 
     def leave_nodes(self) -> None:
         """Let the workers of nodes that are left out finish their batches, and leave."""
-        left_out = self.health.left_out()
-        for worker in self.workers if left_out else ():
-            worker.is_draining |= worker.node_id in left_out
+        for node_id in self.health.left_out():
+            for worker in self._by_node[node_id]:
+                self.drain(worker)
 
     def remove_dead_idle(self) -> None:
         """Remove idle workers whose process or node is gone, so that no later task is blamed for their death."""
-        nodes = self.node_ids()
-        for worker in self.idle():
-            if worker.pid and not private_bytes(worker.pid):
+        for worker in [each for each in self._visible if not each.calls]:
+            if not private_bytes(worker.pid or 0):
                 logger.warning("An idle worker was lost: %s", self.crash_text(worker))
                 self.kill(worker)
-            elif worker.node_id and worker.node_id not in nodes:
-                logger.warning("An idle worker was lost with its node %s", worker.node_id)
+        for node_id in self._by_node.keys() - self.node_ids():
+            for worker in [each for each in self._by_node[node_id] if not each.calls]:
+                logger.warning("An idle worker was lost with its node %s", node_id)
                 self.kill(worker)
 
     def crash_text(self, worker: WorkerHandle) -> str:
@@ -259,4 +274,4 @@ class WorkerPool:
             ray.wait(teardowns, num_returns=len(teardowns), timeout=TEAR_DOWN_S)
         for worker in list(self.workers):
             self.kill(worker)
-        self._cluster.remove_scratch(self._used_nodes)
+        self._cluster.remove_scratch(self._by_node.keys() - {""})

@@ -107,7 +107,9 @@ def read_row_file(
     if entry.sha256 and hashlib.sha256(data).hexdigest() != entry.sha256:
         raise _damaged_file_error(storage, entry.path, "its SHA-256 is not the committed one")
     try:
-        rows = read_columns(data, requested).filter(pc.field("row_key").isin(entry.items))
+        rows = read_columns(data, requested)
+        if len(entry.items) != entry.num_items:  # else all of its rows belong to the table
+            rows = rows.filter(pc.field("row_key").isin(entry.items))
     except DAMAGED_FILE_ERRORS as error:
         raise _damaged_file_error(storage, entry.path, error) from error
     if partition is not None:

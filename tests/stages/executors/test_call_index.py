@@ -46,6 +46,8 @@ def check(index: CallIndex, workers: list[WorkerHandle]) -> None:
     calls = [(worker, each) for worker in workers for each in worker.calls]
     assert index.in_flight == {each.result_ref: (worker, each) for worker, each in calls}
     assert sorted(map(id, index.idle())) == sorted(id(worker) for worker in workers if not worker.calls)
+    for shape in SHAPES:
+        assert index.has_idle(shape) == any(each.shape == shape and not each.calls for each in workers)
     held = {id(worker) for worker, each in calls if any(task.is_quarantined for task in each.tasks)}
     assert {id(worker) for worker in index.in_quarantine()} == held
     assert index.by_shape() == Counter(worker.shape for worker in workers)
@@ -55,6 +57,7 @@ def check(index: CallIndex, workers: list[WorkerHandle]) -> None:
     for kind in CallKind:
         having = [worker for worker in workers if worker.is_in(kind)]
         assert {id(worker) for worker in index.having(kind)} == set(map(id, having))
+        assert index.has(kind) == bool(having)
         assert [index.num_having(kind, shape) for shape in SHAPES] == [
             sum(worker.shape == shape for worker in having) for shape in SHAPES
         ]

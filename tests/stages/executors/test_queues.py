@@ -1,5 +1,8 @@
 """Queues form batches of one group, count bytes while an object is held, and keep requeued tasks apart."""
 
+import random
+from collections import Counter
+
 import pytest
 
 from stages.executors.queues import Item, PendingTask, StageQueue, TaskBlock
@@ -59,6 +62,24 @@ def test_queue_gives_requeued_tasks_one_at_a_time_and_none_of_the_quarantine() -
         queue.requeue(task)
     assert (queue.num_waiting, queue.num_batches) == (2, 2)
     assert [next_batch(queue, "x") for _ in range(3)] == [[0], [1], []]
+
+
+def test_number_of_batches_is_that_of_the_tasks_of_each_group() -> None:
+    rng = random.Random(0)
+    queue, waiting = StageQueue(3), list[PendingTask]()
+    for _ in range(500):
+        if rng.random() < 0.6:
+            waiting += pending(rng.choice("xyz"))
+            queue.push(waiting[-1])
+        elif rng.random() < 0.7:
+            if chosen := queue.select(lambda _: rng.random() < 0.5):
+                taken = queue.pop_batch(chosen)
+                waiting = [task for task in waiting if task not in taken]
+        elif waiting:
+            removed = queue.remove(rng.choice(waiting).item)
+            waiting = [task for task in waiting if task not in removed]
+        sizes = Counter(task.group for task in waiting).values()
+        assert queue.num_batches == sum((size + 2) // 3 for size in sizes)
 
 
 def test_item_orders_outcomes_by_path() -> None:
