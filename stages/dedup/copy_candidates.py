@@ -28,6 +28,9 @@ LANDMARK_STEP_S = 0.5
 """Pictures of a clip that are looked for: so far apart, and at most so many."""
 VIEWED_OF, VIEWED_MIN = 3, 3
 """Of these, one of so many is looked for turned and through windows, and at least so many of a clip."""
+VIEWED_SHARE = 0.5
+"""Of the lists that are looked at for a whole picture, where not all hashes are compared: a part is looked for through
+windows that overlap, and in several pictures."""
 EXACT_COMPARISONS = 5e9
 """Comparisons of hashes up to which every one is compared with every other."""
 QUERY_BATCH = 2048
@@ -130,7 +133,7 @@ def find_candidates(new: LookedFor, stored: StoredLandmarks, *, is_large: bool) 
         index = stored.index(among, is_large=is_large)
         for view in _looked_for(among, new.num_views):
             clips, hashes = new.of(view)
-            for places, columns, bits in _hits(index, hashes):
+            for places, columns, bits in _hits(index, hashes, VIEWED_SHARE if view else 1.0):
                 weight = np.asarray((HASH_BITS_MAX + 1.0 - bits) ** 2, np.float64)
                 votes.add(clips[places], stored.landmarks.clip[columns], weight, view, among)
     return best_candidates([votes.table()])
@@ -167,12 +170,15 @@ def _flat(hashes: NDArray[np.uint8]) -> faiss.IndexBinary:
 
 
 def _hits(
-    index: "faiss.IndexBinary | HashIndex", queries: NDArray[np.uint8]
+    index: "faiss.IndexBinary | HashIndex", queries: NDArray[np.uint8], share: float
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
     """Positions of queries, positions in the index, and in how many bits they differ: at most `HASH_BITS_MAX`."""
     for start in range(0, len(queries), QUERY_BATCH):
         part = np.ascontiguousarray(queries[start : start + QUERY_BATCH])
-        bounds, bits, positions = index.range_search(part, HASH_BITS_MAX + 1)
+        if isinstance(index, HashIndex):
+            bounds, bits, positions = index.range_search(part, HASH_BITS_MAX + 1, share)
+        else:
+            bounds, bits, positions = index.range_search(part, HASH_BITS_MAX + 1)
         rows = start + np.repeat(np.arange(len(part)), np.diff(bounds.astype(np.int64)))
         heartbeat.beat()
         yield rows, positions.astype(np.int64), bits.astype(np.int64)

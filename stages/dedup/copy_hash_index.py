@@ -88,22 +88,24 @@ class HashIndex:
 
     def __init__(self, hashes: Hashes, centres: Centres, lists: NDArray[np.int32]) -> None:
         self._centres = centres  # faiss holds no reference to it
-        is_flat = len(centres.levels) == 1
-        self._lists = inverted_file(centres.levels[-1], LISTS_LOOKED_AT if is_flat else LISTS_OF_MANY)
+        self._num_lists = LISTS_LOOKED_AT if len(centres.levels) == 1 else LISTS_OF_MANY
+        self._lists = inverted_file(centres.levels[-1], self._num_lists)
         for start in range(0, len(hashes), ADDED_AT_ONCE):
             part = slice(start, start + ADDED_AT_ONCE)
             _add(self._lists, hashes[part], lists[part])
             heartbeat.beat()
 
     def range_search(
-        self, queries: Hashes, radius: int
+        self, queries: Hashes, radius: int, share: float = 1.0
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """As faiss has it: bounds of what is found of each query, the bits in which it differs, and its positions.
 
         Args:
             queries: uint8 ``[Q, 32]``.
             radius: they differ in fewer bits.
+            share: of the lists that are looked at.
         """
+        self._lists.nprobe = math.ceil(share * self._num_lists)
         bounds, bits, positions = self._lists.range_search(np.ascontiguousarray(queries), radius)
         return bounds.astype(np.int64), bits.astype(np.int64), positions.astype(np.int64)
 

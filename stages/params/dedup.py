@@ -15,7 +15,7 @@ class DedupParams(GpuParams):
 
     phase: ClassVar[str] = "dedup"
     asset: ClassVar[str] = "unique_clips"
-    code_version: ClassVar[str] = "7"
+    code_version: ClassVar[str] = "8"
 
     copies: bool = parameter(
         True,

@@ -120,7 +120,7 @@ EXPECTED: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "filter": (("22c4134a7ca56d2de6eb", "e6073dd8d4177e3327a8"), ("0449ede104f9d98de837", "5686603a5cc09d026331")),
     "embed": (("66ae868a2b7c49933706", "f812d6a9a232f0633d4b"), ("a28c6250d2d3e22bb031", "f812d6a9a232f0633d4b")),
     "caption": (("6c78c6c16e28bad8e345", "3b0baefa9cdd10e4aa9c"), ("5d42d1f60762c22cf510", "3b0baefa9cdd10e4aa9c")),
-    "dedup": (("70a6e8adefbc48f53a5c-0", "3d6d3f32bd2006616e65"), ("6741de3e43be1b1e27ba-0", "3d6d3f32bd2006616e65")),
+    "dedup": (("25e1e74c9227d747b636-0", "82ca434de3cabd27d854"), ("0cf867ed8d49fc819a69-0", "82ca434de3cabd27d854")),
     "write": (("b0fbc66380950f477716", "01969b66b84ddaeb3532"), ("fa0aa271063afbdaa34c", "f96485dac1643bd7c64a")),
 }
 """Row key and decision key, with the defaults and with `OTHER`.
