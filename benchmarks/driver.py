@@ -2,7 +2,7 @@
 
     PYTHONPATH=. python benchmarks/driver.py items [--partitions 64] [--size 256] [--delay-ms 40] [--dims 1280]
     PYTHONPATH=. python benchmarks/driver.py resume [--items 100000]
-    PYTHONPATH=. python benchmarks/driver.py loaders [--workers 12] [--batches 60]
+    PYTHONPATH=. python benchmarks/driver.py loaders [--workers 12] [--batches 60] [--seconds 1]
     PYTHONPATH=. python benchmarks/driver.py ray [--calls 2000] [--dims 1280]
 
 `items` embeds clips that are in a store in this process's memory, each of whose requests takes `--delay-ms`: from the
@@ -11,8 +11,9 @@ nothing. Told are items a second, and the CPU time of the driver.
 
 `resume` runs the same over one partition of items that all have rows, in a folder: seconds to plan and to commit.
 
-`loaders` lets workers make batches of 141 MB, one a second, as loading frames for filters does, and counts how many of
-them are at work.
+`loaders` lets workers make batches of 141 MB, each in `--seconds`, as loading frames for filters does, and counts how
+many of them are at work. Told too is the CPU time that such a batch takes all processes, which is that of copying it: a
+machine whose cores it fills keeps no more loaders busy, however batches are handed out.
 
 `ray` tells what the driver spends inside Ray, whatever it does beside: of calls of actors with batches and rows as in
 `items`, and of nothing else. It bounds the others.
@@ -193,12 +194,12 @@ def measure_resume(items: int) -> None:
 
 
 class Load(Step):
-    """Makes one batch a second."""
+    """Makes one batch in so many seconds."""
 
     batch_size = BATCH_SIZE
 
     def process_batch(self, tasks: list[PayloadTask]) -> list[Any]:
-        time.sleep(1.0)
+        time.sleep(self.seconds)
         return [replace(task, payload=np.zeros(TASK_BYTES, np.uint8)) for task in tasks]
 
 
@@ -208,26 +209,38 @@ class Score(Step):
     batch_size = BATCH_SIZE
 
 
-def measure_loaders(num_workers: int, num_batches: int) -> None:
+def measure_loaders(num_workers: int, num_batches: int, seconds: float) -> None:
     start_ray(num_workers)
-    executor, stats = RayExecutor(ExecutorParams(address="connected")), RunStats()
-    names = [(f"{number}", f"video-{number // BATCH_SIZE}") for number in range(num_batches * BATCH_SIZE)]
-    tasks = [PayloadTask(name, group) for name, group in names]
-    begun: list[tuple[float, float]] = []
-    done = 0
-    started = time.perf_counter()
-    for result in executor.run(pipeline([Load("load"), Score("score", seconds=0.02 / BATCH_SIZE)]), tasks, stats):
-        done += result is not None
-        begun.append((time.perf_counter() - started, stats.stage("load").busy_s))
-    wall = time.perf_counter() - started
-    executor.close()
-    ray.shutdown()
-    assert done == len(tasks)
-    # Between the first result and the moment when loaders have nothing left to begin.
-    middle = [each for each in begun if 1.0 < each[1] < num_batches - num_workers]
+    executor = RayExecutor(ExecutorParams(address="connected"))
+    stages: list[Step] = [Load("load", seconds=seconds), Score("score", seconds=0.02 / BATCH_SIZE)]
+    try:
+        load_batches(executor, stages, 2 * num_workers)  # all workers start
+        tree = CpuTime(os.getpid())
+        cpu, started = tree.seconds(), time.perf_counter()
+        begun = load_batches(executor, stages, num_batches)
+        wall, cpu = time.perf_counter() - started, tree.seconds() - cpu
+    finally:
+        executor.close()
+        ray.shutdown()
+    # From the end of each worker's first batch to the moment when loaders have nothing left to begin.
+    middle = [each for each in begun if num_workers <= each[1] / seconds <= num_batches - num_workers]
     busy = (middle[-1][1] - middle[0][1]) / (middle[-1][0] - middle[0][0])
     print(f"{num_batches} batches of {BATCH_SIZE * TASK_BYTES / 1e6:.0f} MB by {num_workers} workers: {wall:.1f} s")
-    print(f"  {busy:.1f} of them load at any time; {num_batches / num_workers:.1f} s is the least")
+    print(f"  {busy:.1f} of them load at any time; {num_batches * seconds / num_workers:.1f} s is the least")
+    print(f"  {cpu / num_batches:.2f} s of CPU a batch in all processes")
+
+
+def load_batches(executor: RayExecutor, stages: list[Step], num_batches: int) -> list[tuple[float, float]]:
+    """Let so many batches be made; seconds since the begin, and seconds of loading by then, at each result."""
+    names = [(f"{number}", f"video-{number // BATCH_SIZE}") for number in range(num_batches * BATCH_SIZE)]
+    tasks, stats = [PayloadTask(name, group) for name, group in names], RunStats()
+    begun: list[tuple[float, float]] = []
+    done, started = 0, time.perf_counter()
+    for result in executor.run(pipeline([*stages]), tasks, stats):
+        done += result is not None
+        begun.append((time.perf_counter() - started, stats.stage("load").busy_s))
+    assert done == len(tasks)
+    return begun
 
 
 def main() -> None:
@@ -243,6 +256,7 @@ def main() -> None:
     loaders = commands.add_parser("loaders")
     loaders.add_argument("--workers", type=int, default=12)
     loaders.add_argument("--batches", type=int, default=60)
+    loaders.add_argument("--seconds", type=float, default=1.0)
     bare = commands.add_parser("ray")
     bare.add_argument("--calls", type=int, default=2000)
     bare.add_argument("--dims", type=int, default=1280)
@@ -254,7 +268,7 @@ def main() -> None:
     elif args.command == "resume":
         measure_resume(args.items)
     else:
-        measure_loaders(args.workers, args.batches)
+        measure_loaders(args.workers, args.batches, args.seconds)
 
 
 if __name__ == "__main__":

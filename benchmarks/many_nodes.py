@@ -20,7 +20,7 @@ CLOCK = Clock()
 # Before anything of the scheduler is imported, which keeps the function as it finds it.
 time.monotonic = CLOCK.monotonic
 
-from stages.executors import dispatcher, scheduler, worker_limits, worker_pool  # noqa: E402
+from stages.executors import dispatcher, node_polls, scheduler, worker_limits, worker_pool  # noqa: E402
 from stages.executors.cluster import Shape  # noqa: E402
 from stages.executors.worker_limits import POLL_COST_S  # noqa: E402
 from stages.params import ExecutorParams  # noqa: E402
@@ -55,9 +55,9 @@ def measure(args: argparse.Namespace) -> None:
     cluster = SimulatedCluster(
         args.nodes, args.cpus, CLOCK, batch_s=[args.batch_s], losses_an_hour=args.losses, costs=costs
     )
-    for module in (dispatcher, scheduler, worker_limits, worker_pool):
+    for module in (dispatcher, node_polls, scheduler, worker_limits, worker_pool):
         module.ray = cluster  # type: ignore[attr-defined]
-    time.sleep = cluster.sleep
+    time.sleep = cluster.sleep  # pyrefly: ignore[bad-assignment]
     params = ExecutorParams(address="auto")
     pool = worker_pool.WorkerPool(cluster, params)  # type: ignore[arg-type]
     built = Pipeline("work", [Work(args.batch_size)], collect=rows).build()

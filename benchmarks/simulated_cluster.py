@@ -15,6 +15,7 @@ from ray.exceptions import NodeDiedError, RayError
 
 from benchmarks.simulated_clock import Answer, Clock, RayCosts
 from stages.executors.cluster import Node, Shape
+from stages.executors.life_signs import Signs
 from stages.executors.scratch_folder import ScratchFolder
 from stages.executors.worker import BatchReport, StageAssignment, WorkerInfo
 
@@ -54,15 +55,16 @@ class Method:
 class Actor:
     """A worker."""
 
-    def __init__(self, cluster: "SimulatedCluster", cpus: float) -> None:
+    def __init__(self, cluster: "SimulatedCluster", worker_id: str, cpus: float) -> None:
         self.cluster = cluster
+        self.worker_id = worker_id
         self.cpus = cpus
         self.machine: _Machine | None = None
         self.starts_at = 0.0
         self.free_at = 0.0
         self.pending: set[Answer] = set()
         self.stages: dict[int, StageAssignment] = {}
-        for name in ("info", "set_up", *_PROCESSING, "poll", "tear_down"):
+        for name in ("info", "set_up", *_PROCESSING, "poll", "poll_node", "tear_down"):
             setattr(self, name, Method(self, name))
 
 
@@ -207,7 +209,8 @@ class SimulatedCluster:
 
     def _call(self, actor: Actor, name: str, args: tuple[Any, ...]) -> Any:
         answer = Answer(0.0)
-        actor.pending.add(answer)
+        if not name.startswith("poll"):
+            actor.pending.add(answer)
         now = self.clock.simulated_s
         if name == "info":
             if actor.machine is not None:
@@ -215,6 +218,10 @@ class SimulatedCluster:
         elif name == "poll":
             self.num_polls += 1
             self._answer(answer, now + POLL_S, (int(now * 1000), 0, {}))
+        elif name == "poll_node" and actor.machine is not None:
+            self.num_polls += 1
+            signs = {each.worker_id: Signs(int(now * 1000), 0, {}) for each in actor.machine.actors}
+            self._answer(answer, now + POLL_S, signs)
         elif name == "set_up":
             (assignment,) = (each.value for each in args)
             actor.stages[assignment.index] = assignment
@@ -226,7 +233,7 @@ class SimulatedCluster:
             self.num_batch_calls += 1
             seconds = sum(self.random.lognormvariate(0.0, 0.5) * self._batch_s[stage] for _ in indexes)
             actor.free_at = max(now, actor.free_at) + seconds
-            rows = [[[{"id": index}]] for batch in indexes for index in batch]
+            rows: list[Any] = [[[{"id": index}]] for batch in indexes for index in batch]
             self._answer(answer, actor.free_at, BatchReport(rows, seconds, {}, 0))
             if name.startswith("process"):
                 return answer, Answer(0.0, [], is_there=True)
@@ -293,7 +300,7 @@ class _ActorClass:
     def options(self, *, num_cpus: float, **_: Any) -> "_ActorClass":
         return _ActorClass(self._cluster, num_cpus)
 
-    def remote(self, *_: Any) -> Actor:
-        actor = Actor(self._cluster, self._cpus)
+    def remote(self, worker_id: str, *_: Any) -> Actor:
+        actor = Actor(self._cluster, worker_id, self._cpus)
         self._cluster.start(actor)
         return actor

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import ray
 
-from stages import heartbeat, retry
+from stages import retry
 from stages.executors.batch_runner import collect_rows, run_batch
+from stages.executors.life_signs import Signs, own_signs, read_signs, write_signs
 from stages.executors.process_memory import private_bytes
 from stages.executors.scratch_folder import ScratchFolder, fault_file, hold, remove_abandoned
 from stages.executors.store_metrics import StoreMetrics
@@ -97,6 +98,7 @@ class Worker:
         tempfile.tempdir = str(self._folder)  # files that a killed worker leaves are removed with the session's folder
         self._fault_file = fault_file(self._folder, worker_id).open("w")
         faulthandler.enable(self._fault_file, all_threads=False)
+        write_signs(self._folder, worker_id)
         device = "cuda:0" if ray.get_gpu_ids() else "cpu"
         self._metadata = WorkerMetadata(worker_id, node_info(node_id), device, num_threads)
         self._run_id = ""
@@ -108,12 +110,14 @@ class Worker:
         return WorkerInfo(os.getpid(), self._metadata.node.node_id)
 
     @ray.method(concurrency_group="watch")
-    def poll(self) -> tuple[int, int, dict[str, float]]:
-        """Heartbeats so far, private memory in bytes, and what the batch in work has counted.
+    def poll(self) -> Signs:
+        """What it says of itself. Answered while a stage runs, unless C code holds the GIL."""
+        return own_signs()
 
-        Answered while a stage runs, unless C code holds the GIL.
-        """
-        return heartbeat.beats(), private_bytes() or 0, heartbeat.counts()
+    @ray.method(concurrency_group="watch")
+    def poll_node(self) -> dict[str, Signs]:
+        """What all workers of the session on this node say of themselves, up to a second ago; by their ids."""
+        return read_signs(self._folder) | {self._metadata.worker_id: own_signs()}
 
     def set_up(self, assignment: StageAssignment) -> None:
         """Set a stage up, after tearing down those of an earlier run."""

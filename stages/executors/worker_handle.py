@@ -108,6 +108,11 @@ class WorkerHandle:
         queued = [call for call in self.calls if call.waits == waits]
         return len(queued) < batches_in_flight and all(call.stage == stage or waits for call in queued)
 
+    def note_memory(self, private_bytes: int) -> None:
+        """Note how much private memory its process was seen to have."""
+        for call in self.calls:
+            call.peak_bytes = max(call.peak_bytes, private_bytes)
+
     def extend_deadlines(self, seconds: float, now: float) -> None:
         """Extend all time limits of the current calls by some seconds, as if they had begun later."""
         self.progress_at = min(now, self.progress_at + seconds)

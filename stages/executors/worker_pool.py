@@ -215,7 +215,7 @@ class WorkerPool:
 
     def exceeding_limits(self) -> list[tuple[WorkerHandle, ExitReason]]:
         """The workers that exceed a limit, of those whose turn it is to be looked at."""
-        return list(self.limits.exceeded(self.workers, self._visible))
+        return list(self.limits.exceeded(self.workers, self._visible, self._by_node))
 
     def kill(self, worker: WorkerHandle) -> list[RemoteCall]:
         """End a worker at once; returns the calls that it held."""
@@ -223,7 +223,8 @@ class WorkerPool:
         ray.kill(worker.actor)
         self.workers.remove(worker)
         self.calls.remove_worker(worker)
-        for known in (self._by_node[worker.node_id], self._visible, self._draining):
+        self._by_node.get(worker.node_id, {}).pop(worker, None)
+        for known in (self._visible, self._draining):
             known.pop(worker, None)
         calls, worker.calls = worker.calls, []
         return calls
@@ -231,7 +232,7 @@ class WorkerPool:
     def leave_nodes(self) -> None:
         """Let the workers of nodes that are left out finish their batches, and leave."""
         for node_id in self.health.left_out():
-            for worker in self._by_node[node_id]:
+            for worker in self._by_node.get(node_id, ()):
                 self.drain(worker)
 
     def remove_dead_idle(self) -> None:
@@ -274,4 +275,4 @@ class WorkerPool:
             ray.wait(teardowns, num_returns=len(teardowns), timeout=TEAR_DOWN_S)
         for worker in list(self.workers):
             self.kill(worker)
-        self._cluster.remove_scratch(self._by_node.keys() - {""})
+        self._cluster.remove_scratch(self._by_node)

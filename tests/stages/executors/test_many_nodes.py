@@ -3,6 +3,7 @@
 1. Nine of ten workers that fit are at work soon after the first could be.
 2. No item fails or is lost where nodes are lost.
 3. Calls are few where batches are short, and hold one batch where these are long.
+4. Workers are asked for signs of life node by node, within a hundredth of the driver's time.
 """
 
 import re
@@ -46,3 +47,12 @@ def test_no_item_is_lost_with_nodes() -> None:
     told = measure(nodes=10, cpus=4, items=20_000, losses=3)
     ((failed, lost),) = re.findall(r"(\d+) failed, (\d+) nodes lost", told)
     assert (int(failed), int(lost) > 0) == (0, True)
+
+
+def test_workers_are_asked_node_by_node() -> None:
+    """640 workers on 20 nodes, each with one batch of minutes: 20 polls a second, of half a millisecond."""
+    told = measure(nodes=20, cpus=32, items=640, losses=0, batch_s=200, batch_size=1)
+    ((polls, share),) = re.findall(r"(\d+) polls, ([0-9.]+) % of the driver's time", told)
+    (seconds,) = re.findall(r"  (\d+) s, \d+ items/s", told)
+    assert int(polls) <= 20 * int(seconds)
+    assert 0.1 < float(share) <= 1.0
