@@ -31,7 +31,13 @@ class CopyPairs(NamedTuple):
 
 
 def copy_pairs(
-    storage: Storage, rows: pa.Table, new: Positions, known: Positions, *, overlap_min: float
+    storage: Storage,
+    rows: pa.Table,
+    new: Positions,
+    known: Positions,
+    *,
+    overlap_min: float,
+    run_token: str = "",
 ) -> Deciding[CopyPairs]:
     """Copies among the new clips, and between these and the known ones.
 
@@ -41,6 +47,7 @@ def copy_pairs(
         new: positions of clips with a ``signals_key``, at least one.
         known: others, likewise.
         overlap_min: least share of the shorter clip that two must have in common.
+        run_token: of the run; what it writes for its workers is its own.
     """
     rows = rows.select(COPY_COLUMNS)
     numbers = np.sort(np.concatenate([new, known]))
@@ -50,12 +57,14 @@ def copy_pairs(
         index.add(found)
     landmarks = index.landmarks(numbers)
     looked_for, positions = rows_by_video(rows, new)
-    search = CandidateSearch(storage.root, looked_for, positions, landmarks.hashes[..., 0].size, len(new))
+    search = CandidateSearch(
+        storage.root, looked_for, positions, landmarks.hashes[..., 0].size, len(new), run_token=run_token
+    )
     lists = lists_of(storage, index.keys, numbers, landmarks) if search.is_large else None
     del index  # it holds the hashes too
     stored = StoredLandmarks(landmarks, lists)
     found = yield replace(search, stored=stored)
-    remove_landmarks(storage, stored)
+    remove_landmarks(storage, stored, run_token)
     found = likely_candidates(found, new, least=LEAST_WEIGHT if search.is_large else 0.0)
     pairs = yield comparison_search(found, rows, overlap_min)
     pairs_of_clips = len(found.select(["left", "right"]).group_by(["left", "right"]).aggregate([]))

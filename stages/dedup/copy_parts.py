@@ -1,9 +1,9 @@
 """What parts of a search for copies read, in whatever worker: signals, and a file of the hashes that all look among.
 
-    {root}/index/copy_parts/{hash of the clips}.landmarks    numbers of clips, hashes, their lists, a checksum of all
+    {root}/index/copy_parts/{hash of run and clips}.landmarks    numbers of clips, hashes, their lists, a checksum
 
-The file serves one run, and is removed at its end. One that a killed run left is the same for the next, and `curator
-vacuum` removes it.
+The file serves one run, and is removed at its end; two runs at once over the same clips have one each. `curator vacuum`
+removes one that a killed run left.
 """
 
 import hashlib
@@ -52,23 +52,23 @@ class PictureSource:
         return self._landmarks
 
 
-def remove_landmarks(storage: Storage, stored: StoredLandmarks) -> None:
+def remove_landmarks(storage: Storage, stored: StoredLandmarks, run_token: str) -> None:
     """Remove what `save_landmarks` wrote, where it wrote."""
     if storage.list(FOLDER):
-        storage.delete(landmarks_path(stored))
+        storage.delete(landmarks_path(stored, run_token))
 
 
-def landmarks_path(stored: StoredLandmarks) -> str:
-    """Path of the file of these hashes, below the root."""
-    hasher = hashlib.sha256()
+def landmarks_path(stored: StoredLandmarks, run_token: str) -> str:
+    """Path of a run's file of these hashes, below the root."""
+    hasher = hashlib.sha256(run_token.encode())
     for part in _content(stored):
         hasher.update(part.data)
     return f"{FOLDER}/{hasher.hexdigest()[:32]}.landmarks"
 
 
-def save_landmarks(storage: Storage, stored: StoredLandmarks) -> str:
-    """Write down hashes for other workers; returns the path, below the root."""
-    path = landmarks_path(stored)
+def save_landmarks(storage: Storage, stored: StoredLandmarks, run_token: str) -> str:
+    """Write down hashes for other workers of a run; returns the path, below the root."""
+    path = landmarks_path(stored, run_token)
     data = b"".join(part.tobytes() for part in _content(stored))
     storage.write_bytes(path, data + hashlib.sha256(data).digest())
     return path

@@ -97,6 +97,7 @@ class CandidateSearch:
         stored: to look among; None in a part.
         path: of the file that holds them, for a part.
         centres: path of the centres of their lists, for a part; empty where there are none.
+        run_token: of the run; the file is its own.
     """
 
     searched_in: ClassVar[SearchedIn] = PICTURES
@@ -109,6 +110,7 @@ class CandidateSearch:
     stored: StoredLandmarks | None = field(default=None, repr=False)
     path: str = ""
     centres: str = ""
+    run_token: str = ""
 
     def cost(self, source: PictureSource) -> float:
         """See `Search.cost`."""
@@ -141,7 +143,8 @@ class CandidateSearch:
 
     def _written_down(self, stored: StoredLandmarks) -> "CandidateSearch":
         centres = stored.lists.path if stored.lists is not None else ""
-        return replace(self, stored=None, path=save_landmarks(Storage(self.root), stored), centres=centres)
+        path = save_landmarks(Storage(self.root), stored, self.run_token)
+        return replace(self, stored=None, path=path, centres=centres)
 
     @property
     def _windows(self) -> tuple[View, ...]:

@@ -1,5 +1,6 @@
 """The step that finds copies: the same pictures in the same order, however they were changed."""
 
+import uuid
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, NamedTuple
 
@@ -43,6 +44,7 @@ class CopyStep(Step):
     def __init__(self, params: DedupParams, root: str) -> None:
         self.params = params
         self.root = root
+        self._run_token = uuid.uuid4().hex  # made in the driver, hence the same in all workers of a run
         self._copies: _Copies = {}
         self._counts: dict[str, float] = {}
 
@@ -96,7 +98,12 @@ class CopyStep(Step):
         if not len(new):
             return {}
         found = yield from lazy.load("stages.dedup.copy_pairs:copy_pairs")(
-            Storage(self.root), clips.rows, new, known, overlap_min=self.params.copy_overlap
+            Storage(self.root),
+            clips.rows,
+            new,
+            known,
+            overlap_min=self.params.copy_overlap,
+            run_token=self._run_token,
         )
         self._counts["dedup_copy_candidates"] = found.num_candidates
         copies: _Copies = {}

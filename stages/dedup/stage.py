@@ -11,6 +11,7 @@ import logging
 import math
 import shutil
 import tempfile
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,7 @@ class DedupStage(_IndexedStage):
     ) -> None:
         super().__init__(root, table)
         self.steps = list(steps)
+        self._run_token = uuid.uuid4().hex  # made in the driver, hence the same in all workers of a run
         self._part_products = part_products
 
     def process(self, task: DedupTask) -> DedupedTask | list[SearchTask]:
@@ -112,13 +114,13 @@ class DedupStage(_IndexedStage):
         outcome = self._outcome(decide_in_steps(self.steps, clips, earlier), vectors, task.found)
         if not isinstance(outcome, Outcome):
             source = vectors if outcome.searched_in == VECTORS else self.pictures()
-            layout = index.save_layout(vectors)
+            layout = index.save_layout(vectors, self._run_token)
             return [
                 SearchTask(f"{task.task_id}/{number}", task.group, search=part, folder=folder, layout=layout)
                 for number, part in enumerate(outcome.parts(self._num_parts(outcome, source)))
             ]
         if task.found:
-            index.remove_layout(vectors)
+            index.remove_layout(vectors, self._run_token)
         for step in self.steps:
             for name, amount in step.counts().items():
                 heartbeat.count(name, amount)

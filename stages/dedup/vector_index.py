@@ -110,22 +110,22 @@ class VectorIndex:
             self._storage.delete(f"{self._folder}/{name}{suffix}")
         copied_file(self._scratch, f"{self._folder}/{name}{VECTORS}").unlink(missing_ok=True)
 
-    def save_layout(self, store: VectorStore) -> str:
-        """Write down where each vector is, for other workers; returns the path, below the root."""
+    def save_layout(self, store: VectorStore, run_token: str) -> str:
+        """Write down where each vector is, for other workers of a run; returns the path, below the root."""
         columns = {"segment": store.segment, "row": store.row}
         if isinstance(store, ListedVectors):
             columns["list"] = store.lists.assigned
-        path = self._layout_path(store)
+        path = self._layout_path(store, run_token)
         write_table(self._storage, path, pa.table(columns), [segment.name for segment in store.segments])
         return path
 
-    def remove_layout(self, store: VectorStore) -> None:
-        """Remove what `save_layout` wrote."""
-        self._storage.delete(self._layout_path(store))
+    def remove_layout(self, store: VectorStore, run_token: str) -> None:
+        """Remove what `save_layout` wrote for the run; another one over the same vectors has a file of its own."""
+        self._storage.delete(self._layout_path(store, run_token))
 
-    def _layout_path(self, store: VectorStore) -> str:
+    def _layout_path(self, store: VectorStore, run_token: str) -> str:
         names = [segment.name for segment in store.segments]
-        return f"{self._folder}/layout-{digest(*names, _hash_of(store.segment, store.row))}{KEYS}"
+        return f"{self._folder}/layout-{digest(run_token, *names, _hash_of(store.segment, store.row))}{KEYS}"
 
     def open_layout(self, path: str) -> VectorStore:
         """The vectors as another worker found them.

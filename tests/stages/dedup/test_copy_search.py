@@ -18,9 +18,9 @@ from stages.dedup.copy_parts import FOLDER, PictureSource, remove_landmarks, sav
 from stages.dedup.copy_views import MORE_WINDOWS, STORED_WINDOWS, WINDOWS
 from stages.dedup.copy_votes import PLACEMENTS_MAX, best_candidates
 from stages.dedup.copy_windows import PARTS, WHOLE
-from stages.dedup.dedup_tasks import again, collect
+from stages.dedup.dedup_tasks import DedupTask, FoundTask, SearchTask, again, collect, name_of
 from stages.dedup.phase import DedupPhase, steps_of
-from stages.dedup.searches import Deciding
+from stages.dedup.searches import VECTORS, Deciding
 from stages.dedup.stage import DedupStage, SearchStage
 from stages.errors import StageError
 from stages.executors.local import LocalExecutor
@@ -30,6 +30,7 @@ from stages.pipeline import Pipeline, RunStats
 from stages.run.inputs import InputTables
 from stages.run.rounds import run_rounds
 from stages.run.table_run import TableRun
+from stages.stage import NodeInfo, WorkerMetadata
 from stages.storage import Storage
 from tests.stages.dedup.drawn_clips import clip, crop, mark
 from tests.stages.dedup.random_hashes import RANDOM, landmarks, random_hashes
@@ -151,6 +152,51 @@ def test_stages_of_dedup_divide_the_search(library: Library) -> None:
     assert sorted(made.select(names).to_pylist(), key=str) == sorted(undivided, key=str)
 
 
+def test_a_run_keeps_its_files_while_another_over_the_same_clips_ends(library: Library) -> None:
+    """One has written what its parts look among; before these begin, another one does all, and removes its own."""
+    shutil.rmtree(library.root / "index", ignore_errors=True)
+    divided(library)  # so that all clips are in the index, and candidates are what is looked for first
+    pictures, vectors = first_parts(library, copies=True), first_parts(library, copies=False)
+    divided(library)
+    search = SearchStage(str(library.root))
+    search.setup(WorkerMetadata("w", NodeInfo("n", 1, 0)))
+    found = [search.process(part) for part in (*pictures, *vectors)]
+    search.teardown()
+    assert {name_of(part.search) for part in pictures} == {"CandidateSearch"}
+    assert {part.search.searched_in for part in vectors} == {VECTORS}
+    assert all(isinstance(each, FoundTask) for each in found)
+
+
+def first_parts(library: Library, *, copies: bool) -> list[SearchTask]:
+    """The parts of the first search of a run that has just begun."""
+    stage, task = begun(library, DedupParams(eps=0.02, rebuild=True, copies=copies))
+    stage.setup(WorkerMetadata("w", NodeInfo("n", 1, 0)))
+    parts = stage.process(task)
+    stage.teardown()
+    assert isinstance(parts, list)
+    return parts
+
+
+def divided(library: Library) -> None:
+    """A whole run whose searches are divided; it commits nothing."""
+    stage, task = begun(library, DedupParams(eps=0.02, rebuild=True))
+    pipeline = Pipeline("dedup", [stage, SearchStage(str(library.root))], collect=collect, again=again).build()
+    executor = LocalExecutor(ExecutorParams(mode="local"))
+    ((table,),) = [each.outcomes for each in run_rounds(executor, pipeline, [task], RunStats()) if each is not None]
+    assert isinstance(table, pa.Table)
+
+
+def begun(library: Library, params: DedupParams) -> tuple[DedupStage, DedupTask]:
+    """A run's stage, whose searches are all large, and its task."""
+    root = str(library.root)
+    phase = DedupPhase(params, root)
+    refs = {asset: [ManifestRef(root, asset, name) for name in library.partitions] for asset in phase.inputs}
+    run = TableRun(phase, ManifestRef(root, "unique_clips", ALL), InputTables(phase, refs), "r", ())
+    (task,) = run.tasks()
+    assert isinstance(task, DedupTask)
+    return DedupStage(steps_of(params, root), root, part_products=1.0), task
+
+
 def rows_of(outcome: Any) -> pa.Table:
     assert isinstance(outcome, pa.Table)
     return outcome
@@ -167,14 +213,16 @@ def copy_rows(library: Library) -> pa.Table:
 def test_landmarks_for_parts_that_are_damaged_or_gone_are_told(tmp_path: Path) -> None:
     storage, made = Storage(tmp_path), landmarks(3, len(STORED_WINDOWS), random_hashes(3))
     stored = StoredLandmarks(made)
-    path = save_landmarks(storage, stored)
+    path = save_landmarks(storage, stored, "run")
     read = PictureSource(storage).landmarks(path).landmarks
     assert (read.clip.tolist(), read.hashes.tolist()) == (made.clip.tolist(), made.hashes.tolist())
     whole = storage.read_bytes(path)
     storage.write_bytes(path, whole[:50] + bytes([whole[50] ^ 1]) + whole[51:])
     with pytest.raises(StageError, match=r"gone or damaged\. Run dedup again"):
         PictureSource(storage).landmarks(path)
-    remove_landmarks(storage, stored)
+    remove_landmarks(storage, stored, "another")
+    assert storage.exists(path)
+    remove_landmarks(storage, stored, "run")
     with pytest.raises(StageError, match="gone or damaged"):
         PictureSource(storage).landmarks(path)
 

@@ -173,6 +173,6 @@ def test_other_workers_find_the_same_vectors_on_any_store(
     for scratch in scratches:
         scratch.mkdir()
     index = opened(root, scratches[0])
-    layout = index.save_layout(index.vectors_of(rows))
+    layout = index.save_layout(index.vectors_of(rows), "run")
     check(opened(root, scratches[1]).open_layout(layout), expected)
     assert [path.suffix for path in scratches[1].iterdir()] == [VECTORS]
