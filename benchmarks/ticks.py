@@ -20,7 +20,7 @@ import dagster as dg
 import fsspec
 
 from curator_dagster.curation import Curation
-from curator_dagster.definitions import curation_definitions
+from curator_dagster.curation_in_dagster import curation_definitions
 from curator_dagster.partition_keys import add_partitions
 from curator_dagster.resources import RayPool, Storage
 from curator_dagster.watch import scan

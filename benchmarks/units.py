@@ -15,7 +15,8 @@ from pathlib import Path
 import dagster as dg
 
 from curator_dagster.commands.cli_params import parse_params
-from curator_dagster.commands.run_plan import execute_plan, plan_run
+from curator_dagster.commands.dagster_run import execute_plan
+from curator_dagster.commands.run_plan import plan_run
 from stages.manifest import read_manifest
 from stages.params import PHASES
 from stages.run import open_session

@@ -11,7 +11,8 @@ from curator_dagster.bundled_stages import import_bundled_stages
 if TYPE_CHECKING:
     from curator_dagster.component import VideoCurationComponent
     from curator_dagster.curation import Curation
-    from curator_dagster.definitions import curation_definitions, defs
+    from curator_dagster.curation_in_dagster import curation_definitions
+    from curator_dagster.definitions import defs
     from curator_dagster.resources import RayPool, Storage
     from curator_dagster.watch.source import SourceBucket
     from stages.dataset import ClipDataset, open_dataset
@@ -39,7 +40,7 @@ _MODULES = {
     "SourceBucket": "curator_dagster.watch.source",
     "Storage": "curator_dagster.resources",
     "VideoCurationComponent": "curator_dagster.component",
-    "curation_definitions": "curator_dagster.definitions",
+    "curation_definitions": "curator_dagster.curation_in_dagster",
     "defs": "curator_dagster.definitions",
     "open_dataset": "stages.dataset",
     "search": "stages.search",

@@ -6,23 +6,22 @@ from dataclasses import replace
 
 import dagster as dg
 
-from curator_dagster.asset_specs import ASSET_GRAPH
-from curator_dagster.checks import evaluate_checks
+from curator_dagster.checks.evaluation import evaluate_checks
+from curator_dagster.committed_inputs import input_tables
 from curator_dagster.config import params_from_config, validate_run_config
-from curator_dagster.curation import UNPARTITIONED_ASSETS, Curation
+from curator_dagster.curation import Curation
 from curator_dagster.interrupts import signals_as_keyboard_interrupt
 from curator_dagster.invented_partitions import remove_invented_partitions_of_run
 from curator_dagster.metadata import materialization_metadata
-from curator_dagster.partition_keys import fully_committed_partitions
 from curator_dagster.partitioning import TimeWindowPartitioning
 from curator_dagster.phase_summary import changed_params_line, further_reports, precedence_lines, summary_line
 from curator_dagster.progress import progress_callback, progress_logger
 from curator_dagster.resources import Storage
 from curator_dagster.watch.source import SourceBucket
-from stages.errors import CurationError, ManifestError
+from stages.errors import CurationError
 from stages.manifest import ALL
 from stages.params import Params
-from stages.run import Inputs, PhaseReport, Session, trusting
+from stages.run import PhaseReport, Session, trusting
 
 Reports = Mapping[str, PhaseReport]
 AssetResult = dg.MaterializeResult | dg.AssetCheckResult
@@ -53,7 +52,7 @@ def run_phase(curation: Curation, context: dg.AssetExecutionContext, config: Par
         if isinstance(curation.partitioning, TimeWindowPartitioning) and asset == "videos":
             source: SourceBucket = getattr(context.resources, curation.scoped("source"))
             curation.partitioning.register_window_sources(partitions, storage.open(), source.location, config)
-        inputs = input_tables(storage, config, partitions)
+        inputs = input_tables(storage.open(), config, partitions)
         outputs = [storage.ref(asset, partition) for partition in partitions]
         for each in (config, *config.further()):
             if changed := changed_params_line(each, [replace(ref, asset=each.table) for ref in outputs]):
@@ -86,25 +85,6 @@ def partition_keys_of_run(context: dg.AssetExecutionContext) -> list[str]:
     would be wrong.
     """
     return [ALL] if context.assets_def.partitions_def is None else list(context.partition_keys)
-
-
-def input_tables(storage: Storage, params: Params, partitions: list[str]) -> Inputs:
-    """The tables that the partitions are made from, by asset.
-
-    Raises:
-        ManifestError: an unpartitioned asset finds no partition that has all of its inputs, or one that lacks those
-            of the embedder that the parameters name.
-    """
-    upstream = ASSET_GRAPH[params.asset].deps
-    if partitions == [ALL]:
-        tables = [params.table_read(asset) for asset in upstream]
-        partitions = fully_committed_partitions(storage.open(), tables)
-        if not partitions:
-            raise ManifestError(
-                f"No partition under {storage.root} has {' and '.join(tables)} committed. Materialize them first."
-            )
-    keys = {asset: [ALL] if asset in UNPARTITIONED_ASSETS else partitions for asset in upstream}
-    return {asset: [storage.ref(params.table_read(asset), key) for key in keys[asset]] for asset in upstream}
 
 
 def _materialize_result(context: dg.AssetExecutionContext, reports: Reports, storage: Storage) -> dg.MaterializeResult:

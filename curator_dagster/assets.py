@@ -6,9 +6,10 @@ from functools import partial
 
 import dagster as dg
 
-from curator_dagster.asset_specs import ASSET_GRAPH, asset_spec
+from curator_dagster.asset_graph import ASSET_GRAPH
+from curator_dagster.asset_specs import asset_spec
 from curator_dagster.asset_step import run_phase
-from curator_dagster.checks import check_specs
+from curator_dagster.checks.check_specs import check_specs
 from curator_dagster.config import config_class
 from curator_dagster.curation import Curation
 from curator_dagster.phase_process import PHASE_TAG

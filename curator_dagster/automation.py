@@ -14,7 +14,8 @@ Dagster does not notice that a later dedup changed the clips of a partition; the
 
 import dagster as dg
 
-from curator_dagster.curation import UNPARTITIONED_ASSETS, Curation
+from curator_dagster.asset_graph import UNPARTITIONED_ASSETS
+from curator_dagster.curation import Curation
 
 Condition = dg.AutomationCondition
 

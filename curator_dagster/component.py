@@ -13,7 +13,7 @@ from curator_dagster.asset_specs import asset_spec
 from curator_dagster.component_errors import check_curation, check_param_groups, errors_with_positions, position_of
 from curator_dagster.component_schema import AttributesSchema
 from curator_dagster.curation import Curation
-from curator_dagster.definitions import curation_definitions
+from curator_dagster.curation_in_dagster import curation_definitions
 from curator_dagster.partitioning import BatchPartitioning, Partitioning, TimeWindowPartitioning
 from curator_dagster.project_executor import project_executor
 from curator_dagster.resources import RayPool, Storage

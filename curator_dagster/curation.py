@@ -11,9 +11,6 @@ from curator_dagster.partitioning import BatchPartitioning, Partitioning, TimeWi
 from stages.errors import ParamsError
 from stages.params import PHASES, CheckParams, ExecutorParams, GpuParams, Params, ReadParams
 
-UNPARTITIONED_ASSETS = frozenset({"unique_clips"})
-"""Assets that read all partitions and have no partitions in Dagster."""
-
 
 def default_params() -> dict[str, Params]:
     """The default parameters of every phase."""

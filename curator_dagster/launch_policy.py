@@ -4,12 +4,14 @@ import importlib.metadata
 import os
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from curator_dagster.curation import Curation
 from stages.errors import ParamsError
 from stages.params import CaptionParams, EmbedParams, FilterParams, Params
 from stages.run import CAPTION_HOSTS_VARIABLE, EMBED_HOSTS_VARIABLE, PLUGINS_VARIABLE, LaunchPolicy, host_and_port
+
+if TYPE_CHECKING:  # `curator retry` checks a stored URL here, and may run without Dagster
+    from curator_dagster.curation import Curation
 
 RAY_ADDRESSES_VARIABLE = "CURATOR_RAY_ADDRESSES"
 _SECRET = re.compile("KEY|SECRET|TOKEN|PASSW|CREDENTIAL", re.IGNORECASE)
@@ -17,7 +19,7 @@ ENTRY_POINT_GROUP = "curator_dagster.plugins"
 """Group of the entry points by which an installed package offers plug-ins; the value is a module, or module:Class."""
 
 
-def launch_policy(curation: Curation) -> LaunchPolicy:
+def launch_policy(curation: "Curation") -> LaunchPolicy:
     """What the deployment allows: beside its lists, whatever its own default parameters name."""
     entry_points = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
     defaults = [
@@ -57,7 +59,7 @@ def check_stored_caption_url(params: CaptionParams) -> None:
         )
 
 
-def check_run_config(curation: Curation, run_config: Mapping[str, Any]) -> None:
+def check_run_config(curation: "Curation", run_config: Mapping[str, Any]) -> None:
     """Check what a launch sets beside the parameters: secrets of the environment, and another Ray.
 
     Where a parameter is ``{"env": NAME}``, its value ends in tables, prompts and messages. A Ray that a launch names

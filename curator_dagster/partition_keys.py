@@ -4,11 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import dagster as dg
 
-from stages.errors import ManifestError
-from stages.manifest import committed_partitions
 from stages.sources import registered_partitions
 from stages.storage import Storage
-from stages.table_names import asset_of, name_of
 
 _MAX_KEYS_PER_CALL = 5_000
 """Dagster adds keys in one SQL statement, and some builds of SQLite take 32,766 variables at most."""
@@ -60,27 +57,6 @@ def partition_ranges(known: Sequence[str], wanted: Iterable[str]) -> list[list[s
         else:
             found.append([key])
     return found
-
-
-def fully_committed_partitions(storage: Storage, tables: Iterable[str]) -> list[str]:
-    """Partitions with a commit of every one of these tables, in the order of registration.
-
-    Raises:
-        ManifestError: of a further table that is among them, a partition lacks it and has the asset's own: its clips
-            would count as gone.
-    """
-    committed = {table: set(committed_partitions(storage, table)) for table in tables}
-    order = registered_partitions(storage)
-    for table, found in committed.items():
-        asset = asset_of(table)
-        others = set(committed_partitions(storage, asset)) if asset != table else set[str]()
-        if lacking := [key for key in order if key in others - found]:
-            raise ManifestError(
-                f"Every partition with {asset} must have {table} to be read in its place, and {len(lacking)} have "
-                f"none, the first is {lacking[0]}. Materialize {asset} of them, with {name_of(table)} in embed.more."
-            )
-    complete = set.intersection(*committed.values())
-    return [key for key in order if key in complete]
 
 
 def partition_tags(keys: Sequence[str]) -> dict[str, str]:

@@ -22,13 +22,18 @@ def modules_after(code: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-def test_code_location_loads_without_codecs_models_or_ray() -> None:
-    assert not (HEAVY | {"ray"}) & modules_after("import curator_dagster.definitions")
+def test_code_location_loads_without_codecs_models_pandas_or_ray() -> None:
+    assert not (HEAVY | {"ray", "pandas"}) & modules_after("import curator_dagster.definitions")
 
 
 @pytest.mark.parametrize("code", ["import curator_dagster", "import curator_dagster.cli"])
 def test_package_and_command_line_load_without_dagster(code: str) -> None:
     assert not (HEAVY | {"ray", "dagster", "pyarrow", "numpy"}) & modules_after(code)
+
+
+@pytest.mark.parametrize("name", ["run_and_retry", "direct_run", "dry_run"])
+def test_a_run_without_an_instance_loads_without_dagster(name: str) -> None:
+    assert not (HEAVY | {"ray", "dagster", "pandas"}) & modules_after(f"import curator_dagster.commands.{name}")
 
 
 def test_phases_are_built_without_codecs_or_models() -> None:

@@ -27,3 +27,8 @@ class CheckResult:
     details: Sequence[Record] = ()
     excess: float = 0.0
     is_evaluated: bool = True
+
+
+def worst_first(results: Mapping[str, CheckResult]) -> list[tuple[str, CheckResult]]:
+    """Failed partitions, then those that could not be evaluated, then the others; each by decreasing excess."""
+    return sorted(results.items(), key=lambda each: (each[1].passed, not each[1].is_evaluated, -each[1].excess))

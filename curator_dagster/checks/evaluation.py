@@ -5,35 +5,28 @@ so the evaluation of each partition is logged as an event. Then one result witho
 worst partition: the asset's page and badge show this one, the partitions of the check show their own.
 """
 
-import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData as TargetMaterialization,  # has no public name
 )
 
-from curator_dagster.checks.check_result import CheckResult
-from curator_dagster.checks.check_specs import Check, checks_of
-from curator_dagster.checks.checked_table import CheckedTable
-from curator_dagster.checks.result_metadata import result_metadata, worst_first
-from curator_dagster.checks.score_history import ScoreHistory
-from curator_dagster.checks.together import together
-from stages import retry
-from stages.errors import CurationError, StorageError
+from curator_dagster.checks.check_result import CheckResult, worst_first
+from curator_dagster.checks.evaluating import (
+    Reports,
+    ResultsByPartition,
+    blocking_failure,
+    blocking_message,
+    describe,
+    evaluate_all,
+    is_error,
+)
+from curator_dagster.checks.registry import Check, checks_of
+from curator_dagster.checks.result_metadata import result_metadata
 from stages.params import CheckParams
-from stages.run import PhaseReport
 from stages.storage import Storage
 
-logger = logging.getLogger(__name__)
-
-Reports = Mapping[str, PhaseReport]
-ResultsByPartition = Mapping[str, CheckResult]
-"""Results of one check by partition."""
-
-_STORAGE_RETRIES = retry.Backoff(tries=3)
-"""The table is committed already: where the store does not answer, its checks give up after a few tries."""
-_NOT_EVALUATED = "Could not be evaluated: {} Materialize the partition again to have it checked."
 _MAX_KEYS_PER_QUERY = 500
 """Dagster returns at most a thousand events at once."""
 
@@ -49,7 +42,7 @@ def evaluate_checks(
     asset = next(iter(reports.values())).asset
     selected = {key.name for key in context.selected_asset_check_keys}
     checks = [check for check in checks_of(asset, params) if check.name in selected]
-    results = _evaluate_all(checks, params, storage, reports)
+    results = evaluate_all(checks, params, storage, reports)
     failures: list[str] = []
     targets = _target_materializations(context, list(reports)) if _is_range(context) else {}
     for check in checks:
@@ -57,40 +50,11 @@ def evaluate_checks(
         for partition, target in targets.items():
             # Dagster accepts evaluations here, but its type does not say so.
             context.log_event(_evaluation(context, check, params, partition=(partition, found[partition], target)))
-        result = _result(check, params, found)
-        if not result.passed:
-            logger.warning("Check %s of %s: %s", check.name, asset, result.description)
-        if not result.passed and check.is_blocking and result.severity == dg.AssetCheckSeverity.ERROR:
-            failures.append(f"Check {check.name} of {asset} failed: {result.description}")
-        yield result
+        if failure := blocking_failure(check, asset, params, found):
+            failures.append(failure)
+        yield _result(check, params, found)
     if failures:
-        failures.append("What is committed stays. A check that is set to warn (checks.NAME=warn) stops nothing.")
-        raise dg.Failure(description="\n".join(failures), allow_retries=False)
-
-
-def _evaluate_all(
-    checks: Sequence[Check], params: CheckParams, storage: Storage, reports: Reports
-) -> dict[str, dict[str, CheckResult]]:
-    """Results by check and partition; partitions are read one by one, so that one table is in memory at a time."""
-    history = ScoreHistory(storage)
-    found: dict[str, dict[str, CheckResult]] = {check.name: {} for check in checks}
-    storage_error: StorageError | None = None
-    with retry.using(_STORAGE_RETRIES):
-        for partition, report in reports.items():
-            tables = {"": report, **report.further}
-            checked = {name: CheckedTable(each, storage, params, history) for name, each in tables.items()}
-            for check in checks:
-                of_tables: dict[str, CheckResult] = {}
-                for name, table in checked.items():
-                    try:
-                        if storage_error is not None and check.reads_storage:
-                            raise storage_error
-                        of_tables[name] = check.evaluate(table)
-                    except (CurationError, OSError) as error:
-                        storage_error = error if isinstance(error, StorageError) else storage_error
-                        of_tables[name] = CheckResult(False, _NOT_EVALUATED.format(error), is_evaluated=False)
-                found[check.name][partition] = together(of_tables)
-    return found
+        raise dg.Failure(description=blocking_message(failures), allow_retries=False)
 
 
 def _is_range(context: dg.AssetExecutionContext) -> bool:
@@ -140,21 +104,11 @@ def _result(check: Check, params: CheckParams, results: ResultsByPartition) -> d
     """The result of one partition; of several, that of the worst, with a table of all."""
     ordered = worst_first(results)
     _, worst = ordered[0]
-    is_error = check.severity(params) == "error" and worst.is_evaluated
+    severity = dg.AssetCheckSeverity.ERROR if is_error(check, params, worst) else dg.AssetCheckSeverity.WARN
     return dg.AssetCheckResult(
         passed=worst.passed,
         check_name=check.name,
-        severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
-        description=_describe(ordered),
+        severity=severity,
+        description=describe(results),
         metadata=result_metadata(ordered),
     )
-
-
-def _describe(ordered: Sequence[tuple[str, CheckResult]]) -> str:
-    partition, worst = ordered[0]
-    if len(ordered) == 1:
-        return worst.description
-    failed = sum(not result_of_partition.passed for _, result_of_partition in ordered)
-    if not failed:
-        return f"{len(ordered)} partitions passed; the nearest to failing is {partition}: {worst.description}"
-    return f"{failed} of {len(ordered)} partitions failed; the worst is {partition}: {worst.description}"

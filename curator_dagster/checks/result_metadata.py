@@ -1,6 +1,6 @@
 """Metadata of a check result: its numbers, or, of several partitions, a table with a row for each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import dagster as dg
 
@@ -8,11 +8,6 @@ from curator_dagster.checks.check_result import CheckResult, Record, Scalar
 
 MAX_TABLE_ROWS = 100
 """Partitions in the table of one result, the worst first. Dagster stores it with every result."""
-
-
-def worst_first(results: Mapping[str, CheckResult]) -> list[tuple[str, CheckResult]]:
-    """Failed partitions, then those that could not be evaluated, then the others; each by decreasing excess."""
-    return sorted(results.items(), key=lambda each: (each[1].passed, not each[1].is_evaluated, -each[1].excess))
 
 
 def result_metadata(ordered: Sequence[tuple[str, CheckResult]]) -> dict[str, dg.MetadataValue]:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from curator_dagster.checks.check_result import CheckResult, Record
 from curator_dagster.checks.checked_table import CheckedTable
-from curator_dagster.checks.row_constraints import ROW_CONSTRAINTS, UNIQUE_COLUMNS
+from curator_dagster.checks.row_constraints import UNIQUE_COLUMNS, row_constraints
 from stages.errors import ManifestError
 from stages.manifest import layout_of
 from stages.table_names import asset_of
@@ -77,7 +77,7 @@ def _file_schema(checked: CheckedTable, path: str) -> pa.Schema:
 
 
 def _constraint_violations(asset: str, table: pa.Table) -> Iterator[_Violation]:
-    for constraint, violates in ROW_CONSTRAINTS[asset].items():
+    for constraint, violates in row_constraints()[asset].items():
         rows = table.filter(violates)
         if len(rows):
             yield constraint, len(rows), _row_name(asset, rows)

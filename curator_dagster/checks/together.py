@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from curator_dagster.checks.check_result import CheckResult
-from curator_dagster.checks.result_metadata import worst_first
+from curator_dagster.checks.check_result import CheckResult, worst_first
 
 
 def together(results: Mapping[str, CheckResult]) -> CheckResult:

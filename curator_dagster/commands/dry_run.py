@@ -3,11 +3,10 @@
 import tempfile
 from typing import Any
 
-from curator_dagster.asset_specs import ASSET_GRAPH
+from curator_dagster.asset_graph import ASSET_GRAPH, UNPARTITIONED_ASSETS
 from curator_dagster.commands.console import build_table, stderr_console, stdout_console
 from curator_dagster.commands.exit_codes import EXIT_FAILED
 from curator_dagster.commands.run_plan import RunPlan, plan_run
-from curator_dagster.curation import UNPARTITIONED_ASSETS
 from stages.errors import CurationError, ParamsError
 from stages.manifest import ALL, ManifestRef, committed_partitions
 from stages.params import PHASES

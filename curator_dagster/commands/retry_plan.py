@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from curator_dagster.asset_graph import UNPARTITIONED_ASSETS
 from curator_dagster.commands.run_plan import RunPlan, assets_up_to
-from curator_dagster.curation import UNPARTITIONED_ASSETS
 from curator_dagster.launch_policy import check_stored_caption_url
 from stages.errors import FAILED_REASONS, ManifestError, ParamsError, did_you_mean
 from stages.manifest import ALL, Commit, ManifestRef, committed_partitions, last_commit, tables_of

@@ -1,8 +1,11 @@
 """`curator run` and `curator retry`, with validated parameters."""
 
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-import dagster as dg
 import typer
 
 from curator_dagster.commands.cli_params import ParamValues
@@ -15,12 +18,15 @@ from curator_dagster.commands.console import (
 )
 from curator_dagster.commands.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
 from curator_dagster.commands.retry_plan import plan_retry
-from curator_dagster.commands.run_plan import RunPlan, changed_tables, dagster_instance, execute_plan, plan_run
+from curator_dagster.commands.run_plan import RunPlan, changed_tables, plan_run
 from curator_dagster.phase_summary import further_reports, precedence_lines, summary_line
 from stages.errors import CurationError, ParamsError, StorageError
 from stages.params import ExecutorParams
 from stages.retry import using
 from stages.run import Session, open_session
+
+PlanExecutor = Callable[[RunPlan, Session], None]
+"""Executes a plan on the workers of a session."""
 
 
 def run_command(source: str, root: str, params: dict[str, Any], *, until: str, asks: bool = False) -> int:
@@ -93,12 +99,12 @@ def _execute_plans(plans: list[RunPlan], executor: ExecutorParams) -> int:
     err = stderr_console()
     exits: list[tuple[int, str]] = []
     with (
-        dagster_instance() as instance,
+        _plan_executor() as execute,
         progress_display(err) as callback,
         open_session(executor, callback) as session,
     ):
         for run_plan in plans:
-            exits.append(_execute(run_plan, session, instance))
+            exits.append(_execute(execute, run_plan, session))
             if exits[-1][0] == EXIT_INTERRUPTED:
                 break
     _print_summary(plans[0].root, session)
@@ -108,12 +114,28 @@ def _execute_plans(plans: list[RunPlan], executor: ExecutorParams) -> int:
     return max(code for code, _ in exits)
 
 
-def _execute(run_plan: RunPlan, session: Session, instance: dg.DagsterInstance) -> tuple[int, str]:
+@contextmanager
+def _plan_executor() -> Iterator[PlanExecutor]:
+    """What executes plans: in the Dagster instance of DAGSTER_HOME, or without Dagster where no instance is named.
+
+    Raises:
+        ParamsError: DAGSTER_HOME is not usable.
+    """
+    if not os.environ.get("DAGSTER_HOME"):
+        from curator_dagster.commands.direct_run import execute_without_dagster
+
+        yield execute_without_dagster
+        return
+    from curator_dagster.commands.dagster_run import dagster_instance, execute_plan
+
+    with dagster_instance() as instance:
+        yield partial(execute_plan, instance=instance)
+
+
+def _execute(execute: PlanExecutor, run_plan: RunPlan, session: Session) -> tuple[int, str]:
     try:
-        execute_plan(run_plan, session, instance)
-    except dg.Failure as error:
-        return EXIT_FAILED, error.description or "a phase stopped"
-    except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+        execute(run_plan, session)
+    except KeyboardInterrupt:
         return EXIT_INTERRUPTED, "interrupted; what is done stays, and the same command goes on from there."
     except CurationError as error:
         return EXIT_FAILED, str(error)

@@ -1,29 +1,18 @@
-"""Plans and executes runs of the job `curate` in this process, in one session of workers, without a Dagster server."""
+"""Plans runs of the command line: lists the sources, registers them, and says which tables are to be made."""
 
 import errno
-import itertools
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import dagster as dg
-
-from curator_dagster.asset_specs import ASSET_GRAPH
-from curator_dagster.commands.shown_runs import attribute_runs, command_tags
-from curator_dagster.curation import UNPARTITIONED_ASSETS, Curation
-from curator_dagster.definitions import curation_definitions
-from curator_dagster.partition_keys import dynamic_partition_keys, partition_ranges, partition_tags, sync_partitions
+from curator_dagster.asset_graph import ASSET_GRAPH, UNPARTITIONED_ASSETS
 from curator_dagster.phase_summary import changed_params_line
-from curator_dagster.resources import Storage
 from stages.errors import ParamsError
-from stages.manifest import ALL
+from stages.manifest import ALL, ManifestRef
 from stages.params import PHASES
-from stages.run import Session, check_embedder, check_phases, check_ranking, check_reachable, check_signals
+from stages.run import check_embedder, check_phases, check_ranking, check_reachable, check_signals
 from stages.sources import Register, list_sources, register_sources
-
-# Dagster writes every event to standard error; the caller prints a summary instead.
-_NO_CONSOLE_LOGS = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+from stages.storage import Storage, normalize_location
 
 
 @dataclass(frozen=True)
@@ -63,14 +52,9 @@ def plan_run(
         OSError: the root's disk is full.
     """
     assets = assets_up_to(until)
-    check_phases((params[phase] for phase, model in PHASES.items() if model.asset in assets), root)
-    if PHASES["filter"].asset in assets:
-        check_signals(params["split"], params["filter"])
-    if PHASES["dedup"].asset in assets:
-        check_ranking(params["filter"], params["dedup"])
-        check_embedder(params["embed"], params["dedup"], root)
+    check_request(params, assets, root)
     read = params["read"]
-    storage = Storage(root=root).open()
+    storage = Storage(root)
     for location in (storage.root, source):
         check_reachable(location, params["executor"])
     # Clips written to a root inside the source folder are no sources.
@@ -81,7 +65,7 @@ def plan_run(
             f"{', '.join(read.include)}."
         )
     try:
-        register_storage = Storage(root=register_root or root).open()
+        register_storage = Storage(register_root or root)
         register_sources(register_storage, sources, read)
         register = Register(register_storage)
         # Also partitions of other versions of a source, whose clips leave the dataset.
@@ -99,52 +83,33 @@ def plan_run(
     return RunPlan(storage.root, params, assets, len(sources) - forgotten, partitions)
 
 
+def check_request(params: Mapping[str, Any], assets: Collection[str], root: str) -> None:
+    """Check the parameters of the phases that make some assets, and what they require of one another.
+
+    Raises:
+        ParamsError: names the mistakes.
+    """
+    check_phases((params[phase] for phase, model in PHASES.items() if model.asset in assets), root)
+    scores_clips = PHASES["filter"].asset in assets
+    if scores_clips:
+        check_signals(params["split"], params["filter"])
+    if PHASES["dedup"].asset in assets:
+        if scores_clips:  # else it ranks by the scores that clips have, maybe of other filters
+            check_ranking(params["filter"], params["dedup"])
+        check_embedder(params["embed"], params["dedup"], root)
+
+
 def changed_tables(run_plan: RunPlan) -> list[str]:
     """For each asset of the plan whose tables were last made with other parameters, a line that says which."""
-    storage = Storage(root=run_plan.root)
+    root = normalize_location(run_plan.root)
     lines = []
     for phase, params in PHASES.items():
         if params.asset in run_plan.assets:
             keys = [ALL] if params.asset in UNPARTITIONED_ASSETS else run_plan.partitions
             made_by = run_plan.params[phase]
             for each in (made_by, *made_by.further()):
-                lines.append(changed_params_line(each, [storage.ref(each.table, key) for key in keys]))
+                lines.append(changed_params_line(each, [ManifestRef(root, each.table, key) for key in keys]))
     return [line for line in lines if line]
-
-
-def dagster_instance() -> dg.DagsterInstance:
-    """The instance of DAGSTER_HOME, so that its UI shows the run, else an ephemeral one.
-
-    Raises:
-        ParamsError: DAGSTER_HOME is not usable.
-    """
-    home = os.environ.get("DAGSTER_HOME")
-    if not home:
-        return dg.DagsterInstance.ephemeral()
-    if not os.path.isabs(home) or not os.path.isdir(home):
-        raise ParamsError(f"DAGSTER_HOME must be the absolute path of a folder, got {home!r}. Create or unset it.")
-    return dg.DagsterInstance.get()
-
-
-def execute_plan(run_plan: RunPlan, session: Session, instance: dg.DagsterInstance) -> None:
-    """Materialize the assets of the plan, for its partitions.
-
-    Raises:
-        dg.Failure: a phase stopped; what it committed stays.
-    """
-    storage = Storage(root=run_plan.root)
-    curation = Curation(checks=run_plan.params["checks"], is_trusted=True)
-    job = curation_definitions(curation, session, storage).resolve_job_def(curation.job_name)
-    attribute_runs(instance, curation.job_name)
-    sync_partitions(instance, storage.open())
-    ranges = partition_ranges(dynamic_partition_keys(instance), run_plan.partitions)
-    for assets, keys in job_runs(run_plan.assets, ranges):
-        job.execute_in_process(
-            run_config={**_NO_CONSOLE_LOGS, "ops": _run_config(run_plan.params, assets)},
-            instance=instance,
-            tags={**partition_tags(keys), **command_tags()},
-            asset_selection=[dg.AssetKey(asset) for asset in assets],
-        )
 
 
 def assets_up_to(until: str) -> list[str]:
@@ -154,27 +119,3 @@ def assets_up_to(until: str) -> list[str]:
         if asset in assets:
             assets.update(node.deps)
     return [asset for asset in ASSET_GRAPH if asset in assets]
-
-
-def job_runs(assets: Sequence[str], ranges: Sequence[list[str]]) -> Iterator[tuple[list[str], list[str]]]:
-    """The runs of the job, in order: assets and partition keys of each; no keys for an unpartitioned asset.
-
-    A run takes one contiguous range. Where there are several, the assets before an unpartitioned one run over all
-    ranges, then that asset runs once, then the assets after it run over all ranges.
-    """
-    if len(ranges) == 1:
-        yield list(assets), ranges[0]
-        return
-    for is_unpartitioned, group in itertools.groupby(assets, UNPARTITIONED_ASSETS.__contains__):
-        group_assets = list(group)
-        for keys in [[]] if is_unpartitioned else ranges:
-            yield group_assets, keys
-
-
-def _run_config(params: dict[str, Any], assets: list[str]) -> dict[str, Any]:
-    """Run config of the assets with every value written out, so that the run records its parameters."""
-    return {
-        model.asset: {"config": params[phase].model_dump(mode="json", exclude_none=True)}
-        for phase, model in PHASES.items()
-        if model.asset in assets
-    }

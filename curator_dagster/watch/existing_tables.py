@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from curator_dagster.curation import UNPARTITIONED_ASSETS, Curation
+from curator_dagster.asset_graph import UNPARTITIONED_ASSETS
+from curator_dagster.curation import Curation
 from curator_dagster.resources import Storage
 from stages.errors import ManifestError
 from stages.manifest import ALL, ManifestRef, last_commit

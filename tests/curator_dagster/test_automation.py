@@ -7,7 +7,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from curator_dagster.asset_specs import ASSET_GRAPH, asset_spec
+from curator_dagster.asset_graph import ASSET_GRAPH
+from curator_dagster.asset_specs import asset_spec
 from curator_dagster.curation import Curation, default_params
 from curator_dagster.definitions import curation_definitions
 from curator_dagster.resources import RayPool, Storage

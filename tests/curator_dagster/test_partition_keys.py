@@ -6,10 +6,10 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curator_dagster.committed_inputs import fully_committed_partitions
 from curator_dagster.partition_keys import (
     add_partitions,
     dynamic_partition_keys,
-    fully_committed_partitions,
     partition_ranges,
     sync_partitions,
 )

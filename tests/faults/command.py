@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from curator_dagster.commands.cli_params import parse_params
-from curator_dagster.commands.run_plan import dagster_instance, execute_plan, plan_run
+from curator_dagster.commands.direct_run import execute_without_dagster
+from curator_dagster.commands.run_plan import plan_run
 from stages.run import Session, open_session
 from tests.faults.waiting import communicate
 
@@ -75,6 +76,6 @@ def run_process(arguments: list[str], **options: Any) -> tuple[int, str]:
 def curate_in_process(source: Path, root: Path, settings: Mapping[str, Any], *, until: str = "dataset") -> Session:
     """Run the phases as `curator run` does, in this process; return the session, which is closed."""
     params = parse_params(None, [f"{name}={value}" for name, value in settings.items()])
-    with dagster_instance() as instance, open_session(params["executor"]) as session:
-        execute_plan(plan_run(str(source), str(root), params, until=until), session, instance)
+    with open_session(params["executor"]) as session:
+        execute_without_dagster(plan_run(str(source), str(root), params, until=until), session)
     return session

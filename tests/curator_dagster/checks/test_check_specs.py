@@ -3,7 +3,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from curator_dagster.checks.check_specs import CHECKS, check_specs
+from curator_dagster.checks.check_specs import check_specs
+from curator_dagster.checks.registry import CHECKS
 from stages.params import CheckParams
 from stages.schemas import ASSETS
 from tests.curator_dagster.checks.tables import checked_table, commit

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curator_dagster.checks.row_constraints import ROW_CONSTRAINTS, UNIQUE_COLUMNS
+from curator_dagster.checks.row_constraints import UNIQUE_COLUMNS, row_constraints
 from curator_dagster.checks.table_schema import table_schema
 from stages.schemas import ASSETS
 from stages.tasks import Row
@@ -21,7 +21,7 @@ def test_table_schema_passes_a_table_as_phases_write_it(tmp_path: Path, asset: s
     result = table_schema(checked_table(tmp_path, made))
     assert result.passed, result.description
     assert asset in UNIQUE_COLUMNS
-    assert asset in ROW_CONSTRAINTS
+    assert asset in row_constraints()
 
 
 @pytest.mark.parametrize(

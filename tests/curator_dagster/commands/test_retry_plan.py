@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
 
+from curator_dagster.commands.direct_run import execute_without_dagster
 from curator_dagster.commands.retry_plan import plan_retry
-from curator_dagster.commands.run_plan import RunPlan, assets_up_to, execute_plan
-from curator_dagster.partition_keys import sync_partitions
+from curator_dagster.commands.run_plan import RunPlan, assets_up_to
 from curator_dagster.resources import Storage
 from stages.params import ExecutorParams, ReadParams, validate_all
 from stages.run import open_session
@@ -22,11 +21,9 @@ NAMES = ("a", "b unreadable-split", "c unreadable-split", "d unreadable-dedup", 
 
 def curate(storage: Storage, partitions: list[str], until: str, **params: dict[str, Any]) -> None:
     lenient = {phase: {"max_failed_fraction": 1, **params.get(phase, {})} for phase in ("split", "caption", "dedup")}
-    with dg.DagsterInstance.ephemeral() as instance, open_session(LOCAL) as session:
-        sync_partitions(instance, storage.open())
-        execute_plan(
-            RunPlan(storage.root, validate_all(lenient), assets_up_to(until), None, partitions), session, instance
-        )
+    with open_session(LOCAL) as session:
+        plan = RunPlan(storage.root, validate_all(lenient), assets_up_to(until), None, partitions)
+        execute_without_dagster(plan, session)
 
 
 @pytest.fixture

@@ -4,16 +4,19 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from curator_dagster.commands.run_plan import RunPlan, assets_up_to, dagster_instance, execute_plan, job_runs, plan_run
+from curator_dagster.commands.dagster_run import dagster_instance, execute_plan, job_runs
+from curator_dagster.commands.direct_run import execute_without_dagster
+from curator_dagster.commands.run_plan import RunPlan, assets_up_to, plan_run
 from curator_dagster.commands.shown_runs import MAX_COMMAND_CHARS, command_tags
 from curator_dagster.partition_keys import dynamic_partition_keys
 from curator_dagster.resources import Storage
-from stages.errors import ParamsError
-from stages.manifest import read_manifest
+from stages.errors import ParamsError, PhaseError
+from stages.manifest import committed_partitions, read_manifest
 from stages.params import PHASES, validate_all
 from stages.run import Session
 from stages.sources import registered_partitions
 from stages.storage import Storage as Files
+from tests.curator_dagster import tiny_phases
 
 ALL_ASSETS = [params.asset for params in PHASES.values()]
 
@@ -142,11 +145,40 @@ def test_second_run_computes_nothing(
     assert [report.reused for report in again] == [report.items for report in again]
 
 
+def test_without_dagster_the_tables_are_those_that_assets_make(
+    source_folder: Path, session: Session, storage: Storage, params: dict[str, Any], tmp_path: Path
+) -> None:
+    root = str(tmp_path / "root without an instance")
+    execute_without_dagster(plan_run(str(source_folder), root, params, until="dataset"), session)
+    made = [next(iter(reports.values())).asset for reports in session.reports]
+    with dg.DagsterInstance.ephemeral() as instance:
+        execute_plan(plan_run(str(source_folder), storage.root, params, until="dataset"), session, instance)
+    assert made == ALL_ASSETS
+    for asset in ALL_ASSETS:
+        ours, theirs = read_manifest(root, asset), read_manifest(storage.root, asset)
+        assert ours.num_rows
+        assert ours.equals(theirs), asset
+
+
+def test_without_dagster_a_blocking_check_stops_the_run(
+    source_folder: Path, session: Session, storage: Storage, params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(tiny_phases.FACTS, "width", 0)
+    message = r"Check table_schema of videos failed: .*width(?s:.*)A check that is set to warn"
+    with pytest.raises(PhaseError, match=message):
+        execute_without_dagster(plan_run(str(source_folder), storage.root, params, until="clips"), session)
+    assert len(read_manifest(storage.root, "videos")) == 5
+    assert committed_partitions(Files(storage.root), "clips") == []
+    params["checks"] = params["checks"].model_copy(update={"table_schema": "warn"})
+    execute_without_dagster(plan_run(str(source_folder), storage.root, params, until="clips"), session)
+    assert len(committed_partitions(Files(storage.root), "clips")) == 3
+
+
 def test_execute_plan_stops_where_too_much_failed(source_folder: Path, session: Session, storage: Storage) -> None:
     strict = validate_all({"embed": {"max_failed_fraction": 0.1}})
     work = plan_run(str(source_folder), storage.root, strict, until="dataset")
     message = r"embed: failed rows must be at most 10%.* got 1 of 3\. All rows are committed"
-    with dg.DagsterInstance.ephemeral() as instance, pytest.raises(dg.Failure, match=message):
+    with dg.DagsterInstance.ephemeral() as instance, pytest.raises(PhaseError, match=message):
         execute_plan(work, session, instance)
     assert len(read_manifest(storage.root, "embeddings")) == 3
 
@@ -156,12 +188,6 @@ def test_dagster_instance_is_that_of_the_home(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     with dagster_instance() as instance:
         assert instance.root_directory == str(tmp_path)
-
-
-def test_dagster_instance_is_ephemeral_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    with dagster_instance() as instance:
-        assert instance.is_ephemeral
 
 
 @pytest.mark.parametrize("home", ["relative", "/nonexistent/folder"])
