@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -151,6 +151,14 @@ So what stages made of one task comes together, and goes on as one. Called in th
 
 class Executor(Protocol):
     """Runs pipelines; keeps its workers between them."""
+
+    def start(self) -> None:
+        """Start what the first run needs, before there is a task. May be called in another thread than `run`."""
+        ...
+
+    def expect(self, following: "Sequence[Sequence[AnyStage]]") -> None:
+        """Note the stages of the phases that follow the next run, in order; they may be set up ahead."""
+        ...
 
     def run(self, pipeline: "Pipeline", tasks: Iterable[Task], stats: RunStats) -> Iterator[ItemResult | None]:
         """Yield one result per finished task, in any order, and None at the beginning and at least once a second.

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from curator_dagster.asset_graph import UNPARTITIONED_ASSETS
-from curator_dagster.commands.run_plan import RunPlan
+from curator_dagster.commands.run_plan import RunPlan, expected_params
 from curator_dagster.commands.shown_runs import attribute_runs, command_tags
 from curator_dagster.curation import Curation
 from curator_dagster.curation_in_dagster import curation_definitions
@@ -56,6 +56,7 @@ def _execute(run_plan: RunPlan, session: Session, instance: dg.DagsterInstance) 
     attribute_runs(instance, curation.job_name)
     sync_partitions(instance, storage.open())
     ranges = partition_ranges(dynamic_partition_keys(instance), run_plan.partitions)
+    session.expect(expected_params(run_plan.params, run_plan.assets), run_plan.root)
     for assets, keys in job_runs(run_plan.assets, ranges):
         job.execute_in_process(
             run_config={**_NO_CONSOLE_LOGS, "ops": _run_config(run_plan.params, assets)},

@@ -6,7 +6,7 @@ The phases, their inputs and their checks are those of the assets; what is left 
 from curator_dagster.asset_graph import UNPARTITIONED_ASSETS
 from curator_dagster.checks.evaluating import Reports, blocking_failure, blocking_message, evaluate_all
 from curator_dagster.checks.registry import checks_of
-from curator_dagster.commands.run_plan import RunPlan, check_request
+from curator_dagster.commands.run_plan import RunPlan, check_request, expected_params
 from curator_dagster.committed_inputs import input_tables
 from curator_dagster.interrupts import signals_as_keyboard_interrupt
 from stages.errors import PhaseError
@@ -25,6 +25,7 @@ def execute_without_dagster(run_plan: RunPlan, session: Session) -> None:
     storage = Storage(run_plan.root)
     with signals_as_keyboard_interrupt(), trusting(()):
         check_request(run_plan.params, run_plan.assets, storage.root)
+        session.expect(expected_params(run_plan.params, run_plan.assets), storage.root)
         for phase, model in PHASES.items():
             if model.asset in run_plan.assets:
                 params = run_plan.params[phase]

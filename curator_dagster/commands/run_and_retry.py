@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any
 
@@ -18,12 +18,14 @@ from curator_dagster.commands.console import (
 )
 from curator_dagster.commands.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
 from curator_dagster.commands.retry_plan import plan_retry
-from curator_dagster.commands.run_plan import RunPlan, changed_tables, plan_run
+from curator_dagster.commands.run_plan import RunPlan, changed_tables, expected_params, has_new_work, plan_run
 from curator_dagster.phase_summary import further_reports, precedence_lines, summary_line
 from stages.errors import CurationError, ParamsError, StorageError
-from stages.params import ExecutorParams
+from stages.manifest import committed_partitions
+from stages.params import PHASES, ExecutorParams
 from stages.retry import using
 from stages.run import Session, open_session
+from stages.storage import Storage
 
 PlanExecutor = Callable[[RunPlan, Session], None]
 """Executes a plan on the workers of a session."""
@@ -43,10 +45,14 @@ def run_command(source: str, root: str, params: dict[str, Any], *, until: str, a
         ParamsError: the request is invalid.
     """
     err = stderr_console()
-    with using(params["executor"].backoff):
+    with using(params["executor"].backoff), open_session(params["executor"]) as session:
         try:
-            run_plan = plan_run(source, root, params, until=until)
+            run_plan = plan_run(
+                source, root, params, until=until, on_checked=partial(_start_on_new_root, session, params)
+            )
             changes = changed_tables(run_plan)
+            if changes or has_new_work(run_plan):
+                session.start()
         except ParamsError:
             raise
         except CurationError as error:  # the store does not answer, or the list of partitions is damaged
@@ -61,7 +67,14 @@ def run_command(source: str, root: str, params: dict[str, Any], *, until: str, a
         if changes and asks and not _confirms("Go on?"):
             err.print("Nothing was curated; new videos are registered.")
             return EXIT_INTERRUPTED
-        return _execute_plans([run_plan], params["executor"])
+        return _execute_plans([run_plan], session)
+
+
+def _start_on_new_root(session: Session, params: dict[str, Any], assets: list[str], root: str) -> None:
+    """Start the workers while sources are listed, where all that is found is new."""
+    session.expect(expected_params(params, assets), root)
+    if not committed_partitions(Storage(root), PHASES["read"].asset):
+        session.start()
 
 
 def _confirms(question: str) -> bool:
@@ -91,18 +104,18 @@ def retry_command(root: str, overrides: ParamValues, *, assets: list[str], reaso
         if not retry.plans:
             err.print("No row failed so; nothing is to be tried again.")
             return 0
-        return _execute_plans(retry.plans, executor)
+        return _execute_plans(retry.plans, Session(executor))
 
 
-def _execute_plans(plans: list[RunPlan], executor: ExecutorParams) -> int:
-    """Execute the plans one after the other, also after one that failed, but not after an interruption."""
+def _execute_plans(plans: list[RunPlan], session: Session) -> int:
+    """Execute the plans one after the other, also after one that failed, but not after an interruption.
+
+    The session is closed then.
+    """
     err = stderr_console()
     exits: list[tuple[int, str]] = []
-    with (
-        _plan_executor() as execute,
-        progress_display(err) as callback,
-        open_session(executor, callback) as session,
-    ):
+    with _plan_executor() as execute, progress_display(err) as callback, closing(session):
+        session.on_progress = callback
         for run_plan in plans:
             exits.append(_execute(execute, run_plan, session))
             if exits[-1][0] == EXIT_INTERRUPTED:

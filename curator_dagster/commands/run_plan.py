@@ -1,15 +1,15 @@
 """Plans runs of the command line: lists the sources, registers them, and says which tables are to be made."""
 
 import errno
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from curator_dagster.asset_graph import ASSET_GRAPH, UNPARTITIONED_ASSETS
 from curator_dagster.phase_summary import changed_params_line
 from stages.errors import ParamsError
-from stages.manifest import ALL, ManifestRef
-from stages.params import PHASES
+from stages.manifest import ALL, ManifestRef, committed_partitions
+from stages.params import PHASES, Params
 from stages.run import check_embedder, check_phases, check_ranking, check_reachable, check_signals
 from stages.sources import Register, list_sources, register_sources
 from stages.storage import Storage, normalize_location
@@ -35,7 +35,13 @@ class RunPlan:
 
 
 def plan_run(
-    source: str, root: str, params: dict[str, Any], *, until: str, register_root: str | None = None
+    source: str,
+    root: str,
+    params: dict[str, Any],
+    *,
+    until: str,
+    register_root: str | None = None,
+    on_checked: Callable[[list[str], str], None] = lambda assets, root: None,
 ) -> RunPlan:
     """List the sources and register each in a partition, without reading the videos.
 
@@ -45,6 +51,8 @@ def plan_run(
         params: validated, by group.
         until: the last asset to make.
         register_root: another root to register below, such as a copy for a dry run.
+        on_checked: called with the assets and the root once the parameters are known to be valid, before the source is
+            listed.
 
     Raises:
         ParamsError: a parameter names a missing class, the source is missing or empty, or the root cannot be
@@ -57,6 +65,7 @@ def plan_run(
     storage = Storage(root)
     for location in (storage.root, source):
         check_reachable(location, params["executor"])
+    on_checked(assets, storage.root)
     # Clips written to a root inside the source folder are no sources.
     sources = list_sources(source, read, excluded_folder=storage.root)
     if not sources:
@@ -89,7 +98,7 @@ def check_request(params: Mapping[str, Any], assets: Collection[str], root: str)
     Raises:
         ParamsError: names the mistakes.
     """
-    check_phases((params[phase] for phase, model in PHASES.items() if model.asset in assets), root)
+    check_phases(expected_params(params, assets), root)
     scores_clips = PHASES["filter"].asset in assets
     if scores_clips:
         check_signals(params["split"], params["filter"])
@@ -97,6 +106,16 @@ def check_request(params: Mapping[str, Any], assets: Collection[str], root: str)
         if scores_clips:  # else it ranks by the scores that clips have, maybe of other filters
             check_ranking(params["filter"], params["dedup"])
         check_embedder(params["embed"], params["dedup"], root)
+
+
+def expected_params(params: Mapping[str, Any], assets: Collection[str]) -> list[Params]:
+    """The parameters of the phases that make some assets, in the order in which they run."""
+    return [params[phase] for phase, model in PHASES.items() if model.asset in assets]
+
+
+def has_new_work(run_plan: RunPlan) -> bool:
+    """Whether a partition of the plan was never committed; where none was, the tables may be as they are to be."""
+    return not set(run_plan.partitions) <= set(committed_partitions(Storage(run_plan.root), PHASES["read"].asset))
 
 
 def changed_tables(run_plan: RunPlan) -> list[str]:

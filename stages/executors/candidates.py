@@ -2,6 +2,7 @@
 
 import heapq
 import itertools
+import math
 from collections.abc import Callable, Iterable
 
 from stages.executors.worker_handle import WorkerHandle
@@ -10,12 +11,14 @@ from stages.executors.worker_handle import WorkerHandle
 class Candidates:
     """Workers with room, looked through once for all batches of a turn.
 
-    Those with fewest calls come first, then the one that worked last; those that have the stage set up before others.
+    Those with fewest calls come first, then the one that worked last; those that have the stage set up before others,
+    and of these those in which it was prepared.
 
     Args:
         workers: all that may have room.
         has_room: whether a worker can take a batch of the stage.
         is_ready: whether the stage is set up in a worker.
+        is_prepared: whether the stage was set up in a worker for a later run, so that setting it up takes no time.
     """
 
     def __init__(
@@ -23,8 +26,10 @@ class Candidates:
         workers: Iterable[WorkerHandle],
         has_room: Callable[[WorkerHandle], bool],
         is_ready: Callable[[WorkerHandle], bool],
+        is_prepared: Callable[[WorkerHandle], bool] = lambda worker: False,
     ) -> None:
         self._has_room = has_room
+        self._is_prepared = is_prepared
         self._numbers = itertools.count()
         self._ready: list[tuple[int, float, int, WorkerHandle]] = []
         self._others: list[tuple[int, float, int, WorkerHandle]] = []
@@ -35,7 +40,8 @@ class Candidates:
         heapq.heapify(self._others)
 
     def _entry(self, worker: WorkerHandle) -> tuple[int, float, int, WorkerHandle]:
-        return len(worker.calls), -worker.idle_since, next(self._numbers), worker
+        since = math.inf if self._is_prepared(worker) else worker.idle_since
+        return len(worker.calls), -since, next(self._numbers), worker
 
     @property
     def num_ready(self) -> int:

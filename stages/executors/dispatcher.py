@@ -12,6 +12,7 @@ import ray
 from stages.errors import PhaseError
 from stages.executors.candidates import Candidates
 from stages.executors.cluster import Shape
+from stages.executors.preparing import stage_key
 from stages.executors.queues import PendingTask
 from stages.executors.task_ledger import TaskLedger
 from stages.executors.worker import StageAssignment
@@ -49,7 +50,8 @@ class Dispatcher:
         self._stages = pipeline.stages
         self._is_streaming = params.mode == "streaming"
         self._shapes = shapes
-        self._assignments = _put_assignments(self.run_id, pipeline)
+        self._keys = [stage_key(stage) for stage in pipeline.stages]
+        self._assignments = _put_assignments(self.run_id, pipeline, self._keys)
         self._closed_nodes: set[str] = set()
         self._queue_bytes = params.queue_memory_gb * GIB
         self._max_queue_bytes = 0.0
@@ -178,7 +180,13 @@ class Dispatcher:
         # Beside calls that wait for others there may be any number of calls in a worker; few workers have such a stage.
         workers = self._pool.workers if waits else calls.loaded_below(batches_in_flight)
         open_workers = (each for each in workers if each.shape == shape and each.node_id not in self._closed_nodes)
-        return Candidates(open_workers, has_room, lambda worker: worker.is_ready(self.run_id, stage))
+        key = self._keys[stage]
+        return Candidates(
+            open_workers,
+            has_room,
+            is_ready=lambda worker: worker.is_ready(self.run_id, stage),
+            is_prepared=lambda worker: key in worker.prepared,
+        )
 
     def _is_limit_reached(self, stage: int) -> bool:
         """Whether the stage is set up, or being set up, in as many workers as it may be."""
@@ -189,7 +197,8 @@ class Dispatcher:
         return num_ready + self._num_calls(CallKind.SET_UP, stage) >= most
 
     def _submit_setup(self, worker: WorkerHandle, stage: int, max_setups: int) -> bool:
-        if self._num_calls(CallKind.SET_UP, stage) >= max_setups or self._is_limit_reached(stage):
+        under_way = self._num_calls(CallKind.SET_UP, stage) + self._pool.num_preparing(self._keys[stage])
+        if under_way >= max_setups or self._is_limit_reached(stage):
             return False
         result = worker.actor.set_up.remote(self._assignments[stage])
         self._pool.begin_call(worker, RemoteCall(CallKind.SET_UP, result, run_id=self.run_id, stage=stage))
@@ -241,14 +250,14 @@ def task_arguments(batches: list[list[PendingTask]]) -> list[Any]:
     return [indexes, *([packed] if given else []), *(block.tasks for block in stored)]
 
 
-def _put_assignments(run_id: str, pipeline: Pipeline) -> "list[ray.ObjectRef[StageAssignment]]":
+def _put_assignments(run_id: str, pipeline: Pipeline, keys: Sequence[str]) -> "list[ray.ObjectRef[StageAssignment]]":
     """The stages in the object store, where every worker can fetch them once."""
     assignments: list[ray.ObjectRef[StageAssignment]] = []
     last = len(pipeline.stages) - 1
-    for index, stage in enumerate(pipeline.stages):
+    for index, (stage, key) in enumerate(zip(pipeline.stages, keys, strict=True)):
         try:
             collect = pipeline.collect if index == last else None
-            assignments.append(ray.put(StageAssignment(run_id, index, stage, collect)))
+            assignments.append(ray.put(StageAssignment(run_id, index, stage, collect, key, frozenset(keys))))
         except (TypeError, AttributeError, pickle.PicklingError) as error:
             raise PhaseError(
                 f"Stage {stage.name} must be picklable to reach a worker, got {type(error).__name__}: {error}. "

@@ -6,7 +6,7 @@ meanwhile; the beats of the work tell its progress.
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from stages import heartbeat
@@ -37,6 +37,12 @@ class LocalExecutor:
 
     def __init__(self, params: ExecutorParams) -> None:
         self.params = params
+
+    def start(self) -> None:
+        """Do nothing: what a run needs starts with it."""
+
+    def expect(self, following: Sequence[Sequence[AnyStage]]) -> None:
+        """Do nothing: no stage is set up before its run."""
 
     def run(self, pipeline: Pipeline, tasks: Iterable[Task], stats: RunStats) -> Iterator[ItemResult | None]:
         """Yield results in the order of the tasks; None at the beginning and after each batch."""

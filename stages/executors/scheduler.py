@@ -18,6 +18,7 @@ from stages.executors.cluster_status import ClusterStatus
 from stages.executors.dispatcher import Dispatcher
 from stages.executors.exit_reasons import ExitReason, cause_text, exit_reason_of
 from stages.executors.metrics import PipelineMetrics
+from stages.executors.preparing import Preparation
 from stages.executors.scaling import WorkerScaler
 from stages.executors.task_ledger import TaskLedger
 from stages.executors.worker_failures import WorkerFailures
@@ -41,7 +42,14 @@ MAX_WAITING_RETRIES = 1000
 class Scheduler:
     """One run of a pipeline, from the first task to the last result."""
 
-    def __init__(self, pipeline: Pipeline, pool: WorkerPool, params: ExecutorParams, shapes: list[Shape]) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        pool: WorkerPool,
+        params: ExecutorParams,
+        shapes: list[Shape],
+        preparation: Preparation | None = None,
+    ) -> None:
         self._pipeline = pipeline
         self._pool = pool
         self._ledger = TaskLedger(pipeline, params)
@@ -52,6 +60,7 @@ class Scheduler:
         self._scaler = WorkerScaler(pool, shapes)
         names = [stage.name for stage in pipeline.stages]
         self._failures = WorkerFailures(pool, self._scaler, self._run_id, shapes, names)
+        self._preparation = preparation
         self._maintained_at = 0.0
         self._queues = self._ledger.queues
         self._is_source_exhausted = False
@@ -154,7 +163,10 @@ class Scheduler:
         if self._metrics.is_due(len(self._pool.workers)):
             self._publish_metrics()
         self._ledger.requeue_due()
-        self._scaler.scale(self._dispatcher.count_ready_batches())
+        ready = self._dispatcher.count_ready_batches()
+        self._scaler.scale(ready)
+        if self._preparation is not None and self._is_source_exhausted and not any(ready):
+            self._preparation.use(self._pool.idle())
 
     def _on_call_ended(self, worker: WorkerHandle, call: RemoteCall) -> None:
         """Read the result of a worker's call."""
@@ -169,6 +181,8 @@ class Scheduler:
             self._pool.on_worker_started(worker, result)
         elif call.kind is CallKind.SHUT_DOWN:
             self._pool.kill(worker)
+        elif call.prepares:
+            worker.prepared.add(call.prepares)
         elif call.run_id == self._run_id and call.kind is CallKind.SET_UP:
             self._failures.on_set_up(call.stage)
             worker.mark_ready(call.run_id, call.stage)

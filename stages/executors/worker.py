@@ -7,7 +7,7 @@ import logging
 import os
 import pickle
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import ray
@@ -78,12 +78,16 @@ class StageAssignment:
         index: index of the stage in the pipeline.
         stage: the stage, not yet set up.
         collect: converts the tasks that the stage returns to rows; only for the last stage.
+        key: of the stage, the same for one that would be set up to the same.
+        run_keys: of all stages of the run.
     """
 
     run_id: str
     index: int
     stage: AnyStage
     collect: Collect | None
+    key: str
+    run_keys: frozenset[str]
 
 
 class Worker:
@@ -103,6 +107,7 @@ class Worker:
         self._metadata = WorkerMetadata(worker_id, node_info(node_id), device, num_threads)
         self._run_id = ""
         self._assignments: dict[int, StageAssignment] = {}
+        self._prepared: dict[str, AnyStage] = {}
         self._store_metrics = StoreMetrics()
 
     def info(self) -> WorkerInfo:
@@ -120,13 +125,26 @@ class Worker:
         return read_signs(self._folder) | {self._metadata.worker_id: own_signs()}
 
     def set_up(self, assignment: StageAssignment) -> None:
-        """Set a stage up, after tearing down those of an earlier run."""
+        """Set a stage up, unless it was prepared, after tearing down those of an earlier run that this one lacks."""
         if assignment.run_id != self._run_id:
-            self.tear_down()
+            for earlier in self._assignments.values():
+                if earlier.key in assignment.run_keys and earlier.key not in self._prepared:
+                    self._prepared[earlier.key] = earlier.stage
+                else:
+                    _tear_down(earlier.stage)
+            self._assignments.clear()
             self._run_id = assignment.run_id
-        self._set_up_node(assignment)
-        assignment.stage.setup(self._metadata)
-        self._assignments[assignment.index] = assignment
+        stage = self._prepared.pop(assignment.key, None)
+        if stage is None:
+            stage = assignment.stage
+            self._set_up_here(stage, f"{assignment.run_id}-{assignment.index}")
+        self._assignments[assignment.index] = replace(assignment, stage=stage)
+
+    def prepare(self, key: str, stage: AnyStage) -> None:
+        """Set a stage of a later run up, and keep it until that run or until all are torn down."""
+        if key not in self._prepared and all(key != each.key for each in self._assignments.values()):
+            self._set_up_here(stage, key)
+            self._prepared[key] = stage
 
     @ray.method(num_returns=2)
     def process(self, stage: int, indexes: list[TaskIndexes], *blocks: PackedTasks) -> tuple[BatchReport, list[Task]]:
@@ -183,22 +201,33 @@ class Worker:
 
     def tear_down(self) -> None:
         """Tear all stages down."""
-        for assignment in self._assignments.values():
-            try:
-                assignment.stage.teardown()
-            except Exception:
-                # This stage is done and its rows are delivered, so its teardown must not fail another stage.
-                logger.exception("Stage %s cannot be torn down", assignment.stage.name)
+        for stage in (*(each.stage for each in self._assignments.values()), *self._prepared.values()):
+            _tear_down(stage)
         self._assignments.clear()
+        self._prepared.clear()
 
-    def _set_up_node(self, assignment: StageAssignment) -> None:
-        """Run `setup_on_node` in the first worker of this machine; the others wait for it."""
-        marker = self._folder / f"{assignment.run_id}-{assignment.index}-{self._metadata.node.node_id}"
+    def _set_up_here(self, stage: AnyStage, name: str) -> None:
+        """Run `setup`, and before it `setup_on_node` in the first worker of this machine; the others wait for it.
+
+        Args:
+            stage: the stage.
+            name: the same for all that are to wait.
+        """
+        marker = self._folder / f"{name}-{self._metadata.node.node_id}"
         with marker.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # the system releases it when the process ends
             if not marker.exists():
-                assignment.stage.setup_on_node(self._metadata.node, self._metadata)
+                stage.setup_on_node(self._metadata.node, self._metadata)
                 marker.touch()
+        stage.setup(self._metadata)
+
+
+def _tear_down(stage: AnyStage) -> None:
+    try:
+        stage.teardown()
+    except Exception:
+        # This stage is done and its rows are delivered, so its teardown must not fail another stage.
+        logger.exception("Stage %s cannot be torn down", stage.name)
 
 
 def node_info(node_id: str) -> NodeInfo:

@@ -35,6 +35,7 @@ class RemoteCall:
         children_ref: the second value of `Worker.process`; None for a call of the last stage.
         peak_bytes: largest private memory seen during the call.
         counters: what the stage had counted of the batch at the last poll.
+        prepares: key of the stage that is set up for a later run; empty for other calls.
     """
 
     kind: CallKind
@@ -47,6 +48,7 @@ class RemoteCall:
     children_ref: "ray.ObjectRef[Any] | None" = None
     peak_bytes: int = 0
     counters: dict[str, float] = field(default_factory=lambda: {})
+    prepares: str = ""
 
     @property
     def is_suspect(self) -> bool:
@@ -64,6 +66,7 @@ class WorkerHandle:
         actor: Ray's handle.
         calls: the calls in flight, the oldest first; none while the worker is idle. Only batches are several.
         ready_stages: indexes of the stages of the run `ready_run_id` that are set up in it.
+        prepared: keys of stages that were set up in it for a later run.
         node_id: Ray's id of its node, once it has started.
         pid: process id, if the process runs on this machine and is visible.
         idle_since: time when its last call ended.
@@ -81,6 +84,7 @@ class WorkerHandle:
     calls: list[RemoteCall]
     ready_stages: set[int] = field(default_factory=lambda: set())
     ready_run_id: str = ""
+    prepared: set[str] = field(default_factory=lambda: set())
     node_id: str = ""
     pid: int | None = None
     idle_since: float = 0.0

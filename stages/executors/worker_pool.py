@@ -106,6 +106,11 @@ class WorkerPool:
         """Number of workers of a shape that start or set a stage up, and take batches next."""
         return sum(self.calls.num_having(kind, shape) for kind in (CallKind.START, CallKind.SET_UP))
 
+    def num_preparing(self, key: str) -> int:
+        """Number of workers that set up the stage of this key for a later run."""
+        setting_up = self.calls.having(CallKind.SET_UP)
+        return sum(any(call.prepares == key for call in worker.calls) for worker in setting_up)
+
     def node_ids(self, shape: Shape | None = None) -> set[str]:
         """The nodes that are alive; with a shape, those of them that could hold a worker of it if they were empty."""
         nodes = self._cluster.nodes

@@ -10,7 +10,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -26,7 +26,7 @@ from stages.executors.ray import worker_shapes
 from stages.executors.shared_folders import check_shared
 from stages.executors.xenna_stage import BatchEntry, Envelope, Journal, Outcomes, Place, RunSettings, XennaStage
 from stages.params import ExecutorParams
-from stages.pipeline import ItemResult, Pipeline, RunStats
+from stages.pipeline import AnyStage, ItemResult, Pipeline, RunStats
 from stages.tasks import Failed, Task
 
 POLL_S = 0.2
@@ -52,6 +52,12 @@ class XennaExecutor:
         self.params = params
         self._cluster: Cluster | None = None
         self._environment_before: dict[str, str | None] = {}
+
+    def start(self) -> None:
+        """Do nothing: what a run needs starts with it."""
+
+    def expect(self, following: Sequence[Sequence[AnyStage]]) -> None:
+        """Do nothing: no stage is set up before its run."""
 
     def run(
         self, pipeline: Pipeline, tasks: Iterable[Task], stats: RunStats
@@ -155,7 +161,7 @@ class _Run:
         policy = RetryPolicy.from_params(params)
         settings = RunSettings(self._journal, cluster.scratch, environment, policy)
         stages = self._pipeline.stages
-        shapes = worker_shapes(self._pipeline, cluster, params.gpu_rounding)
+        shapes = worker_shapes(self._pipeline.stages, cluster, params.gpu_rounding)
         last = len(stages) - 1
         specs = [
             XennaStage(stage, index, shape, settings, self._pipeline.collect if index == last else None).spec()

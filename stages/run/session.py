@@ -5,7 +5,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,7 +15,7 @@ from stages.errors import PhaseError
 from stages.manifest import ManifestRef
 from stages.params import ExecutorParams, Params
 from stages.phase import Phase, PhaseReport
-from stages.pipeline import Executor, ItemResult, Pipeline, RunStats
+from stages.pipeline import AnyStage, Executor, ItemResult, Pipeline, RunStats
 from stages.run.inputs import Inputs, InputTables
 from stages.run.once import Once
 from stages.run.phase_run import PhaseRun
@@ -24,6 +24,7 @@ from stages.run.precedence import Superseded, is_mixed, raise_for_superseded, wi
 from stages.run.preparing import prepare
 from stages.run.progress import Progress
 from stages.run.rounds import run_rounds
+from stages.run.starting import StartingExecutor
 from stages.run.status import STATUS_INTERVAL_S
 from stages.run_records import VACUUM_LEASE, RunRecord
 from stages.storage import Storage, check_exclusive_creation, is_url, wait_until_free
@@ -60,8 +61,23 @@ class Session:
         self.run_id = uuid.uuid4().hex
         self.reports: list[dict[str, PhaseReport]] = []
         self._executor: Executor | None = None
+        self._starting: StartingExecutor | None = None
+        self._expected: list[tuple[Params, str]] = []
         self._committed_versions: dict[tuple[str, str], int] = {}
         self._records: dict[str, RunRecord] = {}
+
+    def expect(self, following: Iterable[Params], root: str) -> None:
+        """Note which phases will be run, in this order, so that workers with nothing to do set up those of the next."""
+        self._expected = [(params, root) for params in following]
+
+    def start(self) -> None:
+        """Start the workers in a thread, before it is known what is to be done; where nothing is, that was in vain."""
+        if self._executor is None and self._starting is None:
+            self._starting = StartingExecutor(self.executor_params, self._expected_stages())
+
+    def _expected_stages(self) -> list[list[AnyStage]]:
+        """The stages of the phases that follow, each of which has one at least."""
+        return [_build(build_phase(params, root), root).build().stages for params, root in self._expected]
 
     def run_phase(self, params: Params, inputs: Inputs, outputs: list[ManifestRef]) -> dict[str, PhaseReport]:
         """Bring the tables of one phase up to date and return the reports by partition.
@@ -79,6 +95,8 @@ class Session:
             StorageError: the root did not answer in any try.
         """
         check_reachable(outputs[0].root, self.executor_params)
+        names = [each.phase for each, _ in self._expected]
+        self._expected = self._expected[names.index(params.phase) + 1 :] if params.phase in names else []
         with retry.using(self.executor_params.backoff):
             reports = self._run_phase(params, inputs, outputs)
             for each in params.further():
@@ -201,9 +219,17 @@ class Session:
         if isinstance(first, VideoTask) and os.path.exists(first.data.uri):
             built.files.append(first.data.uri)
         logger.info("%s", built.describe())
-        yield from run_rounds(self._get_executor(), built, itertools.chain([first], tasks), stats)
+        if self._starting is not None:
+            stats.activity = "starting Ray"
+            for _ in self._starting.wait():
+                yield None
+        executor = self._get_executor()
+        executor.expect(self._expected_stages())
+        yield from run_rounds(executor, built, itertools.chain([first], tasks), stats)
 
     def _get_executor(self) -> Executor:
+        if self._starting is not None:
+            return self._starting.result()
         if self._executor is None:
             self._executor = executors.build_executor(self.executor_params)
         return self._executor
@@ -211,9 +237,10 @@ class Session:
     def close(self) -> None:
         """Stop the workers, and Ray where this session started it."""
         try:
-            if self._executor is not None:
-                self._executor.close()
-                self._executor = None
+            for each in (self._starting, self._executor):
+                if each is not None:
+                    each.close()
+            self._starting = self._executor = None
         finally:
             for record in self._records.values():
                 record.end()
