@@ -1,6 +1,6 @@
 """Measure what the engine adds to the work of stages: the same stages in a bare loop, in this process, on Ray workers.
 
-    PYTHONPATH=. python benchmarks/engine.py [--repeat 3] [--work 4]
+    PYTHONPATH=. python benchmarks/engine.py [--repeat 3] [--work 4] [--items 0.02 0.5]
 
 A stage hashes bytes so often that an item takes 20 ms or 0.5 s of a core. Told are CPU seconds of this process and all
 that it started, the least of several rounds in each of which all ways have their turn, and what each adds to the bare
@@ -24,8 +24,6 @@ from stages.tasks import Row, Task
 from tests.faults.cpu_time import CpuTime
 
 BYTES = bytes(1 << 20)
-ITEM_S = (0.02, 0.5)
-"""CPU seconds of an item, about; all ways hash the same number of times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +136,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--work", type=float, default=4.0, help="seconds of work of a round")
+    parser.add_argument("--items", type=float, nargs="+", default=[0.02, 0.5], help="seconds of an item")
     args = parser.parse_args()
     print("| items of | way | CPU s | more than the bare loop | s |\n| --- | --- | --- | --- | --- |")
-    for item_s in ITEM_S:
+    for item_s in args.items:
         found = measure(item_s, args.work, args.repeat)
         for name in WAYS:
             bare, way = (min(each.cpu for each in found[key]) for key in (f"bare loop beside {name}", name))

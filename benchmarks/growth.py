@@ -1,6 +1,7 @@
 """Measure how the driver's work grows with the videos and rows of a root, and fit the exponents.
 
-    PYTHONPATH=. python benchmarks/growth.py [--videos 1000] [--rows 1000000] [--plot docs/growth.svg]
+    PYTHONPATH=. python benchmarks/growth.py [--only videos|rows] [--videos 1000] [--rows 1000000]
+        [--plot docs/growth.svg]
 
 CPU seconds of this process for so many videos: to list and register them, to plan and read all, and to do so again with
 nothing new. For so many rows in one partition, with stages that do nothing: to write and commit the rows of a table
@@ -135,6 +136,7 @@ def exponent_of(points: Sequence[tuple[float, float]]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=["videos", "rows"])
     parser.add_argument("--videos", type=int, default=1000)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--repeat", type=int, default=2)
@@ -147,6 +149,8 @@ def main() -> None:
         ("videos", videos_cost, sizes_up_to(args.videos, 1)),
         ("rows", rows_cost, sizes_up_to(args.rows, 1000)),
     ):
+        if args.only not in (None, unit):
+            continue
         print(f"| {unit} | {' | '.join(f'{size:,}' for size in sizes)} | exponent |")
         print("|" + " --- |" * (len(sizes) + 2))
         for name, points in least_of(cost, sizes, args.repeat).items():
