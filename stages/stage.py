@@ -92,7 +92,11 @@ class ProcessingStage(ABC, Generic[X, Y]):
         """Prepare what the workers of a node share (download weights). Called once for each node, before `setup`."""
 
     def setup(self, worker_metadata: WorkerMetadata) -> None:
-        """Load in the worker what `process` needs."""
+        """Load in the worker what `process` needs.
+
+        Of a stage without a GPU it may be called while the phase before ends. It stays loaded where the next run of the
+        session has a stage alike, one with the same pickle.
+        """
 
     @abstractmethod
     def process(self, task: X) -> Y | list[Y] | Rejected | Failed:

@@ -19,6 +19,7 @@ from curator_dagster.commands.console import (
 from curator_dagster.commands.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
 from curator_dagster.commands.retry_plan import plan_retry
 from curator_dagster.commands.run_plan import RunPlan, changed_tables, expected_params, has_new_work, plan_run
+from curator_dagster.interrupts import signals_as_keyboard_interrupt
 from curator_dagster.phase_summary import further_reports, precedence_lines, summary_line
 from stages.errors import CurationError, ParamsError, StorageError
 from stages.manifest import committed_partitions
@@ -26,6 +27,8 @@ from stages.params import PHASES, ExecutorParams
 from stages.retry import using
 from stages.run import Session, open_session
 from stages.storage import Storage
+
+_INTERRUPTED = "interrupted; what is done stays, and the same command goes on from there."
 
 PlanExecutor = Callable[[RunPlan, Session], None]
 """Executes a plan on the workers of a session."""
@@ -47,14 +50,13 @@ def run_command(source: str, root: str, params: dict[str, Any], *, until: str, a
     err = stderr_console()
     with using(params["executor"].backoff), open_session(params["executor"]) as session:
         try:
-            run_plan = plan_run(
-                source, root, params, until=until, on_checked=partial(_start_on_new_root, session, params)
-            )
-            changes = changed_tables(run_plan)
-            if changes or has_new_work(run_plan):
-                session.start()
+            with signals_as_keyboard_interrupt():  # what was started meanwhile must not stay
+                run_plan, changes = _plan(session, source, root, params, until)
         except ParamsError:
             raise
+        except KeyboardInterrupt:
+            err.print(f"curator: {_INTERRUPTED}")
+            return EXIT_INTERRUPTED
         except CurationError as error:  # the store does not answer, or the list of partitions is damaged
             err.print(f"curator: {error}")
             return EXIT_FAILED
@@ -68,6 +70,16 @@ def run_command(source: str, root: str, params: dict[str, Any], *, until: str, a
             err.print("Nothing was curated; new videos are registered.")
             return EXIT_INTERRUPTED
         return _execute_plans([run_plan], session)
+
+
+def _plan(session: Session, source: str, root: str, params: dict[str, Any], until: str) -> tuple[RunPlan, list[str]]:
+    """The plan, and the lines on changed parameters; workers start as soon as it is certain that there is work."""
+    start = partial(_start_on_new_root, session, params)
+    run_plan = plan_run(source, root, params, until=until, on_checked=start)
+    changes = changed_tables(run_plan)
+    if changes or has_new_work(run_plan):
+        session.start()
+    return run_plan, changes
 
 
 def _start_on_new_root(session: Session, params: dict[str, Any], assets: list[str], root: str) -> None:
@@ -149,7 +161,7 @@ def _execute(execute: PlanExecutor, run_plan: RunPlan, session: Session) -> tupl
     try:
         execute(run_plan, session)
     except KeyboardInterrupt:
-        return EXIT_INTERRUPTED, "interrupted; what is done stays, and the same command goes on from there."
+        return EXIT_INTERRUPTED, _INTERRUPTED
     except CurationError as error:
         return EXIT_FAILED, str(error)
     except OSError as error:
