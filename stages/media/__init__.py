@@ -43,6 +43,7 @@ __all__ = [
     "Encoding",
     "Fields",
     "FieldsMeter",
+    "FrameLengths",
     "FrameLoader",
     "FrameStore",
     "HardwareDecoderFailed",
@@ -68,6 +69,7 @@ __all__ = [
     "clip_task",
     "covered_share",
     "cut_clip",
+    "declared_end",
     "decode_frames",
     "decode_pictures",
     "detect_active_area",
@@ -115,9 +117,10 @@ if TYPE_CHECKING:
     from stages.media.decoders import DecoderChoice, HardwareDecoderFailed, choose_decoder, software_instead
     from stages.media.encode import Encoding, check_encoder
     from stages.media.encoder_pictures import KeptPart
+    from stages.media.frame_lengths import FrameLengths
     from stages.media.frame_loader import FrameLoader
     from stages.media.frame_reducing import reduced_frame
-    from stages.media.frame_times import MAX_PTS, promised_frames
+    from stages.media.frame_times import MAX_PTS, declared_end, promised_frames
     from stages.media.frames import StoreWriter
     from stages.media.interlace import Fields, FieldsMeter, to_deinterlace
     from stages.media.mono_sound import MonoSound, SoundPiece
@@ -145,9 +148,10 @@ else:
         decoders=("DecoderChoice", "HardwareDecoderFailed", "choose_decoder", "software_instead"),
         encode=("Encoding", "check_encoder"),
         encoder_pictures=("KeptPart",),
+        frame_lengths=("FrameLengths",),
         frame_loader=("FrameLoader",),
         frame_reducing=("reduced_frame",),
-        frame_times=("MAX_PTS", "promised_frames"),
+        frame_times=("MAX_PTS", "declared_end", "promised_frames"),
         frames=("StoreWriter",),
         interlace=("Fields", "FieldsMeter", "to_deinterlace"),
         mono_sound=("MonoSound", "SoundPiece"),

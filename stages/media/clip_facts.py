@@ -2,7 +2,10 @@
 
 import hashlib
 import itertools
+import os
+import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from fractions import Fraction
 
 import av
@@ -11,6 +14,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from stages.media.colour import HDR_TRANSFERS
+from stages.media.mp4_boxes import track_of
 from stages.media.orientation import Orientation
 from stages.tasks import Row
 
@@ -50,7 +54,7 @@ def read_clip_facts(path: str) -> Row:
         video = container.streams.video[0]
         sound = container.streams.audio[0] if container.streams.audio else None
         times, sound_s = _packet_times(container, video, sound)
-        facts = {**_picture_facts(video), **_time_facts(video, times)}
+        facts = {**_picture_facts(video), **_time_facts(video, times, _length_s(path, video))}
     orientation = _orientation(path)
     facts |= {"rotation": orientation.degrees, "is_mirrored": orientation.is_mirrored}
     sound_facts = {
@@ -109,15 +113,29 @@ def _packet_times(
     return sorted(times), float(length)
 
 
-def _time_facts(video: VideoStream, times: list[tuple[int, int]]) -> Row:
+def _length_s(path: str, video: VideoStream) -> Fraction:
+    """Seconds for which the pictures are shown; 0 where the header does not tell.
+
+    FFmpeg adds up the distances of decoding times. With B-frames at a variable rate that is less than what the edit
+    list tells, in milliseconds. It begins with the first picture.
+    """
+    listed = (video.duration or 0) * (video.time_base or Fraction(1))
+    with open(path, "rb") as file, suppress(struct.error, IndexError):
+        track = track_of(file, os.fstat(file.fileno()).st_size, video.id)
+        if track is not None and track.edited_s is not None and track.edited_s - listed > MAX_JITTER_S:
+            return track.edited_s
+    return listed
+
+
+def _time_facts(video: VideoStream, times: list[tuple[int, int]], length_s: Fraction) -> Row:
     time_base = video.time_base or Fraction(1)
     starts = [pts for pts, _ in times]
-    length = video.duration or starts[-1] + times[-1][1] - starts[0]
+    length_s = length_s or (starts[-1] + times[-1][1] - starts[0]) * time_base
     distances = [following - pts for pts, following in itertools.pairwise(starts)]
-    rate = len(times) / (length * time_base) if length else None
+    rate = len(times) / length_s if length_s else None
     return {
         "num_frames": len(times),
-        "duration_s": float(length * time_base),
+        "duration_s": float(length_s),
         "average_rate": str(rate.limit_denominator(MAX_RATE_DENOMINATOR)) if rate else None,
         "is_variable_rate": bool(distances) and (max(distances) - min(distances)) * time_base > MAX_JITTER_S,
     }

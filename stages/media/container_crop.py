@@ -6,6 +6,7 @@ FFmpeg's libraries hand it on as side data of the stream, which PyAV does not sh
 import io
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Self, cast
@@ -15,10 +16,10 @@ from av.container import InputContainer
 from av.filter import Graph
 from av.video.stream import VideoStream
 
-from stages.media.ebml import SEGMENT, File, elements
+from stages.media.ebml import SEGMENT, elements
+from stages.media.header_file import File, header_file
+from stages.media.mp4_boxes import boxes, track_of
 
-MAX_BOXES = 10_000
-"""In one box; a damaged header may claim any number."""
 MAX_TRACKS_BYTES = 1 << 24
 SAMPLE_ENTRY_BYTES = 78
 """Fixed fields of an MP4's description of a video, before its boxes."""
@@ -40,16 +41,9 @@ class Crop:
     def of(cls, container: InputContainer, stream: VideoStream) -> Self | None:
         """The crop that the container asks for; None for none, or one that leaves nothing."""
         find = {"mov": _of_mp4, "mat": _of_matroska}.get(container.format.name[:3])
-        file = getattr(container.file, "file", None)
-        if find is None or file is None:
-            return None
-        place = file.tell()
-        try:
-            edges = find(file, container.size, stream)
-        except (struct.error, IndexError):  # a damaged header
-            edges = None
-        finally:
-            file.seek(place)
+        edges = None
+        with header_file(container) as file, suppress(struct.error, IndexError):  # a damaged header
+            edges = find(file, container.size, stream) if file is not None and find is not None else None
         if edges is None or not any(edges) or min(edges) < 0:
             return None
         crop = cls(*edges)
@@ -84,28 +78,17 @@ def _crop_graph(frame: av.VideoFrame, crop: Crop) -> Graph:
 
 def _of_mp4(file: File, end: int, stream: VideoStream) -> tuple[int, int, int, int] | None:
     """Left, top, right and bottom by the clean aperture of the track's first description."""
-    for moov in _boxes(file, 0, end, b"moov"):
-        for trak in _boxes(file, *moov, b"trak"):
-            if _track_id(file, trak) == stream.id:
-                return _clean_aperture(file, trak, stream)
-    return None
-
-
-def _track_id(file: File, trak: tuple[int, int]) -> int | None:
-    for start, _ in _boxes(file, *trak, b"tkhd"):
-        file.seek(start)
-        header = file.read(24)
-        return int(struct.unpack_from(">I", header, 20 if header[0] else 12)[0])
-    return None
+    track = track_of(file, end, stream.id)
+    return _clean_aperture(file, track.trak, stream) if track is not None else None
 
 
 def _clean_aperture(file: File, trak: tuple[int, int], stream: VideoStream) -> tuple[int, int, int, int] | None:
     inside = [trak]
     for name in (b"mdia", b"minf", b"stbl", b"stsd"):
-        inside = [box for parent in inside for box in _boxes(file, *parent, name)]
+        inside = [box for parent in inside for box in boxes(file, *parent, name)]
     for start, end in inside:
-        for entry in _boxes(file, start + 8, end):
-            for place, _ in _boxes(file, entry[0] + SAMPLE_ENTRY_BYTES, entry[1], b"clap"):
+        for entry in boxes(file, start + 8, end):
+            for place, _ in boxes(file, entry[0] + SAMPLE_ENTRY_BYTES, entry[1], b"clap"):
                 file.seek(place)
                 numbers = struct.unpack(">IIIIiIiI", file.read(32))
                 if not all(numbers[1::2]):
@@ -116,28 +99,6 @@ def _clean_aperture(file: File, trak: tuple[int, int], stream: VideoStream) -> t
                 top = round((stream.height - height) / 2 + down)
                 return left, top, stream.width - left - round(width), stream.height - top - round(height)
     return None
-
-
-def _boxes(file: File, start: int, end: int, name: bytes | None = None) -> Iterator[tuple[int, int]]:
-    """Where the contents of each box of this name, or of any, begin and end; of the first only for no name."""
-    for _ in range(MAX_BOXES):
-        if start + 8 > end:
-            return
-        file.seek(start)
-        header = file.read(16)
-        size, found = struct.unpack_from(">I4s", header)
-        body = 8
-        if size == 1:
-            size, body = struct.unpack_from(">Q", header, 8)[0], 16
-        elif size == 0:
-            size = end - start
-        if size < body:
-            return
-        if name is None or found == name:
-            yield start + body, min(start + size, end)
-        if name is None:
-            return
-        start += size
 
 
 def _of_matroska(file: File, end: int, stream: VideoStream) -> tuple[int, int, int, int] | None:

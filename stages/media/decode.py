@@ -19,6 +19,7 @@ from stages.media.container import MAX_PIXELS, video_stream
 from stages.media.container_crop import Crop, cropped
 from stages.media.decode_log import DecodeLog
 from stages.media.decoders import DecoderChoice
+from stages.media.frame_lengths import FrameLengths
 from stages.media.frame_times import FrameTimes, TimedFrame
 from stages.media.packet_decoder import PacketDecoder
 from stages.media.packet_times import PacketTimes, default_step
@@ -107,7 +108,7 @@ def decode_frames(
         yield from numbering.number(ready)
     yield from numbering.number(times.flush())
     decoder.settle_doubts()
-    fault = fault or times.missing_tail(numbering.end_pts) or _truncated_packet(container)
+    fault = fault or times.missing_tail(numbering.end_pts()) or _truncated_packet(container)
     if message := _damage_message(fault, times.last, log):
         raise CorruptStream(container.name, message, times.last)
 
@@ -153,8 +154,8 @@ class _Numbering:
         self._num_seen = self._changes_at = 0
         self._aspects: deque[Fraction] = deque()
         self._index = 0
-        self.end_pts = 0
-        """End of the last frame that was numbered."""
+        self._lengths = FrameLengths()
+        self._last_pts = 0
 
     def see(self, frame: av.VideoFrame) -> None:
         """Note the aspect of the decoder's next frame. A decoder tells a new one with the packet, frames later."""
@@ -170,10 +171,15 @@ class _Numbering:
     def number(self, ready: list[TimedFrame]) -> Iterator[DecodedFrame]:
         """The frames, which are those that were seen, in the same order."""
         for frame, pts in ready:
-            self.end_pts = pts + (frame.duration or self._step)
+            self._last_pts = pts
+            self._lengths.add(pts, frame.duration)
             aspect = self._aspects.popleft()
             yield DecodedFrame(frame, self._index, pts, bool(frame.key_frame), self._times.num_restarts, aspect)
             self._index += 1
+
+    def end_pts(self) -> int:
+        """End of the last frame that was numbered."""
+        return self._last_pts + self._lengths.last(self._step, self._times.end_by_header)
 
 
 def _raw_frames(

@@ -1,23 +1,12 @@
 """Reads the elements that a Matroska file consists of."""
 
 from collections.abc import Iterator
-from typing import Protocol
+
+from stages.media.header_file import File
 
 SEGMENT = 0x18538067
 MAX_ELEMENTS = 10_000
 """In one element; a damaged header may claim any number."""
-
-
-class File(Protocol):
-    """What is read of a file that is open."""
-
-    def read(self, size: int, /) -> bytes:
-        """The next bytes."""
-        ...
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        """Go to a byte."""
-        ...
 
 
 def elements(file: File, start: int, end: int) -> Iterator[tuple[int, int, int]]:

@@ -1,5 +1,7 @@
 """Times of decoded frames: rising in presentation order, and the end that the container declares."""
 
+import struct
+from contextlib import suppress
 from fractions import Fraction
 from typing import cast
 
@@ -7,6 +9,9 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from stages.media.avi_index import has_whole_index
+from stages.media.header_file import header_file
+from stages.media.mp4_boxes import track_of
 from stages.media.packet_times import PacketTimes, default_step, has_decoding_times_only
 from stages.media.stream_choice import is_rate_told
 
@@ -48,7 +53,7 @@ class FrameTimes:
         self.last: int | None = None
         self._has_decoding_times_only = has_decoding_times_only(stream)
         self._start = stream.start_time
-        self._declared_end = _declared_end(stream)
+        self._declared_end = declared_end(stream)
 
     @property
     def num_jumps(self) -> int:
@@ -59,6 +64,11 @@ class FrameTimes:
     def num_restarts(self) -> int:
         """How often times have begun again, or another header has come for the decoder."""
         return self.num_jumps + self._packets.num_headers
+
+    @property
+    def end_by_header(self) -> int | None:
+        """PTS where the stream ends; None where the header does not tell, or times jump."""
+        return None if self.num_jumps else self._declared_end
 
     def push(self, frame: av.VideoFrame) -> list[TimedFrame] | None:
         """The frames whose PTS is known now; None where this frame's exceeds `MAX_PTS`."""
@@ -84,10 +94,11 @@ class FrameTimes:
 
     def missing_tail(self, end_pts: int) -> str | None:
         """The fault of a stream that ended before its declared end; None where it did not, or where times jump."""
-        if self._declared_end is None or self._start is None or self.num_jumps:
+        declared = self.end_by_header
+        if declared is None or self._start is None:
             return None
-        missing_s = float((self._declared_end - end_pts) * self.time_base)
-        declared_s = float((self._declared_end - self._start) * self.time_base)
+        missing_s = float((declared - end_pts) * self.time_base)
+        declared_s = float((declared - self._start) * self.time_base)
         if missing_s <= max(MISSING_TAIL_S, MISSING_TAIL_SHARE * declared_s):
             return None
         return f"the file ends {missing_s:.1f} s before its declared end"
@@ -138,28 +149,50 @@ def declared_duration(stream: VideoStream) -> int | None:
     """The stream's own duration, in its time base, as far as the header tells. The container's may be the audio's.
 
     Where the header lists all packets, the list is believed rather than a length that cannot be: some recorders write
-    it in a wrong unit.
+    it in a wrong unit. An edit list is believed rather than the sum of the distances of decoding times.
     """
     duration, container = stream.duration, cast(InputContainer, stream.container)
     presented = [entry.timestamp for entry in stream.index_entries if not entry.is_discard]
-    if duration is None or len(presented) < 2 or len(stream.index_entries) != stream.frames:
+    if duration is None or len(presented) < 2:
         return duration
     spanned = max(presented) - min(presented)
     listed = spanned * len(presented) // (len(presented) - 1)
+    if len(stream.index_entries) != stream.frames:
+        return listed if _has_index_of_avi(container) else duration
+    edited = _edited_end(container, stream)
+    edited = None if edited is None else edited - (stream.start_time or 0)
+    if edited is not None and spanned < edited <= 2 * listed:
+        return edited
     whole_file = Fraction(container.duration or 0, av.time_base) / (stream.time_base or 1)
     return duration if spanned <= duration <= max(whole_file, 2 * listed) else listed
 
 
+def _has_index_of_avi(container: InputContainer) -> bool:
+    with header_file(container) as file:
+        return container.format.name == "avi" and file is not None and has_whole_index(file, container.size)
+
+
+def _edited_end(container: InputContainer, stream: VideoStream) -> int | None:
+    """Where the edit list of an MP4 ends, in the stream's time base; None without one."""
+    track = None
+    with header_file(container) as file, suppress(struct.error, IndexError):  # a damaged header
+        if file is not None and container.format.name.startswith("mov"):
+            track = track_of(file, container.size, stream.id)
+    if track is None or track.edited_s is None:
+        return None
+    return round(track.edited_s / (stream.time_base or Fraction(1, av.time_base)))
+
+
 def promised_frames(stream: VideoStream) -> int | None:
     """How many frames a Matroska file has by the rate and length of the stream; None where it does not tell both."""
-    end, time_base = _declared_end(stream), stream.time_base
+    end, time_base = declared_end(stream), stream.time_base
     if end is None or time_base is None or not is_rate_told(stream) or "matroska" not in stream.container.format.name:
         return None
     return round((end - (stream.start_time or 0)) * time_base * Fraction(stream.average_rate or 0))
 
 
-def _declared_end(stream: VideoStream) -> int | None:
-    """PTS where the stream ends by its header."""
+def declared_end(stream: VideoStream) -> int | None:
+    """PTS where the stream ends by its header; None where it does not tell."""
     start, duration = stream.start_time or 0, declared_duration(stream)
     if duration is not None:
         return start + duration

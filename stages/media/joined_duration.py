@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 
 from stages.media.container import open_video, video_stream
 from stages.media.ebml import SEGMENT, elements
+from stages.media.header_file import header_file
 from stages.media.packet_times import MAX_GAP_S, PacketTimes, default_step
 
 NUM_PLACES = 16
@@ -82,16 +83,10 @@ def _whole_bytes(container: InputContainer, limits: ReadLimits) -> int:
 
 def _num_segments(container: InputContainer) -> int:
     """Segments of a Matroska file; 1 where the first one has no size, as in a live recording."""
-    file = getattr(container.file, "file", None)
-    if file is None:
-        return 1
-    place = file.tell()
-    try:
-        return sum(element == SEGMENT for element, _, _ in elements(file, 0, container.size))
-    except IndexError:  # the file ends within a header
-        return 1
-    finally:
-        file.seek(place)
+    with header_file(container) as file, suppress(IndexError):  # the file ends within a header
+        if file is not None:
+            return sum(element == SEGMENT for element, _, _ in elements(file, 0, container.size))
+    return 1
 
 
 def _units_of_whole(container: InputContainer, stream: VideoStream) -> int | None:

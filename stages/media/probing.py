@@ -14,7 +14,7 @@ from stages.errors import CorruptStream
 from stages.media.colour import HDR_TRANSFERS
 from stages.media.container import open_video, video_stream
 from stages.media.decode import DecodedFrame, decode_frames
-from stages.media.frame_times import declared_duration
+from stages.media.frame_times import declared_end
 from stages.media.joined_duration import joined_duration_s
 from stages.media.orientation import Orientation
 from stages.media.stream_choice import best_audio_stream, frame_rate, is_rate_told
@@ -145,10 +145,20 @@ def _rate_of(times: list[int], time_base: Fraction | None) -> Fraction | None:
 
 
 def _duration_s(container: InputContainer, stream: VideoStream, time_base: Fraction) -> float | None:
-    if duration := declared_duration(stream):
-        return float(duration * time_base)
+    """Seconds for which pictures are shown, as far as headers or the end of the file tell.
+
+    Matroska has the length of its longest stream, and in a tag where each of them ends.
+    """
+    start, whole = stream.start_time or 0, Fraction(container.duration or 0, av.time_base)
+    declared = declared_end(stream)
+    if (
+        declared is not None
+        and declared > start
+        and (stream.duration or abs(declared * time_base - whole) > MIN_LATE_START_S)
+    ):
+        return float((declared - start) * time_base)
     if container.duration:
-        return float(Fraction(container.duration, av.time_base) - _start_s(container, stream, time_base))
+        return float(whole - _start_s(container, stream, time_base))
     end = _last_packet_end(container, stream)
     if end is None:
         return None

@@ -10,7 +10,7 @@ from av.error import FFmpegError
 from av.packet import Packet
 from numpy.typing import NDArray
 
-from stages.media.repeated_times import RepeatedTimes
+from stages.media.sound_times import SoundTimes
 
 MIN_GAP_S = 0.01
 """A shorter gap between packets is none: containers round times to a millisecond, and some to more."""
@@ -37,11 +37,11 @@ class SoundLog:
         self._seconds_per_pts = float(stream.time_base or 1)
         self._has_decoded = False
         self._waiting: list[Packet] = []
-        self._times = RepeatedTimes()
+        self._times = SoundTimes()
 
     def add(self, packet: Packet) -> None:
         """Add the next packet. The first ones may lack what a decoder needs, and count as whole."""
-        if packet.size and packet.pts is not None:
+        if packet.size:
             self._waiting += self._times.push(packet)
         if len(self._waiting) >= BATCH_PACKETS:
             self._decode_waiting()
@@ -49,7 +49,8 @@ class SoundLog:
     def _decode_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
         for packet in waiting:
-            self._decode(packet)
+            if packet.pts is not None:
+                self._decode(packet)
 
     def _decode(self, packet: Packet) -> None:
         is_damaged = packet.is_corrupt

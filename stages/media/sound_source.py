@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from stages import heartbeat
 from stages.media.container import open_video, video_stream
 from stages.media.packet_times import PacketTimes
-from stages.media.repeated_times import RepeatedTimes
+from stages.media.sound_times import SoundTimes
 from stages.media.stream_choice import best_audio_stream
 from stages.media.stream_copy import SEEK_BACK_S, beginning
 from stages.tasks import Span
@@ -80,8 +80,8 @@ class SoundSource:
             if stream is None:
                 return None
             if target is None or int(target / (stream.time_base or 1)) <= beginning(container, stream):
-                return self._sound(stream, _from_beginning(container, video, stream), video)
-            packets = _after_seek(container, stream, target)
+                return self._sound(stream, _timed(_from_beginning(container, video, stream)), video)
+            packets = _timed(_after_seek(container, stream, target))
             first = next(packets, None)
             if first is not None and (first.pts or 0) * first.time_base <= self._start:
                 return self._sound(stream, chain([first], packets), video)
@@ -91,7 +91,7 @@ class SoundSource:
     def _sound(self, stream: AudioStream, packets: Iterator[Packet], video: VideoStream) -> Sound:
         late = _written_early_s(stream, video)
         start, end = self._start - late, self._end - late
-        return Sound(stream, _from(RepeatedTimes().spread(packets), start - PREROLL_S), start, end)
+        return Sound(stream, _from(packets, start - PREROLL_S), start, end)
 
 
 def _after_seek(container: InputContainer, stream: AudioStream, target: Fraction) -> Iterator[Packet]:
@@ -100,7 +100,7 @@ def _after_seek(container: InputContainer, stream: AudioStream, target: Fraction
         container.seek(int(target / (stream.time_base or 1)), stream=stream)
         for packet in container.demux(stream):
             heartbeat.beat()
-            if packet.size and packet.pts is not None:
+            if packet.size:
                 yield packet
 
 
@@ -109,14 +109,27 @@ def _from_beginning(container: InputContainer, video: VideoStream, stream: Audio
     with suppress(FFmpegError):
         for packet in PacketTimes(container, video, stream).packets():
             heartbeat.beat()
-            if packet.stream_index == stream.index and packet.pts is not None:
+            if packet.stream_index == stream.index:
                 yield packet
 
 
+def _timed(packets: Iterator[Packet]) -> Iterator[Packet]:
+    """The packets, each with its time; without those of which none is known."""
+    return (packet for packet in SoundTimes().spread(packets) if packet.pts is not None)
+
+
 def _from(packets: Iterator[Packet], start: Fraction) -> Iterator[Packet]:
+    """Packets that end after `start`, in seconds; one of unknown length ends where the next begins."""
+    unknown: Packet | None = None
     for packet in packets:
-        if ((packet.pts or 0) + (packet.duration or 0)) * packet.time_base > start:
+        begins = (packet.pts or 0) * packet.time_base
+        if unknown is not None and begins > start:
+            yield unknown
+        unknown = None if packet.duration else packet
+        if packet.duration and begins + packet.duration * packet.time_base > start:
             yield packet
+    if unknown is not None:
+        yield unknown
 
 
 def _written_early_s(stream: AudioStream, video: VideoStream) -> Fraction:

@@ -18,6 +18,8 @@ _PICTURE_CODECS = frozenset({"mjpeg", "png", "bmp", "tiff", "webp"})
 
 MAX_PLAUSIBLE_RATE = 240
 """Frames a second. A header that tells more than this is believed only where FFmpeg's other estimates agree."""
+MAX_RATE_FACTOR = 3
+"""Two fields of a frame, or frames left out here and there, make less of a difference between rates."""
 
 
 def best_video_stream(container: InputContainer) -> VideoStream | None:
@@ -54,11 +56,12 @@ def best_audio_stream(container: InputContainer, video: VideoStream) -> AudioStr
 def frame_rate(stream: VideoStream) -> Fraction | None:
     """Frames a second by the header; None where it tells none, or only the unit of its clock.
 
-    The average rate of FFmpeg is the right one, unless a demuxer makes one packet's length of its clock: raw DV tells
-    60000, files of browsers' recorders tell 1000.
+    The average rate of FFmpeg is the right one, unless a demuxer makes one packet's length of its clock (raw DV tells
+    60000, files of browsers' recorders tell 1000), or Matroska's length of a frame is none.
     """
     told = [rate for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate) if rate]
-    plausible = [rate for rate in told if rate <= MAX_PLAUSIBLE_RATE]
+    believed = told[1:] if stream.average_rate and not is_rate_told(stream) else told
+    plausible = [rate for rate in believed if rate <= MAX_PLAUSIBLE_RATE]
     if plausible:
         return plausible[0]
     is_clock = bool(told) and stream.time_base is not None and told[0] * stream.time_base == 1
@@ -66,8 +69,17 @@ def frame_rate(stream: VideoStream) -> Fraction | None:
 
 
 def is_rate_told(stream: VideoStream) -> bool:
-    """True if the header's average rate can be one; what `frame_rate` gives otherwise is FFmpeg's guess."""
-    return bool(stream.average_rate) and stream.average_rate <= MAX_PLAUSIBLE_RATE
+    """True if the header's average rate can be one; what `frame_rate` gives otherwise is FFmpeg's guess.
+
+    Of Matroska it comes from a length of frames that nothing else depends on. Times of the first packets, of which
+    FFmpeg makes the base rate, must not be far from it.
+    """
+    average, base = stream.average_rate, stream.base_rate
+    if not average or average > MAX_PLAUSIBLE_RATE:
+        return False
+    if "matroska" not in stream.container.format.name or not base or base > MAX_PLAUSIBLE_RATE:
+        return True
+    return 1 / MAX_RATE_FACTOR <= average / base <= MAX_RATE_FACTOR
 
 
 def _video_rank(stream: VideoStream) -> tuple[int, int, int, int]:

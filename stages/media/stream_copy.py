@@ -206,15 +206,19 @@ def _ending_with(span: Span, packets: Iterator[Packet]) -> Iterator[Packet]:
         first_dts = packet.dts if first_dts is None else first_dts
         waiting.append(packet)
         if len(waiting) > REORDERED_PACKETS:
-            yield waiting.pop(0)
+            yield _shortened(waiting.pop(0), span)
     if waiting:
         last, shown_last = waiting[-1], max(waiting, key=lambda packet: packet.pts or 0)
         rest = span.end_pts - span.start_pts - ((last.dts or 0) - (first_dts or 0))
         last.duration = max(1, min(rest, span.end_pts - (last.pts or 0)))
         shown_last.duration = span.end_pts - (shown_last.pts or 0)
-    for packet in waiting:
-        packet.duration = min(packet.duration or 0, span.end_pts - (packet.pts or 0))
-    yield from waiting
+    yield from (_shortened(packet, span) for packet in waiting)
+
+
+def _shortened(packet: Packet, span: Span) -> Packet:
+    """The packet, which is shown until the end of the span at most: headers may tell a wrong length of all."""
+    packet.duration = min(packet.duration or 0, span.end_pts - (packet.pts or 0))
+    return packet
 
 
 def _fill_missing_dts(packets: Iterator[Packet]) -> Iterator[Packet]:
@@ -223,15 +227,32 @@ def _fill_missing_dts(packets: Iterator[Packet]) -> Iterator[Packet]:
     Raises:
         NotCopyable: the last packets have no DTS.
     """
-    waiting: list[Packet] = []
+    missing: list[Packet] = []
+    first: Packet | None = None
     for packet in packets:
+        if first is not None:
+            yield from _with_dts(missing, first, packet)
+            missing, first = [], None
         if packet.dts is None:
-            waiting.append(packet)
-            continue
-        for back, early in enumerate(reversed(waiting), start=1):
-            early.dts = packet.dts - back * (packet.duration or 1)
-        yield from waiting
-        waiting = []
-        yield packet
-    if waiting:
+            missing.append(packet)
+        elif missing:
+            first = packet
+        else:
+            yield packet
+    if first is not None:
+        yield from _with_dts(missing, first, None)
+    elif missing:
         raise NotCopyable("Copied packets must have a DTS, and the last ones of the span have none.")
+
+
+def _with_dts(missing: list[Packet], first: Packet, following: Packet | None) -> list[Packet]:
+    """The packets without DTS, as far apart as the two that have one, and the first of these.
+
+    Their own lengths are not needed, which are those of the header, and wrong in some.
+    """
+    step = first.duration or 1
+    if following is not None and following.dts is not None and first.dts is not None:
+        step = max(1, following.dts - first.dts)
+    for back, early in enumerate(reversed(missing), start=1):
+        early.dts = (first.dts or 0) - back * step
+    return [*missing, first]

@@ -13,7 +13,7 @@ class ReadParams(Params):
 
     phase: ClassVar[str] = "read"
     asset: ClassVar[str] = "videos"
-    code_version: ClassVar[str] = "4"
+    code_version: ClassVar[str] = "5"
 
     include: list[str] = parameter(
         VIDEO_PATTERNS,

@@ -20,7 +20,7 @@ class SplitParams(ModelParams):
 
     phase: ClassVar[str] = "split"
     asset: ClassVar[str] = "clips"
-    code_version: ClassVar[str] = "8"
+    code_version: ClassVar[str] = "9"
 
     method: str = parameter(
         "shots",

@@ -15,7 +15,7 @@ class WriteParams(Params):
 
     phase: ClassVar[str] = "write"
     asset: ClassVar[str] = "dataset"
-    code_version: ClassVar[str] = "2"
+    code_version: ClassVar[str] = "3"
 
     mode: Literal["auto", "copy", "encode"] = parameter(
         "auto",

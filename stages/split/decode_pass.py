@@ -25,12 +25,14 @@ from stages.media import (
     DecodeLog,
     DecoderChoice,
     FieldsMeter,
+    FrameLengths,
     HardwareDecoderFailed,
     SoundLog,
     StoreFiller,
     StoreWriter,
     UprightScaler,
     best_audio_stream,
+    declared_end,
     decode_frames,
     displayed_size,
     end_with_lost,
@@ -173,7 +175,8 @@ class _FrameCollector:
             damage=of_decode[0],
             speech=of_decode[1],
         )
-        self._previous: DecodedFrame | None = None
+        self._lengths = FrameLengths()
+        self._declared_end = declared_end(stream)
         self._pts = array("q")
         self._keyframes = array("q")
 
@@ -208,19 +211,16 @@ class _FrameCollector:
         for recorder in self._recorders:
             recorder.push(pictures)
         self._splitter_thread.push(pictures)
-        self._previous = current
+        self._lengths.add(current.pts, current.frame.duration)
+        if current.num_restarts:
+            self._declared_end = None
         if len(self._pts) % HEAP_TRIM_INTERVAL_FRAMES == 0:
             heap.trim()
 
     def _end_pts(self) -> int:
-        """End of the last frame, by its own duration, else the previous frame's, else the frame rate."""
-        last = self._previous
-        duration = last.frame.duration if last is not None else 0
-        if duration <= 0 and len(self._pts) > 1:
-            duration = self._pts[-1] - self._pts[-2]
-        if duration <= 0 and self._rate:
-            duration = round(1 / (self._rate * self._time_base))
-        return min(MAX_PTS, self._pts[-1] + max(1, duration))
+        """End of the last frame, see `FrameLengths`."""
+        default = round(1 / (self._rate * self._time_base)) if self._rate else 1
+        return min(MAX_PTS, self._pts[-1] + self._lengths.last(default, self._declared_end))
 
 
 class _SplitterThread:

@@ -115,13 +115,13 @@ def keys(phase: str, values: dict[str, Any]) -> tuple[str, str]:
 
 
 EXPECTED: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
-    "read": (("d7ffeb6945fa030eaeba", "0adf4c1255dc1957e94d"), ("d7ffeb6945fa030eaeba", "0adf4c1255dc1957e94d")),
-    "split": (("91191914adcd1bbaa70a", "c91c6bbe991f2dab4ad9"), ("65c9a2a586903480bec5", "c91c6bbe991f2dab4ad9")),
+    "read": (("34008a22973226cd5665", "68447cfbc255ca1c9573"), ("34008a22973226cd5665", "68447cfbc255ca1c9573")),
+    "split": (("915bcd0d81d8f4e2a326", "d8e6c52d993f64017cbc"), ("d5a0bc6d1e09d5d73480", "d8e6c52d993f64017cbc")),
     "filter": (("22c4134a7ca56d2de6eb", "e6073dd8d4177e3327a8"), ("0449ede104f9d98de837", "5686603a5cc09d026331")),
     "embed": (("66ae868a2b7c49933706", "f812d6a9a232f0633d4b"), ("a28c6250d2d3e22bb031", "f812d6a9a232f0633d4b")),
     "caption": (("6c78c6c16e28bad8e345", "3b0baefa9cdd10e4aa9c"), ("5d42d1f60762c22cf510", "3b0baefa9cdd10e4aa9c")),
     "dedup": (("25e1e74c9227d747b636-0", "82ca434de3cabd27d854"), ("0cf867ed8d49fc819a69-0", "82ca434de3cabd27d854")),
-    "write": (("b0fbc66380950f477716", "01969b66b84ddaeb3532"), ("fa0aa271063afbdaa34c", "f96485dac1643bd7c64a")),
+    "write": (("05654b48a849a1595970", "e9d3dcced2fc21e36a7d"), ("18cd6d095ccdd4607e5d", "009ed59637ea54f0200e")),
 }
 """Row key and decision key, with the defaults and with `OTHER`.
 
