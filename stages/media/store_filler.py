@@ -13,7 +13,10 @@ from stages.media.sampling import NearestSampler
 
 
 class StoreFiller:
-    """Takes every frame of a stream, and adds the sampled ones once their next frame is there.
+    """Takes every frame of a stream, and adds the sampled ones once their next frame is there, the first one later.
+
+    What the fields of a frame show is seen beside its neighbours. The first and the last one have one neighbour, and
+    are taken for what it shows.
 
     Args:
         add: takes the next picture of the frame store.
@@ -28,6 +31,9 @@ class StoreFiller:
         self._add = add
         self._meter = meter
         self._sampler = NearestSampler(fps, time_base)
+        self._first: DecodedFrame | None = None
+        """The first frame, where it is to be added."""
+        self._earlier: DecodedFrame | None = None
         self._before: DecodedFrame | None = None
         self._last: DecodedFrame | None = None
         self._last_sampled = False
@@ -35,25 +41,38 @@ class StoreFiller:
     def push(self, current: DecodedFrame) -> None:
         """Add the next frame."""
         selection = self._sampler.push(current.pts)
+        if self._first is not None and self._last is not None:
+            fields = self._meter(self._first, self._last, current)
+            self._add_progressive(None, self._first, self._last, fields)
+            self._first = None
         if self._last is not None and (self._last_sampled or selection.previous):
-            self._add(self._progressive(self._before, self._last, current))
-        self._before, self._last, self._last_sampled = self._last, current, selection.current
+            if self._before is None:
+                self._first = self._last
+            else:
+                fields = self._meter(self._before, self._last, current)
+                self._add_progressive(self._before, self._last, current, fields)
+        self._earlier, self._before, self._last = self._before, self._last, current
+        self._last_sampled = selection.current
 
     def finish(self) -> None:
         """End the stream."""
+        if self._first is not None:
+            self._add_progressive(None, self._first, self._last, Fields.UNKNOWN)
         if self._last is not None and (self._sampler.finish() or self._last_sampled):
-            self._add(self._progressive(self._before, self._last, None))
+            fields = Fields.UNKNOWN
+            if self._earlier is not None and self._before is not None:
+                fields = self._meter(self._earlier, self._before, self._last)
+            self._add_progressive(self._before, self._last, None, fields)
 
-    def _progressive(
-        self, before: DecodedFrame | None, decoded: DecodedFrame, after: DecodedFrame | None
-    ) -> DecodedFrame:
-        """The frame, deinterlaced where its fields show two moments, or where it says so and that cannot be seen."""
+    def _add_progressive(
+        self, before: DecodedFrame | None, decoded: DecodedFrame, after: DecodedFrame | None, fields: Fields
+    ) -> None:
+        """Add a frame, deinterlaced where its fields show two moments, or where it says so and that cannot be seen."""
         frame = decoded.frame
-        fields = self._meter(before, decoded, after) if before is not None and after is not None else Fields.UNKNOWN
         if fields.is_interlaced or (fields == Fields.UNKNOWN and frame.interlaced_frame):
             earlier, later = (_neighbour(each, decoded) for each in (before, after))
-            return replace(decoded, frame=deinterlaced_frame(earlier, frame, later, fields))
-        return decoded
+            decoded = replace(decoded, frame=deinterlaced_frame(earlier, frame, later, fields))
+        self._add(decoded)
 
 
 def _neighbour(neighbour: DecodedFrame | None, decoded: DecodedFrame) -> av.VideoFrame:

@@ -15,6 +15,8 @@ from stages.tasks import Row
 SAMPLES_PER_S = 2.0
 TOLD_SHARE_MIN = 0.2
 """Of the sampled frames; where fewer can be told, and not all of these are interlaced, flags count."""
+SAMPLES_MIN = 3
+"""A clip with fewer is as the nearest ones say, in it or beside it: one that cannot be told would decide."""
 
 
 class FieldsRecorder(Recorder):
@@ -65,9 +67,9 @@ class FieldsRecorder(Recorder):
         that of frames which say so of themselves.
         """
         inside = samples.within(start, end)
-        if not len(inside["fields"]) and len(samples.frame):  # a clip of less than a second may have no sample
-            nearest = int(samples.frame[np.abs(samples.frame - (start + end) // 2).argmin()])
-            inside = samples.within(nearest, nearest + 1)
+        if len(inside) < min(SAMPLES_MIN, len(samples)):
+            nearest = np.argsort(np.abs(samples.frame - (start + end) // 2), kind="stable")[:SAMPLES_MIN]
+            inside = samples.within(int(samples.frame[nearest].min()), int(samples.frame[nearest].max()) + 1)
         fields = inside["fields"]
         if not len(fields):
             return dict.fromkeys(cls.clip_columns)

@@ -57,11 +57,15 @@ def test_fields_recorder_tells_interlaced_from_progressive(tmp_path: Path, is_fl
         assert FieldsRecorder.reduce(samples, 0, 100)["interlaced_share"] == share
 
 
-def test_clip_between_two_samples_is_as_the_nearest_frame_says() -> None:
-    values = {"fields": np.array([U, U], np.int8), "is_flagged_interlaced": np.array([True, False])}
-    samples = Samples(np.array([10, 20]), values)
-    shares = [FieldsRecorder.reduce(samples, start, start + 3)["interlaced_share"] for start in (11, 16)]
-    assert shares == [1.0, 0.0]
+@pytest.mark.parametrize(
+    ("start", "end", "share"),
+    [(11, 14, 1.0), (21, 29, 1.0), (36, 39, 0.5), (54, 58, 0.0), (0, 15, 1.0)],
+    ids=["between", "one-untold", "at-the-change", "behind-it", "one"],
+)
+def test_clip_with_few_samples_is_as_the_nearest_frames_say(start: int, end: int, share: float) -> None:
+    values = {"fields": np.array([T, T, U, T, P, P, P], np.int8), "is_flagged_interlaced": np.zeros(7, np.bool_)}
+    samples = Samples(np.arange(10, 80, 10), values)
+    assert FieldsRecorder.reduce(samples, start, end)["interlaced_share"] == share
 
 
 def test_fields_recorder_measures_two_frames_a_second(tmp_path: Path) -> None:
