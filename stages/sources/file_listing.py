@@ -1,7 +1,8 @@
 """Listing of files below a folder, a bucket or any other fsspec URL by pages, each with the path where the next begins.
 
 On S3 the pages are those of ``ListObjectsV2``. Everything else is walked folder by folder in the order of the paths, as
-if each folder's name ended in "/"; links to folders are followed, see `FolderLinks`. A file that is added, replaced or
+if each folder's name ended in "/"; links to folders are followed, see `FolderLinks`, and large folders of other stores
+are kept for the next page, see `KeptListings`. A file that is added, replaced or
 removed meanwhile does no harm: it is listed, or not, depending on whether the listing has passed its path.
 """
 
@@ -9,13 +10,14 @@ import contextlib
 import itertools
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from stages.errors import ParamsError
 from stages.sources.folder_links import FolderLinks
+from stages.sources.kept_listings import KeptListings
 from stages.storage import FileInfo, call_with_retries, is_url, local_file_info, open_filesystem, remote_file_info
 
 logger = logging.getLogger(__name__)
@@ -141,7 +143,8 @@ class _StoreLocation:
 
     def listed_file(self, path: str, entry: dict[str, Any]) -> ListedFile:
         """One file below the location."""
-        return ListedFile(path, f"{self.location}/{path}", partial(remote_file_info, path, entry))
+        info = remote_file_info(path, entry)  # now: what the store tells besides takes three times the memory
+        return ListedFile(path, f"{self.location}/{path}", lambda: info)
 
 
 def _s3_pages(store: _StoreLocation, scope: ListingScope) -> Iterator[FilePage]:
@@ -186,7 +189,15 @@ def _url_pages(store: _StoreLocation, scope: ListingScope) -> Iterator[FilePage]
         raise store.not_found_error() from error
     if single:
         return _single_page(single, scope)
-    return _walk_pages(partial(_scan_url, store), scope)
+    return _walk_pages(partial(_entries_of_url, store, scope), scope)
+
+
+def _entries_of_url(store: _StoreLocation, scope: ListingScope, folder: str) -> Sequence["_FolderEntry"]:
+    """The entries of a folder, sorted; of a large one that an earlier page was of, as they were then."""
+    goes_on = bool(scope.after) and scope.after.startswith(folder)
+    return _KEPT.entries(
+        f"{store.location}/{folder}", lambda: _sorted_by_path(_scan_url(store, folder)), goes_on=goes_on
+    )
 
 
 def _scan_url(store: _StoreLocation, folder: str) -> Iterator["_FolderEntry"]:
@@ -254,7 +265,10 @@ def _single_page(file: ListedFile | None, scope: ListingScope) -> Iterator[FileP
         yield FilePage([file], file.path)
 
 
-def _walk_pages(scan: Callable[[str], Iterator[_FolderEntry]], scope: ListingScope) -> Iterator[FilePage]:
+_KEPT = KeptListings[_FolderEntry]()
+
+
+def _walk_pages(scan: Callable[[str], Iterable[_FolderEntry]], scope: ListingScope) -> Iterator[FilePage]:
     """The files of a tree of folders, in the order of the paths."""
     files, end = _walk(scan, scope), scope.after
     while page := list(itertools.islice(files, FILES_PER_PAGE)):
@@ -263,7 +277,7 @@ def _walk_pages(scan: Callable[[str], Iterator[_FolderEntry]], scope: ListingSco
         yield FilePage(page, end)
 
 
-def _walk(scan: Callable[[str], Iterator[_FolderEntry]], scope: ListingScope) -> Iterator[ListedFile]:
+def _walk(scan: Callable[[str], Iterable[_FolderEntry]], scope: ListingScope) -> Iterator[ListedFile]:
     folders = [iter(_sorted_by_path(scan("")))]
     while folders:
         entry = next(folders[-1], None)
@@ -276,7 +290,7 @@ def _walk(scan: Callable[[str], Iterator[_FolderEntry]], scope: ListingScope) ->
             folders.append(iter(_sorted_by_path(scan(entry.path))))
 
 
-def _sorted_by_path(entries: Iterator[_FolderEntry]) -> list[_FolderEntry]:
+def _sorted_by_path(entries: Iterable[_FolderEntry]) -> list[_FolderEntry]:
     return sorted(entries, key=lambda entry: entry.path)
 
 
