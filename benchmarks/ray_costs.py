@@ -57,6 +57,8 @@ def measure_ray(num_calls: int, batch_size: int, dims: int) -> None:
     indexes = [[(0, number) for number in range(batch_size)]]
     report = BatchReport(rows, 0.0, {}, 0)
     try:
+        first = actor_class.remote(None)  # which sends the class to Ray, once for all
+        ray.get(first.answer.remote())
         start_s, actors = _cpu_s(lambda: [actor_class.remote(None) for _ in range(NUM_STARTS)])
         ray.get([actor.answer.remote() for actor in actors])
         call_s, _ = _cost_of_calls(actors[:2], num_calls, ())
