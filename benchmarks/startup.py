@@ -28,7 +28,7 @@ from typing import Any
 
 from tests.faults.cpu_time import CpuTime
 
-WATCH_S = 0.05
+WATCH_S = 0.2
 TRACED = [
     ("curator_dagster.commands.run_and_retry", "plan_run", "list and register sources"),
     ("curator_dagster.commands.run_and_retry", "changed_tables", "compare parameters with those of earlier tables"),

@@ -38,6 +38,7 @@ class Dispatcher:
 
     Attributes:
         run_id: id of the run, which its calls to workers carry.
+        stage_keys: of each stage, see `stage_key`.
     """
 
     def __init__(
@@ -50,8 +51,8 @@ class Dispatcher:
         self._stages = pipeline.stages
         self._is_streaming = params.mode == "streaming"
         self._shapes = shapes
-        self._keys = [stage_key(stage) for stage in pipeline.stages]
-        self._assignments = _put_assignments(self.run_id, pipeline, self._keys)
+        self.stage_keys = [stage_key(stage) for stage in pipeline.stages]
+        self._assignments = _put_assignments(self.run_id, pipeline, self.stage_keys)
         self._closed_nodes: set[str] = set()
         self._queue_bytes = params.queue_memory_gb * GIB
         self._max_queue_bytes = 0.0
@@ -180,7 +181,7 @@ class Dispatcher:
         # Beside calls that wait for others there may be any number of calls in a worker; few workers have such a stage.
         workers = self._pool.workers if waits else calls.loaded_below(batches_in_flight)
         open_workers = (each for each in workers if each.shape == shape and each.node_id not in self._closed_nodes)
-        key = self._keys[stage]
+        key = self.stage_keys[stage]
         return Candidates(
             open_workers,
             has_room,
@@ -197,7 +198,7 @@ class Dispatcher:
         return num_ready + self._num_calls(CallKind.SET_UP, stage) >= most
 
     def _submit_setup(self, worker: WorkerHandle, stage: int, max_setups: int) -> bool:
-        under_way = self._num_calls(CallKind.SET_UP, stage) + self._pool.num_preparing(self._keys[stage])
+        under_way = self._num_calls(CallKind.SET_UP, stage) + self._pool.num_preparing(self.stage_keys[stage])
         if under_way >= max_setups or self._is_limit_reached(stage):
             return False
         result = worker.actor.set_up.remote(self._assignments[stage])

@@ -62,7 +62,7 @@ class Preparation:
     def submit(self, worker: WorkerHandle, key: str, stage: AnyStage) -> None:
         """Let a worker set a stage up, whether it has started or not."""
         result = worker.actor.prepare.remote(key, stage)
-        self._pool.begin_call(worker, RemoteCall(CallKind.SET_UP, result, prepares=key))
+        self._pool.begin_call(worker, RemoteCall(CallKind.SET_UP, result, run_id=key, prepares=key))
 
     def submit_all(self, worker: WorkerHandle) -> None:
         """Let a worker that starts set up all stages that it can have."""

@@ -186,6 +186,7 @@ class Scheduler:
         elif call.run_id == self._run_id and call.kind is CallKind.SET_UP:
             self._failures.on_set_up(call.stage)
             worker.mark_ready(call.run_id, call.stage)
+            worker.prepared.discard(self._dispatcher.stage_keys[call.stage])
         elif call.run_id == self._run_id:
             self._failures.on_batch_done(worker, result)
             self._ledger.on_batch_done(call, result, elsewhere=lambda: len(self._pool.node_ids(worker.shape)) > 1)
@@ -199,6 +200,8 @@ class Scheduler:
         self._pool.end_call(worker, call)
         if call.kind is CallKind.SET_UP:
             self._pool.kill(worker)  # what a set-up that failed left in the process is not known
+            if call.prepares:
+                self._preparation = None  # its own phase tells why; one worker is enough to lose
             if call.run_id == self._run_id:
                 self._failures.on_set_up_failed(call.stage, worker, cause_text(error), error)
         elif call.run_id == self._run_id:
@@ -207,6 +210,8 @@ class Scheduler:
     def _on_worker_death(self, worker: WorkerHandle, exit_reason: ExitReason) -> None:
         """Remove a worker, and decide what its death means for its calls."""
         calls = self._pool.kill(worker)
+        if any(call.prepares for call in calls):
+            self._preparation = None
         batches = [call for call in calls if call.kind is CallKind.BATCH and call.run_id == self._run_id]
         for call in batches:
             _read_children_error(call)

@@ -28,7 +28,7 @@ class RemoteCall:
         kind: its purpose.
         result_ref: resolves when the call is done.
         started_at: by the monotonic clock.
-        run_id: id of the pipeline run that it belongs to.
+        run_id: id of the pipeline run that it belongs to; where it is made for a later one, `prepares`.
         stage: index in the pipeline.
         tasks: the batch.
         waits: whether it is processed beside a call that computes, see `ProcessingStage.waits_for_others`.

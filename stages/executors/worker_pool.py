@@ -108,8 +108,7 @@ class WorkerPool:
 
     def num_preparing(self, key: str) -> int:
         """Number of workers that set up the stage of this key for a later run."""
-        setting_up = self.calls.having(CallKind.SET_UP)
-        return sum(any(call.prepares == key for call in worker.calls) for worker in setting_up)
+        return self.calls.num_calls(CallKind.SET_UP, key, -1)
 
     def node_ids(self, shape: Shape | None = None) -> set[str]:
         """The nodes that are alive; with a shape, those of them that could hold a worker of it if they were empty."""

@@ -1,16 +1,19 @@
 """Stages that are set up before their run, and workers that keep those that the next run has too."""
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from stages import heartbeat
 from stages.executors.preparing import can_be_prepared, stage_key
 from stages.executors.ray import RayExecutor
 from stages.resources import Resources
 from stages.stage import WorkerMetadata
-from tests.faults.faulty_stages import Step, executor, make_tasks, run
+from stages.tasks import Failed, Rejected
+from tests.faults.faulty_stages import PayloadTask, Step, executor, make_tasks, run
 
 
 class Noted(Step):
@@ -38,6 +41,23 @@ class Unwilling(Noted):
         super().setup(worker_metadata)
         if len(notes(self)) == 1:
             raise OSError("not yet")
+
+
+class WaitsForNote(Step):
+    """Ends its task "last" when another stage has noted something."""
+
+    def __init__(self, other: Noted) -> None:
+        super().__init__("waits")
+        self.other = other
+
+    def process(self, task: PayloadTask) -> PayloadTask | list[PayloadTask] | Rejected | Failed:
+        until = time.monotonic() + 90
+        while task.task_id == "last" and not notes(self.other):
+            heartbeat.beat()
+            time.sleep(0.02)
+            if time.monotonic() > until:
+                raise TimeoutError(self.other.name)
+        return super().process(task)
 
 
 def notes(stage: Noted) -> list[list[str]]:
@@ -72,15 +92,13 @@ def test_only_stages_that_take_no_device_and_any_worker_are_set_up_ahead(tmp_pat
 def test_stage_of_the_next_run_is_set_up_while_this_one_ends(pool: RayExecutor, tmp_path: Path) -> None:
     following = Noted("b", tmp_path)
     pool.expect([[following], [Noted("c", tmp_path)]])
-    run(pool, [Step("a", seconds=1.5)], make_tasks("long", "also long", "longer"))
-    assert [what for what, _ in notes(following)] == ["up"]  # in the worker that had no third task
+    run(pool, [WaitsForNote(following)], make_tasks("first", "last"))
+    assert [what for what, _ in notes(following)] == ["up"]  # in the worker that has no task
     pool.expect([])
     result = run(pool, [Noted("b", tmp_path)], make_tasks("1"))
     assert result.outcomes["1"] == ([{"id": "1", "path": "b0"}],)
     assert [what for what, _ in notes(following)] == ["up"]
     assert not notes(Noted("c", tmp_path))
-    run(pool, [Step("d", seconds=1.0)], make_tasks("1", "2"))
-    assert [what for what, _ in notes(following)] == ["up", "down"]
 
 
 def test_stage_that_the_next_run_has_too_stays_set_up(pool: RayExecutor, tmp_path: Path) -> None:
@@ -109,7 +127,8 @@ def test_start_sets_up_the_first_two_phases_in_a_worker_each(ray_cluster: None, 
 def test_stage_that_cannot_be_set_up_ahead_is_tried_again_in_its_run(pool: RayExecutor, tmp_path: Path) -> None:
     stage = Unwilling("a", tmp_path)
     pool.expect([[stage]])
-    run(pool, [Step("x", seconds=1.0)], make_tasks("1", "2", "3"))
+    run(pool, [WaitsForNote(stage)], make_tasks("first", "last"))
+    assert [what for what, _ in notes(stage)] == ["up"]
     pool.expect([])
     assert run(pool, [Unwilling("a", tmp_path)], make_tasks("1")).outcomes["1"] == ([{"id": "1", "path": "a0"}],)
     assert [what for what, _ in notes(stage)] == ["up", "up"]
