@@ -76,7 +76,12 @@ class Colour:
     @property
     def is_bt709(self) -> bool:
         """Numbers of RGB can be shown as they are on an SDR display of BT.709."""
-        return not self.is_hdr and self.primaries not in WIDE_PRIMARIES
+        return not self.is_hdr and self.has_usual_primaries
+
+    @property
+    def has_usual_primaries(self) -> bool:
+        """Primaries are none that differ visibly from those of BT.709."""
+        return self.primaries not in WIDE_PRIMARIES
 
     def to_rgb(self, picture: NDArray[_Levels]) -> NDArray[_Levels]:
         """RGB of full range of YUV 4:4:4 in this matrix and range, both ``[H, W, 3]``, uint8 or uint16.

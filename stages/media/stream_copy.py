@@ -23,6 +23,9 @@ COPYABLE_VIDEO_CODECS = frozenset({"h264", "hevc", "av1", "vp9", "mpeg4"})
 
 MPEG4_FRAME_START = b"\0\0\1\xb6"
 
+_UNSPECIFIED = (2, 2, 0)
+"""Transfer, matrix and range that say nothing."""
+
 SEEK_BACK_S = 10
 """A seek may land after its target (MPEG has no index): the next seek goes back by this, the last to the start."""
 
@@ -136,21 +139,29 @@ def _checked(packets: Iterator[Packet], stream: VideoStream, *, takes_hdr: bool)
     """The same packets. The first is decoded: where size or colours change inside a stream, the header tells the first.
 
     Raises:
-        NotCopyable: its picture has another size than the header tells, or is HDR, which is not to be copied.
+        NotCopyable: its picture has another size or colour than the header tells, or is HDR, which is not to be
+            copied.
     """
     context = stream.codec_context
     context.thread_type, context.thread_count = "NONE", 1
-    told = (stream.width, stream.height)
+    told, told_colour = (stream.width, stream.height), (stream.color_trc, stream.colorspace, stream.color_range)
     for packet in islice(packets, 1):
         with suppress(FFmpegError):  # a damaged packet is copied
             for frame in (*context.decode(packet), *context.decode(None)):
                 found = (frame.width, frame.height)
                 if found != told:
                     raise NotCopyable(f"Copied frames must have the size that the header tells, {told}, got {found}.")
+                found_colour = (frame.color_trc, frame.colorspace, frame.color_range)
+                if any(map(_contradicts, told_colour, found_colour, _UNSPECIFIED)):
+                    raise NotCopyable("Copied frames must have the colours that the header tells, got others.")
                 if not takes_hdr and Colour.of(frame).is_hdr:
                     raise NotCopyable("A copied clip must be SDR, and this one is HDR. Set write.hdr=keep.")
         yield packet
     yield from packets
+
+
+def _contradicts(told: int, found: int, unspecified: int) -> bool:
+    return told != found and unspecified not in (told, found)
 
 
 def _packets_from_keyframe(container: InputContainer, stream: VideoStream, span: Span) -> Iterator[Packet]:

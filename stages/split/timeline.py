@@ -25,8 +25,8 @@ class Timeline:
         end_pts: end of the last frame.
         time_base: seconds per unit of PTS.
         keyframes: indices of the keyframes, in order.
-        breaks: frames that begin with another picture size or rotation than the frame before, in order. No clip goes
-            over one.
+        breaks: frames that begin with another picture size, rotation or colour than the frame before, in order. No
+            clip goes over one.
     """
 
     pts: Sequence[int]
