@@ -33,7 +33,7 @@ from stages.params import FilterParams, SplitParams
 from stages.split.video_cutter import VideoCutter
 from stages.stage import NodeInfo, WorkerMetadata
 from stages.storage import stat_source
-from stages.tasks import Clip, Size, Video
+from stages.tasks import Clip, Size, Video, VideoTask
 
 VISIBLE_LEVELS = 4
 EQUAL_LEVELS = 0.5
@@ -118,7 +118,7 @@ def split(path: Path, root: str, lengths: Lengths) -> tuple[Clip, ...]:
     """The clips of a file, at a fixed stride. Other lengths in the same root take no further decode."""
     params = SplitParams(method="fixed_stride", clip_length_s=lengths.clip, min_length_s=lengths.shortest, signals=[])
     video = Video(path.name, str(path), "p", columns={"etag": stat_source(str(path)).etag})
-    result = VideoCutter(params, root, WORKER).run(video)
+    result = VideoCutter(params, root, WORKER).run(VideoTask("damage", data=video))
     return result.clips if isinstance(result, Video) else ()
 
 

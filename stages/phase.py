@@ -126,6 +126,8 @@ class Phase(ABC, Generic[P]):
         longest_first: start with the items of the highest cost, so that none runs alone at the end. Else they keep the
             order of `items`, and clips of one video follow each other.
         frame_counter: the counter of the frames that its stages go through, as they go; "" for none.
+        part_counter: the counter of the frames that the parts of an item stand for, where several tasks are made of it;
+            the task that they come together in takes them off again. "" for none.
         compared_columns: columns of its table that `compare` reads; empty for a phase whose rows are decided alone.
         decided_columns: columns that `decide_compared` reads; empty for all.
     """
@@ -135,6 +137,7 @@ class Phase(ABC, Generic[P]):
     key_columns: ClassVar[tuple[str, ...]] = ()
     longest_first: ClassVar[bool] = False
     frame_counter: ClassVar[str] = ""
+    part_counter: ClassVar[str] = ""
     compared_columns: ClassVar[tuple[str, ...]] = ()
     decided_columns: ClassVar[tuple[str, ...]] = ()
 

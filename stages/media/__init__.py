@@ -41,18 +41,22 @@ __all__ = [
     "DecodedFrame",
     "DecoderChoice",
     "Encoding",
+    "Entry",
     "Fields",
     "FieldsMeter",
     "FrameLengths",
     "FrameLoader",
     "FrameStore",
     "HardwareDecoderFailed",
+    "Indivisible",
     "KeptPart",
     "LoadFramesStage",
     "Luma",
     "MonoSound",
     "NearestSampler",
     "NotCopyable",
+    "PictureEncoder",
+    "Section",
     "SoundLog",
     "SoundPiece",
     "StoreDamaged",
@@ -61,6 +65,7 @@ __all__ = [
     "StoreWriter",
     "StreamDamage",
     "UprightScaler",
+    "VideoPackets",
     "best_audio_stream",
     "black_frames",
     "check_encoder",
@@ -74,8 +79,10 @@ __all__ = [
     "decode_pictures",
     "detect_active_area",
     "displayed_size",
+    "divide",
     "encode_preview",
     "end_with_lost",
+    "entry_frames",
     "evenly_spaced_indices",
     "find_standing_marks",
     "fit",
@@ -83,6 +90,7 @@ __all__ = [
     "frames_key",
     "frames_without_losses",
     "largest_rectangle",
+    "last_indexed",
     "nearest_positions",
     "open_store",
     "open_video",
@@ -92,6 +100,8 @@ __all__ = [
     "promised_frames",
     "read_clip_facts",
     "read_clip_file",
+    "read_packets",
+    "read_sound",
     "reduced_frame",
     "scaled_down",
     "sdr_luma",
@@ -112,7 +122,7 @@ if TYPE_CHECKING:
     from stages.media.container import open_video, open_video_file, video_stream
     from stages.media.cut import ClipFile, CutJob, NotCopyable, cut_clip, read_clip_file
     from stages.media.damage import SILENT_CODECS, StreamDamage, end_with_lost, stream_damage
-    from stages.media.decode import DecodedFrame, decode_frames
+    from stages.media.decode import DecodedFrame, Entry, decode_frames
     from stages.media.decode_log import DecodeLog
     from stages.media.decoders import DecoderChoice, HardwareDecoderFailed, choose_decoder, software_instead
     from stages.media.encode import Encoding, check_encoder
@@ -121,12 +131,22 @@ if TYPE_CHECKING:
     from stages.media.frame_loader import FrameLoader
     from stages.media.frame_reducing import reduced_frame
     from stages.media.frame_times import MAX_PTS, declared_end, promised_frames
-    from stages.media.frames import StoreWriter
+    from stages.media.frames import PictureEncoder, StoreWriter
     from stages.media.interlace import Fields, FieldsMeter, to_deinterlace
     from stages.media.mono_sound import MonoSound, SoundPiece
     from stages.media.packet_trials import TRIED_CODECS
     from stages.media.preview import encode_preview, select_preview_pts
     from stages.media.probing import probe
+    from stages.media.sections import (
+        Indivisible,
+        Section,
+        VideoPackets,
+        divide,
+        entry_frames,
+        last_indexed,
+        read_packets,
+        read_sound,
+    )
     from stages.media.sound_damage import SoundLog
     from stages.media.standing_marks import find_standing_marks
     from stages.media.store_filler import StoreFiller
@@ -143,7 +163,7 @@ else:
         container=("open_video", "open_video_file", "video_stream"),
         cut=("ClipFile", "CutJob", "NotCopyable", "cut_clip", "read_clip_file"),
         damage=("SILENT_CODECS", "StreamDamage", "end_with_lost", "stream_damage"),
-        decode=("DecodedFrame", "decode_frames"),
+        decode=("DecodedFrame", "Entry", "decode_frames"),
         decode_log=("DecodeLog",),
         decoders=("DecoderChoice", "HardwareDecoderFailed", "choose_decoder", "software_instead"),
         encode=("Encoding", "check_encoder"),
@@ -152,12 +172,22 @@ else:
         frame_loader=("FrameLoader",),
         frame_reducing=("reduced_frame",),
         frame_times=("MAX_PTS", "declared_end", "promised_frames"),
-        frames=("StoreWriter",),
+        frames=("PictureEncoder", "StoreWriter"),
         interlace=("Fields", "FieldsMeter", "to_deinterlace"),
         mono_sound=("MonoSound", "SoundPiece"),
         packet_trials=("TRIED_CODECS",),
         preview=("encode_preview", "select_preview_pts"),
         probing=("probe",),
+        sections=(
+            "Indivisible",
+            "Section",
+            "VideoPackets",
+            "divide",
+            "entry_frames",
+            "last_indexed",
+            "read_packets",
+            "read_sound",
+        ),
         sound_damage=("SoundLog",),
         standing_marks=("find_standing_marks",),
         store_filler=("StoreFiller",),

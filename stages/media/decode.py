@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 import av
 from av.codec.context import Flags, Flags2
@@ -23,6 +24,7 @@ from stages.media.frame_lengths import FrameLengths
 from stages.media.frame_times import FrameTimes, TimedFrame
 from stages.media.packet_decoder import PacketDecoder
 from stages.media.packet_times import PacketTimes, default_step
+from stages.media.sections import Indivisible
 from stages.media.sound_damage import SoundLog
 
 MAX_FILE_PASSES = 10
@@ -53,12 +55,25 @@ class DecodedFrame:
     pixel_aspect: Fraction = Fraction(1)
 
 
+class Entry(NamedTuple):
+    """Where the decode of a section begins.
+
+    Attributes:
+        pts: of its first frame, a keyframe, as the packets tell it.
+        index: of that frame.
+    """
+
+    pts: int
+    index: int
+
+
 def decode_frames(
     container: InputContainer,
     *,
     num_threads: int = 1,
     export_vectors: bool = False,
     decoded_from: int | None = None,
+    entry: Entry | None = None,
     log: DecodeLog | None = None,
     sound: SoundLog | None = None,
     choice: DecoderChoice | None = None,
@@ -73,6 +88,7 @@ def decode_frames(
         num_threads: decoder threads. With 1 no thread is started; with more, a fault also loses the frames in flight.
         export_vectors: export the codec's motion vectors as frame side data, where the codec has them.
         decoded_from: packets before the keyframe before this PTS are read and not decoded; indices count from there.
+        entry: begin here, by a seek; packets before it are not read.
         log: takes what demuxer and decoder tell of each packet and frame; `stream_damage` reads it.
         sound: takes the packets of its stream, which are read on the way.
         choice: the decoder that is asked for, see `DecoderChoice`; the software one by default.
@@ -81,6 +97,7 @@ def decode_frames(
         HardwareDecoderFailed: the decoder of hardware gives up, after some frames.
         NoVideoStream: the container has no video stream.
         CorruptStream: packets do not decode, or the stream ends before its declared duration. Raised after all frames.
+        Indivisible: the seek to the entry misses it.
     """
     stream = video_stream(container)
     _set_up_decoder(stream.codec_context, num_threads, export_vectors=export_vectors)
@@ -88,9 +105,11 @@ def decode_frames(
     decoder = PacketDecoder(stream, log, choice)
     packets = PacketTimes(container, stream, sound.stream if sound is not None else None)
     times = FrameTimes(stream, packets)
-    numbering = _Numbering(stream, packets, times, decoder)
+    numbering = _Numbering(stream, packets, times, decoder, first_index=entry.index if entry else 0)
     fault: str | None = None
     read = packets.packets() if decoded_from is None else packets.packets_from(decoded_from)
+    if entry is not None and entry.index:
+        read = _from_entry(container, stream, read, entry.pts)
     items = _raw_frames(container, _pictures_alone(read, stream, sound), decoder)
     crop = Crop.of(container, stream)
     for item in items if crop is None else cropped(items, crop):
@@ -142,7 +161,15 @@ def _damage_message(fault: str | None, last_pts: int | None, log: DecodeLog) -> 
 class _Numbering:
     """Makes `DecodedFrame`s of frames in presentation order, each with the pixel aspect that holds for it."""
 
-    def __init__(self, stream: VideoStream, packets: PacketTimes, times: FrameTimes, decoder: PacketDecoder) -> None:
+    def __init__(
+        self,
+        stream: VideoStream,
+        packets: PacketTimes,
+        times: FrameTimes,
+        decoder: PacketDecoder,
+        *,
+        first_index: int = 0,
+    ) -> None:
         self._decoder = decoder
         self._packets = packets
         self._times = times
@@ -153,7 +180,7 @@ class _Numbering:
         self._codec_aspect = decoder.sample_aspect_ratio
         self._num_seen = self._changes_at = 0
         self._aspects: deque[Fraction] = deque()
-        self._index = 0
+        self._index = first_index
         self._lengths = FrameLengths()
         self._last_pts = 0
 
@@ -204,6 +231,28 @@ def _raw_frames(
         yield fault or decoder.fault or "no frame decodes"
     elif is_truncated:
         yield fault or "the last packet is cut off"
+
+
+def _from_entry(
+    container: InputContainer, stream: VideoStream, packets: Iterator[Packet], pts: int
+) -> Iterator[Packet]:
+    """The packets from the keyframe of this PTS on, after a seek.
+
+    Raises:
+        Indivisible: the seek fails, or leads behind it.
+    """
+    try:
+        container.seek(pts, stream=stream)
+    except FFmpegError as error:
+        raise Indivisible(f"The file cannot be sought in: {error}") from error
+    for packet in packets:
+        heartbeat.beat()
+        if packet.is_keyframe and packet.pts == pts:
+            yield packet
+            break
+        if packet.pts is None or packet.pts > pts:
+            raise Indivisible("Seeking in the file misses a keyframe.")
+    yield from packets
 
 
 def _pictures_alone(packets: Iterator[Packet], video: VideoStream, sound: SoundLog | None) -> Iterator[Packet]:

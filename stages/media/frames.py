@@ -35,6 +35,32 @@ ROW_GROUP = 64
 """Pictures in a row group of the file; the writer holds at most so many in memory."""
 
 
+class PictureEncoder:
+    """Makes the JPEGs of a frame store.
+
+    Args:
+        max_px: largest length of a picture's longest side.
+    """
+
+    def __init__(self, max_px: int) -> None:
+        self._max_px = max_px
+        self._scalers: dict[Size, UprightScaler] = {}
+
+    def __call__(self, decoded: DecodedFrame) -> bytes:
+        """The JPEG of a frame.
+
+        Raises:
+            StageError: the picture cannot be encoded.
+        """
+        size = fit(displayed_size(decoded.frame, decoded.pixel_aspect), self._max_px)
+        if size not in self._scalers:
+            self._scalers[size] = UprightScaler(size, pixel_format="bgr24")
+        done, jpeg = cv2.imencode(".jpg", self._scalers[size](decoded.frame), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        if not done:
+            raise StageError(f"Frame {decoded.index} must be encoded as JPEG, and OpenCV refused.")
+        return jpeg.tobytes()
+
+
 class StoreWriter:
     """Writes the frame store of a video to a local file; `close` publishes the whole file under its path.
 
@@ -48,8 +74,7 @@ class StoreWriter:
     def __init__(self, storage: Storage, path: str, *, key: str, max_px: int) -> None:
         self._storage = storage
         self._path = path
-        self._max_px = max_px
-        self._scalers: dict[Size, UprightScaler] = {}
+        self._encode = PictureEncoder(max_px)
         self._rows: list[dict[str, int | bytes]] = []
         handle, self._local = tempfile.mkstemp(suffix=".parquet")
         os.close(handle)
@@ -73,13 +98,11 @@ class StoreWriter:
         Raises:
             StageError: the picture cannot be encoded.
         """
-        size = fit(displayed_size(decoded.frame, decoded.pixel_aspect), self._max_px)
-        if size not in self._scalers:
-            self._scalers[size] = UprightScaler(size, pixel_format="bgr24")
-        done, jpeg = cv2.imencode(".jpg", self._scalers[size](decoded.frame), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-        if not done:
-            raise StageError(f"Frame {decoded.index} must be encoded as JPEG, and OpenCV refused.")
-        self._rows.append({"pts": decoded.pts, "frame": decoded.index, "jpeg": jpeg.tobytes()})
+        self.add_encoded(decoded.pts, decoded.index, self._encode(decoded))
+
+    def add_encoded(self, pts: int, frame: int, jpeg: bytes) -> None:
+        """Append a picture that a `PictureEncoder` made; PTS must rise."""
+        self._rows.append({"pts": pts, "frame": frame, "jpeg": jpeg})
         if len(self._rows) >= ROW_GROUP:
             self._flush()
 

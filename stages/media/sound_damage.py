@@ -72,6 +72,17 @@ class SoundLog:
         self._waiting += self._times.flush()
         self._decode_waiting()
 
+    def heard(self) -> tuple[Seconds, Seconds, NDArray[np.bool_]]:
+        """When each packet begins and how long it lasts, in seconds, and whether it is damaged; ends the stream."""
+        self.finish()
+        return np.array(self._starts), np.array(self._lengths), np.array(self._damaged, np.bool_)
+
+    def take(self, starts: Seconds, lengths: Seconds, is_damaged: NDArray[np.bool_]) -> None:
+        """Take packets that were heard elsewhere, as `heard` gave them."""
+        self._starts.extend(starts.tolist())
+        self._lengths.extend(lengths.tolist())
+        self._damaged.extend(is_damaged.tolist())
+
     def lost_s(self, edges_s: Seconds) -> tuple[Seconds, Seconds]:
         """Damaged or missing sound, and all sound that there should be, between each time and the next, in seconds.
 

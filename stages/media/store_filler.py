@@ -54,6 +54,10 @@ class StoreFiller:
         self._earlier, self._before, self._last = self._before, self._last, current
         self._last_sampled = selection.current
 
+    def skip(self, pts: int) -> None:
+        """Pass over a frame before the section that is decoded; times of samples go by it."""
+        self._last_sampled = self._sampler.push(pts).current
+
     def finish(self) -> None:
         """End the stream."""
         if self._first is not None:

@@ -106,6 +106,14 @@ class SplitParams(ModelParams):
         keyed_at_default=False,
     )
 
+    section_s: float = parameter(
+        120.0,
+        "none",
+        "A video at least twice as long is decoded in sections of about this length, in seconds, each by a worker and "
+        "kept when it is done: of H.264, where seeking in the file can be trusted. The rows are the same. 0 turns it "
+        "off.",
+        ge=0,
+    )
     decoder: Literal["software", "auto", "nvdec"] = parameter(
         "software",
         "none",

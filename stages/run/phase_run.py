@@ -16,7 +16,7 @@ from stages.run.precedence import Superseded
 from stages.run.progress import Progress, WorkTotals
 from stages.run.status import describe_phase
 from stages.run.table_run import TableRun
-from stages.run.work import Work
+from stages.run.work import MAX_UNFINISHED_SHARE, Work
 from stages.tasks import Task
 
 NUM_THREADS = 16
@@ -143,7 +143,7 @@ class PhaseRun:
         # Rows that exist are often those of the first partitions, so the mean is taken of those that had work.
         expected = totals.total.times(1 + unplanned / max(1, totals.tables_with_work))
         unfinished, slowest_s = self._unfinished()
-        done = Work.sum([totals.done, unfinished])
+        done = Work.sum([totals.done, unfinished, self._parts_done(expected)])
         is_over = totals.computed == totals.to_compute and not unplanned
         seconds = time.monotonic() - self._started
         return Progress(
@@ -181,8 +181,16 @@ class PhaseRun:
             if len(batch.task_ids) == 1 and partition in self._running:
                 work, share = self._running[partition].unfinished_work(row_key, batch.counters)
                 parts.append(work)
-                slowest_s = max(slowest_s, batch.seconds * (1 - share) / share if share else 0.0)
+                if self._phase.part_counter not in batch.counters:  # others work on the same item
+                    slowest_s = max(slowest_s, batch.seconds * (1 - share) / share if share else 0.0)
         return Work.sum(parts), slowest_s
+
+    def _parts_done(self, expected: Work) -> Work:
+        """What finished parts of unfinished items stand for."""
+        counted = sum(stage.counters.get(self._phase.part_counter, 0.0) for stage in self.stats.stages.values())
+        return expected.times(
+            min(MAX_UNFINISHED_SHARE, max(0.0, counted / expected.frames)) if expected.frames else 0.0
+        )
 
     def _counted_frames(self) -> float:
         """Frames that stages went through, by their counter: of finished batches, and of those in work."""

@@ -1,6 +1,6 @@
 """Runs a pipeline, round after round where it wants that."""
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 
 from stages.pipeline import Executor, ItemResult, Pipeline, RunStats
 from stages.tasks import Task
@@ -16,12 +16,22 @@ def run_rounds(
     if pipeline.again is None:
         yield from executor.run(pipeline, tasks, stats)
         return
-    following: list[Task] = list(tasks)
-    while following:
-        by_id, following = {task.task_id: task for task in following}, []
-        for result in executor.run(pipeline, list(by_id.values()), stats):
-            task = pipeline.again(by_id[result.task_id], result) if result is not None else None
+    while True:
+        in_work: dict[str, Task] = {}
+        following: list[Task] = []
+        for result in executor.run(pipeline, _noted(tasks, in_work), stats):
+            task = pipeline.again(in_work.pop(result.task_id), result) if result is not None else None
             if task is None:
                 yield result
             else:
                 following.append(task)
+        if not following:
+            return
+        tasks = following
+
+
+def _noted(tasks: Iterable[Task], in_work: dict[str, Task]) -> Iterator[Task]:
+    """The tasks, as they are asked for; those whose results are not there yet stand in `in_work` by their ids."""
+    for task in tasks:
+        in_work[task.task_id] = task
+        yield task

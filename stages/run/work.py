@@ -47,7 +47,7 @@ class ItemWork:
     """
 
     def __init__(self, phase: Phase[Any], items: Iterable[Row]) -> None:
-        self._frame_counter = phase.frame_counter
+        self._frame_counter, self._part_counter = phase.frame_counter, phase.part_counter
         self._columns = (array("d"), array("d"), array("d"))
         costs, seconds, frames = self._columns
         for item in items:
@@ -75,4 +75,5 @@ class ItemWork:
     def share_done(self, index: int, counters: Mapping[str, float]) -> float:
         """The share of an unfinished item that is done, by the frames that its stage has counted."""
         frames = self.of(index).frames
-        return min(MAX_UNFINISHED_SHARE, counters.get(self._frame_counter, 0.0) / frames) if frames else 0.0
+        counted = counters.get(self._part_counter, counters.get(self._frame_counter, 0.0))
+        return max(0.0, min(MAX_UNFINISHED_SHARE, counted / frames)) if frames else 0.0

@@ -25,6 +25,7 @@ __all__ = [
     "DamageRecorder",
     "FramePictures",
     "FrameScaler",
+    "HashPictureRecorder",
     "PictureFormatRecorder",
     "RecordedPictures",
     "Recorder",
@@ -36,13 +37,17 @@ __all__ = [
     "create_recorders",
     "format_changes",
     "hash_bits",
+    "hashes_of",
     "motion_values",
     "read_pictures",
     "read_signals",
     "recorder_versions",
     "reduce_samples",
+    "samples_of_section",
+    "section_recorders",
     "sharpness_values",
     "signals_path",
+    "speech_samples",
     "speech_share",
     "write_signals",
 ]
@@ -50,23 +55,37 @@ __all__ = [
 if TYPE_CHECKING:
     from stages.signals.damage import DamageRecorder, bounding_frames
     from stages.signals.frame_pictures import FramePictures, FrameScaler
+    from stages.signals.hash_pictures import HashPictureRecorder, hashes_of
     from stages.signals.pdq import hash_bits
     from stages.signals.picture_format import PictureFormatRecorder, format_changes
     from stages.signals.recorder import Recorder
-    from stages.signals.recorders import create_recorders, recorder_versions, reduce_samples
+    from stages.signals.recorders import (
+        create_recorders,
+        recorder_versions,
+        reduce_samples,
+        samples_of_section,
+        section_recorders,
+    )
     from stages.signals.second_look import acquit
-    from stages.signals.speech import SpeechRecorder
+    from stages.signals.speech import SpeechRecorder, speech_samples
     from stages.signals.stills import STILL_PX
 else:
     __getattr__ = lazy.module_getattr(
         __name__,
         damage=("DamageRecorder", "bounding_frames"),
         frame_pictures=("FramePictures", "FrameScaler"),
+        hash_pictures=("HashPictureRecorder", "hashes_of"),
         pdq=("hash_bits",),
         picture_format=("PictureFormatRecorder", "format_changes"),
         recorder=("Recorder",),
-        recorders=("create_recorders", "recorder_versions", "reduce_samples"),
+        recorders=(
+            "create_recorders",
+            "recorder_versions",
+            "reduce_samples",
+            "samples_of_section",
+            "section_recorders",
+        ),
         second_look=("acquit",),
-        speech=("SpeechRecorder",),
+        speech=("SpeechRecorder", "speech_samples"),
         stills=("STILL_PX",),
     )

@@ -73,6 +73,11 @@ class DamageRecorder(Recorder):
             if self._onsets is not None and self._onsets.push(small):
                 self._log.doubt(decoded.pts)
 
+    def skip(self, pts: int) -> None:
+        """Add a frame that was decoded elsewhere, of a codec whose pictures are not looked at."""
+        if self._sound is not None:
+            self._edges_s.append(pts * self._seconds_per_pts)
+
     def samples(self) -> Samples:
         """``is_damaged``, ``missing_after``, ``picture_damage``, ``sound_lost_s``, ``sound_s``, at every frame."""
         damage = self._damage

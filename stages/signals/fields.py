@@ -33,13 +33,14 @@ class FieldsRecorder(Recorder):
     name = "fields"
     version = "2"
     clip_columns = ("interlaced_share", "field_order")
+    looks_back = True
 
     def __init__(self, time_base: Fraction, meter: FieldsMeter) -> None:
         self._meter = meter
         self._times = SampleTimes(SAMPLES_PER_S, time_base)
         self._before: DecodedFrame | None = None
         self._last: DecodedFrame | None = None
-        self._last_is_due = False
+        self._last_is_due = self._has_begun = False
         self._frames, self._fields, self._flags = array("q"), array("b"), array("b")
 
     def push(self, pictures: FramePictures) -> None:
@@ -49,8 +50,12 @@ class FieldsRecorder(Recorder):
             self._frames.append(self._last.index)
             self._fields.append(self._meter(self._before, self._last, current))
             self._flags.append(self._last.frame.interlaced_frame)
-        self._last_is_due = self._last is not None and self._times.is_due(current.pts)  # the first has none before it
+        self._count(current.pts)
         self._before, self._last = self._last, current
+
+    def skip(self, pts: int) -> None:
+        """Count its time."""
+        self._count(pts)
 
     def samples(self) -> Samples:
         """``fields`` ``[N]``, as `Fields`, and ``is_flagged_interlaced`` ``[N]``."""
@@ -58,6 +63,10 @@ class FieldsRecorder(Recorder):
         flags = np.array(self._flags, np.bool_)
         fields = np.array(self._fields, np.int8)
         return Samples(np.array(self._frames, np.int64), {"fields": fields, "is_flagged_interlaced": flags})
+
+    def _count(self, pts: int) -> None:
+        self._last_is_due = self._has_begun and self._times.is_due(pts)  # the first has none before it
+        self._has_begun = True
 
     @classmethod
     def reduce(cls, samples: Samples, start: int, end: int) -> Row:

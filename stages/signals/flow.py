@@ -33,12 +33,16 @@ COLUMNS = ("flow", "flow_subject", "flow_right", "flow_down", "flow_growth", "fl
 class _Picture(NamedTuple):
     frame: int
     pts: int
-    luma: NDArray[np.uint8]
+    luma: NDArray[np.uint8] | None
+    """None of a frame that was skipped: its pair is measured with the section before."""
 
 
 class _Pair(NamedTuple):
-    first: _Picture
-    second: _Picture
+    frame: int
+    gap: int
+    seconds: float
+    before: NDArray[np.uint8]
+    after: NDArray[np.uint8]
     pixel_aspect: float
 
 
@@ -73,14 +77,16 @@ class FlowRecorder(Recorder):
     def push(self, pictures: FramePictures) -> None:
         """Add the next frame."""
         index, pts = pictures.decoded.index, pictures.decoded.pts
-        if self._open is not None:
-            gap_s, step_s = ((pts - earlier) * self._seconds_per_pts for earlier in (self._open.pts, self._last_pts))
-            if gap_s >= MIN_GAP_S or gap_s + step_s > MAX_GAP_S:
-                self._close(self._open, pictures)
-                self._open = None
-        self._last_pts = pts
-        if self._times.is_due(pts) and self._open is None:
+        if (first := self._ended(pts)) is not None:
+            self._close(first, pictures)
+        if self._begins(pts):
             self._open = _Picture(index, pts, _luma(pictures))
+
+    def skip(self, pts: int) -> None:
+        """Count its time, and whether it begins or ends a pair."""
+        self._ended(pts)
+        if self._begins(pts):
+            self._open = _Picture(-1, pts, None)
 
     def samples(self) -> Samples:
         """What was measured of each pair, at its first frame: ``flow_gap`` frames to its second, and `COLUMNS`."""
@@ -107,27 +113,46 @@ class FlowRecorder(Recorder):
             "motion_class": motion_class(float(flow.mean())),
         }
 
+    def _ended(self, pts: int) -> _Picture | None:
+        """The first picture of the pair that a frame of this time ends; None where it ends none."""
+        first = self._open
+        if first is not None:
+            gap_s, step_s = ((pts - earlier) * self._seconds_per_pts for earlier in (first.pts, self._last_pts))
+            if gap_s >= MIN_GAP_S or gap_s + step_s > MAX_GAP_S:
+                self._open = None
+                return first
+        return None
+
+    def _begins(self, pts: int) -> bool:
+        """Whether the frame of this time, the next one, begins a pair."""
+        self._last_pts = pts
+        return self._times.is_due(pts) and self._open is None
+
     def _close(self, first: _Picture, pictures: FramePictures) -> None:
+        if first.luma is None:
+            return
         size, luma = pictures.displayed_size, _luma(pictures)
         height, width = luma.shape
         if luma.shape != first.luma.shape:
             return
-        second = _Picture(pictures.decoded.index, pictures.decoded.pts, luma)
-        self._waiting.append(_Pair(first, second, (size.width / width) / (size.height / height)))
+        seconds = (pictures.decoded.pts - first.pts) * self._seconds_per_pts
+        aspect = (size.width / width) / (size.height / height)
+        self._waiting.append(
+            _Pair(first.frame, pictures.decoded.index - first.frame, seconds, first.luma, luma, aspect)
+        )
         if len(self._waiting) >= BATCH_PAIRS:
             self._measure_waiting()
 
     def _measure_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
-        for first, second, pixel_aspect in waiting:
-            motion = self._meter.measure(first.luma, second.luma, pixel_aspect)
+        for pair in waiting:
+            motion = self._meter.measure(pair.before, pair.after, pair.pixel_aspect)
             if motion is None:
                 continue
-            seconds = (second.pts - first.pts) * self._seconds_per_pts
             speeds = (motion.flow, motion.subject, motion.right, motion.down, motion.growth, motion.turn)
-            self._frames.append(first.frame)
-            self._gaps.append(second.frame - first.frame)
-            self._values.extend([*(speed / seconds for speed in speeds), motion.inliers, motion.noise])
+            self._frames.append(pair.frame)
+            self._gaps.append(pair.gap)
+            self._values.extend([*(speed / pair.seconds for speed in speeds), motion.inliers, motion.noise])
 
 
 def _luma(pictures: FramePictures) -> NDArray[np.uint8]:

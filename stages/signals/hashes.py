@@ -48,7 +48,7 @@ class _Picture(NamedTuple):
     between: list[tuple[int, NDArray[np.uint8]]]
 
 
-class _PictureTimes:
+class PictureTimes:
     """Selects the first frame at or after each time, `PICTURES_PER_S` a second from the first frame on; exact."""
 
     def __init__(self, time_base: Fraction) -> None:
@@ -82,7 +82,7 @@ class HashRecorder(Recorder):
     clip_columns = ("picture_share", "noise")
 
     def __init__(self, time_base: Fraction) -> None:
-        self._times = _PictureTimes(time_base)
+        self._times = PictureTimes(time_base)
         self._motion = FastMotion(time_base)
         self._waiting: list[_Picture] = []
         self._newest: _Picture | None = None
@@ -103,17 +103,23 @@ class HashRecorder(Recorder):
         """Add the next frame."""
         decoded = pictures.decoded
         if self._times.is_due(decoded.pts):
-            luma = _luma(pictures)
-            small = _thumbnail(luma)
-            self._motion.add(decoded.pts, small)
-            self._newest = _Picture(decoded.index, luma, small, [])
-            self._waiting.append(self._newest)
-            if len(self._waiting) >= BATCH_PICTURES:
-                self._take_waiting()
-        elif self._newest is not None and self._motion.is_due(decoded.pts):
-            luma = _luma(pictures)
-            if luma.shape == self._newest.luma.shape:
-                self._newest.between.append((decoded.index, luma))
+            self.add_due(decoded.index, decoded.pts, hashed_luma(pictures))
+        elif self._is_between_due(decoded.pts):
+            self._add_between(decoded.index, hashed_luma(pictures))
+
+    def add_due(self, frame: int, pts: int, luma: NDArray[np.uint8]) -> None:
+        """Add the next frame to be hashed, by its index: luma from `hashed_luma`."""
+        small = thumbnail(luma)
+        self._motion.add(pts, small)
+        self._newest = _Picture(frame, luma, small, [])
+        self._waiting.append(self._newest)
+        if len(self._waiting) >= BATCH_PICTURES:
+            self._take_waiting()
+
+    def add_other(self, frame: int, pts: int, luma: NDArray[np.uint8]) -> None:
+        """Add the next frame that is not to be hashed: it is taken where motion is fast."""
+        if self._is_between_due(pts):
+            self._add_between(frame, luma)
 
     def samples(self) -> Samples:
         """``pdq`` ``[N, 32]``, ``thumbnail`` ``[N, 576]``, ``pdq_quality``, ``picture_share`` and ``noise`` ``[N]``."""
@@ -149,6 +155,13 @@ class HashRecorder(Recorder):
             "picture_share": float(np.median(inside["picture_share"])) if len(inside) else None,
             "noise": float(np.median(noise)) if len(noise) else None,
         }
+
+    def _is_between_due(self, pts: int) -> bool:
+        return self._newest is not None and self._motion.is_due(pts)
+
+    def _add_between(self, frame: int, luma: NDArray[np.uint8]) -> None:
+        if self._newest is not None and luma.shape == self._newest.luma.shape:
+            self._newest.between.append((frame, luma))
 
     def _take_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -186,7 +199,7 @@ class HashRecorder(Recorder):
         """Measure the oldest picture that waits."""
         picture = self._ahead.popleft()
         inside = area.of(picture.luma)
-        small = picture.small if inside.shape == picture.luma.shape else _thumbnail(inside)
+        small = picture.small if inside.shape == picture.luma.shape else thumbnail(inside)
         self._frames.append(picture.frame)
         self._shares.append(inside.size / picture.luma.size)
         self._noise.append(_noise(inside, [area.of(each) for each in self._before]))
@@ -194,7 +207,7 @@ class HashRecorder(Recorder):
         self._stills.add(picture.frame, inside, small)
         self._values["thumbnail"] += small.tobytes()
         for frame, luma in picture.between:
-            self._fast.add(frame, _thumbnail(area.of(luma)))
+            self._fast.add(frame, thumbnail(area.of(luma)))
         self._unhashed.append(_resized(inside, SIDE_PX))
         if len(self._unhashed) >= BATCH_PICTURES:
             self._hash()
@@ -208,12 +221,14 @@ class HashRecorder(Recorder):
             self._unhashed = []
 
 
-def _luma(pictures: FramePictures) -> NDArray[np.uint8]:
+def hashed_luma(pictures: FramePictures) -> NDArray[np.uint8]:
+    """Luma of a frame as it is hashed, uint8 ``[H, W]``."""
     luma = pictures.luma(LONG_SIDE_PX, min_px=SHORT_SIDE_MIN_PX, by_area=True)
     return sdr_luma(luma, Colour.of(pictures.decoded.frame))
 
 
-def _thumbnail(inside: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def thumbnail(inside: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The small picture of what is inside the bars, uint8 ``[24, 24]``."""
     return _resized(inside, THUMBNAIL_PX)
 
 

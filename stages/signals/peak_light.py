@@ -40,6 +40,10 @@ class PeakLightRecorder(Recorder):
         self._frames.append(pictures.decoded.index)
         self._peaks.append(peak_of(self._scaler.light(frame)))
 
+    def skip(self, pts: int) -> None:
+        """Count its time."""
+        self._sampler.push(pts)
+
     def samples(self) -> Samples:
         """``peak_nits`` ``[N]``."""
         return Samples(np.array(self._frames, np.int64), {"peak_nits": np.array(self._peaks, np.float64)})

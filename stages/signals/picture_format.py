@@ -9,7 +9,7 @@ import numpy as np
 from stages.media import Colour
 from stages.signals.frame_pictures import FramePictures
 from stages.signals.recorder import Recorder
-from stages.signals.samples import Samples
+from stages.signals.samples import Samples, concatenated
 from stages.tasks import Row
 
 _RGB = -1
@@ -58,6 +58,13 @@ class PictureFormatRecorder(Recorder):
         values = np.array(self._values, np.int64).reshape(len(self._values), len(_NAMES))
         columns = {name: values[:, column].copy() for column, name in enumerate(_NAMES)}
         return Samples(np.array(self._frames, np.int64), columns)
+
+    def joined(self, sections: Sequence[Samples]) -> Samples:
+        """The samples, without those that repeat the format of the section before."""
+        found = concatenated(sections)
+        formats = np.stack(list(found.values.values()), axis=1)
+        is_new = np.append(True, (formats[1:] != formats[:-1]).any(axis=1))
+        return Samples(found.frame[is_new], {name: values[is_new] for name, values in found.values.items()})
 
     @classmethod
     def reduce(cls, samples: Samples, start: int, end: int) -> Row:

@@ -8,6 +8,7 @@ from stages.signals.damage import DamageRecorder
 from stages.signals.fast_recorder import FastRecorder
 from stages.signals.fields import FieldsRecorder
 from stages.signals.flow import FlowRecorder
+from stages.signals.hash_pictures import HashPictureRecorder
 from stages.signals.hashes import HashRecorder
 from stages.signals.peak_light import PeakLightRecorder
 from stages.signals.picture_format import PictureFormatRecorder
@@ -69,6 +70,35 @@ def create_recorders(
     if VectorRecorder.name in names:
         recorders.append(VectorRecorder(rate))
     return recorders
+
+
+def section_recorders(
+    names: Sequence[str], *, time_base: Fraction, rate: Fraction | None, meter: FieldsMeter
+) -> list[Recorder]:
+    """A recorder for each measure of `create_recorders` that is taken while a section is decoded.
+
+    In place of ``hashes``, ``fast`` and ``stills`` stands `HashPictureRecorder`. ``damage`` and ``speech`` are of the
+    whole video.
+
+    Args:
+        names: entries of ``split.signals``.
+        time_base: seconds per unit of PTS.
+        rate: the stream's average frames per second; None where it is unknown.
+        meter: of the stream's fields, which the frame store asks too.
+    """
+    of_video = create_recorders(names, time_base=time_base, rate=rate, meter=meter)
+    of_pictures = (HashRecorder, FastRecorder, StillRecorder)
+    return [HashPictureRecorder(time_base), *(each for each in of_video if not isinstance(each, of_pictures))]
+
+
+def samples_of_section(recorder: Recorder, start: int, end: int) -> Samples:
+    """What a recorder measured of the frames [start, end) of a section, which it owns; more frames were pushed.
+
+    Where a sample looks at the frame before, the first frame of a section belongs to the section before, but for that
+    of the video, of which nothing is measured.
+    """
+    shift = int(recorder.looks_back)
+    return recorder.samples().within(start + shift, end + shift)
 
 
 def recorder_versions(names: Sequence[str]) -> dict[str, str]:

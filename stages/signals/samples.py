@@ -1,6 +1,6 @@
 """Values that one measure took of a video's frames."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,3 +31,10 @@ class Samples:
         """The samples of frames [start, end)."""
         first, last = np.searchsorted(self.frame, [start, end])
         return Samples(self.frame[first:last], {name: column[first:last] for name, column in self.values.items()})
+
+
+def concatenated(parts: Sequence[Samples]) -> Samples:
+    """The samples of all parts, in their order; frames must rise from part to part."""
+    filled = [each for each in parts if len(each)] or list(parts[:1])
+    values = {name: np.concatenate([each[name] for each in filled]) for name in filled[0].values}
+    return Samples(np.concatenate([each.frame for each in filled]), values)

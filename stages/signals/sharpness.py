@@ -104,6 +104,10 @@ class SharpnessRecorder(Recorder):
             if len(self._waiting) >= BATCH_FRAMES:
                 self._measure_waiting()
 
+    def skip(self, pts: int) -> None:
+        """Count its time."""
+        self._times.is_due(pts)
+
     def samples(self) -> Samples:
         """``sharpness``, ``detail`` and ``median_frequency``, each ``[N]``."""
         self._measure_waiting()

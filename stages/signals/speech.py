@@ -58,17 +58,14 @@ class SpeechRecorder(Recorder):
 
     def samples(self) -> Samples:
         """``speech`` ``[B]``, 0 to 1, of the blocks that begin while a frame is shown; frames have several, or none."""
+        return speech_samples(*self.heard(), np.array(self._frames_s), self._last_frame_s)
+
+    def heard(self) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """When each block begins, in seconds, and its probability. Called once, after the last sound."""
         for piece in self._sound.finish():
             self._take(self._detector.push(piece.samples))
         self._take(self._detector.finish())
-        frames_s, blocks_s = np.array(self._frames_s), np.array(self._blocks_s)
-        order = np.argsort(blocks_s, kind="stable")  # where times overlap, they step back
-        frame = np.searchsorted(frames_s, blocks_s[order], side="right") - 1
-        end_s = frames_s[-1] + self._last_frame_s if len(frames_s) else 0.0
-        is_shown = (frame >= 0) & (blocks_s[order] < end_s)
-        return Samples(
-            frame[is_shown].astype(np.int64), {"speech": np.array(self._probabilities, np.float32)[order][is_shown]}
-        )
+        return np.array(self._blocks_s), np.array(self._probabilities, np.float32)
 
     @classmethod
     def reduce(cls, samples: Samples, start: int, end: int) -> Row:
@@ -79,3 +76,24 @@ class SpeechRecorder(Recorder):
         self._probabilities.extend(probabilities.tolist())
         self._blocks_s.extend((self._next_s + SPEECH_BLOCK_S * np.arange(len(probabilities))).tolist())
         self._next_s += SPEECH_BLOCK_S * len(probabilities)
+
+
+def speech_samples(
+    blocks_s: NDArray[np.float64],
+    probabilities: NDArray[np.float32],
+    frames_s: NDArray[np.float64],
+    last_frame_s: float,
+) -> Samples:
+    """The measure ``speech`` of blocks of sound, see `SpeechRecorder.samples`.
+
+    Args:
+        blocks_s: when each begins.
+        probabilities: of each.
+        frames_s: when each frame of the video begins.
+        last_frame_s: how long the last one is shown.
+    """
+    order = np.argsort(blocks_s, kind="stable")  # where times overlap, they step back
+    frame = np.searchsorted(frames_s, blocks_s[order], side="right") - 1
+    end_s = frames_s[-1] + last_frame_s if len(frames_s) else 0.0
+    is_shown = (frame >= 0) & (blocks_s[order] < end_s)
+    return Samples(frame[is_shown].astype(np.int64), {"speech": probabilities[order][is_shown]})

@@ -1,6 +1,7 @@
 """Motion vectors of the codec, two samples a second; NeMo Curator's motion score, for any span."""
 
 from array import array
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from stages.signals.frame_pictures import FramePictures
 from stages.signals.recorder import Recorder
-from stages.signals.samples import Samples
+from stages.signals.samples import Samples, concatenated
 from stages.tasks import Row, Size
 
 PATCH_PX = 256
@@ -60,6 +61,15 @@ class VectorRecorder(Recorder):
         patches = np.stack(self._patches) if self._patches else np.zeros((0, 1), np.float32)
         frames = np.frombuffer(self._frames, np.int64) if self._frames else np.zeros(0, np.int64)
         return Samples(frames, {"vectors": np.array(self._means, np.float64), "vectors_patches": patches})
+
+    def joined(self, sections: Sequence[Samples]) -> Samples:
+        """The first sample from each sampling position to the next.
+
+        A section does not know whether the one before it has taken one of the position that it begins behind.
+        """
+        found = concatenated(sections)
+        _, first = np.unique(found.frame // self._step, return_index=True)
+        return Samples(found.frame[first], {name: values[first] for name, values in found.values.items()})
 
     @classmethod
     def reduce(cls, samples: Samples, start: int, end: int) -> Row:

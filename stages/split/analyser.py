@@ -2,13 +2,29 @@
 
 from abc import ABC
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from fractions import Fraction
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.params import SplitParams
 from stages.stage import WorkerMetadata
+
+
+class PartRule(NamedTuple):
+    """How a video's pictures may be measured in parts.
+
+    A part begins where its first picture is a multiple of `grid`, and gets `reach` more pictures on both sides, as far
+    as there are. What is measured of the part itself is then the same as of the whole video, bit for bit.
+
+    Attributes:
+        grid: frames.
+        reach: frames, a multiple of `grid`.
+    """
+
+    grid: int
+    reach: int
 
 
 class VideoAnalyser(ABC):  # noqa: B024 - its interfaces have the abstract methods
@@ -51,6 +67,14 @@ class VideoAnalyser(ABC):  # noqa: B024 - its interfaces have the abstract metho
     def restore(self, measured: Mapping[str, NDArray[Any]]) -> None:
         """Take what `measured` gave of a video, in place of its pictures."""
         raise NotImplementedError(f"{type(self).__name__} must define restore, since it defines measured.")
+
+    def part_rule(self, frame_rate: Fraction | None) -> PartRule | None:
+        """How `measured` may be made of parts of a video; None, the default, where it needs all pictures in a row.
+
+        Args:
+            frame_rate: average frames a second; None where the container does not tell.
+        """
+        return None
 
     def measure_identity(self) -> dict[str, Any]:
         """What `measured` depends on beside the pictures."""

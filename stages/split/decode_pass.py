@@ -113,7 +113,7 @@ class DecodePass:
         if min(size.width, size.height) < MIN_SIDE_PX:
             return _too_small(size)
         with (
-            self._store_writer(video) as writer,
+            store_writer(self._params, self._storage, video) as writer,
             _SplitterThread(self._splitter, frame_rate(stream)) as splitter_thread,
         ):
             damage = DamageRecorder(log, stream, sound=sound)
@@ -135,14 +135,31 @@ class DecodePass:
             return None
         return SpeechRecorder(self._speech_detector(), stream.time_base or Fraction(1))
 
-    def _store_writer(self, video: Video) -> StoreWriter:
-        params = self._params
-        return StoreWriter(
-            self._storage,
-            store_path(video.partition, video.video_id),
-            key=frames_key(video.video_id, params.frames_fps, params.frames_max_px),
-            max_px=params.frames_max_px,
-        )
+
+def store_writer(params: SplitParams, storage: Storage, video: Video) -> StoreWriter:
+    """The writer of a video's frame store."""
+    return StoreWriter(
+        storage,
+        store_path(video.partition, video.video_id),
+        key=frames_key(video.video_id, params.frames_fps, params.frames_max_px),
+        max_px=params.frames_max_px,
+    )
+
+
+def last_end(
+    last_pts: int, lengths: FrameLengths, declared_end: int | None, rate: Fraction | None, time_base: Fraction
+) -> int:
+    """End of the last frame.
+
+    Args:
+        last_pts: of that frame.
+        lengths: has looked at all frames.
+        declared_end: see `FrameLengths.last`.
+        rate: frames a second by the header.
+        time_base: seconds per unit of PTS.
+    """
+    default = round(1 / (rate * time_base)) if rate else 1
+    return min(MAX_PTS, last_pts + lengths.last(default, declared_end))
 
 
 def _too_small(size: Size) -> Rejected:
@@ -199,7 +216,8 @@ class _FrameCollector:
         if measured is not None:
             samples[SPLITTER_MEASURE] = Samples(np.arange(len(self._pts)), dict(measured))
         pts, keyframes = (np.frombuffer(each, np.int64) for each in (self._pts, self._keyframes))
-        return Signals(pts, keyframes, self._end_pts(), self._time_base, error, samples)
+        end_pts = last_end(self._pts[-1], self._lengths, self._declared_end, self._rate, self._time_base)
+        return Signals(pts, keyframes, end_pts, self._time_base, error, samples)
 
     def _push(self, current: DecodedFrame) -> None:
         heartbeat.count("decoded_frames")
@@ -216,11 +234,6 @@ class _FrameCollector:
             self._declared_end = None
         if len(self._pts) % HEAP_TRIM_INTERVAL_FRAMES == 0:
             heap.trim()
-
-    def _end_pts(self) -> int:
-        """End of the last frame, see `FrameLengths`."""
-        default = round(1 / (self._rate * self._time_base)) if self._rate else 1
-        return min(MAX_PTS, self._pts[-1] + self._lengths.last(default, self._declared_end))
 
 
 class _SplitterThread:

@@ -13,7 +13,9 @@ from stages.models import construct, speech_identity
 from stages.params import SPEECH, SplitParams
 from stages.phase import Phase
 from stages.pipeline import Pipeline
-from stages.split.rows import SOURCE_COLUMNS, collect_clips
+from stages.split.plan_stage import PlanStage
+from stages.split.rows import SOURCE_COLUMNS
+from stages.split.section_tasks import PART_FRAMES, again, collect
 from stages.split.stage import SplitStage
 from stages.tasks import Row, Task, Video, VideoLength, VideoTask
 
@@ -30,6 +32,7 @@ class SplitPhase(Phase[SplitParams]):
     key_columns: ClassVar[tuple[str, ...]] = ("video_id", *SOURCE_COLUMNS)
     longest_first = True
     frame_counter = "decoded_frames"
+    part_counter = PART_FRAMES
 
     def items(self, inputs: Mapping[str, pa.Table], output: ManifestRef) -> pa.Table:
         """The kept videos, unchanged."""
@@ -53,8 +56,11 @@ class SplitPhase(Phase[SplitParams]):
         return VideoLength(seconds, max(1.0, item["num_frames"] or seconds * rate))
 
     def pipeline(self) -> Pipeline:
-        """One stage: all work is done during one decode of the video."""
-        return Pipeline("split", [SplitStage(self.params, self.root)], collect=collect_clips)
+        """A stage that does all work during one decode of a video, and before it one that divides long videos."""
+        split = SplitStage(self.params, self.root)
+        if not self.params.section_s:
+            return Pipeline("split", [split], collect=collect)
+        return Pipeline("split", [PlanStage(self.params, self.root), split], collect=collect, again=again)
 
     def identity(self) -> dict[str, Any]:
         """The splitter's model and the hash of its weights; of a user's own splitter the version of its code too."""

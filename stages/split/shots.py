@@ -12,6 +12,7 @@ from stages.errors import concerning
 from stages.models import construct
 from stages.params import SplitParams
 from stages.split import nemo_compat
+from stages.split.analyser import PartRule
 from stages.split.detector import TransitionDetector
 from stages.split.spans import (
     LengthRules,
@@ -62,6 +63,10 @@ class ShotSplitter(Splitter):
     def restore(self, measured: Mapping[str, NDArray[Any]]) -> None:
         """Give it back to the detector."""
         self._detector.restore(measured)
+
+    def part_rule(self, frame_rate: Fraction | None) -> PartRule | None:
+        """That of the detector."""
+        return self._detector.part_rule(frame_rate)
 
     def measure_identity(self) -> dict[str, Any]:
         """What the detector measures depends on, and its code where it is a user's own."""

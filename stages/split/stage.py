@@ -5,11 +5,12 @@ from typing import Any
 
 from stages import lazy
 from stages.params import SplitParams
+from stages.split.section_tasks import PartTask
 from stages.stage import Fields, ProcessingStage, WorkerMetadata
 from stages.tasks import Rejected, VideoTask
 
 
-class SplitStage(ProcessingStage[VideoTask, VideoTask]):
+class SplitStage(ProcessingStage[Any, Any]):
     """Decodes a video once, which fills its frame store and signals; finds its clips.
 
     Args:
@@ -33,13 +34,15 @@ class SplitStage(ProcessingStage[VideoTask, VideoTask]):
         """Load the splitter and its model."""
         self._cutter = lazy.load("stages.split.video_cutter:VideoCutter")(self.params, self.root, worker_metadata)
 
-    def process(self, task: VideoTask) -> VideoTask | Rejected:
-        """The task with the video's clips; rejected where the video has none.
+    def process(self, task: VideoTask | PartTask) -> VideoTask | PartTask | Rejected:
+        """The task with the video's clips; rejected where the video has none. Of a part, the task once it is done.
 
         Raises:
             SourceError: the source is gone, cannot be opened, or nothing of it decodes.
         """
-        result: Any = self._cutter.run(task.data)
+        if isinstance(task, PartTask):
+            return self._cutter.run_part(task)
+        result: Any = self._cutter.run(task)
         return result if isinstance(result, Rejected) else replace(task, data=result)
 
     def teardown(self) -> None:

