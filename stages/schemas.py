@@ -533,7 +533,7 @@ ASSETS: dict[str, AssetSchema] = {
                 _column("metadata_path", _TEXT, "Its JSON, below dataset/."),
                 _column("bytes", _INT, "Size of the clip's file."),
                 _column("clip_codec", _TEXT, "Video codec of the clip's file, as in codec."),
-                _column("cut", _TEXT, "copy or encode."),
+                _column("cut", _TEXT, "copy; smart: frames at the edges encoded, packets between copied; or encode."),
                 _column("num_frames", _INT, "Video frames in the clip's file."),
                 _column("duration_s", _REAL, "Length of the file's video track."),
                 _column("caption", _TEXT, "Captions of all windows, joined by a space; null without one."),

@@ -46,6 +46,8 @@ class CutJob:
         copies_aac_only: of sound, copy no other codec.
         may_seek: false where the source begins anew somewhere: a time then names no place in the file, or the decoder
             needs a header that came before.
+        is_damaged: pictures of the span are damaged; their packets are not copied, since the clip must decode without
+            an error.
         deinterlace: which field is first in frames to deinterlace; None for frames to take as they are.
     """
 
@@ -53,12 +55,13 @@ class CutJob:
     span: Span
     num_frames: int
     at_keyframes: bool
-    mode: Literal["auto", "copy", "encode"]
+    mode: Literal["auto", "copy", "smart", "encode"]
     encoding: Encoding
     _: KW_ONLY
     copied_codecs: frozenset[str] | None = None
     copies_aac_only: bool = False
     may_seek: bool = True
+    is_damaged: bool = False
     deinterlace: Fields | None = None
 
 
@@ -67,7 +70,7 @@ class ClipFile:
     """Facts of a clip's MP4.
 
     Attributes:
-        method: copy or encode.
+        method: copy, encode, or smart where frames at the edges are encoded and the packets between them copied.
         codec: of the video stream.
         num_frames: of the video stream.
         sound: copy or encode; none where the span has none; lost where it can be neither copied nor encoded.

@@ -2,7 +2,9 @@
 
 from fractions import Fraction
 
+from av.container import OutputContainer
 from av.error import FFmpegError
+from av.video.stream import VideoStream
 
 from stages.media.audio import SoundNotCopyable, add_encoded_audio
 from stages.media.clip_file import (
@@ -28,13 +30,7 @@ def copy_clip(job: CutJob, target: str) -> ClipFile:
     """Copy the video; sound that cannot be copied with it is encoded."""
     if not job.at_keyframes:
         raise NotCopyable("A copied span must begin at a keyframe and end before one or with the stream.")
-    if job.deinterlace is not None:
-        raise NotCopyable("A copied clip must be progressive, and this one is interlaced. Set write.deinterlace=never.")
-    if job.encoding.normalizes:
-        raise NotCopyable(
-            "A copied clip has the size and rate of its source; write.height_px, fps or crop ask for more."
-        )
-    _check_copied_codec(job)
+    check_copyable(job)
     failure: Exception | None = None
     for add_audio_stream in (copied_audio(job), add_encoded_audio):
         try:
@@ -43,6 +39,33 @@ def copy_clip(job: CutJob, target: str) -> ClipFile:
             raise_system_error(error)
             failure = error
     raise NotCopyable(f"The packets of the span do not fit into MP4: {error_text(failure)}.") from failure
+
+
+def check_copyable(job: CutJob) -> None:
+    """Check that packets may be copied, whatever the span.
+
+    Raises:
+        NotCopyable: the clip is to have other pictures than the source, or another codec; or it is damaged.
+    """
+    if job.is_damaged:
+        raise NotCopyable("A copied clip must be whole, and pictures of this one are damaged.")
+    if job.deinterlace is not None:
+        raise NotCopyable("A copied clip must be progressive, and this one is interlaced. Set write.deinterlace=never.")
+    if job.encoding.normalizes:
+        raise NotCopyable(
+            "A copied clip has the size and rate of its source; write.height_px, fps or crop ask for more."
+        )
+    _check_copied_codec(job)
+
+
+def add_copied_track(output: OutputContainer, stream: VideoStream) -> VideoStream:
+    """Add a track for packets of a stream, as the stream is."""
+    track = output.add_stream_from_template(stream, opaque=True)
+    if track.codec_context.codec.canonical_name == "hevc":
+        track.codec_context.codec_tag = "hvc1"  # with hev1, FFmpeg's default, Safari and QuickTime play nothing
+    # Matroska stores the pixel aspect in the container, not in the codec parameters of the template.
+    track.codec_context.sample_aspect_ratio = stream.sample_aspect_ratio or Fraction(1)
+    return track
 
 
 def _check_copied_codec(job: CutJob) -> None:
@@ -67,11 +90,7 @@ def _copy_with_audio(add_audio_stream: AddAudio, job: CutJob, target: str) -> Cl
         packets = copy_packets(
             source, stream, job.span, job.num_frames, may_seek=job.may_seek, takes_hdr=job.encoding.keeps_hdr
         )
-        track = output.add_stream_from_template(stream, opaque=True)
-        if track.codec_context.codec.canonical_name == "hevc":
-            track.codec_context.codec_tag = "hvc1"  # with hev1, FFmpeg's default, Safari and QuickTime play nothing
-        # Matroska stores the pixel aspect in the container, not in the codec parameters of the template.
-        track.codec_context.sample_aspect_ratio = stream.sample_aspect_ratio or Fraction(1)
+        track = add_copied_track(output, stream)
         video = rebase_packets(packets, track, job.span.start_pts)
         audio = add_audio_stream(sound, output)
         mux(output, "copy", sound.method, video, audio)

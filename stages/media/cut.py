@@ -1,12 +1,28 @@
-"""Cuts a span out of a source into an MP4: by stream copy where that gives its exact frames, else by encoding."""
+"""Cuts a span out of a source into an MP4.
+
+By stream copy where that gives its exact frames; else by copying the packets between its edges, where they can be
+joined with what an encoder makes of these; else by encoding.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from stages.errors import StorageUnavailable
 from stages.media.clip_file import ClipFile, CutJob, read_clip_file
 from stages.media.copied_clip import copy_clip
 from stages.media.encoded_clip import encode_clip
+from stages.media.joined_clip import join_clip
 from stages.media.stream_copy import NotCopyable
 
 __all__ = ["ClipFile", "CutJob", "NotCopyable", "cut_clip", "read_clip_file"]
+
+_WAYS: Mapping[str, tuple[Callable[[CutJob, str], ClipFile], ...]] = {
+    "auto": (copy_clip, join_clip, encode_clip),
+    "copy": (copy_clip,),
+    "smart": (copy_clip, join_clip, encode_clip),
+    "encode": (encode_clip,),
+}
+"""How a clip is cut by each mode: the first way that gives exactly its frames, else the last."""
 
 
 def cut_clip(job: CutJob, target: str) -> ClipFile:
@@ -19,13 +35,10 @@ def cut_clip(job: CutJob, target: str) -> ClipFile:
         StageError: the span cannot be encoded.
     """
     try:
-        if job.mode != "encode":
-            try:
-                return copy_clip(job, target)
-            except NotCopyable:
-                if job.mode == "copy":
-                    raise
-        return encode_clip(job, target)
+        for cut in _WAYS[job.mode][:-1]:
+            with suppress(NotCopyable):
+                return cut(job, target)
+        return _WAYS[job.mode][-1](job, target)
     except OSError as error:
         raise StorageUnavailable(
             job.uri,

@@ -35,6 +35,13 @@ _NVENC = "_nvenc"
 _AV1_QUANTIZERS_EACH = 4
 """AV1's quantizer goes to 255, where the rate factors of SVT-AV1, and of ``write.quality``, go to 63."""
 
+PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
+"""Names of x264 and x265, the fastest first."""
+_AUTO_PRESETS = {"h264": "veryfast", "hevc": "fast", "vp9": "fast", "av1": "fast"}
+_VP9_SPEEDS = dict(zip(PRESETS, "555443210", strict=True))
+_AV1_PRESETS = dict(zip(PRESETS, ("12", "11", "10", "9", "8", "6", "5", "4", "3"), strict=True))
+_NVENC_PRESETS = dict(zip(PRESETS, ("p1", "p1", "p2", "p3", "p3", "p4", "p5", "p6", "p7"), strict=True))
+
 _X265 = "pools=none:frame-threads=1:log-level=none"
 """One thread: with more, the bytes would depend on the number of cores."""
 MIN_FRAMES_HEVC_B = 3
@@ -55,6 +62,7 @@ class Encoding:
         kept: the part of the picture that is encoded, see `EncoderPictures`; None for all.
         target: width and height in square pixels, see `EncoderPictures`.
         fps: constant frames a second; None for the times of the source.
+        preset: as ``write.preset``.
     """
 
     name: str
@@ -64,6 +72,7 @@ class Encoding:
     kept: KeptPart | None = None
     target: TargetSize = (None, None)
     fps: Fraction | None = None
+    preset: str = "auto"
 
     @property
     def normalizes(self) -> bool:
@@ -81,12 +90,14 @@ class Encoding:
         quality = str(self.quality)
         if self.name.endswith(_NVENC):
             steps = _AV1_QUANTIZERS_EACH if self.codec == "av1" else 1
-            return {"rc": "constqp", "qp": str(self.quality * steps)}
+            preset = {} if self.preset == "auto" else {"preset": _NVENC_PRESETS[self.preset]}
+            return {"rc": "constqp", "qp": str(self.quality * steps), **preset}
+        preset = _AUTO_PRESETS[self.name] if self.preset == "auto" else self.preset
         return {
-            "h264": {"crf": quality, "preset": "veryfast", **_deterministic_x264()},
-            "vp9": {"crf": quality, "b": "0", "deadline": "good", "cpu-used": "4"},
-            "av1": {"crf": quality, "preset": "8", "svtav1-params": "lp=1"},
-            "hevc": {"crf": str(min(self.quality, MAX_HEVC_QUALITY)), "preset": "fast", "x265-params": _X265},
+            "h264": {"crf": quality, "preset": preset, **_deterministic_x264()},
+            "vp9": {"crf": quality, "b": "0", "deadline": "good", "cpu-used": _VP9_SPEEDS[preset]},
+            "av1": {"crf": quality, "preset": _AV1_PRESETS[preset], "svtav1-params": "lp=1"},
+            "hevc": {"crf": str(min(self.quality, MAX_HEVC_QUALITY)), "preset": preset, "x265-params": _X265},
         }[self.name]
 
     @property

@@ -25,7 +25,7 @@ from stages.media.container import video_stream
 from stages.media.decode_log import DecodeLog
 from stages.media.frame_times import MAX_PTS
 from stages.media.gaps import NO_PTS, Ints
-from stages.media.nal_units import begins_with_idr, unit_length_bytes
+from stages.media.idr_pictures import begins_with_idr, unit_length_bytes
 from stages.media.packet_times import PacketTimes
 from stages.media.sound_damage import SoundLog
 

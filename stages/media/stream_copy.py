@@ -63,7 +63,7 @@ def copy_packets(
         raise NotCopyable("Copied packets must have presentation times, and AVI has none of them.")
     read = _packets_from_keyframe if may_seek and span.start_pts > beginning(container, stream) else _packets_from_start
     packets = _span_packets(read(container, stream, span), codec, span, num_frames)
-    return _ending_with(span, _fill_missing_dts(_checked(packets, stream, takes_hdr=takes_hdr)))
+    return ending_with(span, _fill_missing_dts(checked(packets, stream, takes_hdr=takes_hdr)))
 
 
 def rebase_packets(packets: Iterable[Packet], track: Stream, start_pts: int) -> Iterator[Packet]:
@@ -115,7 +115,7 @@ def _span_packets(packets: Iterator[Packet], codec: str, span: Span, num_frames:
         elif packet.pts >= span.start_pts:
             if ended:
                 raise NotCopyable("The last frames of the span need the keyframe that follows it (open GOP).")
-            _check_header(packet)
+            check_header(packet)
             _check_single(packet, codec)
             count += 1
             yield packet
@@ -123,7 +123,7 @@ def _span_packets(packets: Iterator[Packet], codec: str, span: Span, num_frames:
         raise NotCopyable(f"The span must hold {num_frames} packets, one a frame, got {count}.")
 
 
-def _check_header(packet: Packet) -> None:
+def check_header(packet: Packet) -> None:
     """Check that the packet brings no other header for the decoder than the container's."""
     if packet.has_sidedata("new_extradata"):
         raise NotCopyable("Copied frames must have the header of the stream's first ones, got another one.")
@@ -135,7 +135,7 @@ def _check_single(packet: Packet, codec: str) -> None:
         raise NotCopyable("Copied packets must hold a frame each, got two in one (MPEG-4 as a packed bitstream).")
 
 
-def _checked(packets: Iterator[Packet], stream: VideoStream, *, takes_hdr: bool) -> Iterator[Packet]:
+def checked(packets: Iterator[Packet], stream: VideoStream, *, takes_hdr: bool) -> Iterator[Packet]:
     """The same packets. The first is decoded: where size or colours change inside a stream, the header tells the first.
 
     Raises:
@@ -169,7 +169,7 @@ def _packets_from_keyframe(container: InputContainer, stream: VideoStream, span:
     earlier = span.start_pts - round(SEEK_BACK_S / span.time_base)
     for pts in (span.start_pts, earlier, stream.start_time or 0):
         seek_to_keyframe(container, stream, pts)
-        packets = _refused(container.demux(stream))
+        packets = refused(container.demux(stream))
         for packet in packets:
             heartbeat.beat()
             if packet.pts == span.start_pts and packet.is_keyframe:
@@ -182,17 +182,17 @@ def _packets_from_keyframe(container: InputContainer, stream: VideoStream, span:
 
 def _packets_from_start(container: InputContainer, stream: VideoStream, span: Span) -> Iterator[Packet]:
     """Packets from the span's first one on, with corrected times, where the file is read from its beginning."""
-    packets = _refused(PacketTimes(container, stream).packets())
+    packets = refused(PacketTimes(container, stream).packets())
     for packet in packets:
         heartbeat.beat()
-        _check_header(packet)
+        check_header(packet)
         if packet.pts == span.start_pts and packet.is_keyframe:
             yield packet
             yield from packets
             return
 
 
-def _refused(packets: Iterator[Packet]) -> Iterator[Packet]:
+def refused(packets: Iterator[Packet]) -> Iterator[Packet]:
     """The packets of a stream.
 
     Raises:
@@ -205,7 +205,7 @@ def _refused(packets: Iterator[Packet]) -> Iterator[Packet]:
         raise NotCopyable(f"The packets of the span cannot be read: {error.strerror or error}.") from error
 
 
-def _ending_with(span: Span, packets: Iterator[Packet]) -> Iterator[Packet]:
+def ending_with(span: Span, packets: Iterator[Packet]) -> Iterator[Packet]:
     """The same packets, each with DTS, whose lengths make the file as long as the span.
 
     An MP4 plays to the latest end of its packets, and stores the distances of DTS and the length of the packet that

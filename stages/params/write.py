@@ -17,10 +17,12 @@ class WriteParams(Params):
     asset: ClassVar[str] = "dataset"
     code_version: ClassVar[str] = "3"
 
-    mode: Literal["auto", "copy", "encode"] = parameter(
+    mode: Literal["auto", "copy", "smart", "encode"] = parameter(
         "auto",
         "work",
-        "'copy' only without encoding (else rejected), 'encode' always, 'auto' copies where the span allows it.",
+        "'copy' only without encoding (else rejected), 'encode' always. 'smart' copies where the span allows it, else "
+        "the packets between its first and last frames, which are encoded (H.264 and HEVC), else it encodes. 'auto' "
+        "does the same, but encodes clips of which too little would be copied.",
     )
     encoder: Literal["h264", "vp9", "av1", "h264_nvenc", "hevc_nvenc", "av1_nvenc"] = parameter(
         "h264",
@@ -30,6 +32,14 @@ class WriteParams(Params):
     )
     quality: int = parameter(
         20, "work", "Constant rate factor of the encoder. Lower is better and larger.", ge=0, le=63
+    )
+    preset: Literal[
+        "auto", "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"
+    ] = parameter(
+        "auto",
+        "work",
+        "Speed of the encoder, by the names of x264: slower is smaller at the same quality. Other encoders get what is "
+        "nearest. 'auto': veryfast of x264, fast of the others, NVENC's own.",
     )
     playable: Literal["any", "browser"] = parameter(
         "any",

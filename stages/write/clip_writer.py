@@ -35,6 +35,8 @@ from stages.write.paths import dataset_location, former_location, media_path, me
 
 MIN_INSIDE_BARS = 0.1
 """Share of width and of height that must be left between bars; a line on black is no picture between bars."""
+COUNTERS = {"copy": "copied_clips", "smart": "joined_clips", "encode": "encoded_clips"}
+"""By how clips were cut."""
 
 
 class ClipWriter:
@@ -53,6 +55,7 @@ class ClipWriter:
             keeps_hdr=params.hdr == "keep",
             target=(params.width_px, params.height_px),
             fps=exact_fraction(params.fps) if params.fps else None,
+            preset=params.preset,
         )
         self._is_of_one_kind = params.uniform or params.playable == "browser"
         self._loader = FrameLoader(root)
@@ -91,7 +94,7 @@ class ClipWriter:
         facts = self._facts_of(location, video.clip.columns.get(KNOWN_MEDIA))
         if location is None or facts is None:  # a damaged file is replaced where it is
             facts = self._cut(video, location or former_location(path))
-            heartbeat.count("copied_clips" if facts["cut"] == "copy" else "encoded_clips")
+            heartbeat.count(COUNTERS[facts["cut"]])
         else:
             heartbeat.count("reused_files")
         return {"path": path, **{name: facts[name] for name in MEDIA_COLUMNS}}
@@ -144,13 +147,12 @@ class ClipWriter:
             uri=uri,
             span=clip.span,
             num_frames=clip.num_frames,
-            # Packets of damage are not copied: the file must decode without an error.
-            at_keyframes=bool(columns["start_is_keyframe"] and columns["end_is_keyframe"])
-            and not columns["damaged_share"],
+            at_keyframes=bool(columns["start_is_keyframe"] and columns["end_is_keyframe"]),
             mode=self._params.mode,
             encoding=replace(self._encoding, peak_nits=columns["hdr_peak_nits"]),
             copied_codecs=frozenset([self._encoding.codec]) if self._is_of_one_kind else None,
             copies_aac_only=self._is_of_one_kind,
+            is_damaged=bool(columns["damaged_share"]),
             deinterlace=fields if self._params.deinterlace == "auto" else None,
             may_seek=not columns["num_restarts"],
         )

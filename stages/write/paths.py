@@ -57,7 +57,7 @@ def index_path(partition: str) -> str:
 
 def media_path(item: Row, params: WriteParams) -> str:
     """Path of the clip's file. ``clip_id`` identifies the source, its tag and the span."""
-    kind = (params.mode, params.encoder, params.quality, params.playable, params.uniform, params.hdr)
+    kind = (params.mode, params.encoder, params.quality, params.preset, params.playable, params.uniform, params.hdr)
     size_and_rate = (params.width_px, params.height_px, params.fps, params.crop)
     # Bars are found in the stored pictures.
     cropped_by = (item["frames_key"],) if params.crop == "bars" else ()

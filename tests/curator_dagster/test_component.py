@@ -170,7 +170,7 @@ def test_schema_admits_every_parameter_and_a_template() -> None:
             [
                 ("    threshold: 3", "split.threshold: Input should be less than 1, got 3."),
                 ("    treshold: 0.3", "split.treshold is no parameter. Did you mean split.threshold?"),
-                ("    mode: cpy", "write.mode: Input should be 'auto', 'copy' or 'encode', got 'cpy'."),
+                ("    mode: cpy", "write.mode: Input should be 'auto', 'copy', 'smart' or 'encode', got 'cpy'."),
             ],
         ),
         (

@@ -121,7 +121,7 @@ EXPECTED: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "embed": (("66ae868a2b7c49933706", "f812d6a9a232f0633d4b"), ("a28c6250d2d3e22bb031", "f812d6a9a232f0633d4b")),
     "caption": (("6c78c6c16e28bad8e345", "3b0baefa9cdd10e4aa9c"), ("5d42d1f60762c22cf510", "3b0baefa9cdd10e4aa9c")),
     "dedup": (("25e1e74c9227d747b636-0", "82ca434de3cabd27d854"), ("0cf867ed8d49fc819a69-0", "82ca434de3cabd27d854")),
-    "write": (("05654b48a849a1595970", "e9d3dcced2fc21e36a7d"), ("18cd6d095ccdd4607e5d", "009ed59637ea54f0200e")),
+    "write": (("a11398728048df3297ba", "e9d3dcced2fc21e36a7d"), ("81ad3792e0203de347e0", "009ed59637ea54f0200e")),
 }
 """Row key and decision key, with the defaults and with `OTHER`.
 

@@ -72,7 +72,7 @@ def test_every_frame_is_the_one_that_ffmpeg_decodes(root: Path, decoder: Any) ->
         ("copy", 25, 90),
         ("copy", 50, 0),
         ("copy", 50, 0),
-        ("encode", 50, 0),
+        ("smart", 50, 0),
     ]
     for index in range(len(dataset)):
         frames = truth_of(dataset, root, index)
@@ -130,7 +130,7 @@ def test_items_carry_captions_and_rows(root: Path) -> None:
     dataset = open_dataset(str(root), num_frames=1)
     assert dataset.rows.to_pylist() == read_manifest(str(root), "dataset").to_pylist()
     captions = {dataset.row(index)["cut"]: dataset[index]["caption"] for index in range(len(dataset))}
-    assert captions == {"encode": "A wall slides.", "copy": ""}
+    assert captions == {"smart": "A wall slides.", "copy": ""}
     (captioned,) = [index for index in range(len(dataset)) if dataset[index]["caption"]]
     item, row = dataset[captioned - len(dataset)], dataset.row(captioned)
     assert (item["clip_id"], item["uri"]) == (row["clip_id"], row["uri"])

@@ -22,7 +22,7 @@ from stages.media.clip_facts import read_clip_facts
 from stages.media.container import open_video, video_stream
 from stages.media.cut import ClipFile, CutJob, cut_clip, read_clip_file
 from stages.media.decode import decode_frames
-from stages.media.encode import Encoding, check_encoder
+from stages.media.encode import PRESETS, Encoding, check_encoder
 from stages.media.stream_copy import NotCopyable
 from stages.media.upright import upright
 from stages.tasks import Size, Span
@@ -44,7 +44,9 @@ def decode_upright(path: Path, size: Size | None = None) -> tuple[list[Fraction]
     return [frame.pts * time_base for frame in frames], np.stack([upright(frame.frame, size) for frame in frames])
 
 
-def job_of(path: Path, start: int, end: int, *, mode: Literal["auto", "copy", "encode"], **changes: Any) -> CutJob:
+def job_of(
+    path: Path, start: int, end: int, *, mode: Literal["auto", "copy", "smart", "encode"], **changes: Any
+) -> CutJob:
     """Frames [start, end) of a video, as split would name them."""
     with open_video(str(path)) as container:
         stream = video_stream(container)
@@ -81,22 +83,29 @@ def test_cut_clip_copies_what_mp4_can_hold(tmp_path: Path, codec: str, name: str
 
 
 @pytest.mark.parametrize(
-    ("name", "codec", "options", "span", "text"),
+    ("name", "codec", "options", "span", "text", "method"),
     [
-        ("a.mp4", "libx264", CLOSED, (10, 50), "must begin at a keyframe"),
-        ("a.mp4", "libx264", CLOSED, (25, 60), "must begin at a keyframe"),
-        ("a.webm", "libvpx", {"deadline": "realtime", "cpu-used": "8"}, (0, 100), "copied into MP4 must be one of"),
-        ("a.mp4", "libx264", OPEN, (26, 52), "open GOP"),
+        ("a.mp4", "libx264", CLOSED, (10, 50), "must begin at a keyframe", "smart"),
+        ("a.mp4", "libx264", CLOSED, (25, 60), "must begin at a keyframe", "copy"),
+        (
+            "a.webm",
+            "libvpx",
+            {"deadline": "realtime", "cpu-used": "8"},
+            (0, 100),
+            "copied into MP4 must be one of",
+            "encode",
+        ),
+        ("a.mp4", "libx264", OPEN, (26, 52), "open GOP", "encode"),
     ],
     ids=["start", "end", "codec", "open-gop"],
 )
-def test_cut_clip_rejects_copying_and_auto_encodes(
-    tmp_path: Path, name: str, codec: str, options: dict[str, str], span: tuple[int, int], text: str
+def test_cut_clip_rejects_copying_and_auto_finds_another_way(
+    tmp_path: Path, name: str, codec: str, options: dict[str, str], span: tuple[int, int], text: str, method: str
 ) -> None:
     source = write_video(tmp_path / name, noise_shot(1, 100), codec=codec, options=options)
     with pytest.raises(NotCopyable, match=text):
         cut_clip(job_of(source, *span, mode="copy"), str(tmp_path / "clip.mp4"))
-    assert cut_clip(job_of(source, *span, mode="auto"), str(tmp_path / "clip.mp4")).method == "encode"
+    assert cut_clip(job_of(source, *span, mode="auto"), str(tmp_path / "clip.mp4")).method == method
     assert_same_frames(source, tmp_path / "clip.mp4", *span, tolerance=3)
 
 
@@ -207,9 +216,9 @@ def beep_starts_s(path: Path) -> float:
 @pytest.mark.parametrize(
     ("audio_codec", "written"), [("aac", "aac"), ("libmp3lame", "mp3"), ("libopus", "opus"), ("mp2", "aac")]
 )
-@pytest.mark.parametrize(("mode", "start"), [("copy", 25), ("encode", 25), ("encode", 31)])
+@pytest.mark.parametrize(("mode", "start"), [("copy", 25), ("encode", 25), ("encode", 31), ("smart", 31)])
 def test_cut_clip_keeps_sound_in_step(
-    tmp_path: Path, audio_codec: str, written: str, mode: Literal["copy", "encode"], start: int
+    tmp_path: Path, audio_codec: str, written: str, mode: Literal["copy", "smart", "encode"], start: int
 ) -> None:
     source = beeping_video(tmp_path / "a.mkv", audio_codec=audio_codec)
     clip = tmp_path / "clip.mp4"
@@ -436,3 +445,17 @@ def test_copied_hevc_has_the_tag_that_safari_plays(tmp_path: Path, name: str) ->
     with av.open(str(tmp_path / "b.mp4")) as container:
         assert container.streams.video[0].codec_context.codec_tag == "hvc1"
         assert sum(1 for _ in container.decode(video=0)) == 50
+
+
+def test_preset_reaches_each_encoder(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "a.mp4", noise_shot(1, 12), options=CLOSED)
+    searched = []
+    for preset in PRESETS:
+        for name in ("h264", "hevc", "vp9", "av1"):
+            check_encoder(Encoding(name, 20, preset=preset))
+        cut_clip(
+            job_of(source, 0, 12, mode="encode", encoding=Encoding("h264", 20, preset=preset)), str(tmp_path / "b.mp4")
+        )
+        # x264 writes its settings into the stream.
+        searched.append(int((tmp_path / "b.mp4").read_bytes().split(b"subme=")[1].split(b" ")[0]))
+    assert searched == [0, 1, 2, 4, 6, 7, 8, 9, 10]  # as x264 --fullhelp tells

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from stages.media import Entry, Indivisible, decode_frames, divide, entry_frames, last_indexed, open_video, read_packets
 from stages.media.gaps import NO_PTS
-from stages.media.nal_units import begins_with_idr
+from stages.media.idr_pictures import begins_with_idr
 from stages.media.sections import MAX_REPEATED_SHARE, MIN_TAIL_FRAMES, REORDERED_FRAMES, TAIL_S, VideoPackets
 from tests.toned_media import remuxed
 from tests.videos import noise_shot, remux, write_video

@@ -30,7 +30,10 @@ def test_media_path_stays_where_the_picture_does(changed: Row) -> None:
     assert media_path({**ITEM, **changed}, WriteParams()) == media_path(ITEM, WriteParams())
 
 
-@pytest.mark.parametrize("changed", [{"mode": "encode"}, {"encoder": "vp9"}, {"quality": 30}, {"hdr": "keep"}])
+@pytest.mark.parametrize(
+    "changed",
+    [{"mode": "encode"}, {"mode": "smart"}, {"encoder": "vp9"}, {"quality": 30}, {"preset": "slow"}, {"hdr": "keep"}],
+)
 def test_media_path_changes_with_how_it_is_cut(changed: Row) -> None:
     params = WriteParams.model_validate(changed)
     assert media_path(ITEM, params) != media_path(ITEM, WriteParams())

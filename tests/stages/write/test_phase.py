@@ -105,21 +105,37 @@ def num_frames_of(path: Path) -> int:
 def test_write_makes_clip_preview_json_and_row(tmp_path: Path, source: Path) -> None:
     report = write(tmp_path, [(clip(source, 25, 75), ["A wall."]), (clip(source, 10, 40), ["A ", "door."])])
     assert report.counts == {"kept": 2, "rejected": 0, "failed": 0}
-    assert (report.counters["copied_clips"], report.counters["encoded_clips"]) == (1, 1)
+    assert (report.counters["copied_clips"], report.counters["joined_clips"]) == (1, 1)
     assert (report.counters["rebuilt_frame_stores"], report.missing) == (1, 0)
-    encoded, copied = table(tmp_path)
-    assert [(row["cut"], row["num_frames"], row["duration_s"]) for row in (encoded, copied)] == [
-        ("encode", 30, 1.2),
+    joined, copied = table(tmp_path)
+    assert [(row["cut"], row["num_frames"], row["duration_s"]) for row in (joined, copied)] == [
+        ("smart", 30, 1.2),
         ("copy", 50, 2.0),
     ]
-    for row in (encoded, copied):
+    for row in (joined, copied):
         assert num_frames_of(tmp_path / "dataset" / row["path"]) == row["num_frames"]
         assert (tmp_path / "dataset" / row["path"]).stat().st_size == row["bytes"]
         assert (tmp_path / "dataset" / row["preview_path"]).read_bytes()[8:12] == b"WEBP"
         null = {name for name, value in row.items() if value is None and not name.startswith("color_")}
         sound = {"audio_codec", "source_audio_codec", "audio_rate_hz", "audio_channels", "audio_duration_s"}
         assert null == {"reason", "error", "crop"} | sound
-    assert files(tmp_path) == named([encoded, copied])
+    assert files(tmp_path) == named([joined, copied])
+
+
+def test_each_mode_cuts_in_its_way_and_the_row_says_how(tmp_path: Path, source: Path) -> None:
+    spans = {"keyframes": clip(source, 25, 75), "half": clip(source, 10, 40), "little": clip(source, 2, 30)}
+    spans["damaged"] = {**clip(source, 10, 41), "damaged_share": 0.1}
+    found = {}
+    for mode in ("auto", "copy", "smart", "encode"):
+        write(tmp_path / mode, [(row, []) for row in spans.values()], mode=mode, preset="ultrafast")
+        rows = {(row["start_frame"], row["end_frame"]): row["cut"] for row in table(tmp_path / mode)}
+        found[mode] = [rows[row["start_frame"], row["end_frame"]] for row in spans.values()]
+    assert found == {
+        "auto": ["copy", "smart", "encode", "encode"],
+        "copy": ["copy", None, None, None],
+        "smart": ["copy", "smart", "smart", "encode"],
+        "encode": ["encode"] * 4,
+    }
 
 
 def test_rows_tell_of_the_file_and_of_its_source(tmp_path: Path, source: Path) -> None:
@@ -237,7 +253,7 @@ def test_damaged_file_of_the_same_size_is_written_again(tmp_path: Path, source: 
     file = tmp_path / "dataset" / before["path"]
     file.write_bytes(b"\0" * before["bytes"])
     report = write(tmp_path, [(row, ["A door."])])
-    assert report.counters["encoded_clips"] == 1
+    assert report.counters["joined_clips"] == 1
     assert hashlib.sha256(file.read_bytes()).hexdigest() == before["sha256"]
 
 
