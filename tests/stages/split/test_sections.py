@@ -6,11 +6,13 @@ import shutil
 import signal
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from stages.manifest import ManifestRef, read_manifest
 from stages.media import sections
@@ -117,7 +119,7 @@ def test_sections_with_sound_store_what_one_pass_does(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("short_sections")
-@pytest.mark.parametrize("name", ["leaf_deer_24s.mp4", "screen_editor_60fps.mp4", "bottles_static_40s.mp4"])
+@pytest.mark.parametrize("name", ["leaf_deer_24s.mp4", "screen_editor_60fps.mp4"])
 @pytest.mark.system
 def test_sections_of_real_videos_store_what_one_pass_does(name: str, tmp_path: Path, shared_media: Path) -> None:
     path = tmp_path / name
@@ -214,24 +216,26 @@ def test_parts_cover_all_frames_and_are_longer_than_what_is_beside_them(num_fram
 def test_network_measures_parts_as_the_whole(rate: int, settings: dict[str, Any]) -> None:
     """Pictures with cuts, a dissolve and noise; the part begins behind one cut and ends before another."""
     random = np.random.default_rng(5)
-    pictures = random.integers(0, 256, (840, 27, 48, 3)).astype(np.float32)
+    stride = rate // 25
     shots = random.integers(0, 256, (5, 27, 48, 3))
-    shown = np.repeat(shots, 168, axis=0).astype(np.float32)
+    shown = np.repeat(shots, 90 * stride, axis=0).astype(np.float32)
     fading = np.linspace(0, 1, 40)[:, None, None, None]
-    shown[480:520] = (1 - fading) * shots[2] + fading * shots[3]
-    pictures = (0.9 * shown + 0.1 * pictures).astype(np.uint8)
+    shown[240:280] = (1 - fading) * shots[2] + fading * shots[3]
+    pictures = (0.9 * shown + 0.1 * random.integers(0, 256, shown.shape)).astype(np.uint8)
     detector = TransNetV2Detector(SplitParams(**settings))
     detector.setup(WorkerMetadata("w", NodeInfo("n", 1.0, 0.0)))
-    rule = detector.part_rule(rate)  # type: ignore[arg-type]
+    rule = detector.part_rule(Fraction(rate))
     whole = measured(detector, rate, pictures)
-    start, end = 400, 600
+    start, end = 200 * stride, 300 * stride
     part = measured(detector, rate, pictures[start - rule.reach : end + rule.reach])
     for name, values in whole.items():
-        assert np.array_equal(part[name][rule.reach : rule.reach + 200], values[start:end], equal_nan=True), name
+        assert np.array_equal(part[name][rule.reach : rule.reach + end - start], values[start:end], equal_nan=True), (
+            name
+        )
 
 
-def measured(detector: TransNetV2Detector, rate: int, pictures: np.ndarray) -> dict[str, np.ndarray]:
-    detector.begin(rate)  # type: ignore[arg-type]
+def measured(detector: TransNetV2Detector, rate: int, pictures: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+    detector.begin(Fraction(rate))
     for first in range(0, len(pictures), 50):
         detector.push(pictures[first : first + 50])
     return dict(detector.measured())
@@ -248,7 +252,7 @@ split(Path(sys.argv[1]), Path(sys.argv[2]), **METHODS["rows"], section_s=50)
 @pytest.mark.system
 def test_killed_run_loses_a_section_and_no_film(tmp_path: Path) -> None:
     """1. The second run decodes no section that was done. 2. Its tables are those of a run that was not disturbed."""
-    minute = noisy_video(tmp_path / "minute.mp4", 1250, width=320, height=240)
+    minute = noisy_video(tmp_path / "minute.mp4", 1250)
     path = repeat_video(minute, tmp_path / "film.mp4", 5)
     folder = tmp_path / "root/manifests/signals/p"
     command = [sys.executable, "-c", RUN_ONE, str(tmp_path / "root"), str(path)]
