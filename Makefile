@@ -22,7 +22,7 @@ DEMO_VIDEOS = $(shell $(BIN)/python -c "import importlib.util, os; print(os.path
 SOURCES = pyproject.toml $(shell find curator_dagster docs stages tests -mindepth 1 -type d ! -name __pycache__ -o -name '*.py')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-system test-packaging test-faults test-extras test-gpu bench checks lint types contracts tests clean
+.PHONY: help demo dev test test-system test-packaging test-faults test-extras test-gpu bench bench-peers checks lint types contracts tests clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -80,12 +80,17 @@ test-gpu: $(VENV)/dev.installed  ## What only a GPU can show, as a table
 
 # One after another: each takes the machine for itself. BENCH_VIDEO is a video of about five seconds.
 BENCH_VIDEO ?= $(DEMO_VIDEOS)/bigbuckbunny.mp4
+PEER_WORK ?= peers-work
 
 bench: $(VENV)/dev.installed  ## Measure the figures of docs/benchmarks.md, on a machine with nothing else to do; an hour
 	PYTHONPATH=. $(BIN)/python benchmarks/startup.py trace "$(BENCH_VIDEO)" --again
 	PYTHONPATH=. $(BIN)/python benchmarks/startup.py repeat "$(BENCH_VIDEO)"
 	PYTHONPATH=. $(BIN)/python benchmarks/engine.py
 	PYTHONPATH=. $(BIN)/python benchmarks/growth.py --plot docs/growth.svg
+
+bench-peers: $(VENV)/dev.installed  ## The same beside NeMo Curator, PEER_PYTHON=PYTHON MEDIA=FOLDER
+	PYTHONPATH=. $(BIN)/python benchmarks/peers.py "$(MEDIA)" "$(PEER_WORK)" --peer-python "$(PEER_PYTHON)" --runs 2
+	PYTHONPATH=. $(BIN)/python benchmarks/peers.py "$(MEDIA)" "$(PEER_WORK)" --peer-python "$(PEER_PYTHON)" --videos long
 
 clean:  ## Remove the environment, the demo's data and its Dagster instance
 	rm -rf $(VENV) demo-root .dagster

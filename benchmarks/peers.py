@@ -8,7 +8,8 @@ interpreter of an environment in which NeMo Curator is installed:
     pip install nemo-curator av==17.1.0 opencv-python-headless einops easydict scenedetect torch==2.13.0
 
 Each command runs in a control group of its own, which counts the processor time and the memory of all its processes,
-Ray's too; who runs this must be allowed to make control groups. Runs take turns, and the least of each is told.
+Ray's too; who runs this must be allowed to make control groups. NeMo Curator wants no other Ray on the machine. Runs
+take turns, and the least of each is told.
 
 NeMo Curator reads, cuts at a fixed stride of 10 s, encodes VP9, scores motion and writes. This project does all that,
 and its other phases with their defaults: every filter, embeddings, captions, the dataset. It does not look for
