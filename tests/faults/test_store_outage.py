@@ -117,7 +117,7 @@ def test_curator_run_says_in_one_line_that_the_store_is_away(
         app(arguments(sources, f"{s3_bucket}/out", settings))
     output = capfd.readouterr().err
     assert exit_info.value.code == 1
-    assert output.splitlines()[-1].startswith(f"curator: {sources} must answer, got no good answer to listing in 2")
+    assert output.splitlines()[-1].startswith(f"curator: {s3_bucket}/out must answer, got no good answer to listing")
     assert "Traceback" not in output
 
 

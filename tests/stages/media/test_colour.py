@@ -276,5 +276,5 @@ def test_hdr_is_not_copied_where_it_begins_in_the_middle(tmp_path: Path) -> None
         pts = [decoded.pts for decoded in decode_frames(container)]
     span = Span(pts[num_frames], pts[-1] + 3600, Fraction(1, 90_000))
     job = CutJob(str(source), span, num_frames, True, "copy", Encoding("h264", 20))
-    with pytest.raises(NotCopyable, match="this one is HDR"):
+    with pytest.raises(NotCopyable, match="the colours that the header tells"):
         cut_clip(job, str(tmp_path / "clip.mp4"))
