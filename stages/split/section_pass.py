@@ -18,6 +18,7 @@ from stages.media import (
     FieldsMeter,
     Indivisible,
     PictureEncoder,
+    Section,
     StoreFiller,
     UprightScaler,
     decode_frames,
@@ -53,15 +54,13 @@ class SectionPass:
         self._is_last = section.end == len(plan.pts)
         meter = FieldsMeter()
         self._recorders = section_recorders(params.signals, time_base=plan.time_base, rate=plan.rate, meter=meter)
-        self._store = StoreFiller(self._keep_picture, params.frames_fps, plan.time_base, meter=meter)
-        self._encode = PictureEncoder(params.frames_max_px)
+        self._stored = _StoredPictures(section, PictureEncoder(params.frames_max_px))
+        self._store = StoreFiller(self._stored.add, params.frames_fps, plan.time_base, meter=meter)
         self._export_vectors = "vectors" in params.signals
         self._frame_scaler = FrameScaler()
         self._scaler = UprightScaler(picture_size, peak_nits=USUAL_PEAK_NITS) if picture_size else None
         shape = (section.end - section.start, picture_size.height, picture_size.width) if picture_size else (0, 0, 0)
         self._pictures = np.empty((*shape, 3), np.uint8)
-        self._stored = {"pts": array("q"), "frame": array("q"), "size": array("q")}
-        self._jpegs = bytearray()
         self._keyframes, self._checksums = array("q"), array("q")
         self._durations = array("q")
         self._num_frames = 0
@@ -134,15 +133,6 @@ class SectionPass:
         if (index - section.start) % HEAP_TRIM_INTERVAL_FRAMES == HEAP_TRIM_INTERVAL_FRAMES - 1:
             heap.trim()
 
-    def _keep_picture(self, decoded: DecodedFrame) -> None:
-        """Keep a picture of the frame store; that of a section's first frame is the section's before."""
-        section = self._section
-        if section.start + bool(section.start) <= decoded.index <= section.end:
-            jpeg = self._encode(decoded)
-            self._jpegs += jpeg
-            for name, value in (("pts", decoded.pts), ("frame", decoded.index), ("size", len(jpeg))):
-                self._stored[name].append(value)
-
     def _samples(self, recorder: Recorder) -> dict[str, NDArray[Any]]:
         return arrays_of(recorder.name, samples_of_section(recorder, self._section.start, self._section.end))
 
@@ -151,12 +141,35 @@ class SectionPass:
             "keyframes": np.array(self._keyframes, np.int64),
             "checksums": np.array(self._checksums, np.int64),
             "durations": np.array(self._durations, np.int64),
-            "store/jpegs": np.frombuffer(self._jpegs, np.uint8),
-            **{f"store/{name}": np.array(values, np.int64) for name, values in self._stored.items()},
+            **self._stored.arrays(),
         }
         for recorder in recorders:
             arrays |= self._samples(recorder)
         return Arrays(arrays, {"repeated_frames": num_repeated})
+
+
+class _StoredPictures:
+    """The pictures of a section's frame store. No part of the pass, which would hold itself by it past its end."""
+
+    def __init__(self, section: Section, encode: PictureEncoder) -> None:
+        self._section = section
+        self._encode = encode
+        self._jpegs = bytearray()
+        self._columns = {"pts": array("q"), "frame": array("q"), "size": array("q")}
+
+    def add(self, decoded: DecodedFrame) -> None:
+        """Keep the picture of a frame; that of a section's first frame is the section's before."""
+        section = self._section
+        if section.start + bool(section.start) <= decoded.index <= section.end:
+            jpeg = self._encode(decoded)
+            self._jpegs += jpeg
+            for name, value in (("pts", decoded.pts), ("frame", decoded.index), ("size", len(jpeg))):
+                self._columns[name].append(value)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """For the section's file."""
+        columns = {f"store/{name}": np.array(values, np.int64) for name, values in self._columns.items()}
+        return {"store/jpegs": np.frombuffer(self._jpegs, np.uint8), **columns}
 
 
 def _check_size(decoded: DecodedFrame) -> None:
